@@ -1,0 +1,6 @@
+//! DailyCare: one isolated PostgreSQL database per school, declared by one Kubernetes `School`.
+//!
+//! Dependencies point one way: `controller` → {`registry`, `postgres`, `kubernetes`, `crd`} → `domain` → nothing.
+//! `domain` is compiled alone by `cargo check --no-default-features --lib`, so that it stays free of clocks, I/O and clients.
+
+pub mod domain;
