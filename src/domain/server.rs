@@ -1,0 +1,1 @@
+//! One DatabaseServer: what is seen of it and its next step.
