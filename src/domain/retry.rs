@@ -37,16 +37,16 @@ impl Class {
 pub fn wait(class: Class, attempts: u32, seed: u64) -> Duration {
     let (first, most) = match class {
         Class::Contended => (Duration::from_millis(200), Duration::from_secs(10)),
-        Class::Transient => (Duration::from_secs(1), Duration::from_secs(60)),
-        Class::Denied => (Duration::from_secs(5), Duration::from_secs(300)),
-        Class::Invalid | Class::Bug => (Duration::from_secs(10), Duration::from_secs(600)),
+        Class::Transient => (Duration::from_secs(1), Duration::from_mins(1)),
+        Class::Denied => (Duration::from_secs(5), Duration::from_mins(5)),
+        Class::Invalid | Class::Bug => (Duration::from_secs(10), Duration::from_mins(10)),
     };
     let full = first.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1))).min(most);
     let spread = u32::try_from(mix(seed ^ u64::from(attempts)) % 256).unwrap_or(0);
-    full - full / 4 * spread / 256
+    full.saturating_sub(full / 4 * spread / 256)
 }
 
-/// Finaliser of SplitMix64 (Steele, Lea, Flood 2014): neighbouring inputs give unrelated outputs.
+/// Finaliser of `SplitMix64` (Steele, Lea, Flood 2014): neighbouring inputs give unrelated outputs.
 fn mix(seed: u64) -> u64 {
     let z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -65,7 +65,7 @@ mod tests {
         for class in CLASSES {
             let waits: Vec<_> = (1..40).map(|attempt| wait(class, attempt, 7)).collect();
             assert!(waits.windows(2).all(|pair| pair[1] >= pair[0].mul_f32(0.7)), "{class:?} {waits:?}");
-            assert!(wait(class, u32::MAX, u64::MAX) <= Duration::from_secs(600));
+            assert!(wait(class, u32::MAX, u64::MAX) <= Duration::from_mins(10));
             assert!(wait(class, 0, 0) > Duration::ZERO);
         }
     }

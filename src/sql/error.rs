@@ -90,7 +90,7 @@ impl Error {
 }
 
 fn sqlstate_of(error: &sqlx::Error) -> Option<String> {
-    error.as_database_error().and_then(|db| db.code()).filter(|code| code.len() == 5).map(std::borrow::Cow::into_owned)
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).filter(|code| code.len() == 5).map(std::borrow::Cow::into_owned)
 }
 
 fn class_without_sqlstate(error: &sqlx::Error) -> Class {

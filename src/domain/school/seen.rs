@@ -131,7 +131,7 @@ pub enum AdminSecret {
 }
 
 /// The database server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Server {
     /// It cannot be asked; nothing is known about what it holds.
     Away(Away),
