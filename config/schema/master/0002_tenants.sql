@@ -12,7 +12,7 @@ CREATE TABLE registry.tenants (
     phone_number            varchar(20),
     connection_string       text         NOT NULL GENERATED ALWAYS AS (
         CASE WHEN host IS NULL OR port IS NULL OR database_name IS NULL OR login IS NULL THEN ''
-             ELSE 'Host=' || host || ';Port=' || port || ';Database=' || database_name || ';Username=' || login
+             ELSE 'Host=' || host || ';Port=' || port::text || ';Database=' || database_name || ';Username=' || login
                   || CASE tls_mode WHEN 'disable' THEN ';SSL Mode=Disable' WHEN 'prefer' THEN ';SSL Mode=Prefer'
                          WHEN 'require' THEN ';SSL Mode=Require' WHEN 'verify-ca' THEN ';SSL Mode=VerifyCA'
                          WHEN 'verify-full' THEN ';SSL Mode=VerifyFull' ELSE '' END
@@ -31,11 +31,11 @@ CREATE TABLE registry.tenants (
         CONSTRAINT tenants_state_known CHECK (state IN
             ('provisioning', 'active', 'suspended', 'moving', 'retained', 'deleted')),
     server                  text,
-    host                    text,
+    host                    text         CONSTRAINT tenants_host_format CHECK (host ~ '^[A-Za-z0-9._:/-]{1,253}$'),
     port                    int          CONSTRAINT tenants_port_range CHECK (port BETWEEN 1 AND 65535),
     database_name           text
-        CONSTRAINT tenants_database_name_length CHECK (octet_length(database_name) BETWEEN 1 AND 63),
-    login                   text         CONSTRAINT tenants_login_length CHECK (octet_length(login) BETWEEN 1 AND 63),
+        CONSTRAINT tenants_database_name_format CHECK (database_name ~ '^[a-z_][a-z0-9_-]{0,62}$'),
+    login                   text         CONSTRAINT tenants_login_format CHECK (login ~ '^[a-z_][a-z0-9_-]{0,62}$'),
     tls_mode                text
         CONSTRAINT tenants_tls_mode_known CHECK (tls_mode IN ('disable', 'prefer', 'require', 'verify-ca', 'verify-full')),
     credentials             bytea,
