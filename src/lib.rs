@@ -4,3 +4,5 @@
 //! `domain` is compiled alone by `cargo check --no-default-features --lib`, so that it stays free of clocks, I/O and clients.
 
 pub mod domain;
+#[cfg(feature = "testing")]
+pub mod testing;
