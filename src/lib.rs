@@ -6,3 +6,5 @@
 pub mod domain;
 #[cfg(feature = "runtime")]
 pub mod sql;
+#[cfg(feature = "testing")]
+pub mod testing;
