@@ -3,6 +3,8 @@
 //! Dependencies point one way: `controller` → {`registry`, `postgres`, `kubernetes`, `crd`} → `domain` → nothing.
 //! `domain` is compiled alone by `cargo check --no-default-features --lib`, so that it stays free of clocks, I/O and clients.
 
+#[cfg(feature = "runtime")]
+pub mod crd;
 pub mod domain;
 #[cfg(feature = "runtime")]
 pub mod sql;

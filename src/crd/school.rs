@@ -1,0 +1,324 @@
+//! The `School` resource. Types and their schema only: rules live in [`rule`], meaning in [`super::convert`].
+#![expect(unreachable_pub, reason = "the schema derive repeats each struct inside a function")]
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{condition, rule};
+
+/// What a School asks for.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[kube(
+    group = "dailycare.io",
+    version = "v1alpha1",
+    kind = "School",
+    plural = "schools",
+    namespaced,
+    shortname = "sch",
+    category = "schools",
+    status = "SchoolStatus",
+    derive = "PartialEq",
+    doc = "A school with a PostgreSQL database of its own.",
+    selectable = ".spec.placement.tier",
+    selectable = ".spec.deletionPolicy",
+    selectable = ".spec.state",
+    selectable = ".status.placement.serverName",
+    selectable = ".status.placement.tier",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Status", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
+    printcolumn(name = "Tier", type_ = "string", json_path = ".status.placement.tier"),
+    printcolumn(name = "Server", type_ = "string", json_path = ".status.placement.serverName"),
+    printcolumn(name = "Schema", type_ = "integer", json_path = ".status.schema.version"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Database", type_ = "string", json_path = ".status.database.name", priority = 1),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".status.credentials.secretName", priority = 1),
+    printcolumn(name = "State", type_ = "string", json_path = ".spec.state", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1),
+    validation = rule::name_length(),
+    validation = rule::first_administrator(),
+    validation = rule::bound_tier(),
+    validation = rule::bound_server(),
+    validation = rule::bound_secret(),
+    validation = rule::own_secret()
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = rule::pinned_server(), validation = rule::kept_secret())]
+pub struct SchoolSpec {
+    /// The school's short name, unique in the registry; its database is named after it. Cannot be changed.
+    #[schemars(length(max = 40))]
+    #[x_kube(validation = rule::code_format(), validation = rule::kept_code())]
+    pub code: String,
+    /// The school's name as people read it.
+    #[schemars(length(min = 1, max = 200))]
+    #[x_kube(validation = rule::text())]
+    pub display_name: String,
+    /// The school's e-mail address.
+    #[schemars(length(max = 200))]
+    #[x_kube(validation = rule::email())]
+    pub email: String,
+    /// The school's telephone number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = rule::phone_number())]
+    pub phone_number: Option<String>,
+    /// The first administrator, whose temporary password is put into the Secret `<name>-admin`. Set once.
+    pub admin_user: AdminUser,
+    /// Where the database goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+    /// Limits of the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Database>,
+    /// The Secret with the database's credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+    /// What happens to the data when the School is deleted: Retain (the default) closes and keeps the database, Delete drops it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// Active (the default), or Suspended: the login is closed, its sessions are ended and the data is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+}
+
+/// The first administrator of a school.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AdminUser {
+    /// Full name.
+    #[schemars(length(min = 1, max = 200))]
+    #[x_kube(validation = rule::text())]
+    pub name: String,
+    /// E-mail address to log in with, unique over all schools.
+    #[schemars(length(max = 200))]
+    #[x_kube(validation = rule::email())]
+    pub email: String,
+}
+
+/// Where a School's database goes.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    /// The class of service; standard if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
+    /// The `DatabaseServer` to use; chosen by the operator if not given. Once set, cannot be changed or removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = rule::object_name())]
+    pub server_name: Option<String>,
+}
+
+/// Limits of a School's database.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Database {
+    /// The most connections the school's login may hold at once; 100 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub connection_limit: Option<i64>,
+}
+
+/// The Secret with a School's credentials.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Credentials {
+    /// The Secret's name; `<name>-db` if not given. Once set, cannot be changed or removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = rule::object_name())]
+    pub secret_name: Option<String>,
+    /// Labels and annotations to put on the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_template: Option<SecretTemplate>,
+}
+
+/// Labels and annotations to put on a Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretTemplate {
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "rule::labels")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "rule::annotations")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A class of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// The best servers.
+    Premium,
+    /// The usual.
+    Standard,
+    /// For schools with few resources.
+    Basic,
+    /// A word this version does not know; read, but never offered.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// What happens to the data when a School is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// Close the database and keep it.
+    Retain,
+    /// Drop the database and its login.
+    Delete,
+    /// A word this version does not know; read, but never offered.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// Whether a school's database is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum State {
+    /// Open.
+    Active,
+    /// The login is closed, the data kept.
+    Suspended,
+    /// A word this version does not know; read, but never offered.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// What the operator reports of a School. Every field is optional, so that a status can be built up step by step.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SchoolStatus {
+    /// The generation last seen; -1 before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What holds of this School. Ready, Reconciling and Stalled are always present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "condition::schema")]
+    pub conditions: Option<Vec<Condition>>,
+    /// The tenant's key in the registry, which outlives this object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub tenant_id: Option<String>,
+    /// The credentials Secret, where service bindings look for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
+    /// The server chosen. Recorded once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<PlacementStatus>,
+    /// The database and where it is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseStatus>,
+    /// The database's schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaStatus>,
+    /// The login and its Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsStatus>,
+    /// The first administrator, as created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_user: Option<AdminUserStatus>,
+    /// The version of the operator that wrote this status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub operator_version: Option<String>,
+}
+
+/// A Secret, as the Service Binding specification names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Binding {
+    /// The Secret's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub name: Option<String>,
+}
+
+/// The server chosen for a School.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlacementStatus {
+    /// The `DatabaseServer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub server_name: Option<String>,
+    /// The tier it was chosen for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
+    /// When it was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "condition::time")]
+    pub bound_at: Option<Time>,
+    /// Why it was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub reason: Option<String>,
+}
+
+/// A School's database and where it is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseStatus {
+    /// The database's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub name: Option<String>,
+    /// The server's host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub host: Option<String>,
+    /// The server's port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// The schema of a School's database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SchemaStatus {
+    /// The last migration applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The migration the operator brings databases to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<u32>,
+}
+
+/// A School's login and its Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialsStatus {
+    /// The Secret's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub secret_name: Option<String>,
+    /// The login in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub active_login: Option<String>,
+}
+
+/// The first administrator of a School, as created.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdminUserStatus {
+    /// Full name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200))]
+    pub name: Option<String>,
+    /// E-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 200))]
+    pub email: Option<String>,
+    /// The Secret with the temporary password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub secret_name: Option<String>,
+}
