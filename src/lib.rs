@@ -5,4 +5,6 @@
 
 pub mod domain;
 #[cfg(feature = "runtime")]
+pub mod schema;
+#[cfg(feature = "runtime")]
 pub mod sql;
