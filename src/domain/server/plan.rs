@@ -28,6 +28,7 @@ pub struct Failure {
 
 /// What a server answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent fact")]
 pub struct Facts {
     /// Whether it is the server we knew.
     pub identity: Identity,
