@@ -1,0 +1,123 @@
+//! What the operator is told at start: flags, each with an environment variable. Nothing else reads the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use secrecy::SecretString;
+
+use crate::schema::{self, Migrations};
+use crate::sql::url;
+
+/// Settings of `dailycare operator` and `dailycare plan`.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Master database, as `postgres://user:password@host:port/dailycare_master`. Prefer the file: other processes can read a process's environment.
+    #[arg(long, env = "DAILYCARE_MASTER_URL", hide_env_values = true, value_parser = parse_secret, conflicts_with = "master_url_file")]
+    pub master_url: Option<SecretString>,
+    /// File that holds the master database's URL.
+    #[arg(long, env = "DAILYCARE_MASTER_URL_FILE", required_unless_present = "master_url")]
+    pub master_url_file: Option<PathBuf>,
+    /// File with the keys that seal credentials in the master database: lines `key-id:base64 of 32 bytes`, the first one seals.
+    #[arg(long, env = "DAILYCARE_SEALING_KEY_FILE")]
+    pub sealing_key_file: PathBuf,
+    /// Namespace that holds the admin Secrets of servers and the leader Lease.
+    #[arg(long, env = "DAILYCARE_NAMESPACE", default_value = "dailycare-system")]
+    pub namespace: String,
+    /// Directory with the tenant schema's migrations, instead of those built in.
+    #[arg(long, env = "DAILYCARE_SCHEMA_DIR")]
+    pub schema_dir: Option<PathBuf>,
+}
+
+/// Settings of `dailycare operator` alone.
+#[derive(Args, Clone, Debug)]
+pub struct Running {
+    /// Address of `/healthz`, `/readyz` and `/metrics`.
+    #[arg(long, env = "DAILYCARE_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub http_address: SocketAddr,
+    /// Schools worked on at once for each server.
+    #[arg(long, env = "DAILYCARE_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub concurrency: u16,
+    /// How often every School is looked at although nothing happened, in seconds.
+    #[arg(long, env = "DAILYCARE_RESYNC_SECONDS", default_value = "600", value_parser = parse_seconds)]
+    pub resync: Duration,
+    /// How long progress is awaited before a School or server counts as stalled, in seconds.
+    #[arg(long, env = "DAILYCARE_PROGRESS_DEADLINE_SECONDS", default_value = "600", value_parser = parse_seconds)]
+    pub progress_deadline: Duration,
+    /// Work without a leader Lease. Only where no second operator can run.
+    #[arg(long, env = "DAILYCARE_NO_LEADER_ELECTION")]
+    pub no_leader_election: bool,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read.
+    #[error("reading {what} from {path} failed")]
+    File {
+        /// What the file holds.
+        what: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Neither the URL nor its file was given.
+    #[error("give --master-url-file or --master-url")]
+    NoMasterUrl,
+    /// The master database's URL.
+    #[error("the master database's URL cannot be used")]
+    MasterUrl(#[source] url::Error),
+    /// The tenant schema's migrations.
+    #[error("the tenant schema cannot be used")]
+    Schema(#[source] schema::Error),
+}
+
+impl Config {
+    /// Where the master database is.
+    ///
+    /// # Errors
+    /// When it was not given, its file cannot be read, or it is no usable URL.
+    pub async fn master(&self) -> Result<url::Target, Error> {
+        let url = match (&self.master_url, &self.master_url_file) {
+            (Some(url), _) => url.clone(),
+            (None, Some(path)) => read("the master database's URL", path).await?,
+            (None, None) => return Err(Error::NoMasterUrl),
+        };
+        url::Target::parse(&url).map_err(Error::MasterUrl)
+    }
+
+    /// The sealing keys' file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn sealing_keys(&self) -> Result<SecretString, Error> {
+        read("the sealing keys", &self.sealing_key_file).await
+    }
+
+    /// The tenant schema's migrations.
+    ///
+    /// # Errors
+    /// When the directory given holds none, or they are not numbered without gaps.
+    pub fn migrations(&self) -> Result<Migrations, Error> {
+        self.schema_dir.as_deref().map_or_else(Migrations::tenant, |path| Migrations::from_dir(schema::Kind::Tenant, path)).map_err(Error::Schema)
+    }
+}
+
+async fn read(what: &'static str, path: &std::path::Path) -> Result<SecretString, Error> {
+    let text = tokio::fs::read_to_string(path).await;
+    text.map(SecretString::from).map_err(|source| Error::File { what, path: path.to_owned(), source })
+}
+
+fn parse_secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("give whole seconds, 1 to 86400".to_owned()),
+    }
+}
