@@ -164,6 +164,8 @@ impl Postgres {
     /// # Errors
     /// When it cannot be ended.
     pub async fn stop(&mut self) -> Result<()> {
+        // The postmaster waits for its sessions, which cannot end while they are paused. That it has ended already is no error here.
+        let _ = self.resume();
         self.process.stop(PATIENCE).await
     }
 

@@ -29,7 +29,9 @@ const TAIL_LINES: usize = 25;
 
 /// `$1` log, `$2` the signal that ends the server when the holder of the pipe is gone, then the server's command line.
 /// The server's id is the first line of output; the exit status is the server's.
+/// HUP is ignored because the kernel sends it to a group that is orphaned while one of its processes is paused.
 const SUPERVISOR: &str = r#"
+trap '' HUP
 log=$1 signal=$2; shift 2
 exec 3<&0
 "$@" </dev/null >>"$log" 2>&1 3<&- &
@@ -40,7 +42,7 @@ exec >/dev/null 2>&1
   read -r nothing <&3
   kill -s CONT "$server"; kill -s "$signal" "$server"
   tries=0
-  while kill -0 "$server" && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
+  while kill -0 "$server" && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
   kill -s KILL "$server"
 ) &
 watcher=$!

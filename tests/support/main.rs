@@ -1,6 +1,8 @@
 //! The machinery that every other test stands on: the private control plane and the private PostgreSQL servers. It must not test the
 //! product.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "functions that only tests call are not recognised as tests")]
+
 mod abandoned;
 mod control_plane;
 mod postgres;
@@ -14,7 +16,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), awaited).await.unwrap_or_else(|_| panic!("{what} did not come true"));
+    tokio::time::timeout(Duration::from_mins(1), awaited).await.unwrap_or_else(|_| panic!("{what} did not come true"));
 }
 
 /// Whether there is such a process that has not ended.

@@ -61,14 +61,17 @@ async fn a_server_with_tls_proves_its_name_to_who_trusts_its_authority() {
 }
 
 #[tokio::test]
-async fn a_paused_server_is_silent_and_answers_when_it_is_resumed() {
-    let server = Postgres::start(Version::V18, PostgresOptions::default()).await.unwrap();
+async fn a_paused_server_is_silent_and_answers_when_it_is_resumed_and_can_be_stopped() {
+    let mut server = Postgres::start(Version::V18, PostgresOptions::default()).await.unwrap();
     let mut connection = connect(&server).await;
     server.pause().unwrap();
     let mut answer = std::pin::pin!(connection.ping());
     assert!(tokio::time::timeout(Duration::from_millis(300), &mut answer).await.is_err());
     server.resume().unwrap();
     answer.await.unwrap();
+    server.pause().unwrap();
+    server.stop().await.unwrap();
+    assert!(!runs(server.pid()));
 }
 
 #[tokio::test]
