@@ -10,3 +10,5 @@ pub mod registry;
 pub mod schema;
 #[cfg(feature = "runtime")]
 pub mod sql;
+#[cfg(feature = "testing")]
+pub mod testing;
