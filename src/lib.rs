@@ -7,6 +7,8 @@
 pub mod crd;
 pub mod domain;
 #[cfg(feature = "runtime")]
+pub mod registry;
+#[cfg(feature = "runtime")]
 pub mod schema;
 #[cfg(feature = "runtime")]
 pub mod sql;

@@ -3,5 +3,6 @@
 pub mod error;
 pub mod quote;
 pub mod session;
+pub mod url;
 
 pub use error::{Error, Result};

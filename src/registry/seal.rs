@@ -1,0 +1,299 @@
+//! Sealing of school credentials in the registry, so that whoever reads the master database or its backups reads no password.
+//!
+//! One master key per line of a mounted file; from each, HKDF derives one key that seals and one that fingerprints. Must not show, log or
+//! serialise a key, and must not seal anything without the tenant that it belongs to.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::{constant_time, hkdf, hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::domain::names::TenantId;
+use crate::sql::session::Credentials;
+
+/// Credentials that only the key's holder reads, and only as this tenant's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// The key that sealed them.
+    pub key_id: String,
+    /// Form (1 byte, 1), nonce (12), ciphertext, tag (16).
+    pub bytes: Vec<u8>,
+}
+
+/// Why a key file or sealed credentials could not be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The file holds no key.
+    #[error("the sealing key file holds no key")]
+    NoKey,
+    /// A line is not `key-id:base64 of 32 bytes`.
+    #[error("line {0} of the sealing key file is not key-id:base64 of 32 bytes")]
+    BadLine(usize),
+    /// Two lines have one key id.
+    #[error("line {0} of the sealing key file repeats a key id")]
+    Repeated(usize),
+    /// None of the keys has this id.
+    #[error("the credentials were sealed with a key that the key file does not hold")]
+    UnknownKey,
+    /// Wrong key, wrong tenant or altered bytes: they cannot be told apart.
+    #[error("the sealed credentials are not this tenant's, or were altered")]
+    Refused,
+    /// The cryptographic library failed, for lack of randomness or memory.
+    #[error("a cryptographic operation failed")]
+    Failed,
+}
+
+/// The keys of a mounted file: the first seals, all open. To rotate, put a new key first and remove the old one once nothing is sealed with it.
+pub struct Keyring(Vec<Key>);
+
+struct Key {
+    id: String,
+    aead: RandomizedNonceKey,
+    mac: hmac::Key,
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+    }
+}
+
+const KEY_BYTES: usize = 32;
+const NONCE_BYTES: usize = 12;
+const FORM: u8 = 1;
+
+impl Keyring {
+    /// Reads a key file: lines `key-id:base64(32 bytes)`; empty lines and lines that start with `#` are passed over.
+    ///
+    /// # Errors
+    /// The number of the line that is wrong, quoting nothing.
+    pub fn parse(file: &SecretString) -> Result<Self, Error> {
+        let mut keys: Vec<Key> = Vec::new();
+        for (number, line) in (1..).zip(file.expose_secret().lines().map(str::trim)) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let key = Key::parse(line).ok_or(Error::BadLine(number))?;
+            if keys.iter().any(|known| known.id == key.id) {
+                return Err(Error::Repeated(number));
+            }
+            keys.push(key);
+        }
+        if keys.is_empty() { Err(Error::NoKey) } else { Ok(Self(keys)) }
+    }
+
+    /// A key file with one new key.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] without randomness.
+    pub fn generate_file(key_id: &str) -> Result<SecretString, Error> {
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        rand::fill(key.as_mut()).map_err(|_| Error::Failed)?;
+        let encoded = Zeroizing::new(STANDARD.encode(key.as_ref()));
+        Ok(format!("{key_id}:{}\n", *encoded).into())
+    }
+
+    /// Seals credentials for one tenant, differently each time.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] without randomness.
+    pub fn seal(&self, tenant: TenantId, credentials: &Credentials) -> Result<Sealed, Error> {
+        let key = self.0.first().ok_or(Error::NoKey)?;
+        let password = credentials.password.expose_secret();
+        // Room for the tag too, so that growing does not leave a copy of the plain text behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(credentials.username.len() + 1 + password.len() + AES_256_GCM.tag_len()));
+        text.extend_from_slice(credentials.username.as_bytes());
+        text.push(0);
+        text.extend_from_slice(password.as_bytes());
+        let nonce = key.aead.seal_in_place_append_tag(Aad::from(context(tenant)), &mut *text).map_err(|_| Error::Failed)?;
+        let bytes = [&[FORM][..], nonce.as_ref().as_slice(), text.as_slice()].concat();
+        Ok(Sealed { key_id: key.id.clone(), bytes })
+    }
+
+    /// Opens what was sealed for this tenant.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKey`], or [`Error::Refused`] for another tenant's or altered bytes.
+    pub fn open(&self, tenant: TenantId, sealed: &Sealed) -> Result<Credentials, Error> {
+        let key = self.0.iter().find(|key| key.id == sealed.key_id).ok_or(Error::UnknownKey)?;
+        let (head, text) = sealed.bytes.split_at_checked(1 + NONCE_BYTES).ok_or(Error::Refused)?;
+        let Some((&FORM, nonce)) = head.split_first() else { return Err(Error::Refused) };
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Error::Refused)?;
+        let mut text = Zeroizing::new(text.to_vec());
+        let text = key.aead.open_in_place(nonce, Aad::from(context(tenant)), &mut text).map_err(|_| Error::Refused)?;
+        let plain = std::str::from_utf8(text).map_err(|_| Error::Refused)?;
+        let (username, password) = plain.split_once('\0').ok_or(Error::Refused)?;
+        Ok(Credentials { username: username.to_owned(), password: password.into() })
+    }
+
+    /// Sealed for this tenant, with the first key, and holding exactly these credentials: sealing again would change nothing but bytes.
+    #[must_use]
+    pub fn is_current(&self, tenant: TenantId, sealed: &Sealed, credentials: &Credentials) -> bool {
+        self.0.first().is_some_and(|first| first.id == sealed.key_id)
+            && self.open(tenant, sealed).is_ok_and(|held| {
+                held.username == credentials.username && equal(held.password.expose_secret(), credentials.password.expose_secret())
+            })
+    }
+
+    /// What identifies a tenant's password without showing it, 32 hexadecimal characters: a catalog that holds it says whether a role's
+    /// password is the one in the Secret, and is of no use to guess it.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], which a parsed keyring never is.
+    pub fn fingerprint(&self, tenant: TenantId, password: &SecretString) -> Result<String, Error> {
+        self.0.first().map(|key| key.fingerprint(tenant, password)).ok_or(Error::NoKey)
+    }
+
+    /// The fingerprint is this password's, by any of the keys, so that a rotation of keys changes no role.
+    #[must_use]
+    pub fn has_fingerprint(&self, tenant: TenantId, password: &SecretString, fingerprint: &str) -> bool {
+        self.0.iter().any(|key| equal(&key.fingerprint(tenant, password), fingerprint))
+    }
+}
+
+impl Key {
+    fn parse(line: &str) -> Option<Self> {
+        let (id, encoded) = line.split_once(':')?;
+        let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let mut bytes = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+        if id.is_empty() || id.len() > 63 || !id.bytes().all(word) || bytes.len() != KEY_BYTES {
+            return None;
+        }
+        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"dailycare sealing key").extract(&bytes);
+        bytes.zeroize();
+        let mut derived = derive(&prk, b"credentials aes-256-gcm v1")?;
+        let aead = RandomizedNonceKey::new(&AES_256_GCM, derived.as_ref()).ok()?;
+        derived = derive(&prk, b"fingerprint hmac-sha256 v1")?;
+        Some(Self { id: id.to_owned(), aead, mac: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()) })
+    }
+
+    fn fingerprint(&self, tenant: TenantId, password: &SecretString) -> String {
+        let mut mac = hmac::Context::with_key(&self.mac);
+        mac.update(tenant.0.as_bytes());
+        mac.update(password.expose_secret().as_bytes());
+        let tag = mac.sign();
+        let half = tag.as_ref().first_chunk().copied().unwrap_or_default();
+        format!("{:032x}", u128::from_be_bytes(half))
+    }
+}
+
+fn derive(prk: &hkdf::Prk, purpose: &[u8]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    prk.expand(&[purpose], hkdf::HKDF_SHA256).ok()?.fill(key.as_mut()).ok()?;
+    Some(key)
+}
+
+/// What sealed bytes are bound to: their form and their tenant.
+fn context(tenant: TenantId) -> [u8; 17] {
+    let mut context = [FORM; 17];
+    context[1..].copy_from_slice(tenant.0.as_bytes());
+    context
+}
+
+fn equal(a: &str, b: &str) -> bool {
+    constant_time::verify_slices_are_equal(a.as_bytes(), b.as_bytes()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const A: TenantId = TenantId(Uuid::from_u128(1));
+    const B: TenantId = TenantId(Uuid::from_u128(2));
+
+    fn credentials() -> Credentials {
+        Credentials { username: "dailycare_tenant_north_a".into(), password: "canary".into() }
+    }
+
+    fn ring(files: &[&SecretString]) -> Keyring {
+        Keyring::parse(&files.iter().map(|file| file.expose_secret()).collect::<String>().into()).unwrap()
+    }
+
+    fn file(id: &str) -> SecretString {
+        Keyring::generate_file(id).unwrap()
+    }
+
+    #[test]
+    fn sealed_credentials_open_for_their_tenant_and_for_no_other() {
+        let ring = ring(&[&file("k1")]);
+        let sealed = ring.seal(A, &credentials()).unwrap();
+        let opened = ring.open(A, &sealed).unwrap();
+        assert_eq!((opened.username.as_str(), opened.password.expose_secret()), ("dailycare_tenant_north_a", "canary"));
+        assert_eq!(ring.open(B, &sealed).unwrap_err(), Error::Refused);
+        assert_ne!(ring.seal(A, &credentials()).unwrap(), sealed, "a nonce was used twice");
+    }
+
+    #[test]
+    fn a_single_flipped_bit_or_missing_byte_is_refused() {
+        let ring = ring(&[&file("k1")]);
+        let sealed = ring.seal(A, &credentials()).unwrap();
+        for bit in 0..sealed.bytes.len() * 8 {
+            let mut altered = sealed.clone();
+            altered.bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(ring.open(A, &altered).unwrap_err(), Error::Refused, "bit {bit}");
+        }
+        for length in 0..sealed.bytes.len() {
+            let cut = Sealed { bytes: sealed.bytes[..length].to_vec(), ..sealed.clone() };
+            assert_eq!(ring.open(A, &cut).unwrap_err(), Error::Refused, "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn after_a_rotation_old_seals_open_and_new_ones_use_the_first_key() {
+        let (old, new) = (file("old"), file("new"));
+        let sealed = ring(&[&old]).seal(A, &credentials()).unwrap();
+        let rotated = ring(&[&new, &old]);
+        assert!(rotated.open(A, &sealed).is_ok());
+        assert!(!rotated.is_current(A, &sealed, &credentials()), "an old seal passes for current");
+        let resealed = rotated.seal(A, &credentials()).unwrap();
+        assert_eq!(resealed.key_id, "new");
+        assert!(rotated.is_current(A, &resealed, &credentials()));
+        assert_eq!(ring(&[&new]).open(A, &sealed).unwrap_err(), Error::UnknownKey);
+    }
+
+    #[test]
+    fn a_key_id_does_not_open_what_another_key_of_that_id_sealed() {
+        let sealed = ring(&[&file("k1")]).seal(A, &credentials()).unwrap();
+        assert_eq!(ring(&[&file("k1")]).open(A, &sealed).unwrap_err(), Error::Refused);
+    }
+
+    #[test]
+    fn a_fingerprint_tells_passwords_tenants_and_keys_apart_and_outlives_a_rotation() {
+        let (old, new) = (file("old"), file("new"));
+        let (before, after) = (ring(&[&old]), ring(&[&new, &old]));
+        let password = SecretString::from("canary");
+        let fingerprint = before.fingerprint(A, &password).unwrap();
+        assert!(fingerprint.len() == 32 && fingerprint.bytes().all(|b| b.is_ascii_hexdigit()), "{fingerprint}");
+        assert_eq!(before.fingerprint(A, &password).unwrap(), fingerprint);
+        assert_ne!(before.fingerprint(B, &password).unwrap(), fingerprint);
+        assert_ne!(before.fingerprint(A, &"canarz".into()).unwrap(), fingerprint);
+        assert_ne!(after.fingerprint(A, &password).unwrap(), fingerprint);
+        assert!(after.has_fingerprint(A, &password, &fingerprint));
+        assert!(!after.has_fingerprint(A, &"canarz".into(), &fingerprint));
+    }
+
+    #[test]
+    fn a_key_file_is_refused_by_line_number_and_never_quoted() {
+        let good = file("k1");
+        let (text, short) = (good.expose_secret(), STANDARD.encode([7; 31]));
+        let parse = |file: String| Keyring::parse(&file.into()).unwrap_err();
+        assert_eq!(parse("# only a comment\n\n".into()), Error::NoKey);
+        assert_eq!(parse(format!("{text}canary")), Error::BadLine(2));
+        assert_eq!(parse(format!("k:{short}")), Error::BadLine(1));
+        assert_eq!(parse(format!("a b:{}", text.split_once(':').unwrap().1)), Error::BadLine(1));
+        assert_eq!(parse(format!("{text}{text}")), Error::Repeated(2));
+    }
+
+    #[test]
+    fn a_keyring_shows_key_ids_and_no_keys() {
+        let file = file("k1");
+        let shown = format!("{:?}", ring(&[&file]));
+        assert_eq!(shown, "[\"k1\"]");
+    }
+}

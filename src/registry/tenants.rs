@@ -1,0 +1,289 @@
+//! Tenants: reserving a code, looking, publishing a route, withdrawing it.
+//!
+//! Every write holds its precondition (the row's School and cluster) in its WHERE clause, and writes nothing when nothing would change.
+
+use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{AssertSqlSafe, Row as _};
+use uuid::Uuid;
+
+use super::route::{Publication, Row, state_label};
+use super::seal::{Keyring, Sealed};
+use super::users::Account;
+use super::{Error, Owner, Result};
+use crate::domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, ServerName, TenantId};
+use crate::domain::school::seen::{Tenant, TenantState};
+use crate::domain::school::wanted::Profile;
+use crate::sql::error::Doing as _;
+
+/// What a School asks the registry to keep for it before anything of it exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// Whose.
+    pub owner: Owner,
+    /// The School's namespace, for people who look for a code's holder.
+    pub namespace: String,
+    /// The School's name.
+    pub name: String,
+    /// The code; the registry's unique index decides who has it.
+    pub code: SchoolCode,
+    /// Name and contact.
+    pub profile: Profile,
+    /// Where the database will be, so that placement counts it.
+    pub server: ServerName,
+    /// Its name, unique on its server.
+    pub database: DatabaseName,
+    /// Its login.
+    pub login: LoginName,
+}
+
+/// Who has a code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reserved {
+    /// The asking School, from now on or since before.
+    Ours,
+    /// Another.
+    OfAnother(Holder),
+}
+
+/// The tenant that holds a code (or a name that must be unique), and the School behind it as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its School's namespace.
+    pub namespace: Option<String>,
+    /// Its School's name.
+    pub name: Option<String>,
+}
+
+/// What a write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The row was changed.
+    Made,
+    /// It said so already; nothing was written.
+    Unneeded,
+    /// There is no such row of this School, or it is deleted; nothing was written.
+    NotOurs,
+}
+
+/// Reserves a code, in state `provisioning`. Asking again for what is ours changes nothing.
+///
+/// # Errors
+/// When the registry fails, or [`Error::Moved`] when the holder vanished meanwhile.
+pub async fn reserve(pool: &PgPool, wanted: &Reservation) -> Result<Reserved> {
+    let doing = "reserving a school's code";
+    let inserted = bind_reservation(INSERT, wanted).execute(pool).await.doing(doing)?;
+    if inserted.rows_affected() == 1 {
+        return Ok(Reserved::Ours);
+    }
+    // A statement of its own, because the first one's snapshot may be older than the row that stood in its way.
+    let standing = "
+        SELECT id, school_namespace, school_name, id = $1 AND school_uid = $2 AND cluster_uid = $3 AS ours FROM registry.tenants
+        WHERE id = $1 OR (NOT is_deleted AND (code = $4 OR (server, database_name) = ($5, $6)))
+            OR (state NOT IN ('deleted', 'retained') AND (school_uid, cluster_uid) = ($2, $3))
+        ORDER BY ours DESC NULLS LAST LIMIT 1";
+    let Owner { tenant, school, cluster } = wanted.owner;
+    let query = sqlx::query(standing).bind(tenant.0).bind(school.0).bind(cluster.0).bind(wanted.code.as_str());
+    let row = query.bind(wanted.server.as_str()).bind(wanted.database.as_str()).fetch_optional(pool).await.doing(doing)?;
+    let row = row.ok_or(Error::Moved)?;
+    let ours: Option<bool> = row.try_get("ours").doing(doing)?;
+    if ours == Some(true) { Ok(Reserved::Ours) } else { Ok(Reserved::OfAnother(Holder::read(&row)?)) }
+}
+
+const INSERT: &str = "
+    INSERT INTO registry.tenants
+        (id, school_uid, cluster_uid, school_namespace, school_name, code, name, email, phone_number, server, database_name, login)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING";
+
+fn bind_reservation<'a>(
+    insert: &'static str,
+    wanted: &'a Reservation,
+) -> sqlx::query::Query<'a, sqlx::Postgres, sqlx::postgres::PgArguments> {
+    let Reservation { owner, namespace, name, code, profile, server, database, login } = wanted;
+    let query = sqlx::query(insert).bind(owner.tenant.0).bind(owner.school.0).bind(owner.cluster.0).bind(namespace).bind(name);
+    let query = query.bind(code.as_str()).bind(&profile.name).bind(&profile.email).bind(&profile.phone_number);
+    query.bind(server.as_str()).bind(database.as_str()).bind(login.as_str())
+}
+
+impl Holder {
+    fn read(row: &PgRow) -> Result<Self> {
+        let doing = "reading who holds a school's code";
+        let id: Uuid = row.try_get("id").doing(doing)?;
+        let (namespace, name) = (row.try_get("school_namespace").doing(doing)?, row.try_get("school_name").doing(doing)?);
+        Ok(Self { tenant: TenantId(id), namespace, name })
+    }
+}
+
+/// Everything the registry knows about one School, from one snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// The row of the tenant.
+    pub row: Option<Row>,
+    /// Who holds the code.
+    pub holder: Option<Holder>,
+    /// The first administrator's account.
+    pub admin: Account,
+}
+
+impl Observed {
+    /// What the planner sees of it; `current` says whether our row is what it should be (see [`Row::says`]).
+    #[must_use]
+    pub fn tenant(&self, owner: Owner, current: impl FnOnce(&Row) -> bool) -> Tenant {
+        match (&self.row, &self.holder) {
+            (Some(row), _) if row.is_of(owner) => Tenant::Ours { state: row.state, current: current(row) },
+            (None, None) => Tenant::Absent,
+            (Some(_), _) | (None, Some(_)) => Tenant::OfAnother,
+        }
+    }
+}
+
+/// Looks, in one round trip.
+///
+/// # Errors
+/// When the registry fails, or the row's state is one this program does not know.
+pub async fn observe(pool: &PgPool, tenant: TenantId, code: &SchoolCode, admin_email: &str) -> Result<Observed> {
+    let doing = "looking a school up in the registry";
+    let look = format!(
+        "SELECT {}, t.id IS NOT NULL AS known, holder.id AS holder, holder.school_namespace, holder.school_name,
+             EXISTS (SELECT FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND NOT is_deleted) AS admin_made,
+             EXISTS (SELECT FROM registry.users WHERE lower(email) = lower($3) AND NOT is_deleted) AS email_taken
+         FROM (SELECT) AS always
+         LEFT JOIN registry.tenants t ON t.id = $1
+         LEFT JOIN registry.tenants holder ON holder.code = $2 AND NOT holder.is_deleted",
+        Row::COLUMNS
+    );
+    let query = sqlx::query(AssertSqlSafe(look)).bind(tenant.0).bind(code.as_str()).bind(admin_email);
+    let row = query.fetch_one(pool).await.doing(doing)?;
+    let flag = |column| row.try_get::<bool, _>(column).doing(doing);
+    let text = |column| row.try_get::<Option<String>, _>(column).doing(doing);
+    let holder: Option<Uuid> = row.try_get("holder").doing(doing)?;
+    let (namespace, name) = (text("school_namespace")?, text("school_name")?);
+    Ok(Observed {
+        row: if flag("known")? { Some(Row::read(&row)?) } else { None },
+        holder: holder.map(|id| Holder { tenant: TenantId(id), namespace, name }),
+        admin: match (flag("admin_made")?, flag("email_taken")?) {
+            (true, _) => Account::Made,
+            (false, true) => Account::EmailTaken,
+            (false, false) => Account::Absent,
+        },
+    })
+}
+
+/// Makes our row say all of `wanted`. Credentials that are sealed as they should be stay as they are, byte for byte, so that the API keeps its connections.
+///
+/// # Errors
+/// When the registry or sealing fails.
+pub async fn publish(pool: &PgPool, wanted: &Publication, keyring: &Keyring) -> Result<Change> {
+    let doing = "publishing a school's route";
+    let Owner { tenant, school, cluster } = wanted.owner;
+    let select =
+        "SELECT credentials, key_id FROM registry.tenants WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND NOT is_deleted";
+    let row = sqlx::query(select).bind(tenant.0).bind(school.0).bind(cluster.0).fetch_optional(pool).await.doing(doing)?;
+    let Some(row) = row else { return Ok(Change::NotOurs) };
+    let bytes: Option<Vec<u8>> = row.try_get("credentials").doing(doing)?;
+    let standing = row.try_get::<Option<String>, _>("key_id").doing(doing)?.zip(bytes).map(|(key_id, bytes)| Sealed { key_id, bytes });
+    let credentials = wanted.credentials();
+    let sealed = match standing.filter(|sealed| keyring.is_current(tenant, sealed, &credentials)) {
+        Some(current) => current,
+        None => keyring.seal(tenant, &credentials).map_err(|source| Error::Seal { tenant, source })?,
+    };
+    Ok(write(pool, wanted, &sealed).await.doing(doing)?)
+}
+
+async fn write(pool: &PgPool, wanted: &Publication, sealed: &Sealed) -> Result<Change, sqlx::Error> {
+    let Publication { owner, profile, route, password: _, schema_version, state } = wanted;
+    let columns = "name, email, phone_number, server, host, port, tls_mode, database_name, login, pool_size, connect_timeout_seconds, \
+         command_timeout_seconds, pooling, credentials, key_id, schema_version, state";
+    let values = "$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20";
+    let update = format!(
+        "WITH ours AS (SELECT FROM registry.tenants WHERE {PRECONDITION} AND NOT is_deleted),
+         changed AS (
+             UPDATE registry.tenants SET ({columns}, is_active, activated_at)
+                 = ROW ({values}, $20 = 'active', CASE WHEN $20 = 'active' THEN coalesce(activated_at, now()) ELSE activated_at END)
+             WHERE {PRECONDITION} AND NOT is_deleted AND ({columns}) IS DISTINCT FROM ({values}) RETURNING id)
+         SELECT EXISTS (SELECT FROM ours), EXISTS (SELECT FROM changed)"
+    );
+    let pool_settings = route.pool;
+    let query = sqlx::query(AssertSqlSafe(update)).bind(owner.tenant.0).bind(owner.school.0).bind(owner.cluster.0);
+    let query = query.bind(&profile.name).bind(&profile.email).bind(&profile.phone_number).bind(route.server.as_str()).bind(&route.host);
+    let query = query.bind(i32::from(route.port)).bind(route.tls.label()).bind(route.database.as_str()).bind(route.login.as_str());
+    let query = query.bind(i32::from(pool_settings.size)).bind(i32::from(pool_settings.connect_timeout_seconds));
+    let query =
+        query.bind(i32::from(pool_settings.command_timeout_seconds)).bind(pool_settings.pooling).bind(&sealed.bytes).bind(&sealed.key_id);
+    let query = query.bind(i32::try_from(*schema_version).unwrap_or(i32::MAX)).bind(state_label(*state));
+    changed(&query.fetch_one(pool).await?)
+}
+
+/// The row is this School's: parameters 1 to 3 of every write.
+const PRECONDITION: &str = "id = $1 AND school_uid = $2 AND cluster_uid = $3";
+
+/// Reads what a write answers: whether the row is ours, and whether it was changed.
+fn changed(row: &PgRow) -> Result<Change, sqlx::Error> {
+    Ok(match (row.try_get(0)?, row.try_get(1)?) {
+        (_, true) => Change::Made,
+        (true, false) => Change::Unneeded,
+        (false, false) => Change::NotOurs,
+    })
+}
+
+/// A state in which a tenant does not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// Closed, by wish or on the way out; a publication brings it back.
+    Suspended,
+    /// The School is gone, the data kept.
+    Retained,
+    /// School and data are gone: its code is free, its accounts are closed, its credentials erased. For ever.
+    Deleted,
+}
+
+/// Withdraws a tenant. A deleted one can only be deleted again, which changes nothing.
+///
+/// # Errors
+/// When the registry fails.
+pub async fn set_state(pool: &PgPool, owner: Owner, to: Withdrawn) -> Result<Change> {
+    let (state, statement) = match to {
+        Withdrawn::Suspended => (TenantState::Suspended, CLOSE),
+        Withdrawn::Retained => (TenantState::Retained, CLOSE),
+        Withdrawn::Deleted => (TenantState::Deleted, DELETE),
+    };
+    let query = sqlx::query(statement).bind(owner.tenant.0).bind(owner.school.0).bind(owner.cluster.0).bind(state_label(state));
+    let answer = query.fetch_one(pool).await;
+    Ok(answer.and_then(|row| changed(&row)).doing("withdrawing a school from the registry")?)
+}
+
+const CLOSE: &str = "
+    WITH ours AS (SELECT FROM registry.tenants WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND NOT is_deleted),
+    changed AS (
+        UPDATE registry.tenants SET state = $4, is_active = false
+        WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND NOT is_deleted AND state <> $4 RETURNING id)
+    SELECT EXISTS (SELECT FROM ours), EXISTS (SELECT FROM changed)";
+
+const DELETE: &str = "
+    WITH ours AS (SELECT id FROM registry.tenants WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3),
+    changed AS (
+        UPDATE registry.tenants SET state = $4, is_active = false, is_deleted = true, credentials = NULL, key_id = NULL
+        WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND state <> $4 RETURNING id),
+    closed AS (
+        UPDATE registry.users SET is_deleted = true, is_active = false
+        WHERE tenant_id IN (SELECT id FROM ours) AND NOT is_deleted RETURNING id)
+    SELECT EXISTS (SELECT FROM ours), EXISTS (SELECT FROM changed) OR EXISTS (SELECT FROM closed)";
+
+/// Which server each tenant of this cluster is on or reserved for, for placement to count.
+///
+/// # Errors
+/// When the registry fails.
+pub async fn occupancy(pool: &PgPool, cluster: ClusterUid) -> Result<Vec<(TenantId, ServerName)>> {
+    let doing = "counting the schools on each server";
+    let select = "SELECT id, server FROM registry.tenants WHERE cluster_uid = $1 AND server IS NOT NULL AND NOT is_deleted";
+    let rows = sqlx::query(select).bind(cluster.0).fetch_all(pool).await.doing(doing)?;
+    rows.iter().map(|row| read_occupant(row, doing)).collect()
+}
+
+fn read_occupant(row: &PgRow, doing: &'static str) -> Result<(TenantId, ServerName)> {
+    let tenant = TenantId(row.try_get("id").doing(doing)?);
+    let server: &str = row.try_get("server").doing(doing)?;
+    let server = ServerName::parse(server).map_err(|_| Error::Unknown { tenant, column: "server" })?;
+    Ok((tenant, server))
+}

@@ -1,0 +1,60 @@
+//! Accounts that the operator makes: a school's first administrator. Every other account is the API's affair.
+
+use sqlx::Row as _;
+use sqlx::postgres::PgPool;
+
+use super::{Owner, Result};
+use crate::domain::school::wanted::Person;
+use crate::sql::error::Doing as _;
+
+/// A school's first administrator, as the registry knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// The school has an administrator.
+    Made,
+    /// It has none, and somebody else has the e-mail address.
+    EmailTaken,
+    /// It has none.
+    Absent,
+}
+
+/// What asking for an administrator did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// The account was made, with a password that must be changed.
+    Made,
+    /// The school has an administrator already; nothing was written.
+    Already,
+    /// The e-mail address belongs to another account; nothing was written.
+    EmailTaken,
+    /// There is no such tenant of this School; nothing was written.
+    NotOurs,
+}
+
+/// Makes a school's first administrator. `hash` is the temporary password's, in PHC form.
+///
+/// # Errors
+/// When the registry fails.
+pub async fn create_admin(pool: &PgPool, owner: Owner, person: &Person, hash: &str) -> Result<Creation> {
+    let doing = "creating a school's administrator";
+    let insert = "
+        WITH ours AS (SELECT id FROM registry.tenants WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND NOT is_deleted),
+        made AS (
+            INSERT INTO registry.users (tenant_id, name, email, password_hash, role, must_change_password)
+            SELECT id, $4, $5, $6, 'SchoolAdmin', true FROM ours
+            WHERE NOT EXISTS (SELECT FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND NOT is_deleted)
+            ON CONFLICT DO NOTHING RETURNING id)
+        SELECT EXISTS (SELECT FROM ours) AS ours, EXISTS (SELECT FROM made) AS made";
+    let query = sqlx::query(insert).bind(owner.tenant.0).bind(owner.school.0).bind(owner.cluster.0);
+    let row = query.bind(&person.name).bind(&person.email).bind(hash).fetch_one(pool).await.doing(doing)?;
+    if !row.try_get::<bool, _>("ours").doing(doing)? {
+        return Ok(Creation::NotOurs);
+    }
+    if row.try_get::<bool, _>("made").doing(doing)? {
+        return Ok(Creation::Made);
+    }
+    // A statement of its own, because the first one's snapshot may be older than the account that stood in its way.
+    let exists = "SELECT EXISTS (SELECT FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND NOT is_deleted)";
+    let already: bool = sqlx::query_scalar(exists).bind(owner.tenant.0).fetch_one(pool).await.doing(doing)?;
+    if already { Ok(Creation::Already) } else { Ok(Creation::EmailTaken) }
+}
