@@ -17,3 +17,6 @@ pub use server::{DatabaseServer, DatabaseServerSpec, DatabaseServerStatus};
 pub const GROUP: &str = "dailycare.io";
 /// The version served and stored.
 pub const VERSION: &str = "v1alpha1";
+
+#[cfg(test)]
+mod tests;

@@ -41,8 +41,8 @@ fn completed(crd: &CustomResourceDefinition) -> Value {
     crd
 }
 
-/// Takes out what would blur the meaning of absence or what the API server warns about: `nullable` (null is then the same as absent), nulls, and formats for
-/// unsigned numbers, which `OpenAPI` does not have.
+/// Takes out what would blur the meaning of absence or what the API server warns about: `nullable` (null is then the same as absent), nulls, formats for
+/// unsigned numbers, which `OpenAPI` does not have, and fractions of bounds.
 fn plain(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -50,10 +50,21 @@ fn plain(value: &mut Value) {
             if fields.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
                 fields.insert("format".to_owned(), json!("int64"));
             }
+            for bound in ["minimum", "maximum"] {
+                if let Some(number) = fields.get(bound).and_then(whole) {
+                    fields.insert(bound.to_owned(), number);
+                }
+            }
             fields.retain(|_, field| !field.is_null());
             fields.values_mut().for_each(plain);
         }
         Value::Array(items) => items.iter_mut().for_each(plain),
         _ => {}
     }
+}
+
+/// The bounds of whole numbers, which the CRD's type holds as floating point numbers.
+#[expect(clippy::cast_possible_truncation, reason = "a bound without fraction, far below 2^53")]
+fn whole(bound: &Value) -> Option<Value> {
+    bound.as_f64().filter(|bound| bound.fract() == 0.0).map(|bound| json!(bound as i64))
 }

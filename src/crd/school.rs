@@ -78,9 +78,11 @@ pub struct SchoolSpec {
     pub credentials: Option<Credentials>,
     /// What happens to the data when the School is deleted: Retain (the default) closes and keeps the database, Delete drops it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DeletionPolicy")]
     pub deletion_policy: Option<DeletionPolicy>,
     /// Active (the default), or Suspended: the login is closed, its sessions are ended and the data is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "State")]
     pub state: Option<State>,
 }
 
@@ -104,6 +106,7 @@ pub struct AdminUser {
 pub struct Placement {
     /// The class of service; standard if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Tier")]
     pub tier: Option<Tier>,
     /// The `DatabaseServer` to use; chosen by the operator if not given. Once set, cannot be changed or removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -251,6 +254,7 @@ pub struct PlacementStatus {
     pub server_name: Option<String>,
     /// The tier it was chosen for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Tier")]
     pub tier: Option<Tier>,
     /// When it was chosen.
     #[serde(default, skip_serializing_if = "Option::is_none")]

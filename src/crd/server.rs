@@ -158,8 +158,7 @@ pub enum NamespacesFrom {
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceSelector {
     /// Each label with its value.
-    #[serde(default)]
-    #[schemars(required, schema_with = "rule::match_labels")]
+    #[schemars(schema_with = "rule::match_labels")]
     pub match_labels: BTreeMap<String, String>,
 }
 
