@@ -12,3 +12,8 @@ pub mod schema;
 pub mod sql;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod kubernetes;
+#[cfg(feature = "runtime")]
+pub mod sql;
+#[cfg(feature = "runtime")]
+pub mod telemetry;
