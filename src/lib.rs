@@ -14,3 +14,8 @@ pub mod schema;
 pub mod sql;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod kubernetes;
+#[cfg(feature = "runtime")]
+pub mod sql;
+#[cfg(feature = "runtime")]
+pub mod telemetry;

@@ -1,0 +1,108 @@
+//! Finalizers, status and fresh reads of any kind. Every write carries the identity of the object that it was decided on, so that it cannot
+//! fall on a successor of the same name.
+
+use std::fmt::Debug;
+
+use kube::api::{Patch, PatchParams};
+use kube::core::object::HasStatus;
+use kube::{Api, Resource, ResourceExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{Error, FIELD_MANAGER, Result, merge, within};
+
+/// A kind that the functions of this module work on.
+pub trait Object: Resource + Clone + DeserializeOwned + Debug {}
+impl<K: Resource + Clone + DeserializeOwned + Debug> Object for K {}
+
+/// The object as it is now, read from the API server and not from a cache; none when it, the one with this uid, is gone.
+///
+/// # Errors
+/// When it cannot be read, which is not the same as its absence.
+pub async fn fresh<K: Object>(api: &Api<K>, name: &str, uid: &str) -> Result<Option<K>> {
+    let found = within("reading the object afresh", api.get_opt(name)).await?;
+    Ok(found.filter(|object| object.meta().uid.as_deref() == Some(uid)))
+}
+
+/// Adds `finalizer`, unless it is there already. Returns the object as the API server now holds it.
+///
+/// # Errors
+/// A conflict when the object was replaced or its finalizers changed since `seen` was read.
+pub async fn add_finalizer<K: Object>(api: &Api<K>, seen: &K, finalizer: &str) -> Result<K> {
+    if seen.finalizers().iter().any(|present| present == finalizer) {
+        return Ok(seen.clone());
+    }
+    let wanted = seen.finalizers().iter().map(String::as_str).chain([finalizer]).collect();
+    patch_finalizers("adding the finalizer", api, seen, wanted).await
+}
+
+/// Removes `finalizer`. Returns the object as the API server now holds it; none when it is gone already.
+///
+/// # Errors
+/// A conflict when the object was replaced or its finalizers changed since `seen` was read.
+pub async fn remove_finalizer<K: Object>(api: &Api<K>, seen: &K, finalizer: &str) -> Result<Option<K>> {
+    if !seen.finalizers().iter().any(|present| present == finalizer) {
+        return Ok(Some(seen.clone()));
+    }
+    let wanted = seen.finalizers().iter().map(String::as_str).filter(|present| *present != finalizer).collect();
+    match patch_finalizers("removing the finalizer", api, seen, wanted).await {
+        Err(error) if error.is_not_found() => Ok(None),
+        patched => patched.map(Some),
+    }
+}
+
+/// A JSON patch, because its precondition can be narrow: the same object with the same finalizers. A change of status or labels meanwhile is no
+/// reason to start again.
+async fn patch_finalizers<K: Object>(doing: &'static str, api: &Api<K>, seen: &K, wanted: Vec<&str>) -> Result<K> {
+    const PATH: &str = "/metadata/finalizers";
+    let (name, uid) = identity(doing, seen)?;
+    let before = if seen.finalizers().is_empty() { Value::Null } else { json!(seen.finalizers()) };
+    let change = match (seen.finalizers().is_empty(), wanted.is_empty()) {
+        (true, _) => json!({"op": "add", "path": PATH, "value": wanted}),
+        (false, true) => json!({"op": "remove", "path": PATH}),
+        (false, false) => json!({"op": "replace", "path": PATH, "value": wanted}),
+    };
+    let operations = json!([
+        {"op": "test", "path": "/metadata/uid", "value": uid},
+        {"op": "test", "path": PATH, "value": before},
+        change,
+    ]);
+    let patch = serde_json::from_value(operations).map_err(|source| Error::call(doing, kube::Error::SerdeError(source)))?;
+    within(doing, api.patch(name, &parameters(), &Patch::Json::<()>(patch))).await
+}
+
+/// Writes what differs between the status of `seen` and `wanted`, as one merge patch on condition that nothing changed since `seen` was read.
+/// Returns the object as the API server now holds it; none when nothing differed and nothing was written.
+///
+/// A merge patch and not server-side apply: it is half the server's work, can carry `resourceVersion`, and needs no list of owned fields, since
+/// nobody else writes our status.
+///
+/// # Errors
+/// A conflict when the object was replaced or changed since `seen` was read.
+pub async fn patch_status<K>(api: &Api<K>, seen: &K, wanted: &K::Status) -> Result<Option<K>>
+where
+    K: Object + HasStatus,
+    K::Status: Serialize,
+{
+    const DOING: &str = "writing the status";
+    let (name, uid) = identity(DOING, seen)?;
+    let json = |status: Option<&K::Status>| {
+        let value = status.map_or(Ok(json!({})), serde_json::to_value);
+        value.map_err(|source| Error::call(DOING, kube::Error::SerdeError(source)))
+    };
+    let Some(difference) = merge::diff(&json(seen.status())?, &json(Some(wanted))?) else { return Ok(None) };
+    let patch = json!({"metadata": {"uid": uid, "resourceVersion": seen.resource_version()}, "status": difference});
+    within(DOING, api.patch_status(name, &parameters(), &Patch::Merge(patch))).await.map(Some)
+}
+
+fn parameters() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
+}
+
+/// The name and uid of an object that the API server sent.
+fn identity<'a, K: Resource>(doing: &'static str, object: &'a K) -> Result<(&'a str, &'a str)> {
+    let name = object.meta().name.as_deref().ok_or(Error::Incomplete { doing, field: "metadata.name" })?;
+    let uid = object.meta().uid.as_deref().ok_or(Error::Incomplete { doing, field: "metadata.uid" })?;
+    Ok((name, uid))
+}

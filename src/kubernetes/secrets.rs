@@ -1,0 +1,119 @@
+//! The Secrets of a School: created once and never overwritten, corrected only while they are ours. A Secret's password is the source of truth.
+//!
+//! Must not show a value: neither in `Debug`, nor in an error, nor in a log.
+
+mod content;
+mod correction;
+
+use std::fmt;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt as _};
+use secrecy::SecretString;
+use serde_json::Value;
+
+pub use content::{AdminContent, CredentialsContent, REVISION_ANNOTATION, SecretWanted, admin_secret, credentials_secret};
+
+use super::{Error, FIELD_MANAGER, Result, within};
+
+/// What came of a create.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// The Secret is there now, as asked for.
+    Created,
+    /// A Secret of that name is there already, ours or not; it was not touched.
+    AlreadyExists,
+}
+
+/// Creates `secret`, or leaves whatever holds its name untouched.
+///
+/// # Errors
+/// When the API server refuses or cannot be asked.
+pub async fn create(client: &Client, secret: &SecretWanted) -> Result<Creation> {
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match within("creating the Secret", secrets(client, &secret.0).create(&parameters, &secret.0)).await {
+        Ok(_) => Ok(Creation::Created),
+        Err(error) if error.is_already_exists() => Ok(Creation::AlreadyExists),
+        Err(error) => Err(error),
+    }
+}
+
+/// The Secret of that name; none when there is none.
+///
+/// # Errors
+/// When it cannot be read, which is not the same as its absence.
+pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<SecretObserved>> {
+    let api = Api::<Secret>::namespaced(client.clone(), namespace);
+    Ok(within("reading the Secret", api.get_opt(name)).await?.map(SecretObserved))
+}
+
+/// Makes the observed Secret say what `wanted` says, on condition that it is still the one observed. Fields of other owners stay. Writes nothing
+/// when it matches already.
+///
+/// A merge patch and not server-side apply: apply after a create owns every field twice, so it could never remove one, and it would have to be
+/// forced over a hand that edited a key.
+///
+/// # Errors
+/// A conflict when the Secret was replaced or changed since; `Invalid` when it was made immutable or its type differs.
+pub async fn apply(client: &Client, observed: &SecretObserved, wanted: &SecretWanted) -> Result<()> {
+    const DOING: &str = "correcting the Secret";
+    let Some(mut patch) = correction::correction(&observed.0, &wanted.0) else { return Ok(()) };
+    let metadata = &observed.0.metadata;
+    let (Some(uid), Some(version)) = (&metadata.uid, &metadata.resource_version) else {
+        return Err(Error::Incomplete { doing: DOING, field: "metadata.uid or metadata.resourceVersion" });
+    };
+    patch["metadata"]["uid"] = Value::from(uid.as_str());
+    patch["metadata"]["resourceVersion"] = Value::from(version.as_str());
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    within(DOING, secrets(client, &observed.0).patch(&observed.0.name_any(), &parameters, &Patch::Merge(patch))).await?;
+    Ok(())
+}
+
+fn secrets(client: &Client, secret: &Secret) -> Api<Secret> {
+    Api::namespaced(client.clone(), secret.metadata.namespace.as_deref().unwrap_or_default())
+}
+
+/// A Secret as it was read.
+pub struct SecretObserved(Secret);
+
+impl SecretObserved {
+    /// The object with this uid controls it: it is ours to correct.
+    #[must_use]
+    pub fn is_controlled_by(&self, uid: &str) -> bool {
+        self.0.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+    }
+
+    /// The value of its `password` key; none when there is none, or an empty one, or one that is not text.
+    #[must_use]
+    pub fn password(&self) -> Option<SecretString> {
+        let bytes = &self.0.data.as_ref()?.get("password")?.0;
+        let text = std::str::from_utf8(bytes).ok()?;
+        (!text.is_empty()).then(|| SecretString::from(text))
+    }
+
+    /// Every key, label and annotation of `wanted` is there, and none that this program set before is left over. Those of other owners do not count.
+    #[must_use]
+    pub fn matches(&self, wanted: &SecretWanted) -> bool {
+        correction::correction(&self.0, &wanted.0).is_none()
+    }
+
+    /// Its `metadata.uid`.
+    #[must_use]
+    pub fn uid(&self) -> Option<&str> {
+        self.0.metadata.uid.as_deref()
+    }
+
+    /// Its `metadata.resourceVersion`.
+    #[must_use]
+    pub fn resource_version(&self) -> Option<&str> {
+        self.0.metadata.resource_version.as_deref()
+    }
+}
+
+impl fmt::Debug for SecretObserved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.0.name_any();
+        f.debug_struct("SecretObserved").field("name", &name).field("resource_version", &self.resource_version()).finish_non_exhaustive()
+    }
+}

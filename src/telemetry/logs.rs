@@ -1,0 +1,128 @@
+//! Logs on standard error, for people or as one JSON object per line. Panics are log records too.
+
+use std::panic::PanicHookInfo;
+use std::str::FromStr;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+/// How records look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Lines for a terminal.
+    #[default]
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Text that is no [`Format`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be human or json")]
+pub struct UnknownFormat;
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        match text {
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            _ => Err(UnknownFormat),
+        }
+    }
+}
+
+/// Logs that cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter is not in `tracing_subscriber::EnvFilter`'s language.
+    #[error("the log filter cannot be read")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Something else in the process logs already.
+    #[error("logs are started already")]
+    Started(#[from] TryInitError),
+}
+
+/// Logs from now on, for the whole process. `filter` is in the language of `RUST_LOG` ("info,dailycare=debug"); empty means `info`.
+///
+/// # Errors
+/// When the filter cannot be read, or logs are started already.
+pub fn start(format: Format, filter: &str) -> Result<(), Error> {
+    subscriber(format, filter, std::io::stderr)?.try_init()?;
+    std::panic::set_hook(Box::new(record_panic));
+    Ok(())
+}
+
+fn subscriber<W>(format: Format, filter: &str, writer: W) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, Error>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).parse(filter)?;
+    // On an answer that it cannot parse, kube's client warns with the whole body, which may be a Secret.
+    let registry = tracing_subscriber::registry().with(filter.add_directive("kube_client::client=error".parse()?));
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    Ok(match format {
+        Format::Human => Box::new(registry.with(layer.with_ansi(false))),
+        Format::Json => Box::new(registry.with(layer.json().flatten_event(true))),
+    })
+}
+
+fn record_panic(panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("not a text");
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(message, location, "panic");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(format: Format, filter: &str, log: impl FnOnce()) -> String {
+        let page = Page::default();
+        let writer = page.clone();
+        tracing::subscriber::with_default(subscriber(format, filter, move || writer.clone()).unwrap(), log);
+        String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_json_record_is_one_line_with_its_fields() {
+        let line = written(Format::Json, "", || tracing::info!(school = "northside", "ready"));
+        let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&record["school"], &record["message"], &record["level"]), (&"northside".into(), &"ready".into(), &"INFO".into()));
+    }
+
+    #[test]
+    fn answers_that_the_client_cannot_parse_are_not_logged_whatever_the_filter() {
+        for filter in ["trace", "kube_client=trace", "kube_client::client=trace"] {
+            let log = written(Format::Human, filter, || {
+                tracing::warn!(target: "kube_client::client", "canary");
+                tracing::info!("seen");
+            });
+            assert!(!log.contains("canary"), "{filter}: {log}");
+            assert_eq!(log.contains("seen"), filter == "trace", "{filter}: {log}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_an_error() {
+        assert!(matches!(subscriber(Format::Human, "dailycare=loud", std::io::sink), Err(Error::Filter(_))));
+    }
+}
