@@ -1,0 +1,73 @@
+//! What every reconcile works with. Holds connections and small, bounded memory; no decision is taken from it that could not be taken anew after a restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::runtime::reflector::Store;
+use kube::{Api, Client};
+use sqlx::PgPool;
+
+use super::attempts::Attempts;
+use super::lanes::Lanes;
+use super::ledger::Ledger;
+use super::servers::Servers;
+use super::wake::Wake;
+use crate::crd::{DatabaseServer, School};
+use crate::domain::names::ClusterUid;
+use crate::kubernetes::events::Recorder;
+use crate::registry::seal::Keyring;
+use crate::schema::Migrations;
+use crate::telemetry::health::Heartbeat;
+
+/// Shared by all reconciles of one process.
+#[derive(Debug)]
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// The cluster's identity, part of every mark.
+    pub cluster: ClusterUid,
+    /// Where the admin Secrets of servers are.
+    pub namespace: String,
+    /// The master database.
+    pub registry: PgPool,
+    /// Keys that seal credentials.
+    pub keyring: Keyring,
+    /// The tenant schema.
+    pub migrations: Migrations,
+    /// The servers looked at.
+    pub servers: Servers,
+    /// The places taken on them.
+    pub ledger: Ledger,
+    /// How many Schools are worked on at once.
+    pub lanes: Lanes,
+    /// Failures in a row.
+    pub attempts: Attempts,
+    /// Who to look at again.
+    pub wake: Arc<Wake>,
+    /// Every School, as last watched.
+    pub schools: Store<School>,
+    /// Every `DatabaseServer`, as last watched.
+    pub server_objects: Store<DatabaseServer>,
+    /// Events.
+    pub recorder: Recorder,
+    /// The sign of life.
+    pub heartbeat: Heartbeat,
+    /// How often a School is looked at although nothing happened.
+    pub resync: Duration,
+    /// How long progress is awaited before it counts as stalled.
+    pub progress_deadline: Duration,
+}
+
+impl Context {
+    /// Schools of one namespace.
+    #[must_use]
+    pub fn schools_in(&self, namespace: &str) -> Api<School> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// All `DatabaseServer`s.
+    #[must_use]
+    pub fn database_servers(&self) -> Api<DatabaseServer> {
+        Api::all(self.client.clone())
+    }
+}
