@@ -97,7 +97,14 @@ impl ControlPlane {
         Self::attend(directory, ports, [etcd, apiserver, controller_manager]).await
     }
 
-    /// Ends the control plane that a detached [`ControlPlane::start`] left running in `directory`. Its data stays.
+    /// The processes that a detached [`ControlPlane::start`] left in `directory`, each with its id when it runs.
+    #[must_use]
+    pub fn detached(directory: &Path) -> [(&'static str, Option<u32>); 3] {
+        let pid = |name| Process::find(detached(directory, name)).map(|process| process.pid());
+        [flags::ETCD, flags::APISERVER, flags::CONTROLLER_MANAGER].map(|name| (name, pid(name)))
+    }
+
+    /// Ends those processes. Their data stays. False when none runs.
     ///
     /// # Errors
     /// When one of its processes cannot be ended.

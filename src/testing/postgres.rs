@@ -77,13 +77,18 @@ impl Postgres {
         Ok(server)
     }
 
-    /// Ends the server that a detached [`Postgres::start`] left running in `directory`, if it runs. Its data stays.
+    /// The process id of the server that a detached [`Postgres::start`] left running in `directory`, if it runs.
+    #[must_use]
+    pub fn detached(version: Version, directory: &Path) -> Option<u32> {
+        find_detached(version, directory).map(|process| process.pid())
+    }
+
+    /// Ends that server. Its data stays. False when it does not run.
     ///
     /// # Errors
     /// When it cannot be ended.
     pub async fn stop_detached(version: Version, directory: &Path) -> Result<bool> {
-        let launch = launch(version, directory, Lifetime::Detached, Vec::new());
-        let Some(mut process) = Process::find(launch) else { return Ok(false) };
+        let Some(mut process) = find_detached(version, directory) else { return Ok(false) };
         process.stop(PATIENCE).await.map(|()| true)
     }
 
@@ -243,6 +248,10 @@ fn launch(version: Version, directory: &Path, lifetime: Lifetime, argv: Vec<OsSt
         stop: "INT",
         abandon: "QUIT",
     }
+}
+
+fn find_detached(version: Version, directory: &Path) -> Option<Process> {
+    Process::find(launch(version, directory, Lifetime::Detached, Vec::new()))
 }
 
 /// Writes the settings of this start. They stand in a file of their own that the copied `postgresql.conf` includes, so that a test's

@@ -1,0 +1,79 @@
+# Everything that a developer or a build machine runs. `make help` lists it.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dailycare-dev
+include dev/versions
+
+# A kubeconfig that merely is in the environment may be anybody's production: only one that is given to make is used.
+#   make cluster KUBECONFIG=~/.kube/kind DAILYCARE_PG_URL=postgres://admin:secret@127.0.0.1/postgres
+ifeq ($(origin KUBECONFIG),command line)
+export DAILYCARE_KUBECONFIG := $(KUBECONFIG)
+endif
+CLUSTER := cargo run --quiet --features testing --example dev-cluster --
+
+.PHONY: help
+help: ## Lists these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: doctor
+doctor: ## Names what this machine lacks, and the one line that installs it
+	@dev/doctor
+
+.PHONY: tools
+tools: ## Fetches or builds the pinned programs into the cache, once per machine
+	@dev/install
+
+.PHONY: cluster
+cluster: tools ## Starts Kubernetes and PostgreSQL 18 and 15 (or: KUBECONFIG=file, DAILYCARE_PG_URL=url)
+	@$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: ## Stops exactly what `make cluster` started; PURGE=1 removes the data too
+	@$(CLUSTER) down $(if $(PURGE),--purge)
+
+.PHONY: cluster-status
+cluster-status: ## Says what runs and where the logs are
+	@$(CLUSTER) status
+
+.PHONY: env
+env: ## Prints the exports for a shell: eval "$(make -s env)"
+	@$(CLUSTER) env
+
+.PHONY: build
+build: ## Builds the product
+	cargo build --release --locked
+
+.PHONY: fmt
+fmt: ## Formats the code
+	cargo fmt
+
+.PHONY: lint
+lint: ## Checks format and lints, with and without what tests need
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --all-targets --features testing -- -D warnings
+
+.PHONY: domain
+domain: ## Compiles the domain alone, which keeps it free of clocks, I/O and clients
+	cargo check --locked --no-default-features --lib
+
+.PHONY: test
+test: tools ## Runs all tests, on real servers
+	cargo test --locked --features testing
+
+.PHONY: deny
+deny: ## Checks licences, sources and banned or doubled crates
+	@dev/install cargo-deny
+	$(CACHE)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny --all-features check bans licenses sources
+
+.PHONY: advisories
+advisories: ## Checks for known vulnerabilities; needs the advisory database, so the network
+	@dev/install cargo-deny
+	$(CACHE)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny --all-features check advisories
+
+.PHONY: clean
+clean: ## Removes what cargo built; the cache and a local cluster stay
+	cargo clean

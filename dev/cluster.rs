@@ -1,0 +1,233 @@
+//! The local cluster of a clone: what `make cluster`, `make cluster-down`, `make cluster-status` and `make env` run.
+//!
+//! Its state is in `.dev/` of the clone. It starts and stops its own processes only, and an existing cluster or server is used only
+//! when it is named for this purpose: a `KUBECONFIG` that happens to be in the environment may be anybody's production.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is for people and for the shell")]
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, Parser, Subcommand};
+use dailycare::testing::{ControlPlane, Error, Lifetime, Postgres, PostgresOptions, Version, kubectl, psql};
+use futures::future::try_join3;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+
+/// The operator's records, on the newer of the two servers.
+const MASTER_DATABASE: &str = "dailycare_master";
+/// For one attempt to reach an existing cluster or server.
+const REACH: Duration = Duration::from_secs(10);
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+/// A Kubernetes control plane and two PostgreSQL servers for this clone, without containers.
+#[derive(Parser)]
+struct Cli {
+    /// Where state, data and logs lie.
+    #[arg(long, default_value = ".dev", global = true)]
+    directory: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts what does not run yet.
+    Up(Existing),
+    /// Stops what `up` started, and nothing else.
+    Down {
+        /// Removes the data too.
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Says what runs and where its log is.
+    Status,
+    /// Prints the exports for a shell.
+    Env,
+}
+
+/// What is used instead of being started.
+#[derive(Args)]
+struct Existing {
+    /// The kubeconfig of an existing cluster; no control plane is started.
+    #[arg(long, env = "DAILYCARE_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+    /// The URL of an existing PostgreSQL server, as a login that may create databases and roles; no server is started.
+    #[arg(long, env = "DAILYCARE_PG_URL", hide_env_values = true)]
+    pg_url: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { directory, command } = Cli::parse();
+    let outcome = match command {
+        Command::Up(existing) => up(&directory, &existing).await,
+        Command::Down { purge } => down(&directory, purge).await,
+        Command::Status => {
+            status(&directory);
+            Ok(())
+        }
+        Command::Env => exports(&directory),
+    };
+    if let Err(error) = outcome {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let _ = write!(text, ": {error}");
+            cause = error.source();
+        }
+        eprintln!("{text}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+async fn up(directory: &Path, existing: &Existing) -> Outcome {
+    let begun = Instant::now();
+    fs::create_dir_all(directory)?;
+    let directory = directory.canonicalize()?;
+    let _alone = lock(&directory)?;
+    let (plane, newer, older) =
+        try_join3(kubernetes(&directory, existing), server(&directory, Version::V18, existing), server(&directory, Version::V15, existing))
+            .await?;
+    let master = match (&existing.pg_url, &newer) {
+        (Some(url), _) => Some(url.parse::<PgConnectOptions>()?.database(MASTER_DATABASE).to_url_lossy().to_string()),
+        (None, newer) => newer.as_ref().map(|server| server.superuser_url(MASTER_DATABASE)),
+    };
+    let url = |server: &Option<Postgres>| server.as_ref().map(|server| server.superuser_url("postgres"));
+    let variables = [
+        ("KUBECONFIG", Some(plane.display().to_string())),
+        ("DAILYCARE_MASTER_URL", master),
+        ("DAILYCARE_PG18_URL", url(&newer)),
+        ("DAILYCARE_PG15_URL", url(&older)),
+    ];
+    write_private(&directory.join("env"), &environment(&variables)?)?;
+    println!("the cluster is up after {:.1} s; for this shell: eval \"$(make -s env)\"", begun.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// The kubeconfig of the existing cluster, or of the own one, which is started when it does not run.
+async fn kubernetes(directory: &Path, existing: &Existing) -> Outcome<PathBuf> {
+    if let Some(path) = &existing.kubeconfig {
+        let version = tokio::time::timeout(REACH, existing_version(path)).await.map_err(|_| "the existing cluster does not answer")??;
+        println!("kubernetes     {version} (existing, by {})", path.display());
+        return Ok(path.canonicalize()?);
+    }
+    let begun = Instant::now();
+    let plane = ControlPlane::start(&directory.join("control-plane"), Lifetime::Detached).await?;
+    let path = directory.join("kubeconfig");
+    write_private(&path, &fs::read_to_string(plane.kubeconfig())?)?;
+    println!("kubernetes     ready after {:.1} s", begun.elapsed().as_secs_f32());
+    Ok(path)
+}
+
+async fn existing_version(kubeconfig: &Path) -> Outcome<String> {
+    let config = kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig)?, &KubeConfigOptions::default()).await?;
+    Ok(kube::Client::try_from(config)?.apiserver_version().await?.git_version)
+}
+
+/// The own server of that version, which is started when it does not run; `None` when an existing server is used instead.
+async fn server(directory: &Path, version: Version, existing: &Existing) -> Outcome<Option<Postgres>> {
+    if let Some(url) = &existing.pg_url {
+        if version == Version::V18 {
+            let url = url.parse::<PgConnectOptions>()?.disable_statement_logging();
+            let mut connection = tokio::time::timeout(REACH, url.connect()).await.map_err(|_| "the existing server does not answer")??;
+            let number: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+            println!("postgresql     {number} (existing, {}:{})", url.get_host(), url.get_port());
+        }
+        return Ok(None);
+    }
+    let begun = Instant::now();
+    let options = PostgresOptions {
+        lifetime: Lifetime::Detached,
+        directory: Some(directory.join(version.name())),
+        fsync: true,
+        ..PostgresOptions::default()
+    };
+    let server = Postgres::start(version, options).await?;
+    println!("{}  ready after {:.1} s", version.name(), begun.elapsed().as_secs_f32());
+    Ok(Some(server))
+}
+
+async fn down(directory: &Path, purge: bool) -> Outcome {
+    let Ok(directory) = directory.canonicalize() else {
+        println!("there is no local cluster");
+        return Ok(());
+    };
+    let _alone = lock(&directory)?;
+    let mut stopped = Vec::new();
+    if ControlPlane::stop_detached(&directory.join("control-plane")).await? {
+        stopped.push("kubernetes");
+    }
+    for version in Version::ALL {
+        if Postgres::stop_detached(version, &directory.join(version.name())).await? {
+            stopped.push(version.name());
+        }
+    }
+    println!("stopped: {}", if stopped.is_empty() { "nothing ran".to_owned() } else { stopped.join(", ") });
+    if purge {
+        fs::remove_dir_all(&directory)?;
+        println!("removed: {}", directory.display());
+    } else {
+        // Its addresses lead nowhere now.
+        let _ = fs::remove_file(directory.join("env"));
+    }
+    Ok(())
+}
+
+fn status(directory: &Path) {
+    let plane = directory.join("control-plane");
+    let programs = ControlPlane::detached(&plane).map(|(name, pid)| (name, pid, plane.join(format!("{name}.log"))));
+    let servers = Version::ALL.map(|version| {
+        let own = directory.join(version.name());
+        (version.name(), Postgres::detached(version, &own), own.join("log"))
+    });
+    for (name, pid, log) in programs.into_iter().chain(servers) {
+        let state = pid.map_or_else(|| "stopped".to_owned(), |pid| format!("process {pid}"));
+        println!("{name:<24} {state:<16} {}", log.display());
+    }
+}
+
+fn exports(directory: &Path) -> Outcome {
+    let text = fs::read_to_string(directory.join("env")).map_err(|_| "the local cluster is not up: `make cluster` starts it")?;
+    print!("{text}");
+    Ok(())
+}
+
+fn environment(variables: &[(&str, Option<String>)]) -> Outcome<String> {
+    let mut text = String::new();
+    for (name, value) in variables {
+        if let Some(value) = value {
+            writeln!(text, "export {name}={}", quoted(value))?;
+        }
+    }
+    let programs = [kubectl(), psql()].into_iter().map(|path| path.map(|path| path.parent().unwrap_or(Path::new("/")).to_owned()));
+    let path = env::join_paths(programs.collect::<Result<Vec<_>, Error>>()?)?;
+    writeln!(text, "export PATH={}:\"$PATH\"", quoted(&path.to_string_lossy()))?;
+    Ok(text)
+}
+
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+/// Held until it is dropped: two runs at once would start everything twice.
+fn lock(directory: &Path) -> Outcome<File> {
+    let file = File::create(directory.join("lock"))?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// Written with credentials in it, so for its owner only.
+fn write_private(path: &Path, text: &str) -> Outcome {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}
