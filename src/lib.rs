@@ -5,6 +5,8 @@
 
 pub mod domain;
 #[cfg(feature = "runtime")]
+pub mod postgres;
+#[cfg(feature = "runtime")]
 pub mod registry;
 #[cfg(feature = "runtime")]
 pub mod schema;
