@@ -8,6 +8,7 @@ pub mod crd;
 pub mod domain;
 #[cfg(feature = "runtime")]
 pub mod kubernetes;
+pub mod postgres;
 #[cfg(feature = "runtime")]
 pub mod registry;
 #[cfg(feature = "runtime")]
