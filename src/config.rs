@@ -8,7 +8,6 @@ use clap::Args;
 use secrecy::SecretString;
 
 use crate::schema::{self, Migrations};
-use crate::sql::url;
 
 /// Settings of `dailycare operator` and `dailycare plan`.
 #[derive(Args, Clone, Debug)]
@@ -45,6 +44,9 @@ pub struct Running {
     /// How long progress is awaited before a School or server counts as stalled, in seconds.
     #[arg(long, env = "DAILYCARE_PROGRESS_DEADLINE_SECONDS", default_value = "600", value_parser = parse_seconds)]
     pub progress_deadline: Duration,
+    /// This process's name in the Lease and in Events; in a pod, the pod's name.
+    #[arg(long, env = "HOSTNAME", default_value = "dailycare")]
+    pub instance: String,
     /// Work without a leader Lease. Only where no second operator can run.
     #[arg(long, env = "DAILYCARE_NO_LEADER_ELECTION")]
     pub no_leader_election: bool,
@@ -67,26 +69,22 @@ pub enum Error {
     /// Neither the URL nor its file was given.
     #[error("give --master-url-file or --master-url")]
     NoMasterUrl,
-    /// The master database's URL.
-    #[error("the master database's URL cannot be used")]
-    MasterUrl(#[source] url::Error),
     /// The tenant schema's migrations.
     #[error("the tenant schema cannot be used")]
     Schema(#[source] schema::Error),
 }
 
 impl Config {
-    /// Where the master database is.
+    /// The master database's URL.
     ///
     /// # Errors
-    /// When it was not given, its file cannot be read, or it is no usable URL.
-    pub async fn master(&self) -> Result<url::Target, Error> {
-        let url = match (&self.master_url, &self.master_url_file) {
-            (Some(url), _) => url.clone(),
-            (None, Some(path)) => read("the master database's URL", path).await?,
-            (None, None) => return Err(Error::NoMasterUrl),
-        };
-        url::Target::parse(&url).map_err(Error::MasterUrl)
+    /// When it was not given, or its file cannot be read.
+    pub async fn master_url(&self) -> Result<SecretString, Error> {
+        match (&self.master_url, &self.master_url_file) {
+            (Some(url), _) => Ok(url.clone()),
+            (None, Some(path)) => read("the master database's URL", path).await,
+            (None, None) => Err(Error::NoMasterUrl),
+        }
     }
 
     /// The sealing keys' file.

@@ -4,10 +4,19 @@
 //! `domain` is compiled alone by `cargo check --no-default-features --lib`, so that it stays free of clocks, I/O and clients.
 
 #[cfg(feature = "runtime")]
+pub mod cli;
+#[cfg(feature = "runtime")]
+pub mod config;
+#[cfg(feature = "runtime")]
+pub mod controller;
+#[cfg(feature = "runtime")]
 pub mod crd;
 pub mod domain;
 #[cfg(feature = "runtime")]
+pub mod fault;
+#[cfg(feature = "runtime")]
 pub mod kubernetes;
+#[cfg(feature = "runtime")]
 pub mod postgres;
 #[cfg(feature = "runtime")]
 pub mod registry;

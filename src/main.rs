@@ -1,2 +1,7 @@
 //! The one binary. It only hands over to the command line; nothing is decided here.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    dailycare::cli::main()
+}

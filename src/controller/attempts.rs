@@ -12,12 +12,12 @@ use crate::domain::retry::{self, Class};
 pub struct Attempts(Mutex<HashMap<String, u32>>);
 
 impl Attempts {
-    /// Counts a failure and returns the wait before the next try.
-    pub fn failed(&self, uid: &str, class: Class) -> Duration {
+    /// Counts a failure and returns how many there were in a row, and the wait before the next try.
+    pub fn failed(&self, uid: &str, class: Class) -> (u32, Duration) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(uid.to_owned()).or_default();
         *count = count.saturating_add(1);
-        retry::wait(class, *count, seed(uid))
+        (*count, retry::wait(class, *count, seed(uid)))
     }
 
     /// Forgets an object's failures: it succeeded, or is gone.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::runtime::reflector::Store;
 use kube::{Api, Client};
 use sqlx::PgPool;
+use tokio::sync::OnceCell;
 
 use super::attempts::Attempts;
 use super::lanes::Lanes;
@@ -15,12 +16,12 @@ use super::wake::Wake;
 use crate::crd::{DatabaseServer, School};
 use crate::domain::names::ClusterUid;
 use crate::kubernetes::events::Recorder;
+use crate::kubernetes::lease::Held;
 use crate::registry::seal::Keyring;
 use crate::schema::Migrations;
 use crate::telemetry::health::Heartbeat;
 
 /// Shared by all reconciles of one process.
-#[derive(Debug)]
 pub struct Context {
     /// The API server.
     pub client: Client,
@@ -38,12 +39,18 @@ pub struct Context {
     pub servers: Servers,
     /// The places taken on them.
     pub ledger: Ledger,
+    /// Set once the ledger holds the places of Schools whose names are recorded and which the registry does not know yet.
+    pub places_known: OnceCell<()>,
     /// How many Schools are worked on at once.
     pub lanes: Lanes,
     /// Failures in a row.
     pub attempts: Attempts,
-    /// Who to look at again.
-    pub wake: Arc<Wake>,
+    /// Schools to look at again.
+    pub wake: Arc<Wake<School>>,
+    /// Servers to look at again.
+    pub suspects: Arc<Wake<DatabaseServer>>,
+    /// The Lease; none where no second operator can run.
+    pub lease: Option<Held>,
     /// Every School, as last watched.
     pub schools: Store<School>,
     /// Every `DatabaseServer`, as last watched.

@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::domain::names::ServerName;
 use crate::domain::school::seen::Away;
@@ -33,8 +34,6 @@ pub struct Reach {
     pub pool: PgPool,
     /// A permit for each database being staged.
     pub staging: Semaphore,
-    /// Asks the server controller to look at once: something failed.
-    pub suspect: Notify,
 }
 
 impl Reach {
@@ -48,7 +47,16 @@ impl Reach {
             .idle_timeout(Duration::from_secs(90))
             .max_lifetime(Duration::from_mins(30))
             .connect_lazy_with(options);
-        Self { endpoint, admin, maintenance, pool, staging: Semaphore::new(STAGED_AT_ONCE), suspect: Notify::new() }
+        Self { endpoint, admin, maintenance, pool, staging: Semaphore::new(STAGED_AT_ONCE) }
+    }
+
+    /// This is how to reach a server with these settings.
+    #[must_use]
+    pub fn is(&self, endpoint: &Endpoint, admin: &Credentials, maintenance: &str) -> bool {
+        self.endpoint == *endpoint
+            && self.maintenance == maintenance
+            && self.admin.username == admin.username
+            && self.admin.password.expose_secret() == admin.password.expose_secret()
     }
 
     /// The certificates that clients of this server verify it with.

@@ -18,10 +18,10 @@ pub use content::{AdminContent, CredentialsContent, REVISION_ANNOTATION, SecretW
 use super::{Error, FIELD_MANAGER, Result, within};
 
 /// What came of a create.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Creation {
     /// The Secret is there now, as asked for.
-    Created,
+    Created(SecretObserved),
     /// A Secret of that name is there already, ours or not; it was not touched.
     AlreadyExists,
 }
@@ -33,7 +33,7 @@ pub enum Creation {
 pub async fn create(client: &Client, secret: &SecretWanted) -> Result<Creation> {
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match within("creating the Secret", secrets(client, &secret.0).create(&parameters, &secret.0)).await {
-        Ok(_) => Ok(Creation::Created),
+        Ok(created) => Ok(Creation::Created(SecretObserved(created))),
         Err(error) if error.is_already_exists() => Ok(Creation::AlreadyExists),
         Err(error) => Err(error),
     }
@@ -49,16 +49,16 @@ pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option
 }
 
 /// Makes the observed Secret say what `wanted` says, on condition that it is still the one observed. Fields of other owners stay. Writes nothing
-/// when it matches already.
+/// when it matches already; returns what was written.
 ///
 /// A merge patch and not server-side apply: apply after a create owns every field twice, so it could never remove one, and it would have to be
 /// forced over a hand that edited a key.
 ///
 /// # Errors
 /// A conflict when the Secret was replaced or changed since; `Invalid` when it was made immutable or its type differs.
-pub async fn apply(client: &Client, observed: &SecretObserved, wanted: &SecretWanted) -> Result<()> {
+pub async fn apply(client: &Client, observed: &SecretObserved, wanted: &SecretWanted) -> Result<Option<SecretObserved>> {
     const DOING: &str = "correcting the Secret";
-    let Some(mut patch) = correction::correction(&observed.0, &wanted.0) else { return Ok(()) };
+    let Some(mut patch) = correction::correction(&observed.0, &wanted.0) else { return Ok(None) };
     let metadata = &observed.0.metadata;
     let (Some(uid), Some(version)) = (&metadata.uid, &metadata.resource_version) else {
         return Err(Error::Incomplete { doing: DOING, field: "metadata.uid or metadata.resourceVersion" });
@@ -66,8 +66,8 @@ pub async fn apply(client: &Client, observed: &SecretObserved, wanted: &SecretWa
     patch["metadata"]["uid"] = Value::from(uid.as_str());
     patch["metadata"]["resourceVersion"] = Value::from(version.as_str());
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    within(DOING, secrets(client, &observed.0).patch(&observed.0.name_any(), &parameters, &Patch::Merge(patch))).await?;
-    Ok(())
+    let patched = within(DOING, secrets(client, &observed.0).patch(&observed.0.name_any(), &parameters, &Patch::Merge(patch))).await?;
+    Ok(Some(SecretObserved(patched)))
 }
 
 fn secrets(client: &Client, secret: &Secret) -> Api<Secret> {
@@ -87,7 +87,13 @@ impl SecretObserved {
     /// The value of its `password` key; none when there is none, or an empty one, or one that is not text.
     #[must_use]
     pub fn password(&self) -> Option<SecretString> {
-        let bytes = &self.0.data.as_ref()?.get("password")?.0;
+        self.value("password")
+    }
+
+    /// The value of one key; none when there is none, or an empty one, or one that is not text.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<SecretString> {
+        let bytes = &self.0.data.as_ref()?.get(key)?.0;
         let text = std::str::from_utf8(bytes).ok()?;
         (!text.is_empty()).then(|| SecretString::from(text))
     }

@@ -31,6 +31,8 @@ pub struct Prepared {
     pub roles: bool,
     /// Databases other than the tenants' that every role can enter or make temporary tables in.
     pub open_databases: Vec<String>,
+    /// Some of them are maintenance databases that the admin may close.
+    pub closable: bool,
 }
 
 /// Looks, and changes nothing.
@@ -39,8 +41,9 @@ pub struct Prepared {
 /// [`Error::NotOurs`] when a role of a fixed name bears no mark of this cluster.
 pub async fn prepared(conn: &mut PgConnection, wanted: &Wanted<'_>) -> Result<Prepared> {
     let roles = read_roles(conn, wanted).await?;
-    let open_databases = open_databases(conn).await?.into_iter().map(|database| database.name).collect();
-    Ok(Prepared { roles: roles.complete(), open_databases })
+    let open = open_databases(conn).await?;
+    let closable = open.iter().any(|database| database.maintenance && database.may_close);
+    Ok(Prepared { roles: roles.complete(), open_databases: open.into_iter().map(|database| database.name).collect(), closable })
 }
 
 /// Makes and corrects the fixed roles, in one transaction.

@@ -80,6 +80,22 @@ async fn fill(endpoint: &Endpoint, migrator: &Credentials, building: &str, migra
     Ok(())
 }
 
+/// Templates, spares or leftovers of builds of another digest than this one are there.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub async fn stale(conn: &mut PgConnection, keep_digest: &str) -> Result<bool> {
+    Ok(!others(conn, keep_digest).await?.is_empty())
+}
+
+/// What bears our names for another digest, oldest first.
+async fn others(conn: &mut PgConnection, keep_digest: &str) -> Result<Vec<String>> {
+    let query = "SELECT datname::text FROM pg_database WHERE pg_get_userbyid(datdba) = $1 AND datname ~ '^dc_(template|building|spare)_'
+                 AND datname !~ ('^dc_(template|building|spare)_' || $2) ORDER BY oid";
+    let rows = sqlx::query_scalar(query).bind(OWNER).bind(short(keep_digest)).fetch_all(conn);
+    send::answer("looking for old templates", rows).await
+}
+
 /// Drops templates, spares and leftovers of builds of every digest but this one.
 ///
 /// # Errors
@@ -88,10 +104,7 @@ pub async fn drop_stale(pool: &PgPool, keep_digest: &str) -> Result<()> {
     let doing = "looking for old templates";
     let mut conn = Borrowed::from(pool, doing).await?;
     send::send(&mut conn, sql::hold(LOCK), "waiting for a builder").await?;
-    let query = "SELECT datname::text FROM pg_database WHERE pg_get_userbyid(datdba) = $1 AND substr(datname, 13, 12) <> $2
-                 AND datname ~ '^dc_(template|building|spare)_' ORDER BY oid";
-    let stale = sqlx::query_scalar::<_, String>(query).bind(OWNER).bind(short(keep_digest)).fetch_all(&mut *conn);
-    for name in send::answer(doing, stale).await? {
+    for name in others(&mut conn, keep_digest).await? {
         drop_ours(&mut conn, &name).await?;
     }
     send::send(&mut conn, sql::release(LOCK), "giving back the builders' lock").await?;

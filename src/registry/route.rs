@@ -12,8 +12,9 @@ use super::{Error, Owner, Result};
 use crate::domain::names::{ClusterUid, DatabaseName, LoginName, SchoolUid, ServerName, TenantId};
 use crate::domain::school::seen::TenantState;
 use crate::domain::school::wanted::Profile;
+use crate::domain::server::TlsMode;
 use crate::sql::error::Doing as _;
-use crate::sql::session::{Credentials, Tls};
+use crate::sql::session::Credentials;
 
 /// Everything the API needs to reach a tenant's database, without the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,47 +33,6 @@ pub struct Route {
     pub login: LoginName,
     /// How the API pools connections to it.
     pub pool: PoolSettings,
-}
-
-/// Transport security in libpq's words; the authority's certificate is the reader's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsMode {
-    /// Plain text.
-    Disable,
-    /// Encrypted, certificate unchecked.
-    Require,
-    /// Certificate signed by a trusted authority.
-    VerifyCa,
-    /// The same, for the host's name.
-    VerifyFull,
-}
-
-impl TlsMode {
-    /// The word in the registry and in connection URLs.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Disable => "disable",
-            Self::Require => "require",
-            Self::VerifyCa => "verify-ca",
-            Self::VerifyFull => "verify-full",
-        }
-    }
-
-    fn parse(label: &str) -> Option<Self> {
-        [Self::Disable, Self::Require, Self::VerifyCa, Self::VerifyFull].into_iter().find(|mode| mode.label() == label)
-    }
-}
-
-impl From<&Tls> for TlsMode {
-    fn from(tls: &Tls) -> Self {
-        match tls {
-            Tls::Disable => Self::Disable,
-            Tls::Require => Self::Require,
-            Tls::VerifyCa(_) => Self::VerifyCa,
-            Tls::VerifyFull(_) => Self::VerifyFull,
-        }
-    }
 }
 
 /// How the API pools a tenant's connections.
@@ -125,6 +85,8 @@ pub struct Row {
     pub profile: Profile,
     /// Where it is in its life.
     pub state: TenantState,
+    /// The server it was placed on.
+    pub server: Option<ServerName>,
     /// Where its database is; none until everything of it is known.
     pub route: Option<Route>,
     /// The login's credentials.
@@ -176,6 +138,7 @@ impl Row {
                 phone_number: text("phone_number")?,
             },
             state,
+            server: text("server")?.and_then(|server| ServerName::parse(&server).ok()),
             route: read_route(row)?,
             sealed: text("key_id")?.zip(bytes).map(|(key_id, bytes)| Sealed { key_id, bytes }),
             schema_version: number("schema_version")?.and_then(|version| version.try_into().ok()),
@@ -194,9 +157,13 @@ fn read_route(row: &PgRow) -> Result<Option<Route>> {
     let numbers = (number("pool_size")?, number("connect_timeout_seconds")?, number("command_timeout_seconds")?);
     let (Some(size), Some(connect_timeout_seconds), Some(command_timeout_seconds)) = numbers else { return Ok(None) };
     let pool = PoolSettings { size, connect_timeout_seconds, command_timeout_seconds, pooling: row.try_get("pooling").doing(doing)? };
-    let parsed = (ServerName::parse(&server), TlsMode::parse(&tls), DatabaseName::parse(&database), LoginName::parse(&login));
+    let parsed = (ServerName::parse(&server), parse_tls(&tls), DatabaseName::parse(&database), LoginName::parse(&login));
     let (Ok(server), Some(tls), Ok(database), Ok(login)) = parsed else { return Ok(None) };
     Ok(Some(Route { server, host, port, tls, database, login, pool }))
+}
+
+fn parse_tls(label: &str) -> Option<TlsMode> {
+    [TlsMode::Disable, TlsMode::Require, TlsMode::VerifyCa, TlsMode::VerifyFull].into_iter().find(|mode| mode.label() == label)
 }
 
 /// The word in the registry.

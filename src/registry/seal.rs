@@ -1,6 +1,6 @@
 //! Sealing of school credentials in the registry, so that whoever reads the master database or its backups reads no password.
 //!
-//! One master key per line of a mounted file; from each, HKDF derives one key that seals and one that fingerprints. Must not show, log or
+//! One master key per line of a mounted file; from each, HKDF derives one key that seals, one that fingerprints and one that makes the migrator's passwords. Must not show, log or
 //! serialise a key, and must not seal anything without the tenant that it belongs to.
 
 use std::fmt;
@@ -8,11 +8,11 @@ use std::fmt;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{constant_time, hkdf, hmac, rand};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::domain::names::TenantId;
+use crate::domain::names::{ClusterUid, TenantId};
 use crate::sql::session::Credentials;
 
 /// Credentials that only the key's holder reads, and only as this tenant's.
@@ -54,6 +54,7 @@ struct Key {
     id: String,
     aead: RandomizedNonceKey,
     mac: hmac::Key,
+    migrator: hmac::Key,
 }
 
 impl fmt::Debug for Keyring {
@@ -148,6 +149,19 @@ impl Keyring {
         self.0.first().map(|key| key.fingerprint(tenant, password)).ok_or(Error::NoKey)
     }
 
+    /// The migrator's password on one server, the same whenever it is asked for, so that nothing needs to keep it: derived from the first key, the cluster
+    /// and PostgreSQL's system identifier.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], which a parsed keyring never is.
+    pub fn migrator_password(&self, cluster: ClusterUid, system_identifier: &str) -> Result<SecretString, Error> {
+        let key = self.0.first().ok_or(Error::NoKey)?;
+        let mut mac = hmac::Context::with_key(&key.migrator);
+        mac.update(cluster.0.as_bytes());
+        mac.update(system_identifier.as_bytes());
+        Ok(URL_SAFE_NO_PAD.encode(mac.sign().as_ref()).into())
+    }
+
     /// The fingerprint is this password's, by any of the keys, so that a rotation of keys changes no role.
     #[must_use]
     pub fn has_fingerprint(&self, tenant: TenantId, password: &SecretString, fingerprint: &str) -> bool {
@@ -168,7 +182,10 @@ impl Key {
         let mut derived = derive(&prk, b"credentials aes-256-gcm v1")?;
         let aead = RandomizedNonceKey::new(&AES_256_GCM, derived.as_ref()).ok()?;
         derived = derive(&prk, b"fingerprint hmac-sha256 v1")?;
-        Some(Self { id: id.to_owned(), aead, mac: hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()) })
+        let mac = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
+        derived = derive(&prk, b"migrator password hmac-sha256 v1")?;
+        let migrator = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
+        Some(Self { id: id.to_owned(), aead, mac, migrator })
     }
 
     fn fingerprint(&self, tenant: TenantId, password: &SecretString) -> String {

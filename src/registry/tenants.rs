@@ -138,11 +138,12 @@ impl Observed {
     }
 }
 
-/// Looks, in one round trip.
+/// Looks, in one round trip. Without a code nobody is said to hold it, and without an e-mail address it is not said to be taken: a School on its way out
+/// needs neither.
 ///
 /// # Errors
 /// When the registry fails, or the row's state is one this program does not know.
-pub async fn observe(pool: &PgPool, tenant: TenantId, code: &SchoolCode, admin_email: &str) -> Result<Observed> {
+pub async fn observe(pool: &PgPool, tenant: TenantId, code: Option<&SchoolCode>, admin_email: Option<&str>) -> Result<Observed> {
     let doing = "looking a school up in the registry";
     let look = format!(
         "SELECT {}, t.id IS NOT NULL AS known, holder.id AS holder, holder.school_namespace, holder.school_name,
@@ -153,7 +154,7 @@ pub async fn observe(pool: &PgPool, tenant: TenantId, code: &SchoolCode, admin_e
          LEFT JOIN registry.tenants holder ON holder.code = $2 AND NOT holder.is_deleted",
         Row::COLUMNS
     );
-    let query = sqlx::query(AssertSqlSafe(look)).bind(tenant.0).bind(code.as_str()).bind(admin_email);
+    let query = sqlx::query(AssertSqlSafe(look)).bind(tenant.0).bind(code.map(SchoolCode::as_str)).bind(admin_email);
     let row = query.fetch_one(pool).await.doing(doing)?;
     let flag = |column| row.try_get::<bool, _>(column).doing(doing);
     let text = |column| row.try_get::<Option<String>, _>(column).doing(doing);

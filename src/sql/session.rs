@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::error::{Doing as _, Error, Result};
+use crate::domain::server::TlsMode;
 
 /// Where a server listens and how it proves who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,17 @@ pub enum Tls {
     VerifyCa(Vec<u8>),
     /// Encrypted, certificate signed by this authority (PEM) for the host's name.
     VerifyFull(Vec<u8>),
+}
+
+impl From<&Tls> for TlsMode {
+    fn from(tls: &Tls) -> Self {
+        match tls {
+            Tls::Disable => Self::Disable,
+            Tls::Require => Self::Require,
+            Tls::VerifyCa(_) => Self::VerifyCa,
+            Tls::VerifyFull(_) => Self::VerifyFull,
+        }
+    }
 }
 
 /// A login and its password.

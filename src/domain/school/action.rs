@@ -29,7 +29,7 @@ pub enum Action {
     StageDatabase,
     /// In one transaction turn a spare into the school's database, with login, rights and marks.
     ClaimDatabase,
-    /// Make the lost login of an existing database again, closed.
+    /// Make the lost login of an existing database again, closed and without a password.
     RestoreLogin,
     /// Give the login the password that the Secret holds.
     SetPassword,

@@ -130,7 +130,8 @@ fn effect_on_server(here: &mut OnServer, action: &Action) {
                 login: Login::Matching,
             };
         }
-        Action::RestoreLogin | Action::SetPassword => here.login = Login::Matching,
+        Action::RestoreLogin => here.login = Login::Differing,
+        Action::SetPassword => here.login = Login::Matching,
         Action::DropDatabase => here.database = Database::Absent,
         Action::DropLogin => here.login = Login::Absent,
         Action::Migrate { to, .. } => {

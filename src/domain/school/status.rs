@@ -27,9 +27,9 @@ pub fn report(wanted: &Wanted, seen: &Seen, plan: &Plan, overdue: bool) -> Vec<C
     conditions
 }
 
-/// Conditions after a turn in which something failed; `seen` is what was known before it, when anything was.
+/// Conditions after a turn in which something failed; `known` is what was wanted and seen before it, when anything was.
 #[must_use]
-pub fn report_trouble(wanted: &Wanted, seen: Option<&Seen>, trouble: &Trouble, overdue: bool) -> Vec<Condition> {
+pub fn report_trouble(deleting: bool, known: Option<(&Wanted, &Seen)>, trouble: &Trouble, overdue: bool) -> Vec<Condition> {
     let Trouble { reason, message, .. } = trouble;
     let blocked = matches!(reason, Reason::MigrationFailed | Reason::InvalidSpec);
     let stalled = match (blocked, overdue) {
@@ -43,13 +43,13 @@ pub fn report_trouble(wanted: &Wanted, seen: Option<&Seen>, trouble: &Trouble, o
         Condition::new(Kind::Stalled, Verdict::from(stalled.is_some()), stalled.unwrap_or(Reason::ProgressingWithRetry), message),
     ];
     // A served school that could not be looked at for a moment is still Ready as far as anyone knows.
-    let serving = seen
-        .is_none_or(|seen| matches!(seen.binding, Binding::Bound(Bound { tenant: Tenant::Ours { state: TenantState::Active, .. }, .. })));
+    let active = |seen: &Seen| matches!(seen.binding, Binding::Bound(Bound { tenant: Tenant::Ours { state: TenantState::Active, .. }, .. }));
+    let serving = known.is_none_or(|(_, seen)| active(seen));
     if blocked || overdue || !serving {
-        let reason = if matches!(wanted, Wanted::Gone(_)) { Reason::Terminating } else { stalled.unwrap_or(Reason::Provisioning) };
+        let reason = if deleting { Reason::Terminating } else { stalled.unwrap_or(Reason::Provisioning) };
         conditions.push(Condition::new(Kind::Ready, Verdict::False, reason, message));
     }
-    if let Some(seen) = seen {
+    if let Some((wanted, seen)) = known {
         conditions.extend(details(wanted, seen));
     }
     if *reason == Reason::MigrationFailed {

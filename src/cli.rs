@@ -1,0 +1,136 @@
+//! The command line: one binary, a subcommand for each job. Only this module prints and exits.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
+
+mod plan;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Running};
+use crate::controller;
+use crate::crd::print;
+use crate::telemetry::logs::{self, Format};
+
+/// One isolated PostgreSQL database per school, declared by one Kubernetes School.
+#[derive(Debug, Parser)]
+#[command(name = "dailycare", version)]
+struct Cli {
+    /// How log records look: human or json.
+    #[arg(long, global = true, env = "DAILYCARE_LOG_FORMAT", default_value = "human")]
+    log_format: Format,
+    /// What is logged, in the language of tracing's `EnvFilter`.
+    #[arg(long, global = true, env = "DAILYCARE_LOG", default_value = "info")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the operator.
+    Operator {
+        #[command(flatten)]
+        config: Config,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Prints what is seen of an object, the next step and why; changes nothing.
+    Plan {
+        #[command(flatten)]
+        config: Config,
+        #[command(flatten)]
+        target: plan::Target,
+    },
+    /// Prints the custom resource definitions, ready for kubectl apply -f -.
+    Crd,
+    /// Prints the contents of a new sealing key file.
+    SealingKey {
+        /// The key's name; kept beside everything it seals.
+        #[arg(default_value = "k1")]
+        id: String,
+    },
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = logs::start(cli.log_format, &cli.log) {
+        return failure(&error);
+    }
+    // Every TLS connection of the process uses the one provider; a second installation is refused and changes nothing.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli.command)),
+        Err(error) => failure(&error),
+    }
+}
+
+async fn run(command: Command) -> ExitCode {
+    match command {
+        Command::Operator { config, running } => operator(&config, &running).await,
+        Command::Plan { config, target } => match plan::run(&config, &target).await {
+            Ok(text) => printed(&text),
+            Err(error) => failure(&*error),
+        },
+        Command::Crd => match print::all_yaml() {
+            Ok(yaml) => printed(&yaml),
+            Err(error) => failure(&error),
+        },
+        Command::SealingKey { id } => match crate::registry::seal::Keyring::generate_file(&id) {
+            Ok(file) => printed(secrecy::ExposeSecret::expose_secret(&file)),
+            Err(error) => failure(&error),
+        },
+    }
+}
+
+async fn operator(config: &Config, running: &Running) -> ExitCode {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        termination().await;
+        tracing::info!("stopping");
+        told.cancel();
+    });
+    match controller::run::run(config, running, stop).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = controller::error::chain(&error), "the operator ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// SIGTERM or SIGINT. Where a handler cannot be installed, the signal ends the process as it always does.
+async fn termination() {
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn printed(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
+}
+
+fn failure(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    eprintln!("dailycare: {}", controller::error::chain(error));
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

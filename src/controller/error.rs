@@ -1,0 +1,100 @@
+//! What can go wrong in a turn, and where: while looking, acting or telling. Classified by the layer it came from; printed once, by the turn's end.
+
+use crate::crd::convert::{RecordError, SpecError};
+use crate::domain::condition::Reason;
+use crate::domain::retry::Class;
+use crate::domain::school::status::Trouble;
+use crate::registry::{password, seal};
+use crate::{kubernetes, postgres, registry};
+
+/// A turn that could not be completed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The object's spec cannot be used.
+    #[error("the spec cannot be used")]
+    Spec(#[from] SpecError),
+    /// The names recorded in the status cannot be trusted.
+    #[error("the recorded names cannot be used")]
+    Record(#[from] RecordError),
+    /// Kubernetes.
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::Error),
+    /// The master database.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// A tenant server.
+    #[error(transparent)]
+    Postgres(#[from] postgres::Error),
+    /// Passwords.
+    #[error(transparent)]
+    Password(#[from] password::Error),
+    /// Sealing keys.
+    #[error("the sealing keys cannot be used")]
+    Seal(#[from] seal::Error),
+    /// Somebody else changed what the step rests on; the next look will see it.
+    #[error("{0} changed meanwhile")]
+    Overtaken(&'static str),
+    /// This process may no longer lead.
+    #[error("the leader Lease is not held")]
+    NotLeading,
+    /// The planner and the safety case disagree, or an object lacks what every object has.
+    #[error("{0}; please report this")]
+    Bug(String),
+}
+
+/// The result of a turn's parts.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// How to go on.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Spec(error) => error.class(),
+            Self::Record(error) => error.class(),
+            Self::Kubernetes(error) => error.class(),
+            Self::Registry(error) => error.class(),
+            Self::Postgres(error) => error.class(),
+            Self::Password(_) => Class::Transient,
+            Self::Seal(error) => error.class(),
+            Self::Overtaken(_) | Self::NotLeading => Class::Contended,
+            Self::Bug(_) => Class::Bug,
+        }
+    }
+
+    /// A tenant server could not be asked, as opposed to having refused.
+    #[must_use]
+    pub fn is_server_unreachable(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.is_unreachable())
+    }
+
+    /// What to tell in a status.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        let reason = match self {
+            Self::Spec(_) | Self::Record(_) => Reason::InvalidSpec,
+            Self::Postgres(postgres::Error::Migration { .. } | postgres::Error::Schema(_)) if self.class() != Class::Contended => {
+                Reason::MigrationFailed
+            }
+            _ => Reason::ProgressingWithRetry,
+        };
+        Trouble { class: self.class(), reason, message: self.message() }
+    }
+
+    /// The chain of causes, without the driver's own texts: those may quote data or change from try to try.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Spec(SpecError { field, source }) => format!("{field}: {source}"),
+            Self::Record(RecordError::Garbled { field, source }) => format!("{field}: {source}; restore the status"),
+            Self::Kubernetes(error) => error.message(),
+            error => error.to_string(),
+        }
+    }
+}
+
+/// An error and everything behind it, for the log.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

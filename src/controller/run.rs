@@ -1,0 +1,268 @@
+//! Running the operator: connect, prepare the master database, lead, watch, and stop in order. Decides nothing about Schools.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use kube::{Client, ResourceExt as _};
+use kube::runtime::controller::{self, Controller};
+use kube::runtime::reflector;
+use kube::runtime::{PredicateConfig, WatchStreamExt as _};
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::attempts::Attempts;
+use super::context::Context;
+use super::error::chain;
+use super::lanes::Lanes;
+use super::ledger::Ledger;
+use super::servers::Servers;
+use super::wake::Wake;
+use super::{school, server, upkeep, watch};
+use crate::config::{Config, Running};
+use crate::crd::{DatabaseServer, School};
+use crate::domain::names::{ClusterUid, ServerName};
+use crate::domain::retry::{self, Class};
+use crate::kubernetes::lease::{self, Contender, Held, Timing};
+use crate::kubernetes::{self, client, cluster, events};
+use crate::registry::seal::{self, Keyring};
+use crate::schema::Migrations;
+use crate::telemetry::health::{Heartbeat, Phase, Readiness};
+use crate::telemetry::http::{self, Sources};
+use crate::telemetry::metrics;
+use crate::{config, registry, schema};
+
+/// The Lease that the leading operator holds.
+const LEASE: &str = "dailycare-operator";
+/// How long running turns may take to end after SIGTERM; Kubernetes kills after 30 s.
+const GRACE: Duration = Duration::from_secs(20);
+/// How long Schools wait at start for the first look at every server, so that none is told to be unready for that.
+const FIRST_LOOK: Duration = Duration::from_secs(15);
+
+/// Why the operator ended, or never began.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting cannot be used.
+    #[error("the operator cannot start with these settings")]
+    Config(#[from] config::Error),
+    /// The sealing keys cannot be used.
+    #[error("the sealing keys cannot be used")]
+    Keys(#[from] seal::Error),
+    /// The built-in migrations are broken.
+    #[error("the master schema cannot be used")]
+    Schema(#[from] schema::Error),
+    /// Kubernetes cannot be reached as configured.
+    #[error("Kubernetes cannot be reached")]
+    Kubernetes(#[from] kubernetes::Error),
+    /// The master database cannot be prepared, and trying again would not help.
+    #[error("the master database cannot be prepared")]
+    Registry(#[from] registry::Error),
+    /// The address for probes and metrics is taken.
+    #[error("listening on {address} failed")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Metrics cannot be recorded.
+    #[error("metrics cannot be recorded")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// No randomness for an identity.
+    #[error("no identity for the leader election could be made")]
+    Identity(#[source] std::io::Error),
+    /// Another operator leads now; nothing more may be started here.
+    #[error("the leader Lease was lost; exiting so that only one operator works")]
+    LostLease,
+}
+
+/// Runs until `stop`, or until the lease is lost.
+///
+/// # Errors
+/// When it cannot start, or the lease is lost; the process must exit then.
+pub async fn run(config: &Config, running: &Running, stop: CancellationToken) -> Result<(), Error> {
+    let migrations = config.migrations()?;
+    let keyring = Keyring::parse(&config.sealing_keys().await?)?;
+    let (heartbeat, readiness) = (Heartbeat::default(), Readiness::default());
+    let mut tasks = JoinSet::new();
+    let sources = Sources { heartbeat: heartbeat.clone(), readiness: readiness.clone(), metrics: metrics::install()? };
+    let listener = tokio::net::TcpListener::bind(running.http_address).await;
+    let listener = listener.map_err(|source| Error::Listen { address: running.http_address, source })?;
+    tracing::info!(address = ?listener.local_addr().ok(), "listening");
+    tasks.spawn(http::serve(listener, sources, stop.child_token()));
+
+    let client = client::client(client::config().await?)?;
+    let Some(lease) = stand(config, running, &client, &readiness, &stop).await? else { return Ok(()) };
+    let prepared = prepare(config, &client, &stop).await?;
+    let Some((cluster, registry)) = prepared else { return Ok(()) };
+    let ledger = Ledger::default();
+    for (tenant, server) in registry::tenants::occupancy(&registry, cluster).await? {
+        ledger.put(tenant, server);
+    }
+    let (recorder, publisher) = events::recorder(client.clone(), &running.instance);
+    tasks.spawn(publisher.run(stop.child_token()));
+    let (schools, school_writer) = reflector::store();
+    let (server_objects, server_writer) = reflector::store();
+    let context = Arc::new(Context {
+        client,
+        cluster,
+        namespace: config.namespace.clone(),
+        registry,
+        keyring,
+        migrations,
+        servers: Servers::default(),
+        ledger,
+        places_known: tokio::sync::OnceCell::new(),
+        lanes: Lanes::new(running.concurrency),
+        attempts: Attempts::default(),
+        wake: Arc::default(),
+        suspects: Arc::default(),
+        lease,
+        schools,
+        server_objects,
+        recorder,
+        heartbeat,
+        resync: running.resync,
+        progress_deadline: running.progress_deadline,
+    });
+    tasks.spawn(upkeep::run(Arc::clone(&context), stop.child_token()));
+    let work = work(&context, school_writer, server_writer, &readiness, &stop);
+    let outcome = tokio::select! {
+        () = work => Ok(()),
+        () = lost(context.lease.as_ref()) => Err(Error::LostLease),
+    };
+    finish(context, tasks, &readiness).await;
+    outcome
+}
+
+/// Waits for the Lease. None when told to stop first; a lease of none where no second operator can run.
+async fn stand(
+    config: &Config,
+    running: &Running,
+    client: &Client,
+    readiness: &Readiness,
+    stop: &CancellationToken,
+) -> Result<Option<Option<Held>>, Error> {
+    if running.no_leader_election {
+        return Ok(Some(None));
+    }
+    readiness.enter(Phase::Standby);
+    let identity = lease::identity(&running.instance).map_err(Error::Identity)?;
+    let contender = Contender::new(client.clone(), &config.namespace, LEASE, &identity, Timing::default());
+    Ok(contender.acquire(stop).await.map(Some))
+}
+
+/// The cluster's identity and the master database, tried until they are there; trying ends at once where it cannot help.
+async fn prepare(
+    config: &Config,
+    client: &Client,
+    stop: &CancellationToken,
+) -> Result<Option<(ClusterUid, PgPool)>, Error> {
+    let (master, url) = (Migrations::master()?, config.master_url().await?);
+    let mut attempts = 0;
+    loop {
+        let tried = async {
+            let cluster = cluster::cluster_uid(client).await?;
+            let pool = registry::bootstrap(&url, &master).await?;
+            Ok::<_, Error>((cluster, pool))
+        };
+        let error = match stop.run_until_cancelled(tried).await {
+            None => return Ok(None),
+            Some(Ok(prepared)) => return Ok(Some(prepared)),
+            Some(Err(error)) => error,
+        };
+        let class = match &error {
+            Error::Kubernetes(error) => error.class(),
+            Error::Registry(error) => error.class(),
+            _ => Class::Bug,
+        };
+        if matches!(class, Class::Invalid | Class::Bug) {
+            return Err(error);
+        }
+        attempts += 1;
+        let wait = retry::wait(class, attempts, 0).min(Duration::from_secs(15));
+        tracing::warn!(error = chain(&error), retry_in = ?wait, "not ready to work yet");
+        stop.run_until_cancelled(tokio::time::sleep(wait)).await;
+    }
+}
+
+/// Both controllers, until told to stop and the running turns have ended.
+async fn work(
+    context: &Arc<Context>,
+    schools: reflector::store::Writer<School>,
+    servers: reflector::store::Writer<DatabaseServer>,
+    readiness: &Readiness,
+    stop: &CancellationToken,
+) {
+    metrics::leading(true);
+    let watched = watch::valid(context.client.clone(), context.heartbeat.clone());
+    let touched = watched.reflect(servers).applied_objects().predicate_filter(watch::asked, PredicateConfig::default());
+    let servers = Controller::for_stream(touched, context.server_objects.clone())
+        .reconcile_on(context.suspects.stream())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
+        .run(server::reconcile, |_, error: &std::convert::Infallible, _| match *error {}, Arc::clone(context))
+        .for_each(|outcome| std::future::ready(log("DatabaseServer", outcome)));
+    let schools = async {
+        first_look(context, stop).await;
+        readiness.enter(Phase::Leading);
+        let watched = watch::valid(context.client.clone(), context.heartbeat.clone());
+        let touched = watched.reflect(schools).applied_objects().predicate_filter(watch::asked, PredicateConfig::default());
+        Controller::for_stream(touched, context.schools.clone())
+            .reconcile_on(context.wake.stream())
+            .graceful_shutdown_on(stop.clone().cancelled_owned())
+            .run(school::reconcile, |_, error: &std::convert::Infallible, _| match *error {}, Arc::clone(context))
+            .for_each(|outcome| std::future::ready(log("School", outcome)))
+            .await;
+    };
+    let deadline = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        _ = futures::future::join(servers, schools) => {}
+        () = deadline => tracing::warn!("stopping although turns are still running"),
+    }
+}
+
+/// Waits, for a moment only, until every server there is has been looked at once.
+async fn first_look(context: &Context, stop: &CancellationToken) {
+    let looked_at = async {
+        if context.server_objects.wait_until_ready().await.is_err() {
+            return;
+        }
+        let unknown = |server: &DatabaseServer| ServerName::parse(&server.name_any()).is_ok_and(|name| context.servers.get(&name).is_none());
+        while context.server_objects.state().iter().any(|server| unknown(server)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    stop.run_until_cancelled(tokio::time::timeout(FIRST_LOOK, looked_at)).await;
+}
+
+/// What kube's controller could not even hand to a turn.
+fn log<K, E: std::error::Error + 'static>(kind: &str, outcome: Result<(K, controller::Action), E>) {
+    if let Err(error) = outcome {
+        tracing::debug!(kind, error = chain(&error), "not reconciled");
+    }
+}
+
+/// Resolves when the lease is lost; never where there is none.
+async fn lost(lease: Option<&Held>) {
+    match lease {
+        Some(lease) => lease.lost().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Gives the lease back after the last effect, so that a successor starts at once.
+async fn finish(context: Arc<Context>, mut tasks: JoinSet<()>, readiness: &Readiness) {
+    readiness.enter(Phase::Stopping);
+    metrics::leading(false);
+    tasks.abort_all();
+    while tasks.join_next().await.is_some() {}
+    // Turns that outlived the grace period still hold the context; then the lease simply runs out.
+    if let Some(Context { lease: Some(lease), .. }) = Arc::into_inner(context) {
+        lease.release().await;
+    }
+}

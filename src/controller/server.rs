@@ -1,0 +1,178 @@
+//! One server: look, plan, act, look again, tell, and let the Schools know when it came or went.
+
+mod report;
+pub mod sight;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt as _;
+use kube::runtime::controller;
+use kube::runtime::reflector::ObjectRef;
+use tracing::Instrument as _;
+
+use self::sight::{Sight, look, migrator_fingerprint};
+use super::context::Context;
+use super::error::{Error, Result, chain};
+use super::servers::Known;
+use crate::crd::DatabaseServer;
+use crate::domain::condition::Reason;
+use crate::domain::names::ServerName;
+use crate::domain::school::seen::Away;
+use crate::domain::server::plan::{Action, Failure, Plan, plan};
+use crate::fault::{self, Moment};
+use crate::kubernetes::object;
+use crate::postgres::{prepare, template};
+use crate::sql::error::Doing as _;
+use crate::telemetry::metrics;
+
+/// Keeps a server's object while schools live on it.
+pub const FINALIZER: &str = "dailycare.io/server-in-use";
+
+/// How often a server that answers is asked.
+const HEALTHY: Duration = Duration::from_secs(10);
+/// How often one that does not answer is asked: its schools wait for the first answer.
+const AWAY: Duration = Duration::from_secs(1);
+/// How often one that a person must mend is asked.
+const UNFIT: Duration = Duration::from_secs(5);
+/// Steps in one turn; all of them are seven.
+const STEPS: usize = 10;
+
+/// One reconcile, as kube's controller calls it. Every failure is handled here, where it is counted, told and printed once.
+///
+/// # Errors
+/// Never.
+pub async fn reconcile(object: Arc<DatabaseServer>, ctx: Arc<Context>) -> Result<controller::Action, Infallible> {
+    let span = tracing::info_span!("server", name = object.name_any());
+    let started = Instant::now();
+    let next = turn(&ctx, DatabaseServer::clone(&object)).instrument(span).await;
+    metrics::reconciled("DatabaseServer", started.elapsed());
+    Ok(next)
+}
+
+async fn turn(ctx: &Context, object: DatabaseServer) -> controller::Action {
+    let uid = object.uid().unwrap_or_default();
+    let fallback = object.clone();
+    match work(ctx, object).await {
+        Ok((sight, planned)) => {
+            ctx.attempts.succeeded(&uid);
+            ctx.heartbeat.beat();
+            settle(ctx, &sight, &planned)
+        }
+        Err(error) => {
+            let (_, wait) = ctx.attempts.failed(&uid, error.class());
+            metrics::reconcile_failed("DatabaseServer", error.class());
+            tracing::warn!(error = chain(&error), class = error.class().label(), retry_in = ?wait, "turn failed");
+            if let Err(unsaid) = report::tell_trouble(ctx, fallback, &error.trouble()).await {
+                tracing::info!(error = chain(&unsaid), "the status could not be written");
+            }
+            controller::Action::requeue(wait)
+        }
+    }
+}
+
+async fn work(ctx: &Context, object: DatabaseServer) -> Result<(Sight, Plan)> {
+    let mut sight = look(ctx, object).await?;
+    for _ in 0..STEPS {
+        let planned = plan(&sight.seen(ctx));
+        let Plan::Act(action) = planned else {
+            report::tell(ctx, &mut sight, &planned).await?;
+            return Ok((sight, planned));
+        };
+        let object = act(ctx, &sight, action).await?;
+        sight = look(ctx, object).await?;
+    }
+    Err(Error::Overtaken("the server"))
+}
+
+/// Takes one step; returns the object as it is then.
+async fn act(ctx: &Context, sight: &Sight, action: Action) -> Result<DatabaseServer> {
+    if ctx.lease.as_ref().is_some_and(|lease| !lease.is_valid()) {
+        return Err(Error::NotLeading);
+    }
+    fault::point(Moment::Before, action.label());
+    let object = effect(ctx, sight, action).await?;
+    fault::point(Moment::After, action.label());
+    metrics::effect(action.label());
+    tracing::info!(effect = action.label(), "done");
+    Ok(object)
+}
+
+async fn effect(ctx: &Context, sight: &Sight, action: Action) -> Result<DatabaseServer> {
+    let api = ctx.database_servers();
+    match action {
+        Action::AddFinalizer => return Ok(object::add_finalizer(&api, &sight.object, FINALIZER).await?),
+        Action::RemoveFinalizer => {
+            let mut gone = sight.object.clone();
+            gone.metadata.finalizers = None;
+            return Ok(object::remove_finalizer(&api, &sight.object, FINALIZER).await?.unwrap_or(gone));
+        }
+        Action::RecordIdentity => {
+            let status = report::with_identity(sight)?;
+            return Ok(object::patch_status(&api, &sight.object, &status).await?.unwrap_or_else(|| sight.object.clone()));
+        }
+        Action::PrepareRoles | Action::CloseMaintenance | Action::BuildTemplate | Action::DropStale => {}
+    }
+    let answer = sight.contact.as_ref().map_err(|_| Error::Overtaken("the server"))?;
+    let (reach, digest) = (&answer.reach, ctx.migrations.digest());
+    match action {
+        Action::BuildTemplate => template::build(&reach.pool, &reach.endpoint, &answer.migrator, &ctx.migrations).await?,
+        Action::DropStale => template::drop_stale(&reach.pool, digest).await?,
+        _ => {
+            let conn = reach.pool.acquire().await.doing("connecting to the server");
+            let mut conn = conn.map_err(crate::postgres::Error::from)?;
+            if action == Action::CloseMaintenance {
+                prepare::close_maintenance_databases(&mut conn).await?;
+            } else {
+                let fingerprint = migrator_fingerprint(ctx, &answer.migrator)?;
+                let wanted = prepare::Wanted { cluster: ctx.cluster, password: &answer.migrator.password, fingerprint: &fingerprint };
+                prepare::prepare_roles(&mut conn, &wanted).await?;
+            }
+        }
+    }
+    Ok(sight.object.clone())
+}
+
+/// Notes what is known now, wakes the Schools that it matters to, and chooses the next look.
+fn settle(ctx: &Context, sight: &Sight, planned: &Plan) -> controller::Action {
+    let (name, deleting) = (&sight.name, sight.object.metadata.deletion_timestamp.is_some());
+    if deleting && *planned == Plan::Settled {
+        ctx.servers.remove(name);
+        wake_schools(ctx, name);
+        return controller::Action::await_change();
+    }
+    let answered = sight.contact.as_ref().ok();
+    // Being deleted does not close a server for the schools that still live on it.
+    let state = match (planned, &sight.contact) {
+        (Plan::Settled, _) => Ok(()),
+        (Plan::Wait(Failure { reason: Reason::InUse, .. }), Ok(answer)) if answer.facts.template && answer.facts.roles => Ok(()),
+        (_, Err(_)) => Err(Away::Unreachable),
+        (Plan::Refuse(Failure { reason: Reason::ServerIdentityMismatch, .. }), _) => Err(Away::IdentityMismatch),
+        _ => Err(Away::NotReady),
+    };
+    metrics::server_up(name.as_str(), answered.is_some());
+    let mut spec = sight.spec.clone();
+    spec.schedulable &= !deleting;
+    let known = Known { spec, reach: answered.map(|answer| Arc::clone(&answer.reach)), migrator: answered.map(|answer| answer.migrator.clone()), state };
+    if ctx.servers.put(name, known) {
+        tracing::info!(?state, "the server is known anew");
+        wake_schools(ctx, name);
+    }
+    controller::Action::requeue(match (planned, answered) {
+        (Plan::Settled, _) => HEALTHY,
+        (_, None) => AWAY,
+        _ => UNFIT,
+    })
+}
+
+/// Every School on this server, and every one that waits for anything.
+fn wake_schools(ctx: &Context, name: &ServerName) {
+    for school in ctx.schools.state() {
+        let server = school.status.as_ref().and_then(|status| status.placement.as_ref()).and_then(|placement| placement.server_name.as_deref());
+        if server == Some(name.as_str()) {
+            ctx.wake.one(ObjectRef::from_obj(&*school));
+        }
+    }
+    ctx.wake.waiting();
+}
