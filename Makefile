@@ -67,12 +67,12 @@ test: tools ## Runs all tests, on real servers
 .PHONY: deny
 deny: ## Checks licences, sources and banned or doubled crates
 	@dev/install cargo-deny
-	$(CACHE)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny --all-features check bans licenses sources
+	@$(CACHE)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny --all-features check bans licenses sources
 
 .PHONY: advisories
 advisories: ## Checks for known vulnerabilities; needs the advisory database, so the network
 	@dev/install cargo-deny
-	$(CACHE)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny --all-features check advisories
+	@$(CACHE)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny --all-features check advisories
 
 .PHONY: clean
 clean: ## Removes what cargo built; the cache and a local cluster stay

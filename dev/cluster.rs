@@ -99,7 +99,7 @@ async fn up(directory: &Path, existing: &Existing) -> Outcome {
         try_join3(kubernetes(&directory, existing), server(&directory, Version::V18, existing), server(&directory, Version::V15, existing))
             .await?;
     let master = match (&existing.pg_url, &newer) {
-        (Some(url), _) => Some(url.parse::<PgConnectOptions>()?.database(MASTER_DATABASE).to_url_lossy().to_string()),
+        (Some(url), _) => Some(with_database(url, MASTER_DATABASE)),
         (None, newer) => newer.as_ref().map(|server| server.superuser_url(MASTER_DATABASE)),
     };
     let url = |server: &Option<Postgres>| server.as_ref().map(|server| server.superuser_url("postgres"));
@@ -213,6 +213,14 @@ fn environment(variables: &[(&str, Option<String>)]) -> Outcome<String> {
     let path = env::join_paths(programs.collect::<Result<Vec<_>, Error>>()?)?;
     writeln!(text, "export PATH={}:\"$PATH\"", quoted(&path.to_string_lossy()))?;
     Ok(text)
+}
+
+/// The URL with its path, and nothing else, replaced: what its owner wrote about TLS and the like stays.
+fn with_database(url: &str, database: &str) -> String {
+    let (address, parameters) = url.find('?').map_or((url, ""), |at| url.split_at(at));
+    let authority = address.find("://").map_or(0, |at| at + 3);
+    let end = address[authority..].find('/').map_or(address.len(), |at| authority + at);
+    format!("{}/{database}{parameters}", &address[..end])
 }
 
 fn quoted(value: &str) -> String {

@@ -26,7 +26,8 @@ use super::{
 
 /// It takes two seconds on an idle machine; with a compiler beside it, much longer.
 const PATIENCE: Duration = Duration::from_mins(2);
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
+/// An API server whose etcd is gone waits for it when it is asked to stop.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running control plane. Dropping it ends it, unless it is [`Lifetime::Detached`].
 #[derive(Debug)]
