@@ -1,12 +1,14 @@
 //! Bringing the master database into being, from every state and by several operators at once.
 
 use dailycare::domain::retry::Class;
+use dailycare::registry::tenants::occupancy;
 use dailycare::registry::{self, Error};
 use dailycare::schema::Migrations;
+use dailycare::sql::url::Target;
 use dailycare::testing::{PostgresOptions, Version};
 use sqlx::postgres::PgPool;
 
-use crate::{Admin, DATABASE, EVERYWHERE, Master, execute, refusal};
+use crate::{Admin, CLUSTER, DATABASE, EVERYWHERE, Master, execute, refusal};
 
 /// The server's next transaction id: whoever writes anything takes one.
 async fn next_transaction(master: &Master) -> String {
@@ -73,14 +75,18 @@ async fn what_an_interrupted_start_or_a_person_left_is_completed() {
         ],
     ];
     for (version, admin) in EVERYWHERE {
+        let master = Master::start(version, admin).await;
         for left in leftovers {
-            let master = Master::start(version, admin).await;
             let mut conn = master.login(&master.admin, &master.password, "postgres").await.unwrap();
             for statement in left {
                 execute(&mut conn, statement).await;
             }
             drop(conn);
             assert_whole(&master, &master.bootstrap().await).await;
+            let mut superuser = master.superuser("postgres").await;
+            for statement in ["DROP DATABASE dailycare_master WITH (FORCE)", "DROP ROLE dailycare_operator", "DROP ROLE dailycare_api"] {
+                execute(&mut superuser, statement).await;
+            }
         }
     }
 }
@@ -104,7 +110,7 @@ async fn an_admin_that_may_not_create_roles_is_told_what_failed() {
     for version in Version::ALL {
         let master = Master::start(version, Admin::Plain).await;
         execute(&mut master.superuser("postgres").await, "ALTER ROLE plain NOCREATEROLE").await;
-        let error = registry::bootstrap(&master.url(), &Migrations::master().unwrap()).await.unwrap_err();
+        let error = registry::bootstrap(&master.target(), &Migrations::master().unwrap()).await.unwrap_err();
         assert_eq!(error.class(), Class::Denied);
         assert_eq!(error.to_string(), "creating the role dailycare_operator failed (SQLSTATE 42501)");
     }
@@ -115,7 +121,7 @@ async fn a_database_of_somebody_else_is_not_taken() {
     for version in Version::ALL {
         let master = Master::start(version, Admin::Plain).await;
         execute(&mut master.superuser("postgres").await, "CREATE DATABASE dailycare_master").await;
-        let error = registry::bootstrap(&master.url(), &Migrations::master().unwrap()).await.unwrap_err();
+        let error = registry::bootstrap(&master.target(), &Migrations::master().unwrap()).await.unwrap_err();
         assert_eq!(error.class(), Class::Denied, "{error}");
         let mut conn = master.superuser(DATABASE).await;
         assert_eq!(refusal(&mut conn, "SELECT FROM registry.tenants").await.as_deref(), Some("42P01"));
@@ -126,7 +132,7 @@ async fn a_database_of_somebody_else_is_not_taken() {
 async fn a_server_that_is_down_is_transient_and_its_error_shows_no_password() {
     let mut master = Master::start(Version::V18, Admin::Superuser).await;
     master.server.stop().await.unwrap();
-    let error = registry::bootstrap(&master.url(), &Migrations::master().unwrap()).await.unwrap_err();
+    let error = registry::bootstrap(&master.target(), &Migrations::master().unwrap()).await.unwrap_err();
     assert_eq!(error.class(), Class::Transient);
     assert!(!format!("{error:?}").contains(&master.password));
 }
@@ -137,7 +143,7 @@ async fn a_server_is_verified_by_its_authority() {
     let master = Master::start_with(Version::V15, Admin::Plain, options).await;
     let authority = master.server.ca_path().unwrap().display().to_string();
     let url = format!("{}?sslmode=verify-full&sslrootcert={authority}", master.address(DATABASE));
-    let pool = registry::bootstrap(&url.into(), &Migrations::master().unwrap()).await.unwrap();
+    let pool = registry::bootstrap(&Target::parse(&url.into()).unwrap(), &Migrations::master().unwrap()).await.unwrap();
     let sessions = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'plain'";
     let _held = pool.acquire().await.unwrap();
     let encrypted: bool = sqlx::query_scalar(sessions).fetch_one(&mut master.superuser("postgres").await).await.unwrap();
@@ -150,6 +156,17 @@ async fn a_master_database_of_a_newer_program_is_left_alone() {
     let pool = master.bootstrap().await;
     let newer = "INSERT INTO registry.schema_migrations (version, name, checksum) SELECT max(version) + 1, 'newer', 'x' FROM registry.schema_migrations";
     sqlx::query(newer).execute(&pool).await.unwrap();
-    let error = registry::bootstrap(&master.url(), &Migrations::master().unwrap()).await.unwrap_err();
+    let error = registry::bootstrap(&master.target(), &Migrations::master().unwrap()).await.unwrap_err();
     assert!(matches!(error, Error::Schema(dailycare::schema::Error::Ahead { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_registry_that_hangs_is_given_up_and_used_again_once_it_answers() {
+    let master = Master::start(Version::V18, Admin::Plain).await;
+    let pool = master.bootstrap().await;
+    master.server.pause().unwrap();
+    let error = occupancy(&pool, CLUSTER).await.unwrap_err();
+    assert_eq!(error.class(), Class::Transient);
+    master.server.resume().unwrap();
+    assert_eq!(occupancy(&pool, CLUSTER).await.unwrap(), vec![]);
 }

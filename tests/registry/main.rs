@@ -11,12 +11,13 @@ mod users;
 use dailycare::domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
 use dailycare::domain::school::seen::TenantState;
 use dailycare::domain::school::wanted::Profile;
-use dailycare::registry::route::{PoolSettings, Publication, Route, TlsMode};
+use dailycare::registry::route::{PoolSettings, Publication, Route};
 use dailycare::registry::tenants::Reservation;
 use dailycare::registry::{self, Owner};
 use dailycare::schema::Migrations;
+use dailycare::sql::session::{Endpoint, Tls};
+use dailycare::sql::url::Target;
 use dailycare::testing::{Postgres, PostgresOptions, Version};
-use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{ConnectOptions as _, Row as _};
 use uuid::Uuid;
@@ -58,12 +59,12 @@ impl Master {
         format!("postgres://{}:{}@{}:{}/{database}", self.admin, self.password, self.server.host(), self.server.port())
     }
 
-    fn url(&self) -> SecretString {
-        format!("{}?sslmode=disable", self.address(DATABASE)).into()
+    fn target(&self) -> Target {
+        Target::parse(&format!("{}?sslmode=disable", self.address(DATABASE)).into()).unwrap()
     }
 
     async fn bootstrap(&self) -> PgPool {
-        registry::bootstrap(&self.url(), &Migrations::master().unwrap()).await.unwrap()
+        registry::bootstrap(&self.target(), &Migrations::master().unwrap()).await.unwrap()
     }
 
     async fn superuser(&self, database: &str) -> PgConnection {
@@ -126,7 +127,8 @@ fn reservation(n: u128, code: &str) -> Reservation {
 fn publication(n: u128, code: &str) -> Publication {
     let Reservation { owner, profile, server, database, login, .. } = reservation(n, code);
     let pool = PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true };
-    let route = Route { server, host: "pg-1.example".into(), port: 5432, tls: TlsMode::VerifyFull, database, login, pool };
+    let tls = Tls::VerifyFull(b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n".to_vec());
+    let route = Route { server, endpoint: Endpoint { host: "pg-1.example".into(), port: 5432, tls }, database, login, pool };
     Publication { owner, profile, route, password: "canary-password".into(), schema_version: 20, state: TenantState::Active }
 }
 

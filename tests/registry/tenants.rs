@@ -3,10 +3,11 @@
 use dailycare::domain::names::{ClusterUid, SchoolCode, SchoolUid};
 use dailycare::domain::school::seen::{Tenant, TenantState};
 use dailycare::registry::Owner;
-use dailycare::registry::route::{Publication, TlsMode};
+use dailycare::registry::route::Publication;
 use dailycare::registry::seal::{self, Keyring};
 use dailycare::registry::tenants::{Change, Observed, Reserved, Withdrawn, observe, occupancy, publish, reserve, set_state};
 use dailycare::registry::users::{Account, create_admin};
+use dailycare::sql::session::Tls;
 use dailycare::testing::Version;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgPool;
@@ -81,13 +82,16 @@ async fn publishing_what_is_current_writes_nothing_and_any_difference_is_written
         assert_eq!(publish(&pool, &wanted, &keyring).await.unwrap(), Change::Unneeded);
         assert_eq!(written(&pool, owner(1)).await, before);
 
-        let alterations: [Alter; 10] = [
+        let alterations: [Alter; 13] = [
             |p| p.profile.name.push('!'),
             |p| p.profile.email.push('a'),
             |p| p.profile.phone_number = None,
-            |p| p.route.host = "pg-2.example".into(),
-            |p| p.route.port = 6432,
-            |p| p.route.tls = TlsMode::Require,
+            |p| p.route.endpoint.host = "pg-2.example".into(),
+            |p| p.route.endpoint.port = 6432,
+            |p| p.route.endpoint.tls = Tls::Disable,
+            |p| p.route.endpoint.tls = Tls::Require,
+            |p| p.route.endpoint.tls = Tls::VerifyCa(b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n".to_vec()),
+            |p| p.route.endpoint.tls = Tls::VerifyFull(b"-----BEGIN CERTIFICATE-----\nB\n-----END CERTIFICATE-----\n".to_vec()),
             |p| p.route.pool.size = 7,
             |p| p.route.pool.pooling = false,
             |p| p.schema_version += 1,
