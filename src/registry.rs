@@ -13,7 +13,13 @@ pub mod users;
 pub use bootstrap::bootstrap;
 pub use error::{Error, Result};
 
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnection, PgPool};
+
 use crate::domain::names::{ClusterUid, SchoolUid, TenantId};
+use crate::sql;
+use crate::sql::error::Doing as _;
 
 /// A tenant and the School object that it is written for; a row of another School is never changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,4 +30,22 @@ pub struct Owner {
     pub school: SchoolUid,
     /// The cluster that the School is in.
     pub cluster: ClusterUid,
+}
+
+/// Above the sessions' `statement_timeout`, so that the server speaks first unless it or the network is gone.
+const ANSWER: Duration = Duration::from_secs(15);
+
+/// One statement on a connection of the pool, within the pool's time to get one and [`ANSWER`].
+async fn ask<T>(
+    pool: &PgPool,
+    doing: &'static str,
+    statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> sql::Result<T> {
+    let mut conn = pool.acquire().await.doing(doing)?;
+    if let Ok(answer) = tokio::time::timeout(ANSWER, statement(&mut conn)).await {
+        return answer.doing(doing);
+    }
+    // Never back into the pool, which would wait without end for it to answer.
+    drop(conn.detach());
+    Err(sql::Error::timed_out(doing))
 }

@@ -65,7 +65,66 @@ pub struct Context {
     pub progress_deadline: Duration,
 }
 
+/// What a [`Context`] is made of; the rest of it starts empty.
+pub struct Parts {
+    /// The API server.
+    pub client: Client,
+    /// The cluster's identity.
+    pub cluster: ClusterUid,
+    /// Where the admin Secrets of servers are.
+    pub namespace: String,
+    /// The master database.
+    pub registry: PgPool,
+    /// Keys that seal credentials.
+    pub keyring: Keyring,
+    /// The tenant schema.
+    pub migrations: Migrations,
+    /// The Lease, where there is one.
+    pub lease: Option<Held>,
+    /// Every School.
+    pub schools: Store<School>,
+    /// Every `DatabaseServer`.
+    pub server_objects: Store<DatabaseServer>,
+    /// Events.
+    pub recorder: Recorder,
+    /// The sign of life.
+    pub heartbeat: Heartbeat,
+    /// Schools worked on at once for each server.
+    pub concurrency: u16,
+    /// How often a School is looked at although nothing happened.
+    pub resync: Duration,
+    /// How long progress is awaited.
+    pub progress_deadline: Duration,
+}
+
 impl Context {
+    /// A context that knows no server yet and has woken nobody.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            client: parts.client,
+            cluster: parts.cluster,
+            namespace: parts.namespace,
+            registry: parts.registry,
+            keyring: parts.keyring,
+            migrations: parts.migrations,
+            servers: Servers::default(),
+            ledger: Ledger::default(),
+            places_known: OnceCell::new(),
+            lanes: Lanes::new(parts.concurrency),
+            attempts: Attempts::default(),
+            wake: Arc::default(),
+            suspects: Arc::default(),
+            lease: parts.lease,
+            schools: parts.schools,
+            server_objects: parts.server_objects,
+            recorder: parts.recorder,
+            heartbeat: parts.heartbeat,
+            resync: parts.resync,
+            progress_deadline: parts.progress_deadline,
+        }
+    }
+
     /// Schools of one namespace.
     #[must_use]
     pub fn schools_in(&self, namespace: &str) -> Api<School> {

@@ -12,13 +12,8 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::attempts::Attempts;
-use super::context::Context;
+use super::context::{Context, Parts};
 use super::error::chain;
-use super::lanes::Lanes;
-use super::ledger::Ledger;
-use super::servers::Servers;
-use super::wake::Wake;
 use super::{school, server, upkeep, watch};
 use crate::config::{Config, Running};
 use crate::crd::{DatabaseServer, School};
@@ -97,36 +92,29 @@ pub async fn run(config: &Config, running: &Running, stop: CancellationToken) ->
     let Some(lease) = stand(config, running, &client, &readiness, &stop).await? else { return Ok(()) };
     let prepared = prepare(config, &client, &stop).await?;
     let Some((cluster, registry)) = prepared else { return Ok(()) };
-    let ledger = Ledger::default();
-    for (tenant, server) in registry::tenants::occupancy(&registry, cluster).await? {
-        ledger.put(tenant, server);
-    }
     let (recorder, publisher) = events::recorder(client.clone(), &running.instance);
     tasks.spawn(publisher.run(stop.child_token()));
     let (schools, school_writer) = reflector::store();
     let (server_objects, server_writer) = reflector::store();
-    let context = Arc::new(Context {
+    let context = Arc::new(Context::new(Parts {
         client,
         cluster,
         namespace: config.namespace.clone(),
         registry,
         keyring,
         migrations,
-        servers: Servers::default(),
-        ledger,
-        places_known: tokio::sync::OnceCell::new(),
-        lanes: Lanes::new(running.concurrency),
-        attempts: Attempts::default(),
-        wake: Arc::default(),
-        suspects: Arc::default(),
         lease,
         schools,
         server_objects,
         recorder,
         heartbeat,
+        concurrency: running.concurrency,
         resync: running.resync,
         progress_deadline: running.progress_deadline,
-    });
+    }));
+    for (tenant, server) in registry::tenants::occupancy(&context.registry, cluster).await? {
+        context.ledger.put(tenant, server);
+    }
     tasks.spawn(upkeep::run(Arc::clone(&context), stop.child_token()));
     let work = work(&context, school_writer, server_writer, &readiness, &stop);
     let outcome = tokio::select! {

@@ -20,7 +20,7 @@ use crate::crd::DatabaseServer;
 use crate::domain::condition::Reason;
 use crate::domain::names::ServerName;
 use crate::domain::school::seen::Away;
-use crate::domain::server::plan::{Action, Failure, Plan, plan};
+use crate::domain::server::plan::{Action, Failure, Plan, Seen, plan};
 use crate::fault::{self, Moment};
 use crate::kubernetes::object;
 use crate::postgres::{prepare, template};
@@ -136,34 +136,38 @@ async fn effect(ctx: &Context, sight: &Sight, action: Action) -> Result<Database
 
 /// Notes what is known now, wakes the Schools that it matters to, and chooses the next look.
 fn settle(ctx: &Context, sight: &Sight, planned: &Plan) -> controller::Action {
-    let (name, deleting) = (&sight.name, sight.object.metadata.deletion_timestamp.is_some());
-    if deleting && *planned == Plan::Settled {
-        ctx.servers.remove(name);
-        wake_schools(ctx, name);
+    if sight.object.metadata.deletion_timestamp.is_some() && *planned == Plan::Settled {
+        ctx.servers.remove(&sight.name);
+        wake_schools(ctx, &sight.name);
         return controller::Action::await_change();
     }
-    let answered = sight.contact.as_ref().ok();
-    // Being deleted does not close a server for the schools that still live on it.
-    let state = match (planned, &sight.contact) {
-        (Plan::Settled, _) => Ok(()),
-        (Plan::Wait(Failure { reason: Reason::InUse, .. }), Ok(answer)) if answer.facts.template && answer.facts.roles => Ok(()),
-        (_, Err(_)) => Err(Away::Unreachable),
-        (Plan::Refuse(Failure { reason: Reason::ServerIdentityMismatch, .. }), _) => Err(Away::IdentityMismatch),
-        _ => Err(Away::NotReady),
-    };
-    metrics::server_up(name.as_str(), answered.is_some());
-    let mut spec = sight.spec.clone();
-    spec.schedulable &= !deleting;
-    let known = Known { spec, reach: answered.map(|answer| Arc::clone(&answer.reach)), migrator: answered.map(|answer| answer.migrator.clone()), state };
-    if ctx.servers.put(name, known) {
-        tracing::info!(?state, "the server is known anew");
-        wake_schools(ctx, name);
+    metrics::server_up(sight.name.as_str(), sight.contact.is_ok());
+    if note(ctx, sight) {
+        tracing::info!(reachable = sight.contact.is_ok(), "the server is known anew");
+        wake_schools(ctx, &sight.name);
     }
-    controller::Action::requeue(match (planned, answered) {
+    controller::Action::requeue(match (planned, &sight.contact) {
         (Plan::Settled, _) => HEALTHY,
-        (_, None) => AWAY,
+        (_, Err(_)) => AWAY,
         _ => UNFIT,
     })
+}
+
+/// Notes what is known now; whether that is anything new to Schools.
+pub fn note(ctx: &Context, sight: &Sight) -> bool {
+    let seen = sight.seen(ctx);
+    let answered = sight.contact.as_ref().ok();
+    // Being deleted does not close a server for the schools that still live on it.
+    let state = match plan(&Seen { deleting: false, finalizer: true, ..seen.clone() }) {
+        Plan::Settled | Plan::Act(Action::DropStale) => Ok(()),
+        Plan::Wait(_) if answered.is_none() => Err(Away::Unreachable),
+        Plan::Refuse(Failure { reason: Reason::ServerIdentityMismatch, .. }) => Err(Away::IdentityMismatch),
+        Plan::Act(_) | Plan::Wait(_) | Plan::Refuse(_) => Err(Away::NotReady),
+    };
+    let mut spec = sight.spec.clone();
+    spec.schedulable &= !seen.deleting;
+    let (reach, migrator) = (answered.map(|answer| Arc::clone(&answer.reach)), answered.map(|answer| answer.migrator.clone()));
+    ctx.servers.put(&sight.name, Known { spec, reach, migrator, state })
 }
 
 /// Every School on this server, and every one that waits for anything.

@@ -4,11 +4,10 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::{Error, Result};
+use super::{ANSWER, Error, Result};
 use crate::schema::Migrations;
 use crate::sql;
 use crate::sql::error::Doing as _;
@@ -25,23 +24,26 @@ pub const API: &str = "dailycare_api";
 const POOL_SIZE: u32 = 8;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// For another operator to finish, and for disks.
+const PATIENCE: Duration = Duration::from_mins(10);
+
+const LOOKING: &str = "looking at how the master database is prepared";
 
 /// One preparer at a time on a server, and one migrator at a time in a master database.
 const LOCK: i64 = 0x6463_5f6d_6173_7472;
 
-/// Makes the master database that `admin` (a connection URL) names whatever it should be, and opens a bounded pool to it whose sessions
-/// are `dailycare_operator`. The admin is a superuser, or has CREATEDB and CREATEROLE.
+/// Makes the master database whatever it should be, and opens a bounded pool to it whose sessions are `dailycare_operator`. The target's
+/// login is an admin: a superuser, or one with CREATEDB and CREATEROLE.
 ///
 /// # Errors
-/// When the URL is wrong, the server does not answer, the admin lacks a right, or the database's records of migrations do not fit `migrations`.
-pub async fn bootstrap(admin: &SecretString, migrations: &Migrations) -> Result<PgPool> {
-    let target = Target::parse(admin)?;
-    if !is_prepared(&target).await? {
-        prepare(&target).await?;
+/// When the server does not answer, the admin lacks a right, or the database's records of migrations do not fit `migrations`.
+pub async fn bootstrap(target: &Target, migrations: &Migrations) -> Result<PgPool> {
+    if !within(ANSWER, LOOKING, is_prepared(target)).await? {
+        within(PATIENCE, "preparing the master database", prepare(target)).await?;
     }
     let options =
         session::options(&target.endpoint, &target.credentials, &target.database, Purpose::Registry).options([("role", OPERATOR)]);
-    migrate(&options, migrations).await?;
+    within(PATIENCE, "migrating the master database", migrate(&options, migrations)).await?;
     let pool = PgPoolOptions::new().max_connections(POOL_SIZE).acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(IDLE_TIMEOUT);
     Ok(pool.connect_with(options).await.doing("connecting to the master database")?)
 }
@@ -97,11 +99,10 @@ const SEEN: &str = "
     LEFT JOIN pg_database database ON database.datname = $3";
 
 async fn lacking(conn: &mut PgConnection, database: &str) -> sql::Result<Vec<(Part, &'static str)>> {
-    let doing = "looking at how the master database is prepared";
-    let row = sqlx::query(SEEN).bind(OPERATOR).bind(API).bind(database).fetch_one(conn).await.doing(doing)?;
+    let row = sqlx::query(SEEN).bind(OPERATOR).bind(API).bind(database).fetch_one(conn).await.doing(LOOKING)?;
     let mut lacks = Vec::new();
     for (column, part) in PARTS.into_iter().enumerate() {
-        if !row.try_get::<bool, _>(column).doing(doing)? {
+        if !row.try_get::<bool, _>(column).doing(LOOKING)? {
             lacks.push(part);
         }
     }
@@ -181,4 +182,9 @@ async fn lock(conn: &mut PgConnection, doing: &'static str) -> sql::Result<()> {
 /// Says goodbye; a server that does not hear it ends the session by itself.
 async fn close(conn: PgConnection) {
     let _ = tokio::time::timeout(session::CONNECT_TIMEOUT, conn.close()).await;
+}
+
+/// The server's own time-outs come first, unless it or the network is gone.
+async fn within<T>(limit: Duration, doing: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(sql::Error::timed_out(doing).into()))
 }

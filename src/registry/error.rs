@@ -8,9 +8,6 @@ use crate::{schema, sql};
 /// A failure of registry work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The master database's connection URL is wrong.
-    #[error("the master database cannot be addressed")]
-    Url(#[from] sql::url::Error),
     /// A statement or connection failed.
     #[error(transparent)]
     Sql(#[from] sql::Error),
@@ -61,7 +58,7 @@ impl Error {
             Self::Moved => Class::Contended,
             Self::Password(_) => Class::Transient,
             Self::Unprepared { .. } => Class::Denied,
-            Self::Url(_) | Self::Unknown { .. } => Class::Invalid,
+            Self::Unknown { .. } => Class::Invalid,
             Self::Seal { source, .. } => source.class(),
         }
     }

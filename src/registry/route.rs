@@ -12,21 +12,16 @@ use super::{Error, Owner, Result};
 use crate::domain::names::{ClusterUid, DatabaseName, LoginName, SchoolUid, ServerName, TenantId};
 use crate::domain::school::seen::TenantState;
 use crate::domain::school::wanted::Profile;
-use crate::domain::server::TlsMode;
 use crate::sql::error::Doing as _;
-use crate::sql::session::Credentials;
+use crate::sql::session::{Credentials, Endpoint, Tls};
 
 /// Everything the API needs to reach a tenant's database, without the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The `DatabaseServer`.
     pub server: ServerName,
-    /// Where it listens.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// Transport security that the API must ask for.
-    pub tls: TlsMode,
+    /// Where it listens and how it proves who it is.
+    pub endpoint: Endpoint,
     /// The database.
     pub database: DatabaseName,
     /// The login.
@@ -61,7 +56,7 @@ pub struct Publication {
     pub password: SecretString,
     /// The schema applied to the database.
     pub schema_version: u32,
-    /// [`TenantState::Active`] or [`TenantState::Provisioning`].
+    /// Any but [`TenantState::Deleted`], which is for [`super::tenants::set_state`] alone.
     pub state: TenantState,
 }
 
@@ -100,7 +95,7 @@ pub struct Row {
 impl Row {
     /// The columns that [`Row::read`] reads, of a table called `t`.
     pub(super) const COLUMNS: &str = "t.id, t.school_uid, t.cluster_uid, t.code, t.name, t.email, t.phone_number, t.state, t.server, t.host, t.port, \
-         t.tls_mode, t.database_name, t.login, t.pool_size, t.connect_timeout_seconds, t.command_timeout_seconds, t.pooling, t.credentials, t.key_id, \
+         t.tls_mode, t.tls_ca, t.database_name, t.login, t.pool_size, t.connect_timeout_seconds, t.command_timeout_seconds, t.pooling, t.credentials, t.key_id, \
          t.schema_version, t.epoch";
 
     /// The row is this owner's.
@@ -152,18 +147,36 @@ fn read_route(row: &PgRow) -> Result<Option<Route>> {
     let doing = "reading a tenant's route";
     let text = |column| row.try_get::<Option<String>, _>(column).doing(doing);
     let number = |column| row.try_get::<Option<i32>, _>(column).map(|n| n.and_then(|n| u16::try_from(n).ok())).doing(doing);
-    let names = (text("server")?, text("host")?, number("port")?, text("tls_mode")?, text("database_name")?, text("login")?);
-    let (Some(server), Some(host), Some(port), Some(tls), Some(database), Some(login)) = names else { return Ok(None) };
-    let numbers = (number("pool_size")?, number("connect_timeout_seconds")?, number("command_timeout_seconds")?);
-    let (Some(size), Some(connect_timeout_seconds), Some(command_timeout_seconds)) = numbers else { return Ok(None) };
-    let pool = PoolSettings { size, connect_timeout_seconds, command_timeout_seconds, pooling: row.try_get("pooling").doing(doing)? };
-    let parsed = (ServerName::parse(&server), parse_tls(&tls), DatabaseName::parse(&database), LoginName::parse(&login));
-    let (Ok(server), Some(tls), Ok(database), Ok(login)) = parsed else { return Ok(None) };
-    Ok(Some(Route { server, host, port, tls, database, login, pool }))
+    let address = (text("host")?, number("port")?, text("tls_mode")?.and_then(tls_of(text("tls_ca")?)));
+    let names = (text("server")?, text("database_name")?, text("login")?);
+    let limits = (number("pool_size")?, number("connect_timeout_seconds")?, number("command_timeout_seconds")?);
+    let pooling = row.try_get("pooling").doing(doing)?;
+    let ((Some(host), Some(port), Some(tls)), (Some(server), Some(database), Some(login))) = (address, names) else { return Ok(None) };
+    let (Some(size), Some(connect_timeout_seconds), Some(command_timeout_seconds)) = limits else { return Ok(None) };
+    let parsed = (ServerName::parse(&server), DatabaseName::parse(&database), LoginName::parse(&login));
+    let (Ok(server), Ok(database), Ok(login)) = parsed else { return Ok(None) };
+    let pool = PoolSettings { size, connect_timeout_seconds, command_timeout_seconds, pooling };
+    Ok(Some(Route { server, endpoint: Endpoint { host, port, tls }, database, login, pool }))
 }
 
-fn parse_tls(label: &str) -> Option<TlsMode> {
-    [TlsMode::Disable, TlsMode::Require, TlsMode::VerifyCa, TlsMode::VerifyFull].into_iter().find(|mode| mode.label() == label)
+/// Transport security as the registry's two columns: libpq's word, and the authority's certificate.
+pub(super) fn tls_columns(tls: &Tls) -> (&'static str, Option<&[u8]>) {
+    match tls {
+        Tls::Disable => ("disable", None),
+        Tls::Require => ("require", None),
+        Tls::VerifyCa(pem) => ("verify-ca", Some(pem)),
+        Tls::VerifyFull(pem) => ("verify-full", Some(pem)),
+    }
+}
+
+fn tls_of(authority: Option<String>) -> impl FnOnce(String) -> Option<Tls> {
+    move |mode| match (mode.as_str(), authority) {
+        ("disable", None) => Some(Tls::Disable),
+        ("require", None) => Some(Tls::Require),
+        ("verify-ca", Some(pem)) => Some(Tls::VerifyCa(pem.into_bytes())),
+        ("verify-full", Some(pem)) => Some(Tls::VerifyFull(pem.into_bytes())),
+        _ => None,
+    }
 }
 
 /// The word in the registry.

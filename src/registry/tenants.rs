@@ -2,14 +2,14 @@
 //!
 //! Every write holds its precondition (the row's School and cluster) in its WHERE clause, and writes nothing when nothing would change.
 
-use sqlx::postgres::{PgPool, PgRow};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
-use super::route::{Publication, Row, state_label};
+use super::route::{Publication, Route, Row, state_label, tls_columns};
 use super::seal::{Keyring, Sealed};
 use super::users::Account;
-use super::{Error, Owner, Result};
+use super::{Error, Owner, Result, ask};
 use crate::domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, ServerName, TenantId};
 use crate::domain::school::seen::{Tenant, TenantState};
 use crate::domain::school::wanted::Profile;
@@ -73,7 +73,7 @@ pub enum Change {
 /// When the registry fails, or [`Error::Moved`] when the holder vanished meanwhile.
 pub async fn reserve(pool: &PgPool, wanted: &Reservation) -> Result<Reserved> {
     let doing = "reserving a school's code";
-    let inserted = bind_reservation(INSERT, wanted).execute(pool).await.doing(doing)?;
+    let inserted = ask(pool, doing, async |conn| bind_reservation(INSERT, wanted).execute(conn).await).await?;
     if inserted.rows_affected() == 1 {
         return Ok(Reserved::Ours);
     }
@@ -85,7 +85,8 @@ pub async fn reserve(pool: &PgPool, wanted: &Reservation) -> Result<Reserved> {
         ORDER BY ours DESC NULLS LAST LIMIT 1";
     let Owner { tenant, school, cluster } = wanted.owner;
     let query = sqlx::query(standing).bind(tenant.0).bind(school.0).bind(cluster.0).bind(wanted.code.as_str());
-    let row = query.bind(wanted.server.as_str()).bind(wanted.database.as_str()).fetch_optional(pool).await.doing(doing)?;
+    let query = query.bind(wanted.server.as_str()).bind(wanted.database.as_str());
+    let row = ask(pool, doing, async |conn| query.fetch_optional(conn).await).await?;
     let row = row.ok_or(Error::Moved)?;
     let ours: Option<bool> = row.try_get("ours").doing(doing)?;
     if ours == Some(true) { Ok(Reserved::Ours) } else { Ok(Reserved::OfAnother(Holder::read(&row)?)) }
@@ -155,7 +156,7 @@ pub async fn observe(pool: &PgPool, tenant: TenantId, code: Option<&SchoolCode>,
         Row::COLUMNS
     );
     let query = sqlx::query(AssertSqlSafe(look)).bind(tenant.0).bind(code.map(SchoolCode::as_str)).bind(admin_email);
-    let row = query.fetch_one(pool).await.doing(doing)?;
+    let row = ask(pool, doing, async |conn| query.fetch_one(conn).await).await?;
     let flag = |column| row.try_get::<bool, _>(column).doing(doing);
     let text = |column| row.try_get::<Option<String>, _>(column).doing(doing);
     let holder: Option<Uuid> = row.try_get("holder").doing(doing)?;
@@ -180,7 +181,8 @@ pub async fn publish(pool: &PgPool, wanted: &Publication, keyring: &Keyring) -> 
     let Owner { tenant, school, cluster } = wanted.owner;
     let select =
         "SELECT credentials, key_id FROM registry.tenants WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND NOT is_deleted";
-    let row = sqlx::query(select).bind(tenant.0).bind(school.0).bind(cluster.0).fetch_optional(pool).await.doing(doing)?;
+    let query = sqlx::query(select).bind(tenant.0).bind(school.0).bind(cluster.0);
+    let row = ask(pool, doing, async |conn| query.fetch_optional(conn).await).await?;
     let Some(row) = row else { return Ok(Change::NotOurs) };
     let bytes: Option<Vec<u8>> = row.try_get("credentials").doing(doing)?;
     let standing = row.try_get::<Option<String>, _>("key_id").doing(doing)?.zip(bytes).map(|(key_id, bytes)| Sealed { key_id, bytes });
@@ -189,31 +191,32 @@ pub async fn publish(pool: &PgPool, wanted: &Publication, keyring: &Keyring) -> 
         Some(current) => current,
         None => keyring.seal(tenant, &credentials).map_err(|source| Error::Seal { tenant, source })?,
     };
-    Ok(write(pool, wanted, &sealed).await.doing(doing)?)
+    Ok(ask(pool, doing, async |conn| write(conn, wanted, &sealed).await).await?)
 }
 
-async fn write(pool: &PgPool, wanted: &Publication, sealed: &Sealed) -> Result<Change, sqlx::Error> {
+async fn write(conn: &mut PgConnection, wanted: &Publication, sealed: &Sealed) -> Result<Change, sqlx::Error> {
     let Publication { owner, profile, route, password: _, schema_version, state } = wanted;
-    let columns = "name, email, phone_number, server, host, port, tls_mode, database_name, login, pool_size, connect_timeout_seconds, \
+    let Route { server, endpoint, database, login, pool } = route;
+    let (tls, authority) = tls_columns(&endpoint.tls);
+    let authority = authority.map(str::from_utf8).transpose().map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let columns = "name, email, phone_number, server, host, port, tls_mode, tls_ca, database_name, login, pool_size, connect_timeout_seconds, \
          command_timeout_seconds, pooling, credentials, key_id, schema_version, state";
-    let values = "$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20";
+    let values = "$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21";
     let update = format!(
         "WITH ours AS (SELECT FROM registry.tenants WHERE {PRECONDITION} AND NOT is_deleted),
          changed AS (
              UPDATE registry.tenants SET ({columns}, is_active, activated_at)
-                 = ROW ({values}, $20 = 'active', CASE WHEN $20 = 'active' THEN coalesce(activated_at, now()) ELSE activated_at END)
+                 = ROW ({values}, $21 = 'active', CASE WHEN $21 = 'active' THEN coalesce(activated_at, now()) ELSE activated_at END)
              WHERE {PRECONDITION} AND NOT is_deleted AND ({columns}) IS DISTINCT FROM ({values}) RETURNING id)
          SELECT EXISTS (SELECT FROM ours), EXISTS (SELECT FROM changed)"
     );
-    let pool_settings = route.pool;
     let query = sqlx::query(AssertSqlSafe(update)).bind(owner.tenant.0).bind(owner.school.0).bind(owner.cluster.0);
-    let query = query.bind(&profile.name).bind(&profile.email).bind(&profile.phone_number).bind(route.server.as_str()).bind(&route.host);
-    let query = query.bind(i32::from(route.port)).bind(route.tls.label()).bind(route.database.as_str()).bind(route.login.as_str());
-    let query = query.bind(i32::from(pool_settings.size)).bind(i32::from(pool_settings.connect_timeout_seconds));
-    let query =
-        query.bind(i32::from(pool_settings.command_timeout_seconds)).bind(pool_settings.pooling).bind(&sealed.bytes).bind(&sealed.key_id);
+    let query = query.bind(&profile.name).bind(&profile.email).bind(&profile.phone_number).bind(server.as_str()).bind(&endpoint.host);
+    let query = query.bind(i32::from(endpoint.port)).bind(tls).bind(authority).bind(database.as_str()).bind(login.as_str());
+    let query = query.bind(i32::from(pool.size)).bind(i32::from(pool.connect_timeout_seconds));
+    let query = query.bind(i32::from(pool.command_timeout_seconds)).bind(pool.pooling).bind(&sealed.bytes).bind(&sealed.key_id);
     let query = query.bind(i32::try_from(*schema_version).unwrap_or(i32::MAX)).bind(state_label(*state));
-    changed(&query.fetch_one(pool).await?)
+    changed(&query.fetch_one(conn).await?)
 }
 
 /// The row is this School's: parameters 1 to 3 of every write.
@@ -250,8 +253,7 @@ pub async fn set_state(pool: &PgPool, owner: Owner, to: Withdrawn) -> Result<Cha
         Withdrawn::Deleted => (TenantState::Deleted, DELETE),
     };
     let query = sqlx::query(statement).bind(owner.tenant.0).bind(owner.school.0).bind(owner.cluster.0).bind(state_label(state));
-    let answer = query.fetch_one(pool).await;
-    Ok(answer.and_then(|row| changed(&row)).doing("withdrawing a school from the registry")?)
+    Ok(ask(pool, "withdrawing a school from the registry", async |conn| changed(&query.fetch_one(conn).await?)).await?)
 }
 
 const CLOSE: &str = "
@@ -278,7 +280,7 @@ const DELETE: &str = "
 pub async fn occupancy(pool: &PgPool, cluster: ClusterUid) -> Result<Vec<(TenantId, ServerName)>> {
     let doing = "counting the schools on each server";
     let select = "SELECT id, server FROM registry.tenants WHERE cluster_uid = $1 AND server IS NOT NULL AND NOT is_deleted";
-    let rows = sqlx::query(select).bind(cluster.0).fetch_all(pool).await.doing(doing)?;
+    let rows = ask(pool, doing, async |conn| sqlx::query(select).bind(cluster.0).fetch_all(conn).await).await?;
     rows.iter().map(|row| read_occupant(row, doing)).collect()
 }
 

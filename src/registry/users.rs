@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use sqlx::postgres::PgPool;
 
-use super::{Owner, Result};
+use super::{Owner, Result, ask};
 use crate::domain::school::wanted::Person;
 use crate::sql::error::Doing as _;
 
@@ -46,7 +46,8 @@ pub async fn create_admin(pool: &PgPool, owner: Owner, person: &Person, hash: &s
             ON CONFLICT DO NOTHING RETURNING id)
         SELECT EXISTS (SELECT FROM ours) AS ours, EXISTS (SELECT FROM made) AS made";
     let query = sqlx::query(insert).bind(owner.tenant.0).bind(owner.school.0).bind(owner.cluster.0);
-    let row = query.bind(&person.name).bind(&person.email).bind(hash).fetch_one(pool).await.doing(doing)?;
+    let query = query.bind(&person.name).bind(&person.email).bind(hash);
+    let row = ask(pool, doing, async |conn| query.fetch_one(conn).await).await?;
     if !row.try_get::<bool, _>("ours").doing(doing)? {
         return Ok(Creation::NotOurs);
     }
@@ -55,6 +56,7 @@ pub async fn create_admin(pool: &PgPool, owner: Owner, person: &Person, hash: &s
     }
     // A statement of its own, because the first one's snapshot may be older than the account that stood in its way.
     let exists = "SELECT EXISTS (SELECT FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND NOT is_deleted)";
-    let already: bool = sqlx::query_scalar(exists).bind(owner.tenant.0).fetch_one(pool).await.doing(doing)?;
+    let query = sqlx::query_scalar(exists).bind(owner.tenant.0);
+    let already: bool = ask(pool, doing, async |conn| query.fetch_one(conn).await).await?;
     if already { Ok(Creation::Already) } else { Ok(Creation::EmailTaken) }
 }

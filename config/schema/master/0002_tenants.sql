@@ -12,16 +12,9 @@ CREATE TABLE registry.tenants (
     phone_number            varchar(20),
     connection_string       text         NOT NULL GENERATED ALWAYS AS (
         CASE WHEN host IS NULL OR port IS NULL OR database_name IS NULL OR login IS NULL THEN ''
-<<<<<<< HEAD
              ELSE 'Host=' || host || ';Port=' || port::text || ';Database=' || database_name || ';Username=' || login
                   || CASE tls_mode WHEN 'disable' THEN ';SSL Mode=Disable' WHEN 'require' THEN ';SSL Mode=Require'
                          WHEN 'verify-ca' THEN ';SSL Mode=VerifyCA' WHEN 'verify-full' THEN ';SSL Mode=VerifyFull' ELSE '' END
-=======
-             ELSE 'Host=' || host || ';Port=' || port || ';Database=' || database_name || ';Username=' || login
-                  || CASE tls_mode WHEN 'disable' THEN ';SSL Mode=Disable' WHEN 'prefer' THEN ';SSL Mode=Prefer'
-                         WHEN 'require' THEN ';SSL Mode=Require' WHEN 'verify-ca' THEN ';SSL Mode=VerifyCA'
-                         WHEN 'verify-full' THEN ';SSL Mode=VerifyFull' ELSE '' END
->>>>>>> records
         END) STORED,
     is_active               boolean      NOT NULL DEFAULT false,
     activated_at            timestamptz,
@@ -37,7 +30,6 @@ CREATE TABLE registry.tenants (
         CONSTRAINT tenants_state_known CHECK (state IN
             ('provisioning', 'active', 'suspended', 'moving', 'retained', 'deleted')),
     server                  text,
-<<<<<<< HEAD
     host                    text         CONSTRAINT tenants_host_format CHECK (host ~ '^[A-Za-z0-9._:/-]{1,253}$'),
     port                    int          CONSTRAINT tenants_port_range CHECK (port BETWEEN 1 AND 65535),
     database_name           text
@@ -46,15 +38,6 @@ CREATE TABLE registry.tenants (
     tls_mode                text
         CONSTRAINT tenants_tls_mode_known CHECK (tls_mode IN ('disable', 'require', 'verify-ca', 'verify-full')),
     tls_ca                  text         CONSTRAINT tenants_tls_ca_format CHECK (tls_ca LIKE '%-----BEGIN CERTIFICATE-----%'),
-=======
-    host                    text,
-    port                    int          CONSTRAINT tenants_port_range CHECK (port BETWEEN 1 AND 65535),
-    database_name           text
-        CONSTRAINT tenants_database_name_length CHECK (octet_length(database_name) BETWEEN 1 AND 63),
-    login                   text         CONSTRAINT tenants_login_length CHECK (octet_length(login) BETWEEN 1 AND 63),
-    tls_mode                text
-        CONSTRAINT tenants_tls_mode_known CHECK (tls_mode IN ('disable', 'prefer', 'require', 'verify-ca', 'verify-full')),
->>>>>>> records
     credentials             bytea,
     key_id                  text,
     pool_size               int          NOT NULL DEFAULT 100
@@ -82,11 +65,8 @@ COMMENT ON COLUMN registry.tenants.connection_string IS
 COMMENT ON COLUMN registry.tenants.school_uid IS 'metadata.uid of the School object; changes when a retained tenant is adopted by a new one.';
 COMMENT ON COLUMN registry.tenants.cluster_uid IS 'uid of the kube-system namespace: two clusters may share one master database.';
 COMMENT ON COLUMN registry.tenants.server IS 'Name of the DatabaseServer object.';
-<<<<<<< HEAD
 COMMENT ON COLUMN registry.tenants.tls_ca IS
     'The server''s certificate authority (PEM), which the API cannot read from Kubernetes; null: the authorities its image trusts.';
-=======
->>>>>>> records
 COMMENT ON COLUMN registry.tenants.credentials IS 'Login and password sealed by an AEAD, tenant id as associated data; null until written.';
 COMMENT ON COLUMN registry.tenants.key_id IS 'Which mounted key sealed credentials.';
 COMMENT ON COLUMN registry.tenants.epoch IS 'Grows with every change of the route or its credentials: connections of an older epoch are closed.';

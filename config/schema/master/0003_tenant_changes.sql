@@ -29,17 +29,11 @@ BEGIN
     NEW.updated_at := now();
     IF TG_OP = 'UPDATE' THEN
         NEW.epoch := OLD.epoch
-<<<<<<< HEAD
             + ((NEW.state, NEW.server, NEW.host, NEW.port, NEW.database_name, NEW.login, NEW.credentials,
                 NEW.tls_mode, NEW.tls_ca)
                IS DISTINCT FROM
                (OLD.state, OLD.server, OLD.host, OLD.port, OLD.database_name, OLD.login, OLD.credentials,
                 OLD.tls_mode, OLD.tls_ca))::int;
-=======
-            + ((NEW.state, NEW.server, NEW.host, NEW.port, NEW.database_name, NEW.login, NEW.credentials, NEW.tls_mode)
-               IS DISTINCT FROM
-               (OLD.state, OLD.server, OLD.host, OLD.port, OLD.database_name, OLD.login, OLD.credentials, OLD.tls_mode))::int;
->>>>>>> records
     END IF;
     RETURN NEW;
 END

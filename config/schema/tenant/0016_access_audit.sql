@@ -37,7 +37,6 @@ CREATE FUNCTION app.ensure_access_audit_partitions(months_ahead int DEFAULT 1) R
 AS $$
 DECLARE
     this_month timestamptz := date_trunc('month', now());
-<<<<<<< HEAD
     missing    timestamptz[];
     month      timestamptz;
     name       text;
@@ -64,31 +63,10 @@ BEGIN
         name := format('access_audit_%s', to_char(month, '"y"YYYY"m"MM'));
         -- Made apart and attached: creating it in place would lock out readers of every month.
         EXECUTE format('CREATE TABLE app.%I (LIKE app.access_audit INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', name);
-=======
-    months     timestamptz[];
-    month      timestamptz;
-    partition  text;
-    made       int := 0;
-BEGIN
-    -- One caller at a time; the others find the work done.
-    PERFORM pg_advisory_xact_lock('app.access_audit'::regclass::oid::bigint);
-    -- Past months are those written without a partition. Bounded both ways: a wrong clock must not make many tables.
-    months := ARRAY(
-        SELECT generate_series(this_month, this_month + make_interval(months => least(greatest(months_ahead, 0), 12)), '1 month')
-        UNION
-        SELECT date_trunc('month', a.occurred_at) FROM app.access_audit_default a
-        WHERE a.occurred_at >= this_month - interval '12 months' AND a.occurred_at < this_month);
-    FOREACH month IN ARRAY months LOOP
-        partition := format('access_audit_%s', to_char(month, '"y"YYYY"m"MM'));
-        CONTINUE WHEN to_regclass('app.' || partition) IS NOT NULL;
-        -- Made apart and attached, so that readers and writers of other months are not stopped.
-        EXECUTE format('CREATE TABLE app.%I (LIKE app.access_audit INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)', partition);
->>>>>>> records
         LOCK TABLE app.access_audit_default IN ACCESS EXCLUSIVE MODE;
         EXECUTE format(
             'WITH moved AS (DELETE FROM app.access_audit_default WHERE occurred_at >= %L AND occurred_at < %L RETURNING *)
              INSERT INTO app.%I SELECT * FROM moved',
-<<<<<<< HEAD
             month, month + interval '1 month', name);
         EXECUTE format('ALTER TABLE app.access_audit ATTACH PARTITION app.%I FOR VALUES FROM (%L) TO (%L)',
             name, month, month + interval '1 month');
@@ -98,16 +76,4 @@ END
 $$;
 COMMENT ON FUNCTION app.ensure_access_audit_partitions(int) IS
     'Makes the partitions of this month and of the next ones (at most 12), moves rows that waited in the default one, and says how many it made. Call it about once a day, in a transaction of its own; 55P03 (locked) means try later.';
-=======
-            month, month + interval '1 month', partition);
-        EXECUTE format('ALTER TABLE app.access_audit ATTACH PARTITION app.%I FOR VALUES FROM (%L) TO (%L)',
-            partition, month, month + interval '1 month');
-        made := made + 1;
-    END LOOP;
-    RETURN made;
-END
-$$;
-COMMENT ON FUNCTION app.ensure_access_audit_partitions(int) IS
-    'Makes the partitions of this month and of the next ones (at most 12), moves rows that waited in the default one, and says how many it made. Call it about once a day; 55P03 (locked) means try later.';
->>>>>>> records
 GRANT EXECUTE ON FUNCTION app.ensure_access_audit_partitions(int) TO tenant_app;

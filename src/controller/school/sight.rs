@@ -210,15 +210,12 @@ impl Standing {
     pub fn publication(&self, sight: &Sight) -> Option<Publication> {
         let Wanted::Kept(ask) = &sight.wanted else { return None };
         let Server::Here(OnServer { database: Database::Ours { schema, .. }, .. }) = self.server else { return None };
-        let endpoint = &self.reach()?.endpoint;
         Some(Publication {
             owner: sight.owner,
             profile: ask.profile.clone(),
             route: Route {
                 server: self.names.server.clone(),
-                host: endpoint.host.clone(),
-                port: endpoint.port,
-                tls: (&endpoint.tls).into(),
+                endpoint: self.reach()?.endpoint.clone(),
                 database: self.names.database.clone(),
                 login: self.names.login.clone(),
                 pool: PoolSettings { size: ask.connection_limit, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true },

@@ -87,6 +87,32 @@ impl Action {
         }
     }
 
+    /// Why the step is taken, for a person.
+    #[must_use]
+    pub fn purpose(&self) -> &'static str {
+        match self {
+            Self::AddFinalizer => "the object must not go before what it stands for is dealt with",
+            Self::RecordNames(_) => "names are chosen once and recorded before anything exists under them",
+            Self::ReserveTenant => "the registry decides who has the code",
+            Self::WriteSecret => "the password must be safe before a login has it",
+            Self::CompleteSecret { .. } => "the Secret does not hold what applications need",
+            Self::StageDatabase => "no staged database is free",
+            Self::ClaimDatabase => "a staged database is free and the password is safe",
+            Self::RestoreLogin => "the login is gone and its database is not",
+            Self::SetPassword => "the login has another password than the Secret",
+            Self::Migrate { .. } => "the database's schema is older than this operator's",
+            Self::WriteAdminSecret => "the administrator's temporary password must be safe before the account has it",
+            Self::CreateAdmin => "the school has no administrator",
+            Self::OpenDatabase => "the database's rights or limits are not those of an open school",
+            Self::CloseDatabase => "the school's login must not enter",
+            Self::Publish(_) => "the registry's row does not say what stands",
+            Self::SetTenant(_) => "the registry's row is in another state than asked for",
+            Self::DropDatabase => "the School is deleted, its policy is Delete, routes have stopped and the door is closed",
+            Self::DropLogin => "the login's database is gone",
+            Self::RemoveFinalizer => "nothing is left that the object stands for",
+        }
+    }
+
     /// The name of every effect, for the test that demands a crash before and after each.
     pub const LABELS: &'static [&'static str] = &[
         "add_finalizer",

@@ -1,0 +1,140 @@
+//! The registry on real servers: the oldest and the newest supported PostgreSQL, as superuser and as the plain admin that hosted PostgreSQL gives.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's fixtures fail as its assertions do")]
+
+mod bootstrap;
+mod migrations;
+mod rights;
+mod tenants;
+mod users;
+
+use dailycare::domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
+use dailycare::domain::school::seen::TenantState;
+use dailycare::domain::school::wanted::Profile;
+use dailycare::registry::route::{PoolSettings, Publication, Route};
+use dailycare::registry::tenants::Reservation;
+use dailycare::registry::{self, Owner};
+use dailycare::schema::Migrations;
+use dailycare::sql::session::{Endpoint, Tls};
+use dailycare::sql::url::Target;
+use dailycare::testing::{Postgres, PostgresOptions, Version};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
+use sqlx::{ConnectOptions as _, Row as _};
+use uuid::Uuid;
+
+const DATABASE: &str = "dailycare_master";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admin {
+    Superuser,
+    Plain,
+}
+
+const EVERYWHERE: [(Version, Admin); 4] =
+    [(Version::V15, Admin::Plain), (Version::V15, Admin::Superuser), (Version::V18, Admin::Plain), (Version::V18, Admin::Superuser)];
+
+/// A server with an admin, on which there may be a master database.
+struct Master {
+    server: Postgres,
+    admin: String,
+    password: String,
+}
+
+impl Master {
+    async fn start(version: Version, admin: Admin) -> Self {
+        Self::start_with(version, admin, PostgresOptions::default().with("log_statement", "all")).await
+    }
+
+    async fn start_with(version: Version, admin: Admin, options: PostgresOptions) -> Self {
+        let server = Postgres::start(version, options).await.unwrap();
+        let (admin, password) = match admin {
+            Admin::Superuser => ("postgres".to_owned(), server.superuser_password().to_owned()),
+            Admin::Plain => ("plain".to_owned(), server.create_plain_admin("plain").await.unwrap()),
+        };
+        Self { server, admin, password }
+    }
+
+    /// The URL of a database for the admin, without parameters.
+    fn address(&self, database: &str) -> String {
+        format!("postgres://{}:{}@{}:{}/{database}", self.admin, self.password, self.server.host(), self.server.port())
+    }
+
+    fn target(&self) -> Target {
+        Target::parse(&format!("{}?sslmode=disable", self.address(DATABASE)).into()).unwrap()
+    }
+
+    async fn bootstrap(&self) -> PgPool {
+        registry::bootstrap(&self.target(), &Migrations::master().unwrap()).await.unwrap()
+    }
+
+    async fn superuser(&self, database: &str) -> PgConnection {
+        self.login("postgres", self.server.superuser_password(), database).await.unwrap()
+    }
+
+    async fn login(&self, user: &str, password: &str, database: &str) -> Result<PgConnection, sqlx::Error> {
+        let options = PgConnectOptions::new_without_pgpass().host(self.server.host()).port(self.server.port());
+        options.username(user).password(password).database(database).connect().await
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.server.log_path()).unwrap()
+    }
+}
+
+/// A master database on the newest server, as a plain admin.
+async fn registry() -> (Master, PgPool) {
+    let master = Master::start(Version::V18, Admin::Plain).await;
+    let pool = master.bootstrap().await;
+    (master, pool)
+}
+
+async fn execute(conn: &mut PgConnection, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(conn).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// The SQLSTATE that a statement fails with; none when it succeeds.
+async fn refusal(conn: &mut PgConnection, sql: &'static str) -> Option<String> {
+    let failed = sqlx::raw_sql(sql).execute(conn).await.err()?;
+    Some(failed.as_database_error().unwrap().code().unwrap().into_owned())
+}
+
+const CLUSTER: ClusterUid = ClusterUid(Uuid::from_u128(0xc1));
+
+fn owner(n: u128) -> Owner {
+    let school = SchoolUid(Uuid::from_u128(n));
+    Owner { tenant: TenantId::of(CLUSTER, school), school, cluster: CLUSTER }
+}
+
+fn profile() -> Profile {
+    Profile { name: "Escola do Norte".into(), email: "geral@norte.example".into(), phone_number: Some("+351 210 000 000".into()) }
+}
+
+fn reservation(n: u128, code: &str) -> Reservation {
+    let code = SchoolCode::parse(code).unwrap();
+    let database = DatabaseName::of(&code);
+    Reservation {
+        owner: owner(n),
+        namespace: "schools".into(),
+        name: format!("school-{n}"),
+        profile: profile(),
+        server: ServerName::parse("pg-1").unwrap(),
+        login: LoginName::of(&database),
+        database,
+        code,
+    }
+}
+
+fn publication(n: u128, code: &str) -> Publication {
+    let Reservation { owner, profile, server, database, login, .. } = reservation(n, code);
+    let pool = PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true };
+    let tls = Tls::VerifyFull(b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n".to_vec());
+    let route = Route { server, endpoint: Endpoint { host: "pg-1.example".into(), port: 5432, tls }, database, login, pool };
+    Publication { owner, profile, route, password: "canary-password".into(), schema_version: 20, state: TenantState::Active }
+}
+
+/// What changes whenever a tenant's row is written.
+async fn written(pool: &PgPool, owner: Owner) -> (String, i64, i64) {
+    let query = sqlx::query("SELECT xmin::text, epoch, change_seq FROM registry.tenants WHERE id = $1").bind(owner.tenant.0);
+    let row = query.fetch_one(pool).await.unwrap();
+    (row.get(0), row.get(1), row.get(2))
+}

@@ -1,0 +1,61 @@
+//! What the API's role may do in the master database, and that no password reaches a log.
+
+use dailycare::registry::seal::Keyring;
+use dailycare::registry::tenants::{publish, reserve};
+use dailycare::registry::users::create_admin;
+use dailycare::testing::Version;
+
+use crate::users::person;
+use crate::{Admin, DATABASE, Master, execute, owner, publication, refusal, registry, reservation};
+
+#[tokio::test]
+async fn the_api_reads_routes_updates_logins_adds_audit_rows_and_nothing_else() {
+    for version in Version::ALL {
+        let master = Master::start(version, Admin::Plain).await;
+        let pool = master.bootstrap().await;
+        reserve(&pool, &reservation(1, "norte")).await.unwrap();
+        create_admin(&pool, owner(1), &person("ana@norte.example"), "$argon2id$").await.unwrap();
+        let mut superuser = master.superuser("postgres").await;
+        execute(&mut superuser, "CREATE ROLE api LOGIN PASSWORD 'x' IN ROLE dailycare_api").await;
+        let mut api = master.login("api", "x", DATABASE).await.unwrap();
+        for allowed in [
+            "SELECT * FROM registry.tenants",
+            "SELECT * FROM registry.users",
+            "SELECT max(version) FROM registry.schema_migrations",
+            "UPDATE registry.users SET last_login_at = now(), failed_logins = 0, locked_until = NULL, password_hash = 'h', must_change_password = false",
+            "INSERT INTO registry.access_audit (action, resource, success) VALUES ('login', 'tenants', false)",
+            "LISTEN tenants",
+        ] {
+            assert_eq!(refusal(&mut api, allowed).await, None, "{allowed}");
+        }
+        for refused in [
+            "UPDATE registry.tenants SET name = 'x'",
+            "DELETE FROM registry.tenants",
+            "INSERT INTO registry.tenants (name, code, email) VALUES ('x', 'xx', 'x@x')",
+            "UPDATE registry.users SET role = 'PlatformAdmin', tenant_id = NULL",
+            "UPDATE registry.users SET email = 'x@x'",
+            "INSERT INTO registry.users (name, email, password_hash, role) VALUES ('x', 'x@x', 'x', 'PlatformAdmin')",
+            "DELETE FROM registry.users",
+            "SELECT * FROM registry.access_audit",
+            "DELETE FROM registry.access_audit",
+            "INSERT INTO registry.schema_migrations (version, name, checksum) VALUES (99, 'x', 'x')",
+            "CREATE TABLE registry.x ()",
+            "CREATE TABLE public.x ()",
+            "SET ROLE dailycare_operator",
+        ] {
+            assert_eq!(refusal(&mut api, refused).await.as_deref(), Some("42501"), "{refused}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_logs_every_statement_logs_no_password() {
+    let (master, pool) = registry().await;
+    let keyring = Keyring::parse(&Keyring::generate_file("k1").unwrap()).unwrap();
+    reserve(&pool, &reservation(1, "norte")).await.unwrap();
+    publish(&pool, &publication(1, "norte"), &keyring).await.unwrap();
+    let log = master.log();
+    assert!(log.contains("UPDATE registry.tenants"), "the log does not show statements");
+    assert!(!log.contains("canary-password"));
+    assert!(!log.contains(&master.password));
+}
