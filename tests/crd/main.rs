@@ -41,7 +41,7 @@ async fn install(client: &Client) {
         let name = crd.name_any();
         api.patch(&name, &PatchParams::apply("tests"), &Patch::Apply(&crd)).await.unwrap();
         let established = await_condition(api.clone(), &name, conditions::is_crd_established());
-        tokio::time::timeout(Duration::from_secs(60), established).await.expect("the CRD is established").unwrap();
+        tokio::time::timeout(Duration::from_mins(1), established).await.expect("the CRD is established").unwrap();
     }
 }
 
