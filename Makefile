@@ -56,6 +56,10 @@ lint: ## Checks format and lints, with and without what tests need
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --features testing -- -D warnings
 
+.PHONY: crds
+crds: ## Renews crds/ from the types in src/crd
+	UPDATE_CRDS=1 cargo test --locked --features testing --lib -- the_files_in_crds_are_what_the_types_say
+
 .PHONY: domain
 domain: ## Compiles the domain alone, which keeps it free of clocks, I/O and clients
 	cargo check --locked --no-default-features --lib

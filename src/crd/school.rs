@@ -225,7 +225,7 @@ pub struct SchoolStatus {
     /// The login and its Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsStatus>,
-    /// The first administrator, as created.
+    /// The first administrator: the Secret as soon as it is named, name and e-mail address once the account exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_user: Option<AdminUserStatus>,
     /// The version of the operator that wrote this status.
@@ -309,7 +309,7 @@ pub struct CredentialsStatus {
     pub active_login: Option<String>,
 }
 
-/// The first administrator of a School, as created.
+/// The first administrator of a School. Name and e-mail address are recorded when the account exists: from then on the spec may not change them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AdminUserStatus {

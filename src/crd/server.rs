@@ -27,7 +27,7 @@ use super::{condition, rule};
     printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
     printcolumn(name = "Tiers", type_ = "string", json_path = ".spec.tiers"),
     printcolumn(name = "Schools", type_ = "integer", json_path = ".status.allocated.schools"),
-    printcolumn(name = "Schedulable", type_ = "boolean", json_path = ".spec.schedulable"),
+    printcolumn(name = "Schedulable", type_ = "string", json_path = r#".status.conditions[?(@.type=="Schedulable")].status"#),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Host", type_ = "string", json_path = ".spec.host", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].message"#, priority = 1),

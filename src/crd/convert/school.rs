@@ -44,7 +44,7 @@ fn ask(school: &School, schema: u32) -> Result<Ask, SpecError> {
         profile: Profile {
             name: text(&spec.display_name).at("spec.displayName")?,
             email: email(&spec.email).at("spec.email")?,
-            phone_number: spec.phone_number.as_deref().map(text).transpose().at("spec.phoneNumber")?,
+            phone_number: spec.phone_number.as_deref().map(phone_number).transpose().at("spec.phoneNumber")?,
         },
         admin: Person {
             name: text(&spec.admin_user.name).at("spec.adminUser.name")?,
@@ -102,6 +102,15 @@ fn text(text: &str) -> Result<String, Invalid> {
         Ok(text.to_owned())
     } else {
         Err(Invalid { what: "text", why: "must be 1 to 200 characters, one of them visible and none a control character" })
+    }
+}
+
+fn phone_number(text: &str) -> Result<String, Invalid> {
+    let fits = (3..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit() || b"+ ()./-".contains(&b));
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err(Invalid { what: "telephone number", why: "must be 3 to 20 digits, spaces and + ( ) . / -" })
     }
 }
 
@@ -197,5 +206,159 @@ pub fn recorded(names: &Names) -> SchoolStatus {
         credentials: Some(CredentialsStatus { secret_name: text(names.secret.as_str()), active_login: text(names.login.as_str()) }),
         admin_user: Some(AdminUserStatus { secret_name: text(names.admin_secret.as_str()), ..AdminUserStatus::default() }),
         ..SchoolStatus::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::DeserializeGuard;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::names::{ClusterUid, SchoolUid};
+
+    fn school(spec: &Value) -> School {
+        let mut object = json!({
+            "apiVersion": "dailycare.io/v1alpha1", "kind": "School", "metadata": {"name": "northside", "namespace": "district-7"},
+            "spec": {
+                "code": "north-1", "displayName": "Northside High", "email": "office@northside.example",
+                "adminUser": {"name": "Ana Sousa", "email": "ana@northside.example"}
+            }
+        });
+        for (key, field) in spec.as_object().unwrap() {
+            object["spec"][key] = field.clone();
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn deleted(spec: &Value) -> School {
+        let mut object = serde_json::to_value(school(spec)).unwrap();
+        object["metadata"]["deletionTimestamp"] = json!("2026-11-23T18:00:00Z");
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn kept(spec: &Value) -> Ask {
+        match wanted(&school(spec), 42).unwrap() {
+            Wanted::Kept(ask) => *ask,
+            Wanted::Gone(policy) => panic!("a standing school is gone with {policy:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_not_given_has_its_meaning() {
+        let ask = kept(&json!({}));
+        assert_eq!(ask.code.as_str(), "north-1");
+        assert_eq!(ask.placement, Request { tier: Tier::Standard, server: None });
+        assert_eq!((ask.secret.as_str(), ask.connection_limit, ask.suspended, ask.schema), ("northside-db", 100, false, 42));
+        assert_eq!(ask.profile.phone_number, None);
+        assert_eq!(secret_template(&school(&json!({}))), SecretTemplate::default());
+    }
+
+    #[test]
+    fn what_is_given_is_taken() {
+        let ask = kept(&json!({
+            "phoneNumber": "112", "placement": {"tier": "premium", "serverName": "pg-1"}, "database": {"connectionLimit": 7},
+            "credentials": {"secretName": "own"}, "state": "Suspended", "deletionPolicy": "Delete"
+        }));
+        assert_eq!(ask.placement, Request { tier: Tier::Premium, server: Some(ServerName::parse("pg-1").unwrap()) });
+        assert_eq!((ask.secret.as_str(), ask.connection_limit, ask.suspended), ("own", 7, true));
+        assert_eq!(ask.profile.phone_number.as_deref(), Some("112"));
+        assert_eq!(ask.admin, Person { name: "Ana Sousa".into(), email: "ana@northside.example".into() });
+    }
+
+    #[test]
+    fn what_a_weaker_schema_would_let_through_is_named_by_its_field() {
+        let long_name = "é".repeat(201);
+        for (spec, field) in [
+            (json!({"code": "Escola A"}), "spec.code"),
+            (json!({"displayName": " "}), "spec.displayName"),
+            (json!({"displayName": "a\u{0}"}), "spec.displayName"),
+            (json!({"displayName": long_name}), "spec.displayName"),
+            (json!({"email": "a b@c.pt"}), "spec.email"),
+            (json!({"email": "a"}), "spec.email"),
+            (json!({"phoneNumber": "1\n2"}), "spec.phoneNumber"),
+            (json!({"phoneNumber": "1".repeat(21)}), "spec.phoneNumber"),
+            (json!({"adminUser": {"name": "", "email": "a@b.pt"}}), "spec.adminUser.name"),
+            (json!({"adminUser": {"name": "Ana", "email": "@b.pt"}}), "spec.adminUser.email"),
+            (json!({"placement": {"tier": "gold"}}), "spec.placement.tier"),
+            (json!({"placement": {"serverName": "PG"}}), "spec.placement.serverName"),
+            (json!({"credentials": {"secretName": "a_b"}}), "spec.credentials.secretName"),
+            (json!({"credentials": {"secretName": "northside-admin"}}), "spec.credentials.secretName"),
+            (json!({"database": {"connectionLimit": 0}}), "spec.database.connectionLimit"),
+            (json!({"database": {"connectionLimit": 65_637}}), "spec.database.connectionLimit"),
+            (json!({"deletionPolicy": "Archive"}), "spec.deletionPolicy"),
+            (json!({"state": "Closed"}), "spec.state"),
+        ] {
+            let error = wanted(&school(&spec), 1).unwrap_err();
+            assert_eq!(error.field, field, "{spec}");
+            assert_eq!(error.class(), Class::Invalid);
+            assert!(!error.to_string().contains(&error.source.to_string()), "{error} repeats its source");
+        }
+    }
+
+    #[test]
+    fn deletion_needs_no_valid_spec_and_only_a_plain_delete_loses_data() {
+        for (policy, kept) in
+            [(json!("Delete"), OnDelete::Delete), (json!("Retain"), OnDelete::Retain), (json!("Archive"), OnDelete::Retain)]
+        {
+            let nonsense = json!({"code": "", "displayName": "", "placement": {"tier": "?"}, "state": "?", "deletionPolicy": policy});
+            assert_eq!(wanted(&deleted(&nonsense), 1), Ok(Wanted::Gone(kept)));
+        }
+        assert_eq!(wanted(&deleted(&json!({})), 1), Ok(Wanted::Gone(OnDelete::Retain)));
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_is_reported_with_its_name_instead_of_stopping_the_list() {
+        let list = json!([
+            {"apiVersion": "dailycare.io/v1alpha1", "kind": "School", "metadata": {"name": "broken"}, "spec": {"code": {"a": 1}}},
+            school(&json!({}))
+        ]);
+        let read: Vec<DeserializeGuard<School>> = serde_json::from_value(list).unwrap();
+        assert_eq!(read[0].0.as_ref().unwrap_err().metadata.name.as_deref(), Some("broken"));
+        assert_eq!(read[1].0.as_ref().unwrap().name_any(), "northside");
+    }
+
+    fn example() -> Names {
+        let database = DatabaseName::of(&SchoolCode::parse("north-1").unwrap());
+        Names {
+            tenant: TenantId::of(ClusterUid(Uuid::from_u128(1)), SchoolUid(Uuid::from_u128(2))),
+            server: ServerName::parse("pg-1").unwrap(),
+            login: LoginName::of(&database),
+            database,
+            secret: SecretName::parse("northside-db").unwrap(),
+            admin_secret: SecretName::parse("northside-admin").unwrap(),
+        }
+    }
+
+    #[test]
+    fn recorded_names_are_read_back_and_a_status_without_any_has_none() {
+        let status = recorded(&example());
+        assert_eq!(names(Some(&status)), Ok(Some(example())));
+        assert_eq!(status.binding.unwrap().name.as_deref(), Some("northside-db"));
+        assert_eq!(names(None), Ok(None));
+        let unplaced = SchoolStatus { observed_generation: Some(3), conditions: Some(vec![]), ..SchoolStatus::default() };
+        assert_eq!(names(Some(&unplaced)), Ok(None));
+    }
+
+    #[test]
+    fn a_name_that_is_lost_or_garbled_is_an_error_and_never_an_unbound_school() {
+        let fields = [
+            "/tenantId",
+            "/placement/serverName",
+            "/database/name",
+            "/credentials/secretName",
+            "/credentials/activeLogin",
+            "/adminUser/secretName",
+        ];
+        for pointer in fields {
+            let field = format!("status{}", pointer.replace('/', "."));
+            let spoilt = |name: Value| -> RecordError {
+                let mut status = serde_json::to_value(recorded(&example())).unwrap();
+                *status.pointer_mut(pointer).unwrap() = name;
+                names(Some(&serde_json::from_value(status).unwrap())).unwrap_err()
+            };
+            assert!(matches!(spoilt(Value::Null), RecordError::Missing { field: found } if found == field), "{field}");
+            assert!(matches!(spoilt(json!("Not a name")), RecordError::Garbled { field: found, .. } if found == field), "{field}");
+        }
     }
 }

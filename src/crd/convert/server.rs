@@ -96,3 +96,81 @@ fn allowed(written: &Written) -> Result<AllowedNamespaces, Invalid> {
         (NamespacesFrom::Unknown, _) => Err(Invalid { what: "from", why: "must be All or Selector" }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::domain::school::wanted::Tier;
+
+    fn server(fields: &Value) -> DatabaseServer {
+        let mut object = json!({
+            "apiVersion": "dailycare.io/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": "pg-1"},
+            "spec": {"host": "pg-1.db.example", "tls": {"mode": "require"}, "adminSecretRef": {"name": "pg-1-admin"}, "tiers": ["standard"]}
+        });
+        for (key, field) in fields.as_object().unwrap() {
+            object["spec"][key] = field.clone();
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_given_has_its_meaning() {
+        let wanted = ServerSpec {
+            host: Host::parse("pg-1.db.example").unwrap(),
+            port: 5432,
+            tls: TlsMode::Require,
+            tiers: vec![Tier::Standard],
+            max_schools: None,
+            schedulable: true,
+            allowed: AllowedNamespaces::All,
+        };
+        assert_eq!(spec(&server(&json!({}))), Ok(wanted));
+        let admin = SecretName::parse("pg-1-admin").unwrap();
+        assert_eq!(secrets(&server(&json!({}))), Ok(ServerSecrets { admin, authority: None }));
+    }
+
+    #[test]
+    fn what_is_given_is_taken() {
+        let server = server(&json!({
+            "host": "::1", "port": 6432, "tls": {"mode": "verify-ca", "caSecretRef": {"name": "ca"}}, "tiers": ["basic", "premium", "basic"],
+            "capacity": {"maxSchools": 0}, "schedulable": false,
+            "allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"region": "north"}}}
+        }));
+        let spec = spec(&server).unwrap();
+        assert_eq!((spec.host.as_str(), spec.port, spec.tls.label()), ("::1", 6432, "verify-ca"));
+        assert_eq!((spec.tiers, spec.max_schools, spec.schedulable), (vec![Tier::Premium, Tier::Basic], Some(0), false));
+        assert_eq!(spec.allowed, AllowedNamespaces::Labelled(BTreeMap::from([("region".to_owned(), "north".to_owned())])));
+        let authority = secrets(&server).unwrap().authority;
+        assert_eq!(authority, Some((SecretName::parse("ca").unwrap(), "ca.crt".to_owned())));
+    }
+
+    #[test]
+    fn what_a_weaker_schema_would_let_through_is_named_by_its_field() {
+        for (fields, field) in [
+            (json!({"host": "pg:5432"}), "spec.host"),
+            (json!({"port": 0}), "spec.port"),
+            (json!({"port": 65536}), "spec.port"),
+            (json!({"tls": {"mode": "prefer"}}), "spec.tls.mode"),
+            (json!({"tiers": []}), "spec.tiers"),
+            (json!({"tiers": ["gold"]}), "spec.tiers"),
+            (json!({"capacity": {"maxSchools": -1}}), "spec.capacity.maxSchools"),
+            (json!({"allowedNamespaces": {"from": "Selector"}}), "spec.allowedNamespaces"),
+            (json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {}}}}), "spec.allowedNamespaces"),
+            (json!({"allowedNamespaces": {"from": "Same"}}), "spec.allowedNamespaces"),
+        ] {
+            assert_eq!(spec(&server(&fields)).unwrap_err().field, field, "{fields}");
+        }
+        for (fields, field) in [
+            (json!({"adminSecretRef": {"name": "A"}}), "spec.adminSecretRef.name"),
+            (json!({"tls": {"mode": "verify-full"}}), "spec.tls.caSecretRef"),
+            (json!({"tls": {"mode": "verify-full", "caSecretRef": {"name": "A"}}}), "spec.tls.caSecretRef.name"),
+            (json!({"tls": {"mode": "prefer"}}), "spec.tls.mode"),
+        ] {
+            assert_eq!(secrets(&server(&fields)).unwrap_err().field, field, "{fields}");
+        }
+    }
+}
