@@ -23,8 +23,6 @@ pub mod registry;
 #[cfg(feature = "runtime")]
 pub mod schema;
 #[cfg(feature = "runtime")]
-pub mod schema;
-#[cfg(feature = "runtime")]
 pub mod sql;
 #[cfg(feature = "runtime")]
 pub mod telemetry;

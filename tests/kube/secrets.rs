@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use dailycare::domain::retry::Class;
 use dailycare::kubernetes::secrets::{AdminContent, Creation, CredentialsContent, admin_secret, apply, create, credentials_secret, read};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource as _};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -161,18 +161,23 @@ async fn an_immutable_secret_is_invalid_to_correct_and_stays_as_it_is() {
     assert_eq!(version(&secrets.get(NAME).await.unwrap()), version(&before));
 }
 
+/// Its owner is a `ConfigMap` here, because the garbage collector takes half a minute to learn of a new kind.
 #[tokio::test]
-async fn the_secrets_go_with_their_school() {
-    let (client, secrets, content) = prepared().await;
-    let CredentialsContent { namespace, owner, .. } = content.clone();
+async fn the_secrets_go_with_their_owner() {
+    let (client, namespace) = fresh_namespace().await;
+    let owners = Api::<ConfigMap>::namespaced(client.clone(), &namespace);
+    let owner = ConfigMap { metadata: ObjectMeta { name: Some("owner".to_owned()), ..ObjectMeta::default() }, ..ConfigMap::default() };
+    let owner = owners.create(&PostParams::default(), &owner).await.unwrap().controller_owner_ref(&()).unwrap();
+    let content = content(&namespace, owner.clone());
     let (person, email) = ("Ana Sousa".to_owned(), "ana@northside.example".to_owned());
-    let admin = AdminContent { namespace, name: "northside-admin".to_owned(), owner, person, email, password: "canary".into() };
+    let admin = AdminContent { namespace: namespace.clone(), name: "admin".to_owned(), owner, person, email, password: "canary".into() };
     create(&client, &credentials_secret(&content)).await.unwrap();
     create(&client, &admin_secret(&admin)).await.unwrap();
-    assert_eq!(text(&secrets.get("northside-admin").await.unwrap(), "email"), "ana@northside.example");
-    let schools = Api::<dailycare::crd::School>::namespaced(client, &content.namespace);
-    schools.delete("northside", &DeleteParams::default()).await.unwrap();
-    for name in [NAME, "northside-admin"] {
+    let secrets = Api::<Secret>::namespaced(client, &namespace);
+    let made = secrets.get("admin").await.unwrap();
+    assert_eq!(["name", "email", "password"].map(|key| text(&made, key)), ["Ana Sousa", "ana@northside.example", "canary"]);
+    owners.delete("owner", &DeleteParams::default()).await.unwrap();
+    for name in [NAME, "admin"] {
         until("the Secret is gone", async || secrets.get_opt(name).await.unwrap().is_none()).await;
     }
 }
@@ -191,7 +196,7 @@ async fn in_a_terminating_namespace_a_create_is_contended_because_the_deletion_w
     let (client, secrets, content) = prepared().await;
     let hold = json!({"metadata": {"name": "hold", "finalizers": ["example.com/hold"]}});
     secrets.create(&PostParams::default(), &serde_json::from_value(hold).unwrap()).await.unwrap();
-    let namespaces = Api::<k8s_openapi::api::core::v1::Namespace>::all(client.clone());
+    let namespaces = Api::<Namespace>::all(client.clone());
     namespaces.delete(&content.namespace, &DeleteParams::default()).await.unwrap();
     let error = create(&client, &credentials_secret(&content)).await.unwrap_err();
     assert!(error.is_namespace_terminating(), "{error:?}");
