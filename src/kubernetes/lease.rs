@@ -14,7 +14,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::election::{Election, Step};
@@ -108,6 +108,7 @@ impl Contender {
     /// Renews until told to release, or until the lease is lost. However this ends, even by a panic, the guard tells.
     async fn keep(mut self, mut lease: Lease, renewed: watch::Sender<Instant>, mut released: oneshot::Receiver<()>, _lost: DropGuard) {
         loop {
+            let deadline = *renewed.borrow() + self.timing.renew_deadline;
             tokio::select! {
                 asked = &mut released => {
                     if asked.is_ok() {
@@ -115,22 +116,23 @@ impl Contender {
                     }
                     return;
                 }
-                () = sleep(self.timing.retry) => {}
+                () = sleep_until(deadline.min(Instant::now() + self.timing.retry)) => {}
             }
             // A renewal counts from before it was sent: the others' clocks start after that.
-            let (started, deadline) = (Instant::now(), *renewed.borrow() + self.timing.renew_deadline);
-            let patience = deadline.saturating_duration_since(started).min(self.timing.renew_deadline / 2);
+            let started = Instant::now();
+            if started >= deadline {
+                return tracing::error!("the lease could not be renewed in time");
+            }
+            let patience = deadline.duration_since(started).min(self.timing.renew_deadline / 2);
             match timeout(patience, self.renew(&lease)).await {
-                Ok(Ok(Try::Ours(renewal))) if started < deadline => {
+                Ok(Ok(Try::Ours(renewal))) => {
                     lease = *renewal;
                     renewed.send_replace(started);
                 }
                 Ok(Ok(Try::Theirs)) => return tracing::error!("the lease was taken by another"),
+                Ok(Ok(Try::Raced)) => {}
                 Ok(Err(error)) => tracing::warn!(error = error.message(), "the lease was not renewed"),
-                Ok(Ok(_)) | Err(_) => {}
-            }
-            if Instant::now() >= *renewed.borrow() + self.timing.renew_deadline {
-                return tracing::error!("the lease could not be renewed in time");
+                Err(_) => tracing::warn!("the lease was not renewed: no answer"),
             }
         }
     }

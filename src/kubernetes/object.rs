@@ -73,7 +73,8 @@ async fn patch_finalizers<K: Object>(doing: &'static str, api: &Api<K>, seen: &K
 }
 
 /// Writes what differs between the status of `seen` and `wanted`, as one merge patch on condition that nothing changed since `seen` was read.
-/// Returns the object as the API server now holds it; none when nothing differed and nothing was written.
+/// Returns the object as the API server now holds it; none when nothing differed and nothing was written. The API server ignores a uid here, but no
+/// two objects ever have the same `resourceVersion`.
 ///
 /// A merge patch and not server-side apply: it is half the server's work, can carry `resourceVersion`, and needs no list of owned fields, since
 /// nobody else writes our status.
@@ -86,13 +87,14 @@ where
     K::Status: Serialize,
 {
     const DOING: &str = "writing the status";
-    let (name, uid) = identity(DOING, seen)?;
+    let (name, _) = identity(DOING, seen)?;
+    let version = seen.resource_version().ok_or(Error::Incomplete { doing: DOING, field: "metadata.resourceVersion" })?;
     let json = |status: Option<&K::Status>| {
         let value = status.map_or(Ok(json!({})), serde_json::to_value);
         value.map_err(|source| Error::call(DOING, kube::Error::SerdeError(source)))
     };
     let Some(difference) = merge::diff(&json(seen.status())?, &json(Some(wanted))?) else { return Ok(None) };
-    let patch = json!({"metadata": {"uid": uid, "resourceVersion": seen.resource_version()}, "status": difference});
+    let patch = json!({"metadata": {"resourceVersion": version}, "status": difference});
     within(DOING, api.patch_status(name, &parameters(), &Patch::Merge(patch))).await.map(Some)
 }
 

@@ -72,9 +72,9 @@ where
 }
 
 fn record_panic(panic: &PanicHookInfo<'_>) {
-    let message = panic.payload_as_str().unwrap_or("not a text");
+    let text = panic.payload_as_str().unwrap_or("not a text");
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
-    tracing::error!(message, location, "panic");
+    tracing::error!(panic = text, location, "panicked");
 }
 
 #[cfg(test)]
@@ -119,6 +119,17 @@ mod tests {
             assert!(!log.contains("canary"), "{filter}: {log}");
             assert_eq!(log.contains("seen"), filter == "trace", "{filter}: {log}");
         }
+    }
+
+    #[test]
+    fn a_panic_is_a_record_with_its_place() {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(record_panic));
+        let line = written(Format::Json, "", || assert!(std::panic::catch_unwind(|| panic!("out of crayons")).is_err()));
+        std::panic::set_hook(before);
+        let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((record["level"].as_str(), record["panic"].as_str()), (Some("ERROR"), Some("out of crayons")));
+        assert!(record["location"].as_str().unwrap().contains("logs.rs"), "{record}");
     }
 
     #[test]
