@@ -1,0 +1,9 @@
+//! Work on tenant servers, on PostgreSQL 15 and 18, as a superuser and as a plain CREATEDB and CREATEROLE admin.
+
+mod accessing;
+mod claiming;
+mod dropping;
+mod migrating;
+mod preparing;
+mod server;
+mod templates;
