@@ -71,8 +71,8 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> ExitCode {
     match command {
-        Command::Operator { config, running } => operator(&config, &running).await,
-        Command::Plan { config, target } => match plan::run(&config, &target).await {
+        Command::Operator { config, running } => Box::pin(operator(&config, &running)).await,
+        Command::Plan { config, target } => match Box::pin(plan::run(&config, &target)).await {
             Ok(text) => printed(&text),
             Err(error) => failure(&*error),
         },
@@ -95,7 +95,7 @@ async fn operator(config: &Config, running: &Running) -> ExitCode {
         tracing::info!("stopping");
         told.cancel();
     });
-    match controller::run::run(config, running, stop).await {
+    match Box::pin(controller::run::run(config, running, stop)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = controller::error::chain(&error), "the operator ends");

@@ -8,12 +8,13 @@ use clap::Args;
 use secrecy::SecretString;
 
 use crate::schema::{self, Migrations};
+use crate::sql::url;
 
 /// Settings of `dailycare operator` and `dailycare plan`.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
     /// Master database, as `postgres://user:password@host:port/dailycare_master`. Prefer the file: other processes can read a process's environment.
-    #[arg(long, env = "DAILYCARE_MASTER_URL", hide_env_values = true, value_parser = parse_secret, conflicts_with = "master_url_file")]
+    #[arg(long, env = "DAILYCARE_MASTER_URL", hide_env_values = true, value_parser = clap::value_parser!(String).map(SecretString::from), conflicts_with = "master_url_file")]
     pub master_url: Option<SecretString>,
     /// File that holds the master database's URL.
     #[arg(long, env = "DAILYCARE_MASTER_URL_FILE", required_unless_present = "master_url")]
@@ -69,22 +70,26 @@ pub enum Error {
     /// Neither the URL nor its file was given.
     #[error("give --master-url-file or --master-url")]
     NoMasterUrl,
+    /// The master database's URL.
+    #[error("the master database's URL cannot be used")]
+    MasterUrl(#[source] url::Error),
     /// The tenant schema's migrations.
     #[error("the tenant schema cannot be used")]
     Schema(#[source] schema::Error),
 }
 
 impl Config {
-    /// The master database's URL.
+    /// Where the master database is.
     ///
     /// # Errors
-    /// When it was not given, or its file cannot be read.
-    pub async fn master_url(&self) -> Result<SecretString, Error> {
-        match (&self.master_url, &self.master_url_file) {
-            (Some(url), _) => Ok(url.clone()),
-            (None, Some(path)) => read("the master database's URL", path).await,
-            (None, None) => Err(Error::NoMasterUrl),
-        }
+    /// When it was not given, its file cannot be read, or it is no usable URL.
+    pub async fn master(&self) -> Result<url::Target, Error> {
+        let url = match (&self.master_url, &self.master_url_file) {
+            (Some(url), _) => url.clone(),
+            (None, Some(path)) => read("the master database's URL", path).await?,
+            (None, None) => return Err(Error::NoMasterUrl),
+        };
+        url::Target::parse(&url).map_err(Error::MasterUrl)
     }
 
     /// The sealing keys' file.
@@ -100,17 +105,16 @@ impl Config {
     /// # Errors
     /// When the directory given holds none, or they are not numbered without gaps.
     pub fn migrations(&self) -> Result<Migrations, Error> {
-        self.schema_dir.as_deref().map_or_else(Migrations::tenant, |path| Migrations::from_dir(schema::Kind::Tenant, path)).map_err(Error::Schema)
+        self.schema_dir
+            .as_deref()
+            .map_or_else(Migrations::tenant, |path| Migrations::from_dir(schema::Kind::Tenant, path))
+            .map_err(Error::Schema)
     }
 }
 
 async fn read(what: &'static str, path: &std::path::Path) -> Result<SecretString, Error> {
     let text = tokio::fs::read_to_string(path).await;
     text.map(SecretString::from).map_err(|source| Error::File { what, path: path.to_owned(), source })
-}
-
-fn parse_secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
-    Ok(SecretString::from(text))
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

@@ -90,6 +90,12 @@ impl Migrations {
     pub fn digest_at(&self, version: u32) -> Option<&str> {
         self.digests.get(usize::try_from(version.checked_sub(1)?).ok()?).map(String::as_str)
     }
+
+    /// What identifies all of them.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        self.digests.last().map_or("", String::as_str)
+    }
 }
 
 /// The first 12 characters of a digest: short enough for a database name, long enough never to meet another of the same server.

@@ -20,7 +20,6 @@ use crate::domain::school::status::report;
 use crate::kubernetes::{client, cluster, within};
 use crate::registry::seal::Keyring;
 use crate::sql::session::{self, Purpose};
-use crate::sql::url;
 
 /// Which object, and how to print.
 #[derive(Args, Clone, Debug)]
@@ -61,7 +60,7 @@ pub(super) async fn run(config: &Config, target: &Target) -> Result<String, Box<
         let sight = server::sight::look(&ctx, object).await?;
         server::note(&ctx, &sight);
     }
-    let sight = look(&ctx, school).await?;
+    let sight = Box::pin(look(&ctx, school)).await?;
     let seen = sight.seen(&ctx);
     let next = plan(&sight.wanted, &seen);
     let conditions = report(&sight.wanted, &seen, &next, false);
@@ -95,7 +94,7 @@ pub(super) async fn run(config: &Config, target: &Target) -> Result<String, Box<
 /// As the operator's, but with nothing running behind it: no watch, no lease, no events, and the master database is neither made nor migrated.
 async fn context(config: &Config) -> Result<Context, Box<dyn Error>> {
     let client = client::client(client::config().await?)?;
-    let target = url::Target::parse(&config.master_url().await?)?;
+    let target = config.master().await?;
     let options = session::options(&target.endpoint, &target.credentials, &target.database, Purpose::Registry);
     let registry = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(5)).connect_lazy_with(options);
     Ok(Context::new(Parts {

@@ -28,7 +28,7 @@ impl Attempts {
 
 /// A duration shortened by up to a tenth, always the same for the same object, so that objects seen together are not looked at together for ever.
 #[must_use]
-pub fn spread(whole: Duration, uid: &str) -> Duration {
+pub(super) fn spread(whole: Duration, uid: &str) -> Duration {
     let part = u32::try_from(seed(uid) % 1024).unwrap_or(0);
     whole.saturating_sub(whole / 10 * part / 1024)
 }

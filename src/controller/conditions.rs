@@ -6,29 +6,26 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition as Written;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::domain::condition::{Condition, Kind, Reason, Verdict};
-use crate::kubernetes::condition::{Claim, merge_conditions};
+use crate::kubernetes::condition::merge_conditions;
 
 /// What is told now over what was written before; transition times move only with the verdict. Conditions that nothing is said about now stay.
 #[must_use]
-pub fn merge(before: &[Written], told: &[Condition], generation: i64) -> Vec<Written> {
-    let claims: Vec<_> = told
-        .iter()
-        .map(|told| Claim { kind: told.kind.label(), status: told.verdict.label(), reason: told.reason.label(), message: &told.message })
-        .collect();
-    let mut merged = merge_conditions(before, &claims, generation, Timestamp::now());
+pub(super) fn merge(before: &[Written], told: &[Condition], generation: i64) -> Vec<Written> {
+    let mut told = told.to_vec();
     // The three that tools wait for are always there, from the first look on.
-    for kind in [Kind::Ready, Kind::Reconciling, Kind::Stalled].map(Kind::label) {
-        if merged.iter().all(|written| written.type_ != kind) {
-            let unknown = Claim { kind, status: "Unknown", reason: Reason::Pending.label(), message: "not looked at yet" };
-            merged.extend(merge_conditions(&[], &[unknown], generation, Timestamp::now()));
+    for kind in [Kind::Ready, Kind::Reconciling, Kind::Stalled] {
+        if told.iter().all(|told| told.kind != kind) && before.iter().all(|written| written.type_ != kind.label()) {
+            told.push(Condition::new(kind, Verdict::Unknown, Reason::Pending, "not looked at yet"));
         }
     }
-    merged
+    merge_conditions(before, &told, generation, Timestamp::now())
 }
 
 /// Progress has been awaited for longer than `deadline`.
 #[must_use]
-pub fn overdue(before: &[Written], deadline: Duration) -> bool {
+pub(super) fn overdue(before: &[Written], deadline: Duration) -> bool {
     let since = before.iter().find(|written| written.type_ == Kind::Reconciling.label() && written.status == Verdict::True.label());
-    since.is_some_and(|written| Timestamp::now().duration_since(written.last_transition_time.0) > SignedDuration::try_from(deadline).unwrap_or(SignedDuration::MAX))
+    since.is_some_and(|written| {
+        Timestamp::now().duration_since(written.last_transition_time.0) > SignedDuration::try_from(deadline).unwrap_or(SignedDuration::MAX)
+    })
 }

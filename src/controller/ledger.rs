@@ -60,14 +60,23 @@ mod tests {
 
     fn candidate(name: &str) -> Candidate {
         let name = ServerName::parse(name).unwrap();
-        Candidate { name, tiers: vec![Tier::Standard], schedulable: true, ready: true, namespace_allowed: true, schools: 0, capacity: Some(2) }
+        Candidate {
+            name,
+            tiers: vec![Tier::Standard],
+            schedulable: true,
+            ready: true,
+            namespace_allowed: true,
+            schools: 0,
+            capacity: Some(2),
+        }
     }
 
     #[test]
     fn schools_placed_at_the_same_moment_share_the_servers_and_never_exceed_their_capacity() {
         let ledger = Ledger::default();
         let request = Request { tier: Tier::Standard, server: None };
-        let place = |n| ledger.place(TenantId(Uuid::from_u128(n)), &request, vec![candidate("a"), candidate("b")]).map(|c| c.server.to_string());
+        let place =
+            |n| ledger.place(TenantId(Uuid::from_u128(n)), &request, vec![candidate("a"), candidate("b")]).map(|c| c.server.to_string());
         let servers: Vec<_> = (0..4).map(|n| place(n).unwrap()).collect();
         assert_eq!(servers, ["a", "b", "a", "b"]);
         assert!(place(4).is_err());

@@ -7,7 +7,7 @@ use crate::domain::condition::{Condition, Kind, Reason};
 use crate::kubernetes::events::{Notice, Recorder, Severity};
 
 /// Tells what changed. Settling and trouble are news; being at work is not.
-pub fn tell(recorder: &Recorder, about: &ObjectReference, before: &[Written], told: &[Condition]) {
+pub(super) fn tell(recorder: &Recorder, about: &ObjectReference, before: &[Written], told: &[Condition]) {
     for kind in [Kind::Ready, Kind::Stalled] {
         let Some(now) = told.iter().find(|condition| condition.kind == kind) else { continue };
         let then = before.iter().find(|written| written.type_ == kind.label());

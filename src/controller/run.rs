@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use kube::{Client, ResourceExt as _};
 use kube::runtime::controller::{self, Controller};
 use kube::runtime::reflector;
 use kube::runtime::{PredicateConfig, WatchStreamExt as _};
+use kube::{Client, ResourceExt as _};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -90,7 +90,7 @@ pub async fn run(config: &Config, running: &Running, stop: CancellationToken) ->
 
     let client = client::client(client::config().await?)?;
     let Some(lease) = stand(config, running, &client, &readiness, &stop).await? else { return Ok(()) };
-    let prepared = prepare(config, &client, &stop).await?;
+    let prepared = Box::pin(prepare(config, &client, &stop)).await?;
     let Some((cluster, registry)) = prepared else { return Ok(()) };
     let (recorder, publisher) = events::recorder(client.clone(), &running.instance);
     tasks.spawn(publisher.run(stop.child_token()));
@@ -143,17 +143,13 @@ async fn stand(
 }
 
 /// The cluster's identity and the master database, tried until they are there; trying ends at once where it cannot help.
-async fn prepare(
-    config: &Config,
-    client: &Client,
-    stop: &CancellationToken,
-) -> Result<Option<(ClusterUid, PgPool)>, Error> {
-    let (master, url) = (Migrations::master()?, config.master_url().await?);
+async fn prepare(config: &Config, client: &Client, stop: &CancellationToken) -> Result<Option<(ClusterUid, PgPool)>, Error> {
+    let (master, target) = (Migrations::master()?, config.master().await?);
     let mut attempts = 0;
     loop {
         let tried = async {
             let cluster = cluster::cluster_uid(client).await?;
-            let pool = registry::bootstrap(&url, &master).await?;
+            let pool = Box::pin(registry::bootstrap(&target, &master)).await?;
             Ok::<_, Error>((cluster, pool))
         };
         let error = match stop.run_until_cancelled(tried).await {
@@ -191,7 +187,10 @@ async fn work(
         .reconcile_on(context.suspects.stream())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(server::reconcile, |_, error: &std::convert::Infallible, _| match *error {}, Arc::clone(context))
-        .for_each(|outcome| std::future::ready(log("DatabaseServer", outcome)));
+        .for_each(|outcome| {
+            let _: () = log("DatabaseServer", outcome);
+            std::future::ready(())
+        });
     let schools = async {
         first_look(context, stop).await;
         readiness.enter(Phase::Leading);
@@ -201,7 +200,10 @@ async fn work(
             .reconcile_on(context.wake.stream())
             .graceful_shutdown_on(stop.clone().cancelled_owned())
             .run(school::reconcile, |_, error: &std::convert::Infallible, _| match *error {}, Arc::clone(context))
-            .for_each(|outcome| std::future::ready(log("School", outcome)))
+            .for_each(|outcome| {
+                let _: () = log("School", outcome);
+                std::future::ready(())
+            })
             .await;
     };
     let deadline = async {
@@ -220,7 +222,8 @@ async fn first_look(context: &Context, stop: &CancellationToken) {
         if context.server_objects.wait_until_ready().await.is_err() {
             return;
         }
-        let unknown = |server: &DatabaseServer| ServerName::parse(&server.name_any()).is_ok_and(|name| context.servers.get(&name).is_none());
+        let unknown =
+            |server: &DatabaseServer| ServerName::parse(&server.name_any()).is_ok_and(|name| context.servers.get(&name).is_none());
         while context.server_objects.state().iter().any(|server| unknown(server)) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

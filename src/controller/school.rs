@@ -62,7 +62,8 @@ pub async fn reconcile(school: Arc<School>, ctx: Arc<Context>) -> Result<control
 
 async fn turns(ctx: &Context, mut school: School, uid: &str) -> controller::Action {
     loop {
-        let server = school.status.as_ref().and_then(|status| status.placement.as_ref()).and_then(|placement| placement.server_name.as_deref());
+        let server =
+            school.status.as_ref().and_then(|status| status.placement.as_ref()).and_then(|placement| placement.server_name.as_deref());
         let server = server.and_then(|name| crate::domain::names::ServerName::parse(name).ok());
         let _place = ctx.lanes.enter(server.as_ref()).await;
         let mut sight = None;
@@ -89,7 +90,7 @@ async fn turn(ctx: &Context, school: &mut School, seen_so_far: &mut Option<Sight
             None => return Ok(End::Gone),
         }
     }
-    let sight = seen_so_far.insert(look(ctx, school.clone()).await?);
+    let sight = seen_so_far.insert(Box::pin(look(ctx, school.clone())).await?);
     for _ in 0..STEPS {
         let seen = sight.seen(ctx);
         let next = plan(&sight.wanted, &seen);

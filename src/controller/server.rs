@@ -173,7 +173,8 @@ pub fn note(ctx: &Context, sight: &Sight) -> bool {
 /// Every School on this server, and every one that waits for anything.
 fn wake_schools(ctx: &Context, name: &ServerName) {
     for school in ctx.schools.state() {
-        let server = school.status.as_ref().and_then(|status| status.placement.as_ref()).and_then(|placement| placement.server_name.as_deref());
+        let server =
+            school.status.as_ref().and_then(|status| status.placement.as_ref()).and_then(|placement| placement.server_name.as_deref());
         if server == Some(name.as_str()) {
             ctx.wake.one(ObjectRef::from_obj(&*school));
         }

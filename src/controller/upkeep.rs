@@ -17,7 +17,7 @@ use crate::telemetry::metrics::{self, Census, Group};
 const EVERY: Duration = Duration::from_secs(30);
 
 /// Until `stop`.
-pub async fn run(context: Arc<Context>, stop: CancellationToken) {
+pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
     let census = Census::default();
     let mut ticks = tokio::time::interval(EVERY);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {

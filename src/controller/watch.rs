@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use crate::telemetry::health::Heartbeat;
 
 /// Set by a person or pipeline, to any new value, to have an object looked at now.
-pub const REQUESTED_AT: &str = "dailycare.io/requestedAt";
+pub(super) const REQUESTED_AT: &str = "dailycare.io/requestedAt";
 
 /// Every object of a kind, as watch events. Objects that cannot be read are reported in the log and left out; what nobody reads is left out of memory.
-pub fn valid<K>(client: Client, heartbeat: Heartbeat) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static
+pub(super) fn valid<K>(client: Client, heartbeat: Heartbeat) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -62,7 +62,8 @@ fn pruned<K: Resource<DynamicType = ()>>(guarded: DeserializeGuard<K>) -> Option
 }
 
 /// What is asked of an object: its spec, its deletion, and a look requested by annotation. Our own writes to status and finalizers change none of these.
-pub fn asked<K: Resource>(object: &K) -> Option<u64> {
+#[expect(clippy::unnecessary_wraps, reason = "kube's predicates may have no opinion")]
+pub(super) fn asked<K: Resource>(object: &K) -> Option<u64> {
     let meta = object.meta();
     let mut hasher = DefaultHasher::new();
     meta.generation.hash(&mut hasher);

@@ -3,10 +3,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
-use crate::domain::condition::{self, Kind};
+use crate::domain::condition;
 
-/// The conditions wanted, in their order, each with the time at which its status last changed. Conditions of types that are not in our vocabulary
-/// stay, after ours: somebody else owns them. `generation` is the spec's generation that the wanted ones speak about.
+/// The conditions wanted, in their order, each with the time at which its status last changed. Conditions that nothing
+/// is said about stay, after these: somebody else owns them, or what they speak of could not be looked at. `generation` is the spec's generation that the wanted ones speak about.
 #[must_use]
 pub fn merge_conditions(previous: &[Condition], wanted: &[condition::Condition], generation: i64, now: Timestamp) -> Vec<Condition> {
     let ours = wanted.iter().map(|wanted| {
@@ -21,14 +21,14 @@ pub fn merge_conditions(previous: &[Condition], wanted: &[condition::Condition],
             last_transition_time: before.map_or(Time(now), |before| before.last_transition_time.clone()),
         }
     });
-    let foreign = previous.iter().filter(|before| Kind::ALL.iter().all(|kind| kind.label() != before.type_));
+    let foreign = previous.iter().filter(|before| wanted.iter().all(|wanted| wanted.kind.label() != before.type_));
     ours.chain(foreign.cloned()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::condition::{Reason, Verdict};
+    use crate::domain::condition::{Kind, Reason, Verdict};
 
     fn merged(previous: &[Condition], verdict: Verdict, reason: Reason, generation: i64, second: i64) -> Vec<Condition> {
         let wanted = condition::Condition::new(Kind::Ready, verdict, reason, "a sentence");

@@ -21,7 +21,7 @@ use super::{Error, FIELD_MANAGER, Result, within};
 #[derive(Debug)]
 pub enum Creation {
     /// The Secret is there now, as asked for.
-    Created(SecretObserved),
+    Created(Box<SecretObserved>),
     /// A Secret of that name is there already, ours or not; it was not touched.
     AlreadyExists,
 }
@@ -33,7 +33,7 @@ pub enum Creation {
 pub async fn create(client: &Client, secret: &SecretWanted) -> Result<Creation> {
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match within("creating the Secret", secrets(client, &secret.0).create(&parameters, &secret.0)).await {
-        Ok(created) => Ok(Creation::Created(SecretObserved(created))),
+        Ok(created) => Ok(Creation::Created(Box::new(SecretObserved(created)))),
         Err(error) if error.is_already_exists() => Ok(Creation::AlreadyExists),
         Err(error) => Err(error),
     }

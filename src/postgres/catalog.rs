@@ -6,7 +6,6 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::mark::{DatabaseMark, LoginMark, Mark as _};
-use super::template::digest;
 use super::{APP, Holding, OWNER, Result, send, sql};
 use crate::domain::names::{ClusterUid, TenantId};
 use crate::domain::school::seen::{Access, Database, Login, OnServer, Schema};
@@ -33,7 +32,7 @@ pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected:
     let logins: Vec<&str> = expected.iter().map(|one| one.holding.login.as_str()).collect();
     let read = async {
         let query = sqlx::query(AssertSqlSafe(facts())).bind(databases).bind(logins);
-        let rows = query.bind(sql::spare_prefix(digest(migrations))).fetch_all(conn).await?;
+        let rows = query.bind(sql::spare_prefix(migrations.digest())).fetch_all(conn).await?;
         rows.iter().zip(expected).map(|(row, one)| Ok(Facts::read(row)?.judge(one, migrations))).collect::<Result<_, _>>()
     };
     send::answer(doing, read).await

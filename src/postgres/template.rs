@@ -16,13 +16,6 @@ use crate::sql::session::{Credentials, Endpoint};
 /// One builder at a time on a server.
 const LOCK: &str = "templates";
 
-/// What identifies all of `migrations`: names templates and spares, and stands in the marks of databases that have them all.
-#[must_use]
-pub fn digest(migrations: &Migrations) -> &str {
-    // A list of migrations is never empty.
-    migrations.digest_at(migrations.target()).unwrap_or_default()
-}
-
 /// The template of the schema with this digest.
 #[must_use]
 pub fn name(digest: &str) -> String {
@@ -49,7 +42,7 @@ pub async fn exists(conn: &mut PgConnection, digest: &str) -> Result<bool> {
 /// # Errors
 /// [`super::Error::Migration`] when a file fails; SQLSTATE 55P03 (`Contended`) while another builder is at work.
 pub async fn build(pool: &PgPool, endpoint: &Endpoint, migrator: &Credentials, migrations: &Migrations) -> Result<()> {
-    let digest = digest(migrations);
+    let digest = migrations.digest();
     let mut conn = Borrowed::from(pool, "building the template").await?;
     send::send(&mut conn, sql::hold(LOCK), "waiting for another builder").await?;
     if !exists(&mut conn, digest).await? {

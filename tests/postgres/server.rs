@@ -107,7 +107,7 @@ impl Server {
     }
 
     pub(crate) fn digest(&self) -> &str {
-        template::digest(&self.migrations)
+        self.migrations.digest()
     }
 
     pub(crate) fn migrator(&self) -> Credentials {

@@ -35,7 +35,7 @@ enum Touched {
 ///
 /// # Errors
 /// When the effect failed or its precondition no longer held; whatever happened, the next look will tell.
-pub async fn act(ctx: &Context, sight: &mut Sight, action: &Action) -> Result<()> {
+pub(super) async fn act(ctx: &Context, sight: &mut Sight, action: &Action) -> Result<()> {
     if ctx.lease.as_ref().is_some_and(|lease| !lease.is_valid()) {
         return Err(Error::NotLeading);
     }
@@ -206,7 +206,7 @@ fn admin_content(sight: &Sight) -> Result<AdminContent> {
 /// Create-only: what holds the name already was written by somebody else since we looked, and the next look will judge it.
 async fn create(ctx: &Context, wanted: &SecretWanted) -> Result<SecretObserved> {
     match secrets::create(&ctx.client, wanted).await? {
-        Creation::Created(secret) => Ok(secret),
+        Creation::Created(secret) => Ok(*secret),
         Creation::AlreadyExists => Err(Error::Overtaken("the Secret")),
     }
 }

@@ -1,5 +1,7 @@
 //! Choosing where a School without recorded names goes. Takes a place in the ledger, so that Schools placed at the same moment see each other.
 
+use std::collections::BTreeMap;
+
 use kube::ResourceExt as _;
 
 use crate::controller::context::Context;
@@ -17,7 +19,7 @@ use crate::registry::{Owner, tenants};
 ///
 /// # Errors
 /// When the registry or the API server does not answer.
-pub async fn choose(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner) -> Result<Result<Choice, Unplaced>> {
+pub(super) async fn choose(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner) -> Result<Result<Choice, Unplaced>> {
     let Wanted::Kept(ask) = wanted else {
         return Ok(Err(Unplaced { cause: Cause::NotFound, message: "the School is being deleted and was never placed".to_owned() }));
     };
@@ -53,7 +55,7 @@ async fn candidates(ctx: &Context, school: &School, ask: &Ask) -> Result<Vec<Can
     let servers = ctx.servers.all();
     let selective = servers.iter().any(|(_, known)| known.spec.allowed != AllowedNamespaces::All);
     let namespace = school.namespace().unwrap_or_default();
-    let labels = if selective { namespace_labels(&ctx.client, &namespace).await?.unwrap_or_default() } else { Default::default() };
+    let labels = if selective { namespace_labels(&ctx.client, &namespace).await?.unwrap_or_default() } else { BTreeMap::default() };
     let wanted = ask.placement.server.as_ref();
     let candidates = servers.into_iter().filter(|(name, _)| wanted.is_none_or(|wanted| wanted == name)).map(|(name, known)| Candidate {
         name,

@@ -25,7 +25,7 @@ use crate::registry::users::Account;
 ///
 /// # Errors
 /// When the School is being deleted, or a name derived from its own is none.
-pub fn with_names(ctx: &Context, sight: &Sight, choice: &Choice) -> Result<SchoolStatus> {
+pub(super) fn with_names(ctx: &Context, sight: &Sight, choice: &Choice) -> Result<SchoolStatus> {
     let names = names(sight, choice)?;
     let plan = Plan::Act(Action::RecordNames(choice.clone()));
     let conditions = status::report(&sight.wanted, &sight.seen(ctx), &plan, false);
@@ -40,7 +40,9 @@ pub fn with_names(ctx: &Context, sight: &Sight, choice: &Choice) -> Result<Schoo
 }
 
 fn names(sight: &Sight, choice: &Choice) -> Result<Names> {
-    let Wanted::Kept(ask) = &sight.wanted else { return Err(Error::Bug("names were planned for a School that is being deleted".to_owned())) };
+    let Wanted::Kept(ask) = &sight.wanted else {
+        return Err(Error::Bug("names were planned for a School that is being deleted".to_owned()));
+    };
     let database = DatabaseName::of(&ask.code);
     let admin_secret = SecretName::parse(&format!("{}-admin", sight.school.name_any()));
     Ok(Names {
@@ -57,7 +59,7 @@ fn names(sight: &Sight, choice: &Choice) -> Result<Names> {
 ///
 /// # Errors
 /// When the status cannot be written.
-pub async fn tell(ctx: &Context, sight: &mut Sight, plan: &Plan) -> Result<()> {
+pub(super) async fn tell(ctx: &Context, sight: &mut Sight, plan: &Plan) -> Result<()> {
     let overdue = conditions::overdue(written(&sight.school), ctx.progress_deadline);
     let conditions = status::report(&sight.wanted, &sight.seen(ctx), plan, overdue);
     let status = sight.complete(ctx);
@@ -68,7 +70,7 @@ pub async fn tell(ctx: &Context, sight: &mut Sight, plan: &Plan) -> Result<()> {
 ///
 /// # Errors
 /// When the status cannot be written.
-pub async fn tell_trouble(ctx: &Context, school: &mut School, known: Option<&Sight>, trouble: &Trouble) -> Result<()> {
+pub(super) async fn tell_trouble(ctx: &Context, school: &mut School, known: Option<&Sight>, trouble: &Trouble) -> Result<()> {
     let overdue = conditions::overdue(written(school), ctx.progress_deadline);
     let seen = known.map(|sight| (sight, sight.seen(ctx)));
     let known_facts = seen.as_ref().map(|(sight, seen)| (&sight.wanted, seen));

@@ -22,10 +22,10 @@ use crate::domain::school::wanted::Wanted;
 use crate::domain::server::TlsMode;
 use crate::kubernetes::secrets::{self, CredentialsContent, SecretObserved, SecretWanted, credentials_secret};
 use crate::postgres::{self, Holding, catalog};
+use crate::registry::Owner;
 use crate::registry::route::{PoolSettings, Publication, Route};
 use crate::registry::tenants::{self, Observed};
 use crate::registry::users::Account;
-use crate::registry::Owner;
 
 /// A password shorter than this was not made by us and is too weak to be kept.
 const SHORTEST_PASSWORD: usize = 16;
@@ -79,11 +79,8 @@ pub async fn look(ctx: &Context, school: School) -> Result<Sight> {
 async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner, names: Names) -> Result<Standing> {
     let namespace = school.namespace().unwrap_or_default();
     let read = async |name: &str| secrets::read(&ctx.client, &namespace, name).await.map_err(Error::from);
-    let (registry, secret, admin_secret) = tokio::try_join!(
-        look_up(ctx, wanted, owner.tenant),
-        read(names.secret.as_str()),
-        read(names.admin_secret.as_str()),
-    )?;
+    let (registry, secret, admin_secret) =
+        tokio::try_join!(look_up(ctx, wanted, owner.tenant), read(names.secret.as_str()), read(names.admin_secret.as_str()),)?;
     let known = ctx.servers.get(&names.server);
     let mut standing = Standing { names, registry, secret, admin_secret, known, server: Server::Away(Away::NotReady) };
     standing.server = standing.ask_server(ctx, school, wanted, owner).await?;
@@ -125,7 +122,8 @@ impl Sight {
 
 impl Standing {
     fn bound(&self, sight: &Sight, ctx: &Context) -> Bound {
-        let current = self.publication(sight).is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.says(&wanted, &ctx.keyring)));
+        let current =
+            self.publication(sight).is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.says(&wanted, &ctx.keyring)));
         Bound {
             names: self.names.clone(),
             tenant: self.tenant(sight.owner, current),
@@ -160,7 +158,9 @@ impl Standing {
     fn admin_secret(&self, sight: &Sight) -> AdminSecret {
         match &self.admin_secret {
             None => AdminSecret::Absent,
-            Some(observed) if observed.is_controlled_by(&sight.owner.school.to_string()) && observed.password().is_some() => AdminSecret::Ours,
+            Some(observed) if observed.is_controlled_by(&sight.owner.school.to_string()) && observed.password().is_some() => {
+                AdminSecret::Ours
+            }
             Some(_) => AdminSecret::Foreign,
         }
     }

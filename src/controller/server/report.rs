@@ -18,7 +18,7 @@ use crate::kubernetes::object;
 ///
 /// # Errors
 /// When there was no answer.
-pub fn with_identity(sight: &Sight) -> Result<DatabaseServerStatus> {
+pub(super) fn with_identity(sight: &Sight) -> Result<DatabaseServerStatus> {
     let answer = sight.contact.as_ref().map_err(|_| Error::Overtaken("the server"))?;
     let preparing = [
         Condition::new(Kind::Ready, Verdict::False, Reason::Preparing, "roles and template are being made"),
@@ -37,7 +37,7 @@ pub fn with_identity(sight: &Sight) -> Result<DatabaseServerStatus> {
 ///
 /// # Errors
 /// When the status cannot be written.
-pub async fn tell(ctx: &Context, sight: &mut Sight, planned: &Plan) -> Result<()> {
+pub(super) async fn tell(ctx: &Context, sight: &mut Sight, planned: &Plan) -> Result<()> {
     let seen = sight.seen(ctx);
     if seen.deleting && !seen.finalizer {
         return Ok(());
@@ -60,7 +60,7 @@ pub async fn tell(ctx: &Context, sight: &mut Sight, planned: &Plan) -> Result<()
 ///
 /// # Errors
 /// When the status cannot be written.
-pub async fn tell_trouble(ctx: &Context, mut object: DatabaseServer, trouble: &Trouble) -> Result<()> {
+pub(super) async fn tell_trouble(ctx: &Context, mut object: DatabaseServer, trouble: &Trouble) -> Result<()> {
     let overdue = conditions::overdue(written(&object), ctx.progress_deadline);
     let told = crate::domain::school::status::report_trouble(object.meta().deletion_timestamp.is_some(), None, trouble, overdue);
     let status = object.status.clone().unwrap_or_default();
@@ -69,9 +69,12 @@ pub async fn tell_trouble(ctx: &Context, mut object: DatabaseServer, trouble: &T
 
 /// Databases that are not ours to close stay a risk that somebody else must judge.
 fn warn_of_open_databases(told: &mut [Condition], open: &[String]) {
-    if let (Some(ready), false) = (told.iter_mut().find(|condition| condition.kind == Kind::Ready && condition.verdict == Verdict::True), open.is_empty()) {
+    if let (Some(ready), false) =
+        (told.iter_mut().find(|condition| condition.kind == Kind::Ready && condition.verdict == Verdict::True), open.is_empty())
+    {
         let named: Vec<_> = open.iter().take(5).map(String::as_str).collect();
-        ready.message = format!("schools can be placed here; every login may connect to {}: revoke CONNECT from PUBLIC there", named.join(", "));
+        ready.message =
+            format!("schools can be placed here; every login may connect to {}: revoke CONNECT from PUBLIC there", named.join(", "));
     }
 }
 

@@ -87,16 +87,26 @@ impl Sight {
 async fn reach(ctx: &Context, object: &DatabaseServer, name: &ServerName, spec: &ServerSpec) -> Result<Result<Arc<Reach>, Failure>> {
     let referred = convert::secrets(object)?;
     let Some(admin) = secrets::read(&ctx.client, &ctx.namespace, referred.admin.as_str()).await? else {
-        return Ok(lacks(&format!("Secret {} is not in namespace {}; create it with keys username and password", referred.admin, ctx.namespace)));
+        return Ok(lacks(&format!(
+            "Secret {} is not in namespace {}; create it with keys username and password",
+            referred.admin, ctx.namespace
+        )));
     };
     let (Some(username), Some(password)) = (admin.value("username"), admin.password()) else {
         return Ok(lacks(&format!("Secret {} lacks the key username or password", referred.admin)));
     };
     let pem = match (&referred.authority, spec.tls.verifies()) {
-        (Some((secret, key)), true) => match secrets::read(&ctx.client, &ctx.namespace, secret.as_str()).await?.and_then(|ca| ca.value(key)) {
-            Some(pem) => pem.expose_secret().as_bytes().to_vec(),
-            None => return Ok(lacks(&format!("Secret {secret} in namespace {} lacks the key {key} with the authority's certificates", ctx.namespace))),
-        },
+        (Some((secret, key)), true) => {
+            match secrets::read(&ctx.client, &ctx.namespace, secret.as_str()).await?.and_then(|ca| ca.value(key)) {
+                Some(pem) => pem.expose_secret().as_bytes().to_vec(),
+                None => {
+                    return Ok(lacks(&format!(
+                        "Secret {secret} in namespace {} lacks the key {key} with the authority's certificates",
+                        ctx.namespace
+                    )));
+                }
+            }
+        }
         _ => Vec::new(),
     };
     let tls = match spec.tls {
@@ -162,7 +172,13 @@ async fn answer(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>, conn:
         let wanted = prepare::Wanted { cluster: ctx.cluster, password: &migrator.password, fingerprint: &fingerprint };
         let Prepared { roles, open_databases: open, closable } = prepare::prepared(conn, &wanted).await?;
         let digest = ctx.migrations.digest();
-        facts = Facts { roles, closed: !closable, template: template::exists(conn, digest).await?, stale: template::stale(conn, digest).await?, ..facts };
+        facts = Facts {
+            roles,
+            closed: !closable,
+            template: template::exists(conn, digest).await?,
+            stale: template::stale(conn, digest).await?,
+            ..facts
+        };
         open_databases = open;
     }
     Ok(Answer { reach, identity, migrator, open_databases, facts })
@@ -185,15 +201,24 @@ fn lacking(rights: Rights) -> Vec<&'static str> {
 /// Why there was no contact, in words that say what to do.
 fn failure(error: &sql::Error) -> Failure {
     let (reason, message) = match (error.sqlstate().as_deref(), &error.source) {
-        (Some("28P01" | "28000"), _) => {
-            (Reason::AuthenticationFailed, "the server refuses the admin login; correct the admin Secret, or pg_hba.conf on the server".to_owned())
+        (Some("28P01" | "28000"), _) => (
+            Reason::AuthenticationFailed,
+            "the server refuses the admin login; correct the admin Secret, or pg_hba.conf on the server".to_owned(),
+        ),
+        (Some("3D000"), _) => {
+            (Reason::AdminSecretInvalid, "the maintenance database does not exist; correct the admin Secret's key database".to_owned())
         }
-        (Some("3D000"), _) => (Reason::AdminSecretInvalid, "the maintenance database does not exist; correct the admin Secret's key database".to_owned()),
-        (Some(code), _) => (Reason::DatabaseUnreachable, format!("the server refuses connections (SQLSTATE {code}); it is tried again every second")),
-        (None, sqlx::Error::Tls(_)) => {
-            (Reason::TlsFailed, "TLS as spec.tls asks for cannot be agreed on; correct spec.tls, the CA Secret or the server's certificate".to_owned())
+        (Some(code), _) => {
+            (Reason::DatabaseUnreachable, format!("the server refuses connections (SQLSTATE {code}); it is tried again every second"))
         }
-        (None, _) => (Reason::DatabaseUnreachable, "the server does not answer under spec.host and spec.port; it is tried again every second".to_owned()),
+        (None, sqlx::Error::Tls(_)) => (
+            Reason::TlsFailed,
+            "TLS as spec.tls asks for cannot be agreed on; correct spec.tls, the CA Secret or the server's certificate".to_owned(),
+        ),
+        (None, _) => (
+            Reason::DatabaseUnreachable,
+            "the server does not answer under spec.host and spec.port; it is tried again every second".to_owned(),
+        ),
     };
     Failure { reason, message }
 }

@@ -43,7 +43,8 @@ pub fn report_trouble(deleting: bool, known: Option<(&Wanted, &Seen)>, trouble: 
         Condition::new(Kind::Stalled, Verdict::from(stalled.is_some()), stalled.unwrap_or(Reason::ProgressingWithRetry), message),
     ];
     // A served school that could not be looked at for a moment is still Ready as far as anyone knows.
-    let active = |seen: &Seen| matches!(seen.binding, Binding::Bound(Bound { tenant: Tenant::Ours { state: TenantState::Active, .. }, .. }));
+    let active =
+        |seen: &Seen| matches!(seen.binding, Binding::Bound(Bound { tenant: Tenant::Ours { state: TenantState::Active, .. }, .. }));
     let serving = known.is_none_or(|(_, seen)| active(seen));
     if blocked || overdue || !serving {
         let reason = if deleting { Reason::Terminating } else { stalled.unwrap_or(Reason::Provisioning) };
