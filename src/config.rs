@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{StringValueParser, TypedValueParser as _};
 use secrecy::SecretString;
 
 use crate::schema::{self, Migrations};
@@ -14,7 +15,7 @@ use crate::sql::url;
 #[derive(Args, Clone, Debug)]
 pub struct Config {
     /// Master database, as `postgres://user:password@host:port/dailycare_master`. Prefer the file: other processes can read a process's environment.
-    #[arg(long, env = "DAILYCARE_MASTER_URL", hide_env_values = true, value_parser = clap::value_parser!(String).map(SecretString::from), conflicts_with = "master_url_file")]
+    #[arg(long, env = "DAILYCARE_MASTER_URL", hide_env_values = true, value_parser = StringValueParser::new().map(SecretString::from), conflicts_with = "master_url_file")]
     pub master_url: Option<SecretString>,
     /// File that holds the master database's URL.
     #[arg(long, env = "DAILYCARE_MASTER_URL_FILE", required_unless_present = "master_url")]

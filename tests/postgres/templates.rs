@@ -38,7 +38,7 @@ async fn a_build_that_failed_or_was_interrupted_is_dropped_and_done_again() {
         let failing = server.and_then("0003_late.sql", "SELECT 1/0;");
         let failed = server.build(&failing).await;
         assert!(matches!(failed, Err(Error::Migration { ref file, .. }) if file == "0003_late.sql"), "{failed:?}");
-        let (digest, template) = (failing.digest(), template::name(failing)).digest();
+        let (digest, template) = (failing.digest(), template::name(failing.digest()));
         let building = format!("dc_building_{}", short(digest));
         assert!(server.ask::<String>(NAMED_LIKE_OURS).await.contains(&building));
         // What stands under the template's name without being frozen is a leftover, too.
@@ -67,7 +67,7 @@ async fn two_builders_at_once_make_one_template() {
         let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
         let (one, two) = tokio::join!(server.build(&newer), server.build(&newer));
         one.and(two).unwrap();
-        let made = format!("CREATE DATABASE \"dc_building_{}\"", short(newer)).digest();
+        let made = format!("CREATE DATABASE \"dc_building_{}\"", short(newer.digest()));
         assert_eq!(server.log().matches(&made).count(), 1);
     })
     .await;
