@@ -60,7 +60,7 @@ impl Postgres {
         fs::create_dir_all(&directory).doing(|| format!("create {}", directory.display()))?;
         let account = Account::unprivileged()?;
         let data = directory.join("data");
-        let password = template::instantiate(version, &account, &directory).await?;
+        let password = template::instantiate(version, &account, &programs::cache(), &directory).await?;
         let program = programs::postgres_bin(version.name())?.join("postgres");
         let launch = launch(version, &directory, options.lifetime, account.run(argv![program, "-D", data]));
         let certificates = if options.tls { Some(Certificates::in_directory(&directory).await?) } else { None };

@@ -23,7 +23,7 @@ fn keyring() -> Keyring {
 }
 
 async fn look(pool: &PgPool, n: u128, code: &str) -> Observed {
-    observe(pool, owner(n).tenant, &SchoolCode::parse(code).unwrap(), "ana@norte.example").await.unwrap()
+    observe(pool, owner(n).tenant, Some(&SchoolCode::parse(code).unwrap()), Some("ana@norte.example")).await.unwrap()
 }
 
 #[tokio::test]

@@ -23,14 +23,14 @@ use crate::testing::{
 /// Grows when the way in which a template is made changes.
 const RECIPE: u32 = 1;
 
-/// Fills `directory/data` with a copy of the template unless it has data already. Returns the superuser's password.
+/// Fills `directory/data` with a copy of the template in `cache` unless it has data already. Returns the superuser's password.
 ///
 /// # Errors
 /// When the programs are not installed or the template cannot be made or copied.
-pub(super) async fn instantiate(version: Version, account: &Account, directory: &Path) -> Result<String> {
+pub(super) async fn instantiate(version: Version, account: &Account, cache: &Path, directory: &Path) -> Result<String> {
     let (data, password) = (directory.join("data"), directory.join("password"));
     if !data.join("PG_VERSION").exists() {
-        let template = template(version, account).await?;
+        let template = template(version, account, cache).await?;
         account.own(directory)?;
         // Moved into place when complete: an interrupted copy must not pass for data.
         let copy = directory.join("data.copy");
@@ -43,22 +43,19 @@ pub(super) async fn instantiate(version: Version, account: &Account, directory: 
 }
 
 /// The template of the version that is installed now, made when it is missing.
-async fn template(version: Version, account: &Account) -> Result<PathBuf> {
+async fn template(version: Version, account: &Account, cache: &Path) -> Result<PathBuf> {
     let bin = programs::postgres_bin(version.name())?;
     let exact = run(argv![bin.join("postgres"), "--version"]).await?;
     let exact = exact.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit())).unwrap_or_default();
     let user = if matches!(account, Account::Own) { "own" } else { "other" };
     let name = format!("template-{exact}-{user}-{RECIPE}");
-    let (cache, target) = (programs::cache(), programs::cache().join(&name));
-    fs::create_dir_all(&cache).doing(|| format!("create {}", cache.display()))?;
+    let target = cache.join(&name);
+    fs::create_dir_all(cache).doing(|| format!("create {}", cache.display()))?;
     let lock_path = cache.join(format!(".lock-{name}"));
     let lock = File::create(&lock_path).doing(|| format!("create {}", lock_path.display()))?;
-    // Another process may be making it; that takes a second or two.
-    tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
-        .await
-        .map_err(std::io::Error::other)
-        .flatten()
-        .doing(|| "lock".into())?;
+    // Another test or process may be making it; that takes a second or two.
+    let locking = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
+    let _held = locking.await.map_err(std::io::Error::other).flatten().doing(|| format!("lock {}", lock_path.display()))?;
     if !target.exists() {
         let making = cache.join(format!(".making-{name}"));
         run(argv!["rm", "-rf", making]).await?;
@@ -85,11 +82,31 @@ async fn initialize(bin: &Path, account: &Account, directory: &Path) -> Result<(
         "--auth=scram-sha-256",
         "--encoding=UTF8",
         "--locale=C.UTF-8",
-        "--no-sync",
         "--no-instructions",
     ]))
     .await?;
     let configuration = data.join("postgresql.conf");
     let mut file = OpenOptions::new().append(true).open(&configuration).doing(|| "open postgresql.conf".into())?;
     file.write_all(b"include_if_exists = 'private.conf'\n").doing(|| "write postgresql.conf".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn servers_that_start_at_once_on_a_fresh_machine_share_one_template() {
+        let machine = tempfile::tempdir().unwrap();
+        let account = Account::unprivileged().unwrap();
+        let directories = ["ash", "elm", "fir", "oak"].map(|name| machine.path().join(name));
+        let starts = directories.iter().map(async |directory| {
+            fs::create_dir(directory).unwrap();
+            instantiate(Version::V18, &account, &machine.path().join("cache"), directory).await.unwrap()
+        });
+        let passwords = join_all(starts).await;
+        assert!(passwords.iter().all(|password| password.len() == 32 && *password == passwords[0]));
+        assert!(directories.iter().all(|directory| directory.join("data/PG_VERSION").exists()));
+    }
 }
