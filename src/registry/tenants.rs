@@ -178,20 +178,22 @@ pub async fn observe(pool: &PgPool, tenant: TenantId, code: Option<&SchoolCode>,
 /// When the registry or sealing fails.
 pub async fn publish(pool: &PgPool, wanted: &Publication, keyring: &Keyring) -> Result<Change> {
     let doing = "publishing a school's route";
-    let Owner { tenant, school, cluster } = wanted.owner;
-    let select =
-        "SELECT credentials, key_id FROM registry.tenants WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND NOT is_deleted";
-    let query = sqlx::query(select).bind(tenant.0).bind(school.0).bind(cluster.0);
+    let tenant = wanted.owner.tenant;
+    let query = sqlx::query("SELECT credentials, key_id FROM registry.tenants WHERE id = $1").bind(tenant.0);
+    // Whose row it is, the write asks.
     let row = ask(pool, doing, async |conn| query.fetch_optional(conn).await).await?;
-    let Some(row) = row else { return Ok(Change::NotOurs) };
-    let bytes: Option<Vec<u8>> = row.try_get("credentials").doing(doing)?;
-    let standing = row.try_get::<Option<String>, _>("key_id").doing(doing)?.zip(bytes).map(|(key_id, bytes)| Sealed { key_id, bytes });
+    let standing = row.map(|row| read_sealed(&row)).transpose().doing(doing)?.flatten();
     let credentials = wanted.credentials();
     let sealed = match standing.filter(|sealed| keyring.is_current(tenant, sealed, &credentials)) {
         Some(current) => current,
         None => keyring.seal(tenant, &credentials).map_err(|source| Error::Seal { tenant, source })?,
     };
     Ok(ask(pool, doing, async |conn| write(conn, wanted, &sealed).await).await?)
+}
+
+fn read_sealed(row: &PgRow) -> Result<Option<Sealed>, sqlx::Error> {
+    let (key_id, bytes): (Option<String>, Option<Vec<u8>>) = (row.try_get("key_id")?, row.try_get("credentials")?);
+    Ok(key_id.zip(bytes).map(|(key_id, bytes)| Sealed { key_id, bytes }))
 }
 
 async fn write(conn: &mut PgConnection, wanted: &Publication, sealed: &Sealed) -> Result<Change, sqlx::Error> {
