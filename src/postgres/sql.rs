@@ -270,14 +270,16 @@ pub(super) fn drop_database(name: &str) -> String {
     format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", Ident(name))
 }
 
-/// Looks for what a claim needs, holding the locks until the transaction ends: `taken`, `none`, or the spare's name.
+/// Looks for what a claim needs, holding the locks until the transaction ends: `taken`, `none`, or the spare's name. That a spare is still one is asked
+/// in a statement of its own, because each statement sees what was committed before it began, and the lock may have been free only just.
 pub(super) fn choose_spare(database: &str, login: &str, digest: &str) -> String {
     let spare = "PERFORM set_config('dailycare.outcome', the_row.datname, true); RETURN;";
     block(&format!(
         "{} IF EXISTS (SELECT FROM pg_database WHERE datname = {}) OR EXISTS (SELECT FROM pg_roles WHERE rolname = {}) THEN {} END IF; \
          FOR the_row IN SELECT oid, datname FROM pg_database WHERE {} AND left(datname, {}) = {} ORDER BY oid LOOP \
-           IF pg_try_advisory_xact_lock(hashtextextended('dailycare ' || the_row.datname, 0)) \
-             AND (SELECT datname FROM pg_database WHERE oid = the_row.oid) = the_row.datname THEN {spare} END IF; \
+           IF pg_try_advisory_xact_lock(hashtextextended('dailycare ' || the_row.datname, 0)) THEN \
+             IF EXISTS (SELECT FROM pg_database WHERE oid = the_row.oid AND datname = the_row.datname) THEN {spare} END IF; \
+           END IF; \
          END LOOP; {}",
         lock(database),
         Literal(database),
@@ -299,7 +301,7 @@ pub(super) fn spare_prefix(digest: &str) -> String {
 pub(super) fn is_spare(database: &str) -> String {
     format!(
         "{database}.datname ~ '^dc_spare_[0-9a-f]{{12}}_[0-9a-f]{{32}}$' AND {database}.datdba = {}::regrole \
-         AND NOT {database}.datallowconn AND {database}.datconnlimit = -1",
+         AND NOT {database}.datallowconn AND {database}.datconnlimit = -1 AND shobj_description({database}.oid, 'pg_database') IS NULL",
         Literal(&Ident(OWNER).to_string())
     )
 }
@@ -363,12 +365,13 @@ pub(super) fn freeze(building: &str, template: &str) -> String {
     )
 }
 
-/// Makes a template, spare or building droppable, if it is exactly named and owned as ours are: they bear no mark.
+/// Makes a template, spare or building droppable, if it is exactly named and owned as ours are, and bears no mark.
 pub(super) fn bar_ours(name: &str) -> String {
     let database = Ident(name);
     block(&format!(
         "SELECT * INTO the_database FROM pg_database WHERE datname = {} AND datdba = {}::regrole \
-           AND datname ~ '^dc_(template_[0-9a-f]{{12}}|building_[0-9a-f]{{12}}|spare_[0-9a-f]{{12}}_[0-9a-f]{{32}})$'; \
+           AND datname ~ '^dc_(template_[0-9a-f]{{12}}|building_[0-9a-f]{{12}}|spare_[0-9a-f]{{12}}_[0-9a-f]{{32}})$' \
+           AND shobj_description(oid, 'pg_database') IS NULL; \
          IF NOT FOUND THEN {} END IF; {NOT_INTERRUPTED} \
          IF the_database.datallowconn OR the_database.datistemplate THEN ALTER DATABASE {database} ALLOW_CONNECTIONS false IS_TEMPLATE false; END IF;",
         Literal(name),

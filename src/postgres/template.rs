@@ -83,8 +83,8 @@ pub async fn stale(conn: &mut PgConnection, keep_digest: &str) -> Result<bool> {
 
 /// What bears our names for another digest, oldest first.
 async fn others(conn: &mut PgConnection, keep_digest: &str) -> Result<Vec<String>> {
-    let query = "SELECT datname::text FROM pg_database WHERE pg_get_userbyid(datdba) = $1 AND datname ~ '^dc_(template|building|spare)_'
-                 AND datname !~ ('^dc_(template|building|spare)_' || $2) ORDER BY oid";
+    let query = "SELECT datname::text FROM pg_database WHERE pg_get_userbyid(datdba) = $1
+                 AND substring(datname from '^dc_(?:template|building|spare)_([0-9a-f]{12})(?:_[0-9a-f]{32})?$') <> $2 ORDER BY oid";
     let rows = sqlx::query_scalar(query).bind(OWNER).bind(short(keep_digest)).fetch_all(conn);
     send::answer("looking for old templates", rows).await
 }

@@ -70,7 +70,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Purpose {
     /// Pinned settings. `DROP DATABASE` and `CREATE DATABASE` raise `statement_timeout` where they run: interrupting them leaves debris.
-    fn settings(self) -> [(&'static str, &'static str); 8] {
+    fn settings(self) -> [(&'static str, &'static str); 9] {
         let (search_path, statement_timeout) = match self {
             Self::Operator => ("pg_catalog,pg_temp", "30s"),
             // Migrations may rewrite a large table; what must stay short is waiting for locks.
@@ -83,6 +83,8 @@ impl Purpose {
             ("lock_timeout", "5s"),
             ("idle_in_transaction_session_timeout", "30s"),
             ("default_transaction_read_only", "off"),
+            // What is read under a lock must have been read after the lock was had.
+            ("default_transaction_isolation", "read committed"),
             ("client_connection_check_interval", "10s"),
             ("standard_conforming_strings", "on"),
             ("row_security", "on"),

@@ -50,21 +50,22 @@ pub(crate) struct Server {
 
 /// Runs a test on each version with each kind of admin, at once, each on a server of its own that is prepared and has the template.
 pub(crate) async fn on_every_server(test: impl AsyncFn(Server)) {
-    on_every_bare_server(async |server| {
+    Box::pin(on_every_bare_server(async |server| {
         server.prepare().await;
         test(server).await;
-    })
+    }))
     .await;
 }
 
 /// The same on servers that nothing was done to.
 pub(crate) async fn on_every_bare_server(test: impl AsyncFn(Server)) {
-    let one = async |version, kind| test(Server::bare(version, kind).await).await;
+    // Boxed: a test's future holds everything that it awaits, four times over.
+    let run = async |version, kind| test(Server::bare(version, kind).await).await;
     tokio::join!(
-        one(Version::V15, Admin::Superuser),
-        one(Version::V15, Admin::Plain),
-        one(Version::V18, Admin::Superuser),
-        one(Version::V18, Admin::Plain)
+        Box::pin(run(Version::V15, Admin::Superuser)),
+        Box::pin(run(Version::V15, Admin::Plain)),
+        Box::pin(run(Version::V18, Admin::Superuser)),
+        Box::pin(run(Version::V18, Admin::Plain))
     );
 }
 
