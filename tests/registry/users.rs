@@ -17,7 +17,8 @@ async fn an_administrator_is_made_once_and_an_address_belongs_to_one_account_wha
     for (n, code) in [(1, "norte"), (2, "sul")] {
         reserve(&pool, &reservation(n, code)).await.unwrap();
     }
-    let look = async |n, code, email| observe(&pool, owner(n).tenant, Some(&SchoolCode::parse(code).unwrap()), Some(email)).await.unwrap().admin;
+    let look =
+        async |n, code, email| observe(&pool, owner(n).tenant, Some(&SchoolCode::parse(code).unwrap()), Some(email)).await.unwrap().admin;
     assert_eq!(look(1, "norte", "ana@norte.example").await, Account::Absent);
     assert_eq!(create_admin(&pool, owner(1), &person("ana@norte.example"), "$h$").await.unwrap(), Creation::Made);
     assert_eq!(look(1, "norte", "ana@norte.example").await, Account::Made);
