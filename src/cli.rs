@@ -22,7 +22,7 @@ struct Cli {
     #[arg(long, global = true, env = "DAILYCARE_LOG_FORMAT", default_value = "human")]
     log_format: Format,
     /// What is logged, in the language of tracing's `EnvFilter`.
-    #[arg(long, global = true, env = "DAILYCARE_LOG", default_value = "info")]
+    #[arg(long, global = true, env = "DAILYCARE_LOG", default_value = "info,kube_runtime=warn,sqlx=warn,sqlx::postgres::notice=off")]
     log: String,
     #[command(subcommand)]
     command: Command,
