@@ -64,6 +64,9 @@ async fn what_is_observed_is_absent_then_ours_and_of_another_for_everyone_else()
     let usurper = Owner { school: SchoolUid(Uuid::from_u128(9)), ..owner(1) };
     assert_eq!(look(&pool, 1, "norte").await.tenant(usurper, |_| true), Tenant::OfAnother);
     assert_eq!(look(&pool, 1, "norte").await.admin, Account::Absent);
+    let leaving = observe(&pool, owner(1).tenant, None, None).await.unwrap();
+    assert_eq!(leaving.tenant(owner(1), |_| true), Tenant::Ours { state: TenantState::Provisioning, current: true });
+    assert_eq!((leaving.holder, leaving.admin), (None, Account::Absent));
 }
 
 #[tokio::test]
