@@ -5,12 +5,12 @@ use dailycare::domain::school::seen::{Access, Database, Schema};
 use dailycare::postgres::{Error, Result, access, migrate};
 use dailycare::schema::{Applied, Migrations};
 
-use crate::server::{LIMIT, School, Server, everything_about, on_every_server};
+use crate::server::{LIMIT, School, Server, everything_about, migrator, on_every_server};
 
 /// The last of the files.
 async fn step(server: &Server, school: &School, migrations: &Migrations) -> Result<Applied> {
     let migration = migrations.all().last().unwrap();
-    migrate::migrate(&server.endpoint, &server.migrator(), &school.holding, migrations, migration).await
+    migrate::migrate(&server.endpoint, &migrator(), &school.holding, migrations, migration).await
 }
 
 async fn schema(server: &Server, school: &School) -> Schema {

@@ -13,7 +13,7 @@ use crate::server::{ANOTHER_CLUSTER, Admin, MIGRATOR_PASSWORD, on_every_bare_ser
 #[tokio::test]
 async fn a_server_says_who_it_is_and_what_we_may_do() {
     on_every_bare_server(async |server| {
-        let identity = identify(&mut *server.pool.acquire().await.unwrap()).await.unwrap();
+        let identity = identify(&mut server.pool.acquire().await.unwrap()).await.unwrap();
         assert_eq!(identity.version_num / 10_000, if server.version == Version::V15 { 15 } else { 18 });
         assert!(identity.version_num >= OLDEST_VERSION && identity.version.contains('.'));
         assert_eq!(identity.system_identifier, server.ask::<String>("SELECT system_identifier::text FROM pg_control_system()").await);

@@ -104,15 +104,11 @@ impl Server {
     }
 
     pub(crate) async fn build(&self, migrations: &Migrations) -> dailycare::postgres::Result<()> {
-        template::build(&self.pool, &self.endpoint, &self.migrator(), migrations).await
+        template::build(&self.pool, &self.endpoint, &migrator(), migrations).await
     }
 
     pub(crate) fn digest(&self) -> &str {
         self.migrations.digest()
-    }
-
-    pub(crate) fn migrator(&self) -> Credentials {
-        Credentials { username: MIGRATOR.into(), password: MIGRATOR_PASSWORD.into() }
     }
 
     /// The schema with one more file.
@@ -159,7 +155,7 @@ impl Server {
     }
 
     pub(crate) async fn spares(&self) -> u32 {
-        stage::spares(&mut *self.pool.acquire().await.unwrap(), self.digest()).await.unwrap()
+        stage::spares(&mut self.pool.acquire().await.unwrap(), self.digest()).await.unwrap()
     }
 
     pub(crate) async fn claim(&self, school: &School) -> Claimed {
@@ -210,7 +206,7 @@ impl Server {
     }
 
     pub(crate) async fn log_in_as_migrator(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
-        PgConnection::connect_with(&options(&self.endpoint, &self.migrator(), database, Purpose::Migrator)).await
+        PgConnection::connect_with(&options(&self.endpoint, &migrator(), database, Purpose::Migrator)).await
     }
 }
 
@@ -243,6 +239,10 @@ impl School {
     pub(crate) fn login(&self) -> &str {
         self.holding.login.as_str()
     }
+}
+
+pub(crate) fn migrator() -> Credentials {
+    Credentials { username: MIGRATOR.into(), password: MIGRATOR_PASSWORD.into() }
 }
 
 pub(crate) fn wanted(password: &SecretString) -> Wanted<'_> {

@@ -43,7 +43,7 @@ async fn a_build_that_failed_or_was_interrupted_is_dropped_and_done_again() {
         assert!(server.ask::<String>(NAMED_LIKE_OURS).await.contains(&building));
         // What stands under the template's name without being frozen is a leftover, too.
         server.as_admin(&format!("ALTER DATABASE {building} RENAME TO {template}")).await;
-        assert!(!template::exists(&mut *server.pool.acquire().await.unwrap(), digest).await.unwrap());
+        assert!(!template::exists(&mut server.pool.acquire().await.unwrap(), digest).await.unwrap());
         let mut stranger = server.superuser(&template).await;
         let again = server.build(&failing).await.unwrap_err();
         if server.kind == Admin::Superuser {
