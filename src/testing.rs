@@ -9,6 +9,7 @@ mod certificates;
 mod command;
 mod control_plane;
 mod error;
+mod operator;
 mod port;
 mod postgres;
 mod process;
@@ -18,6 +19,7 @@ mod scratch;
 
 pub use control_plane::ControlPlane;
 pub use error::{Error, Result};
+pub use operator::{Operator, OperatorOptions};
 pub use postgres::{Postgres, PostgresOptions, Version};
 pub use process::Process;
 pub use programs::{kubectl, psql};

@@ -37,6 +37,10 @@ const TURN: Duration = Duration::from_mins(15);
 /// Somebody else being faster, or holding a lock, is not worth telling until it has happened this often in a row.
 const TOLD_AFTER: u32 = 4;
 
+/// How often a School that waits or is refused is looked at although nothing woke it: not everything that stands in its way can be watched, such as
+/// a predecessor's Secret that is still to be collected.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
 /// How a turn ended.
 enum End {
     /// Nothing to do until something changes.
@@ -124,7 +128,7 @@ fn rest(ctx: &Context, school: &School, uid: &str, plan: &Plan) -> controller::A
         free_place(ctx, school);
     }
     tracing::debug!(?plan, "rests");
-    let until = if waits { ctx.resync.min(ctx.progress_deadline) } else { ctx.resync };
+    let until = if waits { ctx.resync.min(ctx.progress_deadline).min(LOOK_AGAIN) } else { ctx.resync };
     controller::Action::requeue(spread(until, uid))
 }
 

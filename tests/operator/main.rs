@@ -1,1 +1,7 @@
-//! The operator as users run it: a real process against a real API server and real PostgreSQL.
+//! The operator as users run it: a real process against a real API server and real PostgreSQL 18 (as superuser) and 15 (as plain CREATEDB + CREATEROLE).
+//!
+//! Tests that only add and remove Schools share one world; a test that stops, kills or breaks anything has a world of its own.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
+mod provisioning;
+mod world;

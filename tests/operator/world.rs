@@ -1,0 +1,258 @@
+//! A world: an API server, two PostgreSQL servers, and an operator between them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use dailycare::crd::{DatabaseServer, School, print};
+use dailycare::registry::seal::Keyring;
+use dailycare::sql::session::{self, Credentials, Endpoint, Purpose, Tls};
+use dailycare::testing::{ControlPlane, Operator, OperatorOptions, Postgres, PostgresOptions, Version};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt as _};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnection;
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+/// Runs a test on the one runtime of this process: connections of the shared world belong to it and outlive each test.
+pub fn run(test: impl Future<Output = ()>) {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+    RUNTIME.block_on(test);
+}
+
+/// The operator's namespace, as its default is.
+pub const SYSTEM: &str = "dailycare-system";
+
+/// Everything a test talks to.
+pub struct World {
+    pub plane: ControlPlane,
+    pub client: Client,
+    /// PostgreSQL 18, administered by its superuser; holds the master database too. `DatabaseServer` pg-18, tiers standard and basic.
+    pub pg18: Postgres,
+    /// PostgreSQL 15, administered by a plain CREATEDB + CREATEROLE role. `DatabaseServer` pg-15, tier premium.
+    pub pg15: Postgres,
+    pub operator: Operator,
+    pub options: OperatorOptions,
+    pg15_admin: String,
+}
+
+/// How a world differs from the usual one.
+#[derive(Default)]
+pub struct Setup {
+    pub pg18: PostgresOptions,
+    pub pg15: PostgresOptions,
+    pub arguments: Vec<String>,
+    pub environment: Vec<(String, String)>,
+}
+
+impl World {
+    /// The world that tests share which break nothing.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<World> = OnceCell::const_new();
+        SHARED.get_or_init(|| World::new(Setup::default())).await
+    }
+
+    /// A world of one's own, with an operator that needs no Lease, and both servers declared.
+    pub async fn new(setup: Setup) -> Self {
+        let (plane, pg18, pg15) =
+            tokio::join!(ControlPlane::private(), Postgres::start(Version::V18, setup.pg18), Postgres::start(Version::V15, setup.pg15));
+        let (plane, pg18, pg15) = (plane.unwrap(), pg18.unwrap(), pg15.unwrap());
+        let client = plane.client().await.unwrap();
+        install_crds(&client).await;
+        let pg15_admin = pg15.create_plain_admin("operator_admin").await.unwrap();
+        let options = OperatorOptions {
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_dailycare")),
+            kubeconfig: plane.kubeconfig().to_owned(),
+            master_url: format!("{}?sslmode=disable", pg18.superuser_url("dailycare_master")),
+            sealing_keys: Keyring::generate_file("k1").unwrap().expose_secret().to_owned(),
+            arguments: [vec!["--no-leader-election".to_owned()], setup.arguments].concat(),
+            environment: setup.environment,
+        };
+        let operator = Operator::start(&options).unwrap();
+        let world = Self { plane, client, pg18, pg15, operator, options, pg15_admin };
+        world.namespace(SYSTEM).await;
+        world.admin_secret("pg-18-admin", "postgres", world.pg18.superuser_password()).await;
+        world.admin_secret("pg-15-admin", "operator_admin", &world.pg15_admin).await;
+        world.declare_server("pg-18", world.pg18.port(), &["standard", "basic"]).await;
+        world.declare_server("pg-15", world.pg15.port(), &["premium"]).await;
+        world
+    }
+
+    pub async fn namespace(&self, name: &str) {
+        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+        Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    }
+
+    /// A namespace that no other test uses.
+    pub async fn fresh_namespace(&self) -> String {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("district-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        self.namespace(&name).await;
+        name
+    }
+
+    /// Creates or replaces an admin Secret in the operator's namespace.
+    pub async fn admin_secret(&self, name: &str, username: &str, password: &str) {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"username": username, "password": password}});
+        let api = Api::<Secret>::namespaced(self.client.clone(), SYSTEM);
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(secret)).await.unwrap();
+    }
+
+    /// Declares a server on loopback whose admin Secret is `<name>-admin`.
+    pub async fn declare_server(&self, name: &str, port: u16, tiers: &[&str]) {
+        let spec = json!({"host": "127.0.0.1", "port": port, "tls": {"mode": "disable"}, "adminSecretRef": {"name": format!("{name}-admin")}, "tiers": tiers});
+        self.apply_server(name, spec).await;
+    }
+
+    pub async fn apply_server(&self, name: &str, spec: Value) {
+        let server = json!({"apiVersion": "dailycare.io/v1alpha1", "kind": "DatabaseServer", "metadata": {"name": name}, "spec": spec});
+        self.servers().patch(name, &PatchParams::apply("test").force(), &Patch::Apply(server)).await.unwrap();
+    }
+
+    #[must_use]
+    pub fn servers(&self) -> Api<DatabaseServer> {
+        Api::all(self.client.clone())
+    }
+
+    #[must_use]
+    pub fn schools(&self, namespace: &str) -> Api<School> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Applies a School whose name is its code, as a GitOps tool would; `spec` overrides the usual one.
+    pub async fn apply_school(&self, namespace: &str, code: &str, spec: Value) -> School {
+        self.try_apply_school(namespace, code, code, spec).await.unwrap()
+    }
+
+    pub async fn try_apply_school(&self, namespace: &str, name: &str, code: &str, spec: Value) -> kube::Result<School> {
+        let mut whole = json!({
+            "code": code, "displayName": format!("School {code}"), "email": format!("office@{code}.example"),
+            "adminUser": {"name": "Ana Sousa", "email": format!("ana@{name}.{namespace}.example")},
+        });
+        for (key, value) in spec.as_object().unwrap() {
+            whole[key] = value.clone();
+        }
+        let school = json!({"apiVersion": "dailycare.io/v1alpha1", "kind": "School", "metadata": {"name": name}, "spec": whole});
+        self.schools(namespace).patch(name, &PatchParams::apply("test").force(), &Patch::Apply(school)).await
+    }
+
+    /// Waits until a School's condition says so for its present generation, and returns the School.
+    pub async fn school_when(&self, namespace: &str, name: &str, kind: &str, status: &str, reason: &str) -> School {
+        let api = self.schools(namespace);
+        let mut last = None;
+        let told = async {
+            loop {
+                let school = api.get_opt(name).await.unwrap_or_default();
+                if school.as_ref().is_some_and(|school| says(school, kind, status, reason)) {
+                    return school.unwrap();
+                }
+                last = school.or(last.take());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, told).await {
+            Ok(school) => school,
+            Err(_) => panic!(
+                "{namespace}/{name} never said {kind}={status} {reason}; last seen: {:#?}\noperator:\n{}",
+                conditions(last.as_ref()),
+                self.log_tail()
+            ),
+        }
+    }
+
+    pub async fn ready(&self, namespace: &str, name: &str) -> School {
+        self.school_when(namespace, name, "Ready", "True", "Ready").await
+    }
+
+    /// Asks for deletion and waits until the object is gone.
+    pub async fn delete_school(&self, namespace: &str, name: &str) {
+        let api = self.schools(namespace);
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+        self.until(&format!("{namespace}/{name} is gone"), async || api.get_opt(name).await.unwrap().is_none()).await;
+    }
+
+    /// Waits for something that must come true; the deadline is only for a broken machine.
+    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        let awaited = async {
+            while !holds().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, awaited).await.is_err() {
+            panic!("{what}: did not come true\noperator:\n{}", self.log_tail());
+        }
+    }
+
+    /// A Secret's values as text.
+    pub async fn secret(&self, namespace: &str, name: &str) -> Option<BTreeMap<String, String>> {
+        let secret = Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(name).await.unwrap()?;
+        Some(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, String::from_utf8(value.0).unwrap())).collect())
+    }
+
+    /// A superuser's session.
+    pub async fn superuser(server: &Postgres, database: &str) -> PgConnection {
+        let options = session::options(
+            &Endpoint { host: server.host().to_owned(), port: server.port(), tls: Tls::Disable },
+            &Credentials { username: "postgres".to_owned(), password: server.superuser_password().into() },
+            database,
+            Purpose::Operator,
+        );
+        session::connect(&options, "connecting as superuser").await.unwrap()
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.operator.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+/// Long enough for a machine that compiles beside.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The condition stands like this, and speaks of the present generation.
+#[must_use]
+pub fn says(school: &School, kind: &str, status: &str, reason: &str) -> bool {
+    conditions(Some(school))
+        .iter()
+        .any(|c| c.type_ == kind && c.status == status && c.reason == reason && c.observed_generation == school.metadata.generation)
+}
+
+#[must_use]
+pub fn conditions(school: Option<&School>) -> Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+    school.and_then(|school| school.status.as_ref()?.conditions.clone()).unwrap_or_default()
+}
+
+/// Logs in with a Secret's own values, to its own database or another.
+pub async fn log_in(secret: &BTreeMap<String, String>, database: Option<&str>) -> dailycare::sql::Result<PgConnection> {
+    let endpoint = Endpoint { host: secret["host"].clone(), port: secret["port"].parse().unwrap(), tls: Tls::Disable };
+    let credentials = Credentials { username: secret["username"].clone(), password: secret["password"].as_str().into() };
+    let options = session::options(&endpoint, &credentials, database.unwrap_or(&secret["database"]), Purpose::Registry);
+    session::connect(&options, "logging in as the school").await
+}
+
+async fn install_crds(client: &Client) {
+    let api = Api::<CustomResourceDefinition>::all(client.clone());
+    for crd in print::all() {
+        let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
+        api.patch(&name, &PatchParams::apply("test"), &Patch::Apply(crd)).await.unwrap();
+    }
+    let schools = Api::<School>::all(client.clone());
+    let servers = Api::<DatabaseServer>::all(client.clone());
+    let one = ListParams::default().limit(1);
+    while schools.list(&one).await.is_err() || servers.list(&one).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A School's name, for messages.
+#[must_use]
+pub fn name(school: &School) -> String {
+    school.name_any()
+}
