@@ -62,6 +62,12 @@ pub enum Error {
         /// The database.
         name: String,
     },
+    /// Rights that a member of the admin's own role passed on are out of its reach; everything else was set right.
+    #[error("rights on database {name} were passed on by a role that acts for the admin; take that role's membership away")]
+    RightsRemain {
+        /// The database.
+        name: String,
+    },
     /// A database is dropped only once its login can no longer enter.
     #[error("database {name} is still open to its login")]
     NotClosed {
@@ -132,7 +138,7 @@ impl Error {
             Self::Sql(error) => error.class(),
             Self::Schema(error) => error.class(),
             Self::Migration { class, .. } => *class,
-            Self::NotOurs { .. } | Self::WrongRole { .. } => Class::Denied,
+            Self::NotOurs { .. } | Self::RightsRemain { .. } | Self::WrongRole { .. } => Class::Denied,
             Self::Gone { .. }
             | Self::Interrupted { .. }
             | Self::NotClosed { .. }

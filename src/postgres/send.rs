@@ -62,6 +62,7 @@ pub(super) async fn guarded(conn: &mut PgConnection, holding: &Holding, block: S
         "database interrupted" => Error::Interrupted { name: database },
         "database open" => Error::NotClosed { name: database },
         "database exists" => Error::DatabaseExists { login, database },
+        "rights remain" => Error::RightsRemain { name: database },
         "login gone" => Error::Gone { object: Object::Login, name: login },
         "login foreign" => Error::NotOurs { object: Object::Login, name: login },
         _ => Error::Senseless { doing },

@@ -127,30 +127,38 @@ pub(super) fn rectify_role(allowed: Allowed<'_>) -> String {
 }
 
 /// Brings `the_database` to its owner, to its rights and to accepting connections, writing only what differs.
+///
+/// Rights are cleared while the admin owns the database: what a member of the owner has passed on does not go with its own right, because to PostgreSQL
+/// it may still pass rights on. And what outlived a right to pass on goes only with such a right, so that is given for a moment.
 fn rectify_database(holding: &Holding, login_may_connect: bool) -> String {
-    let database = Ident(holding.database.as_str());
-    let login = Ident(holding.login.as_str());
-    let acl = wanted_acl(login_may_connect.then_some(holding.login.as_str()));
-    let wanted: Vec<String> = acl.iter().map(|entry| Literal(entry).to_string()).collect();
-    let also = if login_may_connect { format!(", {login}") } else { String::new() };
+    let (database, owner) = (Ident(holding.database.as_str()), Ident(OWNER));
+    let login = login_may_connect.then_some(holding.login.as_str());
+    let wanted: Vec<String> = wanted_acl(login).iter().map(|right| Literal(right).to_string()).collect();
+    let admitted: Vec<String> = login.into_iter().chain([MIGRATOR]).map(|role| Ident(role).to_string()).collect();
+    let differs = format!(
+        "NOT (SELECT acl <@ wanted AND wanted <@ acl FROM (SELECT {} AS acl, ARRAY[{}]::text[] AS wanted) AS rights)",
+        acl_of("the_database"),
+        wanted.join(", ")
+    );
     format!(
-        "IF the_database.datdba <> {owner}::regrole THEN ALTER DATABASE {database} OWNER TO {owner_name}; \
-           SELECT * INTO the_database FROM pg_database WHERE oid = the_database.oid; END IF; \
-         IF NOT (SELECT acl <@ wanted AND wanted <@ acl FROM (SELECT {acl} AS acl, ARRAY[{wanted}]::text[] AS wanted) AS rights) THEN \
-           FOR the_row IN SELECT DISTINCT grantee.rolname AS name FROM aclexplode(the_database.datacl) entry JOIN pg_roles grantee ON grantee.oid = entry.grantee LOOP \
+        "IF the_database.datdba <> {owner_text}::regrole THEN ALTER DATABASE {database} OWNER TO {owner}; {again} END IF; \
+         IF {differs} THEN \
+           ALTER DATABASE {database} OWNER TO CURRENT_USER; \
+           FOR the_row IN SELECT DISTINCT r.rolname AS name FROM aclexplode(the_database.datacl) entry JOIN pg_roles r ON r.oid IN (entry.grantee, entry.grantor) LOOP \
+             EXECUTE format('GRANT ALL ON DATABASE %I TO %I WITH GRANT OPTION', the_database.datname, the_row.name); \
              EXECUTE format('REVOKE ALL ON DATABASE %I FROM %I CASCADE', the_database.datname, the_row.name); \
            END LOOP; \
-           REVOKE ALL ON DATABASE {database} FROM PUBLIC; GRANT ALL ON DATABASE {database} TO {owner_name}; \
-           GRANT CONNECT ON DATABASE {database} TO {migrator}{also}; \
+           REVOKE ALL ON DATABASE {database} FROM PUBLIC; ALTER DATABASE {database} OWNER TO {owner}; \
+           GRANT ALL ON DATABASE {database} TO {owner}; GRANT CONNECT ON DATABASE {database} TO {admitted}; {again} \
+           IF {differs} THEN {remain} END IF; \
          END IF; \
          the_text := concat_ws(' ', CASE WHEN NOT the_database.datallowconn THEN 'ALLOW_CONNECTIONS true' END, \
            CASE WHEN the_database.datistemplate THEN 'IS_TEMPLATE false' END, CASE WHEN the_database.datconnlimit <> -1 THEN 'CONNECTION LIMIT -1' END); \
          IF the_text <> '' THEN EXECUTE format('ALTER DATABASE %I ', the_database.datname) || the_text; END IF;",
-        owner = Literal(&Ident(OWNER).to_string()),
-        owner_name = Ident(OWNER),
-        migrator = Ident(MIGRATOR),
-        acl = acl_of("the_database"),
-        wanted = wanted.join(", "),
+        owner_text = Literal(&owner.to_string()),
+        admitted = admitted.join(", "),
+        again = "SELECT * INTO the_database FROM pg_database WHERE oid = the_database.oid;",
+        remain = end("rights remain"),
     )
 }
 

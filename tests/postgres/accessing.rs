@@ -41,6 +41,7 @@ fn superuser_drifts(school: &School) -> Vec<String> {
         format!("ALTER ROLE {login} BYPASSRLS"),
         format!("GRANT pg_read_all_data TO {login}"),
         format!("ALTER DATABASE {database} OWNER TO postgres"),
+        format!("GRANT stranger TO helper WITH ADMIN OPTION; SET ROLE helper; GRANT stranger TO {login}"),
         format!(
             "GRANT CONNECT ON DATABASE {database} TO stranger WITH GRANT OPTION; SET ROLE stranger; GRANT CONNECT ON DATABASE {database} TO PUBLIC"
         ),
@@ -78,7 +79,7 @@ async fn every_change_by_hand_is_seen_and_undone_open_or_closed() {
 #[tokio::test]
 async fn what_only_a_superuser_may_undo_is_undone_by_one_and_denied_to_a_plain_admin() {
     on_every_server(async |server| {
-        server.as_admin("CREATE ROLE stranger").await;
+        server.as_admin("CREATE ROLE stranger; CREATE ROLE helper").await;
         let count = superuser_drifts(&School::named("any")).len();
         for n in 0..count {
             let school = server.school(&format!("elevated-{n}")).await;
@@ -93,6 +94,33 @@ async fn what_only_a_superuser_may_undo_is_undone_by_one_and_denied_to_a_plain_a
                 }
             }
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rights_that_the_owners_members_passed_on_are_undone_and_those_out_of_reach_are_not_taken_for_undone() {
+    on_every_server(async |server| {
+        let school = server.school("entangled").await;
+        let database = school.database();
+        let admin = if server.kind == Admin::Superuser { "postgres" } else { "dailycare_admin" };
+        server.as_superuser("CREATE ROLE helper; GRANT tenant_owner TO helper").await;
+        let pass_on = format!(
+            "GRANT CONNECT ON DATABASE {database} TO helper WITH GRANT OPTION; SET ROLE helper; GRANT CONNECT ON DATABASE {database} TO PUBLIC"
+        );
+        server.as_superuser(&pass_on).await;
+        access::open(&server.pool, &school.holding, LIMIT).await.unwrap();
+        assert_eq!(server.access(&school).await, Access::Open);
+        server.as_superuser(&format!("GRANT {admin} TO helper")).await;
+        server.as_superuser(&pass_on).await;
+        for _ in 0..2 {
+            let error = access::open(&server.pool, &school.holding, LIMIT).await.unwrap_err();
+            assert!(matches!(error, Error::RightsRemain { .. }) && error.class() == Class::Denied, "{error:?}");
+            assert_eq!(server.access(&school).await, Access::Drifted);
+        }
+        server.as_superuser(&format!("REVOKE {admin} FROM helper")).await;
+        access::open(&server.pool, &school.holding, LIMIT).await.unwrap();
+        assert_eq!(server.access(&school).await, Access::Open);
     })
     .await;
 }
