@@ -30,8 +30,20 @@ tools: ## Fetches or builds the pinned programs into the cache, once per machine
 cluster: tools ## Starts Kubernetes and PostgreSQL 18 and 15 (or: KUBECONFIG=file, DAILYCARE_PG_URL=url)
 	@$(CLUSTER) up
 
+.PHONY: demo
+demo: ## From nothing to three Ready schools, and how to go on (takes KUBECONFIG, DAILYCARE_PG_URL as well)
+	@dev/demo up
+
+.PHONY: demo-down
+demo-down: cluster-down ## Stops what `make demo` started; PURGE=1 removes the data too
+
+.PHONY: operator
+operator: ## Runs the operator in the foreground, on the cluster of `make cluster`
+	@dev/demo operator
+
 .PHONY: cluster-down
-cluster-down: ## Stops exactly what `make cluster` started; PURGE=1 removes the data too
+cluster-down: ## Stops exactly what `make cluster` and `make demo` started; PURGE=1 removes the data too
+	@dev/demo stop
 	@$(CLUSTER) down $(if $(PURGE),--purge)
 
 .PHONY: cluster-status

@@ -4,6 +4,8 @@
 //! when it is named for this purpose: a `KUBECONFIG` that happens to be in the environment may be anybody's production.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is for people and for the shell")]
 
+mod samples;
+
 use std::{
     env,
     fmt::Write as _,
@@ -16,9 +18,15 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use dailycare::testing::{ControlPlane, Error, Lifetime, Postgres, PostgresOptions, Version, kubectl, psql};
-use futures::future::try_join3;
+use dailycare::{
+    registry::seal::Keyring,
+    sql::url::Target,
+    testing::{ControlPlane, Lifetime, Postgres, PostgresOptions, Version, kubectl, psql},
+};
+use futures::future::try_join;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use samples::Servers;
+use secrecy::ExposeSecret as _;
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 
 /// The operator's records, on the newer of the two servers.
@@ -60,7 +68,7 @@ struct Existing {
     /// The kubeconfig of an existing cluster; no control plane is started.
     #[arg(long, env = "DAILYCARE_KUBECONFIG")]
     kubeconfig: Option<PathBuf>,
-    /// The URL of an existing PostgreSQL server, as a login that may create databases and roles; no server is started.
+    /// The URL of an existing PostgreSQL server, with sslmode, as a login that may create databases and roles; no server is started.
     #[arg(long, env = "DAILYCARE_PG_URL", hide_env_values = true)]
     pg_url: Option<String>,
 }
@@ -95,20 +103,21 @@ async fn up(directory: &Path, existing: &Existing) -> Outcome {
     fs::create_dir_all(directory)?;
     let directory = directory.canonicalize()?;
     let _alone = lock(&directory)?;
-    let (plane, newer, older) =
-        try_join3(kubernetes(&directory, existing), server(&directory, Version::V18, existing), server(&directory, Version::V15, existing))
-            .await?;
-    let master = match (&existing.pg_url, &newer) {
-        (Some(url), _) => Some(with_database(url, MASTER_DATABASE)),
-        (None, newer) => newer.as_ref().map(|server| server.superuser_url(MASTER_DATABASE)),
-    };
-    let url = |server: &Option<Postgres>| server.as_ref().map(|server| server.superuser_url("postgres"));
-    let variables = [
-        ("KUBECONFIG", Some(plane.display().to_string())),
-        ("DAILYCARE_MASTER_URL", master),
-        ("DAILYCARE_PG18_URL", url(&newer)),
-        ("DAILYCARE_PG15_URL", url(&older)),
+    let (plane, servers) = try_join(kubernetes(&directory, existing), postgresql(&directory, existing)).await?;
+    let key = directory.join("sealing-key");
+    if !key.exists() {
+        write_private(&key, Keyring::generate_file("k1")?.expose_secret())?;
+    }
+    samples::write(&directory.join("samples"), &servers)?;
+    let mut variables = vec![
+        ("KUBECONFIG", plane.display().to_string()),
+        ("DAILYCARE_MASTER_URL", with_database(servers.newest(), MASTER_DATABASE)),
+        ("DAILYCARE_SEALING_KEY_FILE", key.display().to_string()),
+        ("DAILYCARE_HTTP_ADDRESS", "127.0.0.1:0".to_owned()),
     ];
+    if let Servers::Two { standard, premium } = &servers {
+        variables.extend([("DAILYCARE_PG18_URL", standard.clone()), ("DAILYCARE_PG15_URL", premium.clone())]);
+    }
     write_private(&directory.join("env"), &environment(&variables)?)?;
     println!("the cluster is up after {:.1} s; for this shell: eval \"$(make -s env)\"", begun.elapsed().as_secs_f32());
     Ok(())
@@ -134,17 +143,23 @@ async fn existing_version(kubeconfig: &Path) -> Outcome<String> {
     Ok(kube::Client::try_from(config)?.apiserver_version().await?.git_version)
 }
 
-/// The own server of that version, which is started when it does not run; `None` when an existing server is used instead.
-async fn server(directory: &Path, version: Version, existing: &Existing) -> Outcome<Option<Postgres>> {
-    if let Some(url) = &existing.pg_url {
-        if version == Version::V18 {
-            let url = url.parse::<PgConnectOptions>()?.disable_statement_logging();
-            let mut connection = tokio::time::timeout(REACH, url.connect()).await.map_err(|_| "the existing server does not answer")??;
-            let number: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
-            println!("postgresql     {number} (existing, {}:{})", url.get_host(), url.get_port());
-        }
-        return Ok(None);
-    }
+/// The existing server, or the own ones, which are started when they do not run.
+async fn postgresql(directory: &Path, existing: &Existing) -> Outcome<Servers> {
+    let Some(url) = &existing.pg_url else {
+        let (newer, older) = try_join(server(directory, Version::V18), server(directory, Version::V15)).await?;
+        return Ok(Servers::Two { standard: newer, premium: older });
+    };
+    // Only the operator's own reader knows what the operator will accept.
+    Target::parse(&url.as_str().into())?;
+    let options = url.parse::<PgConnectOptions>()?.disable_statement_logging();
+    let mut connection = tokio::time::timeout(REACH, options.connect()).await.map_err(|_| "the existing server does not answer")??;
+    let number: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+    println!("postgresql     {number} (existing, {}:{})", options.get_host(), options.get_port());
+    Ok(Servers::One(url.clone()))
+}
+
+/// The URL of the own server of that version.
+async fn server(directory: &Path, version: Version) -> Outcome<String> {
     let begun = Instant::now();
     let options = PostgresOptions {
         lifetime: Lifetime::Detached,
@@ -154,7 +169,7 @@ async fn server(directory: &Path, version: Version, existing: &Existing) -> Outc
     };
     let server = Postgres::start(version, options).await?;
     println!("{}  ready after {:.1} s", version.name(), begun.elapsed().as_secs_f32());
-    Ok(Some(server))
+    Ok(format!("{}?sslmode=disable", server.superuser_url("postgres")))
 }
 
 async fn down(directory: &Path, purge: bool) -> Outcome {
@@ -202,15 +217,15 @@ fn exports(directory: &Path) -> Outcome {
     Ok(())
 }
 
-fn environment(variables: &[(&str, Option<String>)]) -> Outcome<String> {
+fn environment(variables: &[(&str, String)]) -> Outcome<String> {
     let mut text = String::new();
     for (name, value) in variables {
-        if let Some(value) = value {
-            writeln!(text, "export {name}={}", quoted(value))?;
-        }
+        writeln!(text, "export {name}={}", quoted(value))?;
     }
-    let programs = [kubectl(), psql()].into_iter().map(|path| path.map(|path| path.parent().unwrap_or(Path::new("/")).to_owned()));
-    let path = env::join_paths(programs.collect::<Result<Vec<_>, Error>>()?)?;
+    // This program is in examples/ of the directory where cargo puts the operator.
+    let own = env::current_exe()?.ancestors().nth(2).map(Path::to_owned);
+    let programs = [kubectl()?, psql()?].into_iter().filter_map(|path| path.parent().map(Path::to_owned));
+    let path = env::join_paths(own.into_iter().chain(programs))?;
     writeln!(text, "export PATH={}:\"$PATH\"", quoted(&path.to_string_lossy()))?;
     Ok(text)
 }
