@@ -77,7 +77,7 @@ impl Error {
         let Some(code) = self.sqlstate() else { return class_without_sqlstate(&self.source) };
         match code.as_str() {
             // XX000 is "tuple concurrently updated" of concurrent GRANT and ALTER, or a failed checkpoint: both pass.
-            "40001" | "40P01" | "55P03" | "55006" | "23505" | "42P04" | "42710" | "XX000" | "0A000" => Class::Contended,
+            "40001" | "40P01" | "55P03" | "55006" | "23505" | "42P04" | "42710" | "55000" | "XX000" | "0A000" => Class::Contended,
             "42501" | "28000" | "28P01" => Class::Denied,
             "3D000" | "25006" => Class::Transient,
             _ => match &code[..2] {
