@@ -23,8 +23,13 @@ pub struct Config {
     /// File with the keys that seal credentials in the master database: lines `key-id:base64 of 32 bytes`, the first one seals.
     #[arg(long, env = "DAILYCARE_SEALING_KEY_FILE")]
     pub sealing_key_file: PathBuf,
-    /// Namespace that holds the admin Secrets of servers and the leader Lease.
-    #[arg(long, env = "DAILYCARE_NAMESPACE", default_value = "dailycare-system")]
+    /// Namespace that holds the admin Secrets of servers and the leader Lease; not that of a School.
+    #[arg(
+        id = "operator_namespace",
+        long = "operator-namespace",
+        env = "DAILYCARE_OPERATOR_NAMESPACE",
+        default_value = "dailycare-system"
+    )]
     pub namespace: String,
     /// Directory with the tenant schema's migrations, instead of those built in.
     #[arg(long, env = "DAILYCARE_SCHEMA_DIR")]
