@@ -247,3 +247,44 @@ impl Reason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_that_means_trouble_has_a_runbook_page_and_nothing_else_has_one() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbook");
+        let read = |file: &str| std::fs::read_to_string(directory.join(file)).unwrap();
+        let files = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let pages: BTreeSet<_> = files.filter(|file| file != "README.md").collect();
+        let troubles = Reason::ALL.iter().filter(|reason| reason.is_trouble());
+        let wanted: BTreeSet<_> = troubles.map(|reason| format!("{}.md", reason.label())).collect();
+        assert_eq!(pages, wanted);
+
+        let index = read("README.md");
+        for file in &pages {
+            let (reason, page) = (file.trim_end_matches(".md"), read(file));
+            assert!(page.starts_with(&format!("# {reason}\n")), "{file} has another title");
+            for part in ["**Affected.**", "**See**", "**Do**", "**Then, by itself.**", "**Do not**"] {
+                assert!(page.contains(&format!("\n{part}")), "{file} lacks {part}");
+            }
+            assert!(index.contains(&format!("\n| [{reason}]({file}) |")), "README.md does not list {file}");
+        }
+    }
+
+    #[test]
+    fn every_link_from_one_runbook_page_to_another_leads_somewhere() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/runbook");
+        for entry in std::fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            for link in std::fs::read_to_string(&path).unwrap().split("](").skip(1) {
+                let target = link.split([')', '#']).next().unwrap();
+                assert!(directory.join(target).exists(), "{} links to {target}", path.display());
+            }
+        }
+    }
+}
