@@ -87,6 +87,7 @@ impl Error {
         match self {
             Self::Spec(SpecError { field, source }) => format!("{field}: {source}"),
             Self::Record(RecordError::Garbled { field, source }) => format!("{field}: {source}; restore the status"),
+            Self::Record(error @ RecordError::Missing { .. }) => error.to_string(),
             Self::Kubernetes(error) => error.message(),
             error => error.to_string(),
         }

@@ -19,7 +19,7 @@ use super::{condition, rule};
     plural = "schools",
     namespaced,
     shortname = "sch",
-    category = "schools",
+    category = "dailycare",
     status = "SchoolStatus",
     derive = "PartialEq",
     doc = "A school with a PostgreSQL database of its own.",

@@ -19,7 +19,7 @@ use super::{condition, rule};
     kind = "DatabaseServer",
     plural = "databaseservers",
     shortname = "dbsrv",
-    category = "schools",
+    category = "dailycare",
     status = "DatabaseServerStatus",
     derive = "PartialEq",
     doc = "A PostgreSQL server that holds the databases of schools.",

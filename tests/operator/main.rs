@@ -2,6 +2,15 @@
 //!
 //! Tests that only add and remove Schools share one world; a test that stops, kills or breaks anything has a world of its own.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod conflicts;
+mod deleting;
+mod drift;
+mod gitops;
+mod isolation;
+mod placement;
 mod provisioning;
+mod suspending;
+mod witness;
 mod world;

@@ -51,7 +51,7 @@ pub(super) async fn tell(ctx: &Context, sight: &mut Sight, planned: &Plan) -> Re
     if let Ok(answer) = &sight.contact {
         status.version = Some(answer.identity.version.clone());
         status.schema = answer.facts.template.then(|| ServerSchema { version: Some(ctx.migrations.target()) });
-        warn_of_open_databases(&mut told, &answer.open_databases);
+        warn_of_open_databases(&mut told, &answer.open_databases, &answer.reach.admin.username);
     }
     write(ctx, &mut sight.object, status, &told).await
 }
@@ -67,14 +67,16 @@ pub(super) async fn tell_trouble(ctx: &Context, mut object: DatabaseServer, trou
     write(ctx, &mut object, status, &told).await
 }
 
-/// Databases that are not ours to close stay a risk that somebody else must judge.
-fn warn_of_open_databases(told: &mut [Condition], open: &[String]) {
+/// Databases that are not ours to close stay a risk that somebody else must judge. Closing the one that the admin logs in to must not lock it out.
+fn warn_of_open_databases(told: &mut [Condition], open: &[String], admin: &str) {
     if let (Some(ready), false) =
         (told.iter_mut().find(|condition| condition.kind == Kind::Ready && condition.verdict == Verdict::True), open.is_empty())
     {
         let named: Vec<_> = open.iter().take(5).map(String::as_str).collect();
-        ready.message =
-            format!("schools can be placed here; every login may connect to {}: revoke CONNECT from PUBLIC there", named.join(", "));
+        ready.message = format!(
+            "schools can be placed here; every login may connect to {}: there, as the owner, grant CONNECT to {admin} and then revoke ALL from PUBLIC",
+            named.join(", ")
+        );
     }
 }
 

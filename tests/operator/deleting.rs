@@ -1,0 +1,195 @@
+//! What stays and what goes with a School.
+
+use dailycare::domain::school::seen::Names;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+use sqlx::Executor as _;
+
+use crate::witness::{database, json_of, list, names, role};
+use crate::world::{World, log_in, run};
+
+/// Kubernetes collects a School's Secrets after it.
+async fn without_secrets(world: &World, namespace: &str, names: &Names) {
+    for secret in [&names.secret, &names.admin_secret] {
+        let gone = async || world.secret(namespace, secret.as_str()).await.is_none();
+        world.until(&format!("Secret {secret} is gone"), gone).await;
+    }
+}
+
+/// Database, login, row and Secrets of a School that was deleted with everything.
+async fn nothing_is_left(world: &World, namespace: &str, names: &Names) {
+    assert!(world.marked(names).await.is_empty(), "{:?}", world.marked(names).await);
+    let mut conn = world.beside(names).await;
+    assert_eq!(database(&mut conn, names.database.as_str()).await, Value::Null);
+    assert_eq!(role(&mut conn, names.login.as_str()).await, Value::Null);
+    let row = world.tenant_row(names).await;
+    assert_eq!((&row["state"], &row["is_active"], &row["is_deleted"]), (&json!("deleted"), &json!(false), &json!(true)));
+    assert_eq!(row["credentials"], Value::Null, "the credentials outlive their login");
+    without_secrets(world, namespace, names).await;
+}
+
+/// A School that was deleted with policy Retain.
+async fn closed_and_kept(world: &World, namespace: &str, names: &Names) {
+    let row = world.tenant_row(names).await;
+    assert_eq!((&row["state"], &row["is_active"], &row["is_deleted"]), (&json!("retained"), &json!(false), &json!(false)));
+    assert_eq!(world.marked(names).await, [names.database.as_str(), names.login.as_str()]);
+    let login = role(&mut world.beside(names).await, names.login.as_str()).await;
+    assert_eq!(login["rolcanlogin"], false);
+    without_secrets(world, namespace, names).await;
+}
+
+#[test]
+fn a_school_deleted_with_retain_leaves_its_database_closed_and_marked_and_its_code_taken() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        for (code, spec) in [
+            ("parrot", json!({"deletionPolicy": "Retain"})),
+            ("puffin", json!({"placement": {"tier": "premium"}})),
+            ("pipit", json!({"state": "Suspended"})),
+        ] {
+            world.apply_school(&namespace, code, spec).await;
+        }
+        for (code, ready) in [("parrot", "Ready"), ("puffin", "Ready"), ("pipit", "Suspended")] {
+            let names = names(&world.school_when(&namespace, code, "Ready", "True", ready).await);
+            let secret = world.secret(&namespace, names.secret.as_str()).await.unwrap();
+            let mut session = None;
+            if ready == "Ready" {
+                let mut conn = log_in(&secret, None).await.unwrap();
+                conn.execute("INSERT INTO app.classes (name, school_year) VALUES ('Kept', 2026)").await.unwrap();
+                session = Some(conn);
+            }
+            world.delete_school(&namespace, code).await;
+            if let Some(mut conn) = session {
+                assert!(conn.execute("SELECT 1").await.is_err(), "{code}: the session outlived the School");
+                let mut conn = World::superuser(world.server(names.server.as_str()), names.database.as_str()).await;
+                assert_eq!(json_of(&mut conn, "SELECT name FROM app.classes").await["name"], "Kept");
+            }
+            log_in(&secret, None).await.unwrap_err();
+            closed_and_kept(world, &namespace, &names).await;
+        }
+        world.try_apply_school(&namespace, "parrot-again", "parrot", json!({})).await.unwrap();
+        world.school_when(&namespace, "parrot-again", "Stalled", "True", "NameConflict").await;
+    });
+}
+
+#[test]
+fn a_school_deleted_with_delete_leaves_nothing_and_its_code_is_free_for_an_empty_one() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        let schools = [("quail", "standard"), ("quetzal", "premium")];
+        let apply = async |code: &str, tier: &str| {
+            let spec = json!({"placement": {"tier": tier}, "deletionPolicy": "Delete"});
+            world.apply_school(&namespace, code, spec).await;
+        };
+        for (code, tier) in schools {
+            apply(code, tier).await;
+        }
+        for (code, tier) in schools {
+            let old = names(&world.ready(&namespace, code).await);
+            let secret = world.secret(&namespace, old.secret.as_str()).await.unwrap();
+            let mut session = log_in(&secret, None).await.unwrap();
+            session.execute("INSERT INTO app.classes (name, school_year) VALUES ('Gone', 2026)").await.unwrap();
+            world.delete_school(&namespace, code).await;
+            nothing_is_left(world, &namespace, &old).await;
+            let users = format!("SELECT name FROM registry.users WHERE tenant_id = '{}' AND NOT is_deleted", old.tenant);
+            assert!(list(&mut world.registry().await, &users).await.is_empty());
+            apply(code, tier).await;
+        }
+        for (code, _) in schools {
+            let school = world.ready(&namespace, code).await;
+            let new = names(&school);
+            let rows = format!("SELECT id::text FROM registry.tenants WHERE code = '{code}' AND id <> '{}'", new.tenant);
+            let old = list(&mut world.registry().await, &rows).await;
+            assert_eq!(old.len(), 1, "the new School took over the old one's tenant");
+            let secret = world.secret(&namespace, new.secret.as_str()).await.unwrap();
+            let mut session = log_in(&secret, None).await.unwrap();
+            assert_eq!(json_of(&mut session, "SELECT name FROM app.classes").await, Value::Null);
+        }
+    });
+}
+
+#[test]
+fn a_suspended_school_is_dropped_as_any_other() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        world.apply_school(&namespace, "raven", json!({"state": "Suspended", "deletionPolicy": "Delete"})).await;
+        let names = names(&world.school_when(&namespace, "raven", "Ready", "True", "Suspended").await);
+        world.delete_school(&namespace, "raven").await;
+        nothing_is_left(world, &namespace, &names).await;
+    });
+}
+
+#[test]
+fn the_policy_that_stands_when_a_school_is_deleted_is_the_one_that_counts() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        world.apply_school(&namespace, "siskin", json!({})).await;
+        world.apply_school(&namespace, "starling", json!({"deletionPolicy": "Delete"})).await;
+        let [dropped, kept] =
+            [world.ready(&namespace, "siskin").await, world.ready(&namespace, "starling").await].map(|school| names(&school));
+        world.merge_school(&namespace, "siskin", json!({"spec": {"deletionPolicy": "Delete"}})).await.unwrap();
+        world.merge_school(&namespace, "starling", json!({"spec": {"deletionPolicy": "Retain"}})).await.unwrap();
+        world.delete_school(&namespace, "siskin").await;
+        world.delete_school(&namespace, "starling").await;
+        nothing_is_left(world, &namespace, &dropped).await;
+        closed_and_kept(world, &namespace, &kept).await;
+    });
+}
+
+#[test]
+fn schools_deleted_at_once_after_they_were_applied_leave_nothing() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        let codes: Vec<_> = (0..6).map(|n| format!("teal-{n}")).collect();
+        let schools = world.schools(&namespace);
+        for (pause, code) in codes.iter().enumerate() {
+            let tier = if pause % 2 == 0 { "standard" } else { "premium" };
+            world.apply_school(&namespace, code, json!({"placement": {"tier": tier}, "deletionPolicy": "Delete"})).await;
+            // Each is met a little further on its way.
+            let started = async || world.operator_writes(&namespace).iter().filter(|write| write.contains(code.as_str())).count() >= pause;
+            if pause < 5 {
+                world.until(&format!("{code} is under way"), started).await;
+            }
+            schools.delete(code, &DeleteParams::default()).await.unwrap();
+        }
+        for code in &codes {
+            world.until(&format!("{code} is gone"), async || schools.get_opt(code).await.unwrap().is_none()).await;
+        }
+        let left = "SELECT code::text FROM registry.tenants WHERE code LIKE 'teal-%' AND NOT is_deleted";
+        assert!(list(&mut world.registry().await, left).await.is_empty());
+        let left = "SELECT datname::text FROM pg_database WHERE datname LIKE 'dailycare_tenant_teal_%'
+            UNION ALL SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'dailycare_tenant_teal_%'";
+        for server in [&world.pg15, &world.pg18] {
+            assert_eq!(list(&mut World::superuser(server, "postgres").await, left).await, Vec::<String>::new());
+        }
+        let secrets = ["--namespace", namespace.as_str(), "get", "secrets", "-o", "name"];
+        world.until("every Secret is gone", async || world.kubectl(&secrets).await.is_empty()).await;
+    });
+}
+
+#[test]
+fn a_namespace_with_schools_in_it_can_be_deleted() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        world.apply_school(&namespace, "vireo", json!({"deletionPolicy": "Delete"})).await;
+        world.apply_school(&namespace, "vulture", json!({"placement": {"tier": "premium"}})).await;
+        let [dropped, kept] =
+            [world.ready(&namespace, "vireo").await, world.ready(&namespace, "vulture").await].map(|school| names(&school));
+        world.apply_school(&namespace, "verdin", json!({"deletionPolicy": "Delete"})).await;
+        let namespaces = Api::<Namespace>::all(world.client.clone());
+        namespaces.delete(&namespace, &DeleteParams::default()).await.unwrap();
+        world.until("the namespace is gone", async || namespaces.get_opt(&namespace).await.unwrap().is_none()).await;
+        nothing_is_left(world, &namespace, &dropped).await;
+        closed_and_kept(world, &namespace, &kept).await;
+        let left = "SELECT code::text FROM registry.tenants WHERE code = 'verdin' AND NOT is_deleted";
+        assert!(list(&mut world.registry().await, left).await.is_empty());
+    });
+}
