@@ -88,12 +88,15 @@ impl ControlPlane {
         if !signing_key.exists() {
             generate_key(&signing_key).await?;
         }
-        Identities::prepare(&directory, ports.apiserver.number())?;
+        let identities = Identities::prepare(&directory, ports.apiserver.number())?;
         let processes = flags::launches(&directory, lifetime, &ports, &certificates)?;
         let mut etcd = Process::start(processes.etcd)?;
         let address = ("127.0.0.1", ports.etcd.number());
         etcd.until("listening", PATIENCE, async || tokio::net::TcpStream::connect(address).await.is_ok()).await?;
-        let apiserver = Process::start(processes.apiserver)?;
+        let mut apiserver = Process::start(processes.apiserver)?;
+        let client = identity::client(&identities.admin).await?;
+        apiserver.until("ready", PATIENCE, async || is_ready(&client).await).await?;
+        // It waits ten seconds for the API server and then ends, which is not enough on a machine that compiles beside.
         let controller_manager = Process::start(processes.controller_manager)?;
         Self::attend(directory, ports, [etcd, apiserver, controller_manager]).await
     }
@@ -177,7 +180,6 @@ impl ControlPlane {
         let identities = Identities::prepare(&directory, ports.apiserver.number())?;
         let client = identity::client(&identities.admin).await?;
         let mut plane = Self { controller_manager, apiserver, etcd, directory, identities, _ports: ports, scratch: None };
-        plane.apiserver.until("ready", PATIENCE, async || is_ready(&client).await).await?;
         let namespaces = Api::<Namespace>::all(client.clone());
         let exist = async || namespaces.get("default").await.is_ok() && namespaces.get("kube-system").await.is_ok();
         plane.apiserver.until("serving the first namespaces", PATIENCE, exist).await?;

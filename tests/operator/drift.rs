@@ -256,7 +256,8 @@ fn an_edited_row_of_the_registry_says_again_what_stands() {
                 let same = async || {
                     let (mut now, mut then) = (world.tenant_row(names).await, before.clone());
                     for column in ["updated_at", "change_seq", "epoch", "credentials"] {
-                        (now[column].take(), then[column].take());
+                        now[column].take();
+                        then[column].take();
                     }
                     now == then
                 };
