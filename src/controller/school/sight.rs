@@ -2,8 +2,8 @@
 //!
 //! Must not change anything. Either a source answers, or the look fails, or (for the server alone) its absence is itself a fact.
 
-use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
@@ -78,7 +78,16 @@ pub async fn look(ctx: &Context, school: School) -> Result<Sight> {
 
 async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner, names: Names) -> Result<Standing> {
     let namespace = school.namespace().unwrap_or_default();
-    let read = async |name: &str| secrets::read(&ctx.client, &namespace, name).await.map_err(Error::from);
+    let read = async |name: &str| {
+        let secret = secrets::read(&ctx.client, &namespace, name).await?;
+        let left =
+            |secret: &SecretObserved| secret.is_left_by_predecessor(&School::kind(&()), &school.name_any(), &owner.school.to_string());
+        if matches!(wanted, Wanted::Kept(_)) && secret.as_ref().is_some_and(left) {
+            Err(Error::Leftover(name.to_owned()))
+        } else {
+            Ok(secret)
+        }
+    };
     let (registry, secret, admin_secret) =
         tokio::try_join!(look_up(ctx, wanted, owner.tenant), read(names.secret.as_str()), read(names.admin_secret.as_str()),)?;
     let known = ctx.servers.get(&names.server);
