@@ -66,14 +66,25 @@ pub async fn look(ctx: &Context, school: School) -> Result<Sight> {
     let wanted = convert::wanted(&school, ctx.migrations.target())?;
     let uid = school.uid().and_then(|uid| Uuid::parse_str(&uid).ok());
     let uid = SchoolUid(uid.ok_or_else(|| Error::Bug("the School has no uid".to_owned()))?);
-    let names = convert::names(school.status.as_ref())?;
+    let mut names = convert::names(school.status.as_ref())?;
     let tenant = names.as_ref().map_or_else(|| TenantId::of(ctx.cluster, uid), |names| names.tenant);
     let owner = Owner { tenant, school: uid, cluster: ctx.cluster };
+    if let (None, Wanted::Gone(_)) = (&names, &wanted) {
+        names = registered_names(ctx, &school, owner).await?;
+    }
     let binding = match names {
         Some(names) => Ok(stand(ctx, &school, &wanted, owner, names).await?),
         None => Err(binding::choose(ctx, &school, &wanted, owner).await?),
     };
     Ok(Sight { school, wanted, owner, binding })
+}
+
+/// The names of a School that is being deleted and whose status was lost: what the registry holds for it must not outlive it.
+async fn registered_names(ctx: &Context, school: &School, owner: Owner) -> Result<Option<Names>> {
+    let row = tenants::observe(&ctx.registry, owner.tenant, None, None).await?.row.filter(|row| row.is_of(owner));
+    let Some((row, server)) = row.and_then(|row| row.server.clone().map(|server| (row, server))) else { return Ok(None) };
+    let code = SchoolCode::parse(&row.code).map_err(|source| convert::SpecError { field: "spec.code", source })?;
+    Ok(Some(convert::derived_names(school, owner.tenant, &code, server)?))
 }
 
 async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner, names: Names) -> Result<Standing> {
