@@ -6,7 +6,7 @@ use dailycare::crd::School;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::witness::names;
+use crate::sources::names;
 use crate::world::{Setup, World, conditions, run};
 
 /// A server for one namespace.
@@ -36,7 +36,7 @@ fn a_full_server_takes_the_next_school_when_one_leaves_or_room_is_made() {
         let world = World::shared().await;
         let namespace = world.fresh_namespace().await;
         let capacity = async |most: u32| {
-            world.apply_server("pg-small", server_for(world, &namespace, &json!({"capacity": {"maxSchools": most}}))).await
+            world.apply_server("pg-small", server_for(world, &namespace, &json!({"capacity": {"maxSchools": most}}))).await;
         };
         capacity(1).await;
         world.apply_school(&namespace, "maple-1", pinned("pg-small")).await;

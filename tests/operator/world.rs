@@ -13,7 +13,7 @@ use dailycare::testing::{ControlPlane, Operator, OperatorOptions, Postgres, Post
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
@@ -156,14 +156,11 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        match tokio::time::timeout(PATIENCE, told).await {
-            Ok(school) => school,
-            Err(_) => panic!(
-                "{namespace}/{name} never said {kind}={status} {reason}; last seen: {:#?}\noperator:\n{}",
-                conditions(last.as_ref()),
-                self.log_tail()
-            ),
-        }
+        let Ok(school) = tokio::time::timeout(PATIENCE, told).await else {
+            let seen = conditions(last.as_ref());
+            panic!("{namespace}/{name} never said {kind}={status} {reason}; last seen: {seen:#?}\noperator:\n{}", self.log_tail());
+        };
+        school
     }
 
     pub async fn ready(&self, namespace: &str, name: &str) -> School {
@@ -184,9 +181,8 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        if tokio::time::timeout(PATIENCE, awaited).await.is_err() {
-            panic!("{what}: did not come true\noperator:\n{}", self.log_tail());
-        }
+        let came_true = tokio::time::timeout(PATIENCE, awaited).await;
+        assert!(came_true.is_ok(), "{what}: did not come true\noperator:\n{}", self.log_tail());
     }
 
     /// A Secret's values as text.
@@ -249,10 +245,4 @@ async fn install_crds(client: &Client) {
     while schools.list(&one).await.is_err() || servers.list(&one).await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// A School's name, for messages.
-#[must_use]
-pub fn name(school: &School) -> String {
-    school.name_any()
 }
