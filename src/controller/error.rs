@@ -34,6 +34,9 @@ pub enum Error {
     /// Somebody else changed what the step rests on; the next look will see it.
     #[error("{0} changed meanwhile")]
     Overtaken(&'static str),
+    /// A Secret of an earlier School of this name is there until Kubernetes has collected it, which it does soon.
+    #[error("Secret {0} belongs to a deleted School of this name and is still to be collected")]
+    Leftover(String),
     /// This process may no longer lead.
     #[error("the leader Lease is not held")]
     NotLeading,
@@ -57,7 +60,7 @@ impl Error {
             Self::Postgres(error) => error.class(),
             Self::Password(_) => Class::Transient,
             Self::Seal(error) => error.class(),
-            Self::Overtaken(_) | Self::NotLeading => Class::Contended,
+            Self::Overtaken(_) | Self::Leftover(_) | Self::NotLeading => Class::Contended,
             Self::Bug(_) => Class::Bug,
         }
     }

@@ -6,7 +6,7 @@
 mod school;
 mod server;
 
-pub use school::{DEFAULT_CONNECTION_LIMIT, RecordError, names, recorded, secret_template, wanted};
+pub use school::{DEFAULT_CONNECTION_LIMIT, RecordError, derived_names, names, recorded, secret_template, wanted};
 pub use server::{DEFAULT_CA_KEY, DEFAULT_PORT, ServerSecrets, secrets, spec};
 
 use crate::domain::names::Invalid;

@@ -8,6 +8,7 @@ mod correction;
 use std::fmt;
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use secrecy::SecretString;
@@ -82,6 +83,13 @@ impl SecretObserved {
     #[must_use]
     pub fn is_controlled_by(&self, uid: &str) -> bool {
         self.0.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+    }
+
+    /// It belonged to an earlier object of this kind and name, and Kubernetes will collect it.
+    #[must_use]
+    pub fn is_left_by_predecessor(&self, kind: &str, name: &str, uid: &str) -> bool {
+        let left = |owner: &OwnerReference| owner.controller == Some(true) && owner.kind == kind && owner.name == name && owner.uid != uid;
+        self.0.owner_references().iter().any(left)
     }
 
     /// The value of its `password` key; none when there is none, or an empty one, or one that is not text.

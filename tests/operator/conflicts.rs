@@ -6,7 +6,7 @@ use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use crate::witness::{database, execute, json_of, names, role, whole};
+use crate::sources::{database, execute, json_of, names, role, whole};
 use crate::world::{World, run, says};
 
 /// Waits until one of two Schools is Ready and the other one Stalled by the conflict: the winner first.
@@ -160,7 +160,7 @@ fn an_administrator_whose_address_another_school_has_is_refused_until_the_spec_n
         let second = names(&world.school_when(&namespace, "fennel", "Stalled", "True", "EmailTaken").await);
         assert_eq!(world.tenant_row(&second).await["state"], "provisioning");
         let holder =
-            json_of(&mut world.registry().await, "SELECT tenant_id FROM registry.users WHERE lower(email) = 'eva@dill.example'").await;
+            json_of(&mut world.master().await, "SELECT tenant_id FROM registry.users WHERE lower(email) = 'eva@dill.example'").await;
         assert_eq!(holder["tenant_id"], first.tenant.to_string());
         world.apply_school(&namespace, "fennel", person("eva@fennel.example")).await;
         world.ready(&namespace, "fennel").await;

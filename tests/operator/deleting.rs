@@ -3,11 +3,11 @@
 use dailycare::domain::school::seen::Names;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 
-use crate::witness::{database, json_of, list, names, role};
+use crate::sources::{database, json_of, list, names, role};
 use crate::world::{World, log_in, run};
 
 /// Kubernetes collects a School's Secrets after it.
@@ -88,27 +88,29 @@ fn a_school_deleted_with_delete_leaves_nothing_and_its_code_is_free_for_an_empty
         for (code, tier) in schools {
             apply(code, tier).await;
         }
+        let mut gone = Vec::new();
         for (code, tier) in schools {
             let old = names(&world.ready(&namespace, code).await);
             let secret = world.secret(&namespace, old.secret.as_str()).await.unwrap();
             let mut session = log_in(&secret, None).await.unwrap();
             session.execute("INSERT INTO app.classes (name, school_year) VALUES ('Gone', 2026)").await.unwrap();
             world.delete_school(&namespace, code).await;
-            nothing_is_left(world, &namespace, &old).await;
-            let users = format!("SELECT name FROM registry.users WHERE tenant_id = '{}' AND NOT is_deleted", old.tenant);
-            assert!(list(&mut world.registry().await, &users).await.is_empty());
+            // At once, as a person would: the old School's Secrets are still being collected.
             apply(code, tier).await;
+            let users = format!("SELECT name FROM registry.users WHERE tenant_id = '{}' AND NOT is_deleted", old.tenant);
+            assert!(list(&mut world.master().await, &users).await.is_empty());
+            gone.push(old);
         }
-        for (code, _) in schools {
-            let school = world.ready(&namespace, code).await;
-            let new = names(&school);
-            let rows = format!("SELECT id::text FROM registry.tenants WHERE code = '{code}' AND id <> '{}'", new.tenant);
-            let old = list(&mut world.registry().await, &rows).await;
-            assert_eq!(old.len(), 1, "the new School took over the old one's tenant");
+        for ((code, _), old) in schools.into_iter().zip(gone) {
+            let new = names(&world.ready(&namespace, code).await);
+            assert_ne!(new.tenant, old.tenant);
+            assert!(world.marked(&old).await.is_empty());
             let secret = world.secret(&namespace, new.secret.as_str()).await.unwrap();
             let mut session = log_in(&secret, None).await.unwrap();
             assert_eq!(json_of(&mut session, "SELECT name FROM app.classes").await, Value::Null);
         }
+        let conflicts = ["--namespace", namespace.as_str(), "get", "events", "--field-selector", "reason=SecretConflict", "-o", "name"];
+        assert_eq!(world.kubectl(&conflicts).await, "", "what is only being collected was taken for somebody else's");
     });
 }
 
@@ -163,7 +165,7 @@ fn schools_deleted_at_once_after_they_were_applied_leave_nothing() {
             world.until(&format!("{code} is gone"), async || schools.get_opt(code).await.unwrap().is_none()).await;
         }
         let left = "SELECT code::text FROM registry.tenants WHERE code LIKE 'teal-%' AND NOT is_deleted";
-        assert!(list(&mut world.registry().await, left).await.is_empty());
+        assert!(list(&mut world.master().await, left).await.is_empty());
         let left = "SELECT datname::text FROM pg_database WHERE datname LIKE 'dailycare_tenant_teal_%'
             UNION ALL SELECT rolname::text FROM pg_roles WHERE rolname LIKE 'dailycare_tenant_teal_%'";
         for server in [&world.pg15, &world.pg18] {
@@ -190,6 +192,26 @@ fn a_namespace_with_schools_in_it_can_be_deleted() {
         nothing_is_left(world, &namespace, &dropped).await;
         closed_and_kept(world, &namespace, &kept).await;
         let left = "SELECT code::text FROM registry.tenants WHERE code = 'verdin' AND NOT is_deleted";
-        assert!(list(&mut world.registry().await, left).await.is_empty());
+        assert!(list(&mut world.master().await, left).await.is_empty());
+    });
+}
+
+#[test]
+fn a_school_whose_status_was_wiped_just_before_it_is_deleted_leaves_nothing_either() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        for (code, policy) in [("waxwing-1", "Delete"), ("waxwing-2", "Retain")] {
+            world.apply_school(&namespace, code, json!({"deletionPolicy": policy})).await;
+        }
+        let [dropped, kept] =
+            [world.ready(&namespace, "waxwing-1").await, world.ready(&namespace, "waxwing-2").await].map(|school| names(&school));
+        for code in ["waxwing-1", "waxwing-2"] {
+            let wipe = Patch::Merge(json!({"status": null}));
+            world.schools(&namespace).patch_status(code, &PatchParams::default(), &wipe).await.unwrap();
+            world.delete_school(&namespace, code).await;
+        }
+        nothing_is_left(world, &namespace, &dropped).await;
+        closed_and_kept(world, &namespace, &kept).await;
     });
 }

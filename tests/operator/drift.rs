@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use crate::witness::{database, execute, json_of, names, role};
+use crate::sources::{database, execute, json_of, names, role};
 use crate::world::{World, log_in, run};
 
 /// A School on each server, Ready: superuser's and plain admin's.
@@ -89,7 +89,7 @@ fn a_strong_password_written_into_the_secret_is_taken_over_and_a_weak_one_replac
             world.until("the registry follows", async || published(world, names, &current().await).await).await;
             let secret = current().await;
             assert_eq!(secret["password"], strong);
-            assert_eq!(crate::witness::psql(&secret["uri"], "SELECT current_user").await, names.login.as_str());
+            assert_eq!(crate::sources::psql(&secret["uri"], "SELECT current_user").await, names.login.as_str());
 
             patch_secret(world, &namespace, names.secret.as_str(), json!({"password": "short"})).await;
             world.request_look(&namespace, code).await;
@@ -251,7 +251,7 @@ fn an_edited_row_of_the_registry_says_again_what_stands() {
                 "credentials = '\\x00', key_id = 'k1'",
                 "schema_version = 1",
             ] {
-                execute(&mut world.registry().await, &format!("UPDATE registry.tenants SET {change} WHERE id = '{}'", names.tenant)).await;
+                execute(&mut world.master().await, &format!("UPDATE registry.tenants SET {change} WHERE id = '{}'", names.tenant)).await;
                 world.request_look(&namespace, code).await;
                 let same = async || {
                     let (mut now, mut then) = (world.tenant_row(names).await, before.clone());

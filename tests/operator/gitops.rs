@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::witness::{list, names, whole};
+use crate::sources::{list, names, whole};
 use crate::world::{Setup, World, conditions, run};
 
 #[test]
@@ -125,13 +125,13 @@ fn a_school_that_makes_no_sense_stops_no_other_and_can_be_corrected_or_deleted()
             json!({"spec": {"code": "mended", "displayName": "x", "email": "a@b.pt", "adminUser": {"name": "Bo", "email": "bo@b.pt"}}});
         raw.patch("unreadable", &PatchParams::default(), &Patch::Merge(mended)).await.unwrap();
         world.ready(&namespace, "unreadable").await;
-        let codes = list(&mut world.registry().await, "SELECT code::text FROM registry.tenants ORDER BY code").await;
+        let codes = list(&mut world.master().await, "SELECT code::text FROM registry.tenants ORDER BY code").await;
         assert_eq!(codes, ["mended", "sane", "tamed"]);
 
         world.merge_school(&namespace, "sane", json!({"spec": {"code": "broken now", "email": "no"}})).await.unwrap();
         world.school_when(&namespace, "sane", "Stalled", "True", "InvalidSpec").await;
         world.delete_school(&namespace, "sane").await;
-        let state = list(&mut world.registry().await, "SELECT state FROM registry.tenants WHERE code = 'sane'").await;
+        let state = list(&mut world.master().await, "SELECT state FROM registry.tenants WHERE code = 'sane'").await;
         assert_eq!(state, ["retained"], "a School whose spec makes no sense is deleted as its policy says");
     });
 }

@@ -11,6 +11,6 @@ mod gitops;
 mod isolation;
 mod placement;
 mod provisioning;
+mod sources;
 mod suspending;
-mod witness;
 mod world;

@@ -6,7 +6,7 @@ use dailycare::crd::School;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::witness::names;
+use crate::sources::names;
 use crate::world::{Setup, World, conditions, run};
 
 /// A server for one namespace.

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 
-use crate::witness::{json_of, names, psql};
+use crate::sources::{json_of, names, psql};
 use crate::world::{World, conditions, log_in, run};
 
 /// A tier of each server.
@@ -178,7 +178,7 @@ fn the_first_administrator_signs_in_with_the_temporary_password_and_must_change_
         let admin = world.secret(&namespace, "ivy-admin").await.unwrap();
         assert_eq!(admin.keys().collect::<Vec<_>>(), ["email", "name", "password"]);
         let users = format!("SELECT * FROM registry.users WHERE tenant_id = '{}'", names.tenant);
-        let user = json_of(&mut world.registry().await, &users).await;
+        let user = json_of(&mut world.master().await, &users).await;
         for (column, value) in [
             ("name", json!("Ana Sousa")),
             ("email", json!(format!("ana@ivy.{namespace}.example"))),

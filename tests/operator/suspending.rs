@@ -4,7 +4,7 @@ use dailycare::crd::School;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 
-use crate::witness::{json_of, names, role};
+use crate::sources::{json_of, names, role};
 use crate::world::{World, log_in, run};
 
 /// Changes the spec of a School and waits until it is Ready again, for `reason`.

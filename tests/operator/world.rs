@@ -156,11 +156,11 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        if let Ok(school) = tokio::time::timeout(PATIENCE, told).await {
-            return school;
-        }
-        let (last, log) = (conditions(last.as_ref()), self.log_tail());
-        panic!("{namespace}/{name} never said {kind}={status} {reason}; last seen: {last:#?}\noperator:\n{log}")
+        let Ok(school) = tokio::time::timeout(PATIENCE, told).await else {
+            let seen = conditions(last.as_ref());
+            panic!("{namespace}/{name} never said {kind}={status} {reason}; last seen: {seen:#?}\noperator:\n{}", self.log_tail());
+        };
+        school
     }
 
     pub async fn ready(&self, namespace: &str, name: &str) -> School {
@@ -181,8 +181,8 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let came_true = tokio::time::timeout(PATIENCE, awaited).await.is_ok();
-        assert!(came_true, "{what}: did not come true\noperator:\n{}", self.log_tail());
+        let came_true = tokio::time::timeout(PATIENCE, awaited).await;
+        assert!(came_true.is_ok(), "{what}: did not come true\noperator:\n{}", self.log_tail());
     }
 
     /// A Secret's values as text.

@@ -11,7 +11,6 @@ use crate::controller::{conditions, news};
 use crate::crd::school::{AdminUserStatus, DatabaseStatus, PlacementStatus, SchemaStatus, SchoolStatus};
 use crate::crd::{School, convert};
 use crate::domain::condition::Condition;
-use crate::domain::names::{DatabaseName, LoginName, SecretName};
 use crate::domain::placement::Choice;
 use crate::domain::school::action::Action;
 use crate::domain::school::plan::Plan;
@@ -43,16 +42,7 @@ fn names(sight: &Sight, choice: &Choice) -> Result<Names> {
     let Wanted::Kept(ask) = &sight.wanted else {
         return Err(Error::Bug("names were planned for a School that is being deleted".to_owned()));
     };
-    let database = DatabaseName::of(&ask.code);
-    let admin_secret = SecretName::parse(&format!("{}-admin", sight.school.name_any()));
-    Ok(Names {
-        tenant: sight.owner.tenant,
-        server: choice.server.clone(),
-        login: LoginName::of(&database),
-        database,
-        secret: ask.secret.clone(),
-        admin_secret: admin_secret.map_err(|source| convert::SpecError { field: "metadata.name", source })?,
-    })
+    Ok(convert::derived_names(&sight.school, sight.owner.tenant, &ask.code, choice.server.clone())?)
 }
 
 /// Tells how a turn ended.
@@ -111,6 +101,8 @@ impl Sight {
         let status = self.school.status.clone().unwrap_or_default();
         match &self.binding {
             Err(_) => status,
+            // All names or none: a status that holds only some of them cannot be trusted.
+            Ok(standing) if status.tenant_id.is_none() => standing.complete(ctx, &self.wanted, convert::recorded(&standing.names)),
             Ok(standing) => standing.complete(ctx, &self.wanted, status),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Must not change anything. Either a source answers, or the look fails, or (for the server alone) its absence is itself a fact.
 
-use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
@@ -66,9 +66,12 @@ pub async fn look(ctx: &Context, school: School) -> Result<Sight> {
     let wanted = convert::wanted(&school, ctx.migrations.target())?;
     let uid = school.uid().and_then(|uid| Uuid::parse_str(&uid).ok());
     let uid = SchoolUid(uid.ok_or_else(|| Error::Bug("the School has no uid".to_owned()))?);
-    let names = convert::names(school.status.as_ref())?;
+    let mut names = convert::names(school.status.as_ref())?;
     let tenant = names.as_ref().map_or_else(|| TenantId::of(ctx.cluster, uid), |names| names.tenant);
     let owner = Owner { tenant, school: uid, cluster: ctx.cluster };
+    if let (None, Wanted::Gone(_)) = (&names, &wanted) {
+        names = registered_names(ctx, &school, owner).await?;
+    }
     let binding = match names {
         Some(names) => Ok(stand(ctx, &school, &wanted, owner, names).await?),
         None => Err(binding::choose(ctx, &school, &wanted, owner).await?),
@@ -76,9 +79,26 @@ pub async fn look(ctx: &Context, school: School) -> Result<Sight> {
     Ok(Sight { school, wanted, owner, binding })
 }
 
+/// The names of a School that is being deleted and whose status was lost: what the registry holds for it must not outlive it.
+async fn registered_names(ctx: &Context, school: &School, owner: Owner) -> Result<Option<Names>> {
+    let row = tenants::observe(&ctx.registry, owner.tenant, None, None).await?.row.filter(|row| row.is_of(owner));
+    let Some((row, server)) = row.and_then(|row| row.server.clone().map(|server| (row, server))) else { return Ok(None) };
+    let code = SchoolCode::parse(&row.code).map_err(|source| convert::SpecError { field: "spec.code", source })?;
+    Ok(Some(convert::derived_names(school, owner.tenant, &code, server)?))
+}
+
 async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner, names: Names) -> Result<Standing> {
     let namespace = school.namespace().unwrap_or_default();
-    let read = async |name: &str| secrets::read(&ctx.client, &namespace, name).await.map_err(Error::from);
+    let read = async |name: &str| {
+        let secret = secrets::read(&ctx.client, &namespace, name).await?;
+        let left =
+            |secret: &SecretObserved| secret.is_left_by_predecessor(&School::kind(&()), &school.name_any(), &owner.school.to_string());
+        if matches!(wanted, Wanted::Kept(_)) && secret.as_ref().is_some_and(left) {
+            Err(Error::Leftover(name.to_owned()))
+        } else {
+            Ok(secret)
+        }
+    };
     let (registry, secret, admin_secret) =
         tokio::try_join!(look_up(ctx, wanted, owner.tenant), read(names.secret.as_str()), read(names.admin_secret.as_str()),)?;
     let known = ctx.servers.get(&names.server);

@@ -180,6 +180,16 @@ pub fn names(status: Option<&SchoolStatus>) -> Result<Option<Names>, RecordError
     }))
 }
 
+/// The names of a School that has none recorded: chosen once, by the code that the registry holds for it.
+///
+/// # Errors
+/// [`SpecError`] when a Secret's name cannot be derived.
+pub fn derived_names(school: &School, tenant: TenantId, code: &SchoolCode, server: ServerName) -> Result<Names, SpecError> {
+    let database = DatabaseName::of(code);
+    let (login, secret) = (LoginName::of(&database), secret(school)?);
+    Ok(Names { tenant, server, database, login, secret, admin_secret: SecretName::parse(&admin_secret(school)).at("metadata.name")? })
+}
+
 /// A field of the status and what it holds.
 struct Record<'a>(&'static str, Option<&'a str>);
 

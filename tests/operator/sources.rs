@@ -30,19 +30,19 @@ impl World {
         Self::superuser(self.server(names.server.as_str()), "postgres").await
     }
 
-    pub async fn registry(&self) -> PgConnection {
+    pub async fn master(&self) -> PgConnection {
         Self::superuser(&self.pg18, "dailycare_master").await
     }
 
     /// A tenant's row in the registry; null when there is none.
     pub async fn tenant_row(&self, names: &Names) -> Value {
-        json_of(&mut self.registry().await, &format!("SELECT * FROM registry.tenants WHERE id = '{}'", names.tenant)).await
+        json_of(&mut self.master().await, &format!("SELECT * FROM registry.tenants WHERE id = '{}'", names.tenant)).await
     }
 
     /// The credentials in a tenant's row, opened with the operator's keys.
     pub async fn unsealed(&self, names: &Names) -> Option<Credentials> {
         let query = sqlx::query_as("SELECT key_id, credentials FROM registry.tenants WHERE id = $1 AND key_id IS NOT NULL");
-        let row: Option<(String, Vec<u8>)> = query.bind(names.tenant.0).fetch_optional(&mut self.registry().await).await.unwrap();
+        let row: Option<(String, Vec<u8>)> = query.bind(names.tenant.0).fetch_optional(&mut self.master().await).await.unwrap();
         let keyring = Keyring::parse(&self.options.sealing_keys.as_str().into()).unwrap();
         row.map(|(key_id, bytes)| keyring.open(names.tenant, &Sealed { key_id, bytes }).unwrap())
     }
