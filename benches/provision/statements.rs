@@ -118,7 +118,14 @@ impl Sql {
             fingerprint: &self.keyring.fingerprint(case.owner.tenant, &password.password)?,
             connection_limit: case.ask.connection_limit,
         };
-        expect(claim(&reach.pool, &wanted).await? == Claimed::Now, "claim a database")
+        // A claim that began a moment later may have taken our spare for its own, which is then there for us.
+        loop {
+            match claim(&reach.pool, &wanted).await? {
+                Claimed::Now => return Ok(()),
+                Claimed::NoSpare => {}
+                Claimed::AlreadyThere => return Err("the floor's database exists already".into()),
+            }
+        }
     }
 
     pub(crate) async fn create_admin(&self, case: &Case, hash: &str) -> Outcome {
