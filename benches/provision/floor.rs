@@ -88,7 +88,7 @@ impl Floor {
         let case = Case::of(&school, self.cluster, name, self.sql.migrations.target())?;
         let api = Api::<School>::namespaced(self.client.clone(), NAMESPACE);
         let school = object::add_finalizer(&api, &school, dailycare::controller::school::FINALIZER).await?;
-        let school = write_status(&api, &school, &self.names(&case, &school)).await?;
+        let school = write_status(&api, &school, &with_names(&case, &school)).await?;
         self.sql.reserve(&case).await?;
         let password = password::generate_login_password()?;
         let password = Password { verifier: scram::verifier(&password), password };
@@ -136,20 +136,6 @@ impl Floor {
         }
     }
 
-    fn names(&self, case: &Case, school: &School) -> SchoolStatus {
-        let reason = "the floor places in turn".to_owned();
-        let choice = Choice { server: case.names.server.clone(), tier: case.ask.placement.tier, reason: reason.clone() };
-        let seen = Seen { finalizer: true, binding: Binding::Unbound(Ok(choice.clone())) };
-        let told = status::report(&case.wanted, &seen, &Plan::Act(Action::RecordNames(choice)), false);
-        let placement = PlacementStatus {
-            server_name: Some(case.names.server.to_string()),
-            tier: Some(Tier::Standard),
-            bound_at: Some(Time(Timestamp::now())),
-            reason: Some(reason),
-        };
-        dated(school, SchoolStatus { placement: Some(placement), ..convert::recorded(&case.names) }, &told)
-    }
-
     fn settled(&self, case: &Case, school: &School, reach: &Reach) -> SchoolStatus {
         let version = self.sql.migrations.target();
         let database = Database::Ours { schema: Schema { version, genuine: true }, access: Access::Open };
@@ -178,6 +164,20 @@ impl Floor {
         };
         dated(school, complete, &told)
     }
+}
+
+fn with_names(case: &Case, school: &School) -> SchoolStatus {
+    let reason = "the floor places in turn".to_owned();
+    let choice = Choice { server: case.names.server.clone(), tier: case.ask.placement.tier, reason: reason.clone() };
+    let seen = Seen { finalizer: true, binding: Binding::Unbound(Ok(choice.clone())) };
+    let told = status::report(&case.wanted, &seen, &Plan::Act(Action::RecordNames(choice)), false);
+    let placement = PlacementStatus {
+        server_name: Some(case.names.server.to_string()),
+        tier: Some(Tier::Standard),
+        bound_at: Some(Time(Timestamp::now())),
+        reason: Some(reason),
+    };
+    dated(school, SchoolStatus { placement: Some(placement), ..convert::recorded(&case.names) }, &told)
 }
 
 async fn write_status(api: &Api<School>, school: &School, status: &SchoolStatus) -> Outcome<School> {

@@ -38,10 +38,10 @@ impl Operator {
         let deadline = Instant::now() + PATIENCE;
         while !operator.is_ready().await {
             if let Some(status) = operator.child.try_wait()? {
-                return Err(format!("the operator ended ({status}); its log: {}", operator.log(ground)).into());
+                return Err(format!("the operator ended ({status}); its log: {}", said(ground)).into());
             }
             if Instant::now() > deadline {
-                return Err(format!("the operator is not ready; its log: {}", operator.log(ground)).into());
+                return Err(format!("the operator is not ready; its log: {}", said(ground)).into());
             }
             sleep(POLL).await;
         }
@@ -99,10 +99,6 @@ impl Operator {
         stream.read_to_end(&mut answer).await?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
-
-    fn log(&self, ground: &Ground) -> String {
-        std::fs::read_to_string(ground.files.path().join("operator.log")).unwrap_or_default()
-    }
 }
 
 impl Drop for Operator {
@@ -110,4 +106,8 @@ impl Drop for Operator {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn said(ground: &Ground) -> String {
+    std::fs::read_to_string(ground.files.path().join("operator.log")).unwrap_or_default()
 }

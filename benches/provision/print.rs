@@ -33,18 +33,26 @@ pub(crate) fn table(report: &Report) -> String {
     out.spread("C  SQL alone, no API call, no hash, s", rounds, |r| r.sql);
     out.spread("   operator / floor                  (aim 1.25)", rounds, |r| r.operator.wall / r.floor.wall);
     out.spread("   operator / SQL alone                 (aim 2)", rounds, |r| r.operator.wall / r.sql);
+    out.spread("   the same in processor seconds of all parts", rounds, |r| r.operator.cpu.total() / r.floor.cpu.total());
     out.spread("E  delete all until all are gone, s", rounds, |r| r.delete);
-    out.line(&format!("   one Argon2id hash {:.1} ms; all of them {:.2} core seconds", report.hash_ms, per(report.hash_ms, 1000.0 / count(*schools))));
+    out.line(&format!(
+        "   one Argon2id hash {:.1} ms; all of them {:.2} core seconds",
+        report.hash_ms,
+        per(report.hash_ms, 1000.0 / count(*schools))
+    ));
     processors(&mut out, rounds);
     per_school(&mut out, report);
     others(&mut out, report);
     out.0
 }
 
+/// One part's share of what was used.
+type Part = fn(&Usage) -> f64;
+
 fn processors(out: &mut Table, rounds: &[Round]) {
     out.title("Processor seconds (median)");
     out.head("", ["A", "B", ""]);
-    let parts: [(&str, fn(&Usage) -> f64); 7] = [
+    let parts: [(&str, Part); 7] = [
         ("operator", |u| u.operator),
         ("this program (applies, watches; B: does the work)", |u| u.bench),
         ("kube-apiserver", |u| u.apiserver),
@@ -90,7 +98,7 @@ fn others(out: &mut Table, report: &Report) {
         out.row("from a staged database          (aim p95 < 0.25)", &[staged.p50, staged.p95, staged.max]);
     }
     if let Some(recovery) = &report.recovery {
-        let Some(ready) = Some(recovery.ready_before) else { return };
+        let ready = recovery.ready_before;
         out.title(&format!("F  a server is killed with {ready} Schools Ready when it returns, {:.0} s later", recovery.outage));
         out.row("seconds from its return to all Ready", &[recovery.after]);
     }

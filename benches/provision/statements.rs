@@ -141,7 +141,12 @@ impl Sql {
                 endpoint: reach.endpoint.clone(),
                 database: case.names.database.clone(),
                 login: case.names.login.clone(),
-                pool: PoolSettings { size: case.ask.connection_limit, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true },
+                pool: PoolSettings {
+                    size: case.ask.connection_limit,
+                    connect_timeout_seconds: 30,
+                    command_timeout_seconds: 60,
+                    pooling: true,
+                },
             },
             password: password.password.clone(),
             schema_version: self.migrations.target(),
