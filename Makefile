@@ -80,6 +80,11 @@ domain: ## Compiles the domain alone, which keeps it free of clocks, I/O and cli
 test: tools ## Runs all tests, on real servers
 	cargo test --locked --features testing
 
+.PHONY: bench
+bench: tools ## Measures the operator against the floor, on servers of its own (BENCH_OUTPUT=json for machines)
+	cargo build --release --locked
+	cargo run --release --locked --features testing --example bench-provision
+
 .PHONY: deny
 deny: ## Checks licences, sources and banned or doubled crates
 	@dev/install cargo-deny

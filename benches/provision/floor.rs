@@ -1,0 +1,245 @@
+//! The floor: the least that the result needs, done by a bare client that looks at nothing and knows beforehand that all goes well.
+//!
+//! For each school the statements of [`crate::statements`], and five API calls besides the apply: finalizer, names, two Secrets, final status.
+//! Hashing and verifiers are part of it. Four workers for each server, each of which does one school after the other.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use dailycare::controller::servers::Reach;
+use dailycare::crd::School;
+use dailycare::crd::convert;
+use dailycare::crd::school::{AdminUserStatus, DatabaseStatus, PlacementStatus, SchemaStatus, SchoolStatus, Tier};
+use dailycare::domain::condition::Condition;
+use dailycare::domain::placement::Choice;
+use dailycare::domain::school::action::Action;
+use dailycare::domain::school::plan::Plan;
+use dailycare::domain::school::seen::{
+    Access, Admin, Binding, Bound, Content, Database, Login, OnServer, Schema, Secret, Seen, Server, Tenant, TenantState,
+};
+use dailycare::domain::school::status;
+use dailycare::kubernetes::condition::merge_conditions;
+use dailycare::kubernetes::object;
+use dailycare::kubernetes::secrets::{self, AdminContent, Creation, CredentialsContent, SecretWanted, admin_secret, credentials_secret};
+use dailycare::postgres::scram;
+use dailycare::registry::password;
+use futures::StreamExt as _;
+use futures::channel::mpsc;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::{Api, Client, Resource as _};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::Outcome;
+use crate::ground::{Ground, NAMESPACE};
+use crate::schools;
+use crate::statements::{Case, Password, Sql};
+
+/// More only compete for the server's disk.
+pub(crate) const AT_ONCE_PER_SERVER: usize = 4;
+
+/// See the module.
+struct Floor {
+    sql: Sql,
+    client: Client,
+    cluster: dailycare::domain::names::ClusterUid,
+}
+
+/// Applies a School for each code, through the same function as for the operator, and makes each as soon as it exists.
+/// Returns when each request was begun, and when the last School was made.
+pub(crate) async fn provision(ground: &Ground, codes: &[String]) -> Outcome<std::collections::HashMap<String, Instant>> {
+    let floor = Arc::new(Floor { sql: Sql::open(ground).await?, client: ground.client.clone(), cluster: ground.cluster });
+    let (mut workers, mut queues) = (JoinSet::new(), Vec::new());
+    for server in 0..floor.sql.reaches.len() {
+        let (queue, schools) = mpsc::unbounded::<School>();
+        queues.push(queue);
+        let floor = Arc::clone(&floor);
+        let schools = Arc::new(tokio::sync::Mutex::new(schools));
+        for _ in 0..AT_ONCE_PER_SERVER {
+            let (floor, schools) = (Arc::clone(&floor), Arc::clone(&schools));
+            workers.spawn(async move {
+                loop {
+                    let next = schools.lock().await.next().await;
+                    let Some(school) = next else { return Ok(()) };
+                    floor.make(school, server).await?;
+                }
+            });
+        }
+    }
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    let begun = schools::apply(&ground.schools(), codes, |school| {
+        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        // A worker that failed has closed its queue, and says why below.
+        let _ = queues[turn % queues.len()].unbounded_send(school);
+    })
+    .await?;
+    drop(queues);
+    while let Some(worked) = workers.join_next().await {
+        let _: () = worked.map_err(Into::into).and_then(|worked: Outcome| worked)?;
+    }
+    floor.sql.close().await;
+    Ok(begun)
+}
+
+impl Floor {
+    async fn make(&self, school: School, server: usize) -> Outcome {
+        let (name, reach) = &self.sql.reaches[server];
+        let case = Case::of(&school, self.cluster, name, self.sql.migrations.target())?;
+        let api = Api::<School>::namespaced(self.client.clone(), NAMESPACE);
+        let school = object::add_finalizer(&api, &school, dailycare::controller::school::FINALIZER).await?;
+        let school = write_status(&api, &school, &with_names(&case, &school)).await?;
+        self.sql.reserve(&case).await?;
+        let password = password::generate_login_password()?;
+        let password = Password { verifier: scram::verifier(&password), password };
+        self.create(&self.credentials(&case, &school, reach, &password)?).await?;
+        self.sql.stage_and_claim(&case, reach, &password).await?;
+        let temporary = password::generate_temporary_password()?;
+        let content = AdminContent {
+            namespace: NAMESPACE.to_owned(),
+            name: case.names.admin_secret.to_string(),
+            owner: school.controller_owner_ref(&()).ok_or("a School has no uid")?,
+            person: case.ask.admin.name.clone(),
+            email: case.ask.admin.email.clone(),
+            password: temporary.clone(),
+        };
+        self.create(&admin_secret(&content)).await?;
+        self.sql.create_admin(&case, &password::hash_argon2id(&temporary).await?).await?;
+        self.sql.publish(&case, reach, &password).await?;
+        write_status(&api, &school, &self.settled(&case, &school, reach)).await?;
+        Ok(())
+    }
+
+    fn credentials(&self, case: &Case, school: &School, reach: &Reach, password: &Password) -> Outcome<SecretWanted> {
+        let template = convert::secret_template(school);
+        Ok(credentials_secret(&CredentialsContent {
+            namespace: NAMESPACE.to_owned(),
+            name: case.names.secret.to_string(),
+            owner: school.controller_owner_ref(&()).ok_or("a School has no uid")?,
+            host: reach.endpoint.host.clone(),
+            port: reach.endpoint.port,
+            ssl_mode: "disable",
+            certificates: None,
+            username: case.names.login.to_string(),
+            revision: self.sql.keyring.fingerprint(case.owner.tenant, &password.password)?,
+            password: password.password.clone(),
+            database: case.names.database.to_string(),
+            extra_labels: template.labels,
+            extra_annotations: template.annotations,
+        }))
+    }
+
+    async fn create(&self, secret: &SecretWanted) -> Outcome {
+        match secrets::create(&self.client, secret).await? {
+            Creation::Created(_) => Ok(()),
+            Creation::AlreadyExists => Err("a Secret of the floor exists already".into()),
+        }
+    }
+
+    fn settled(&self, case: &Case, school: &School, reach: &Reach) -> SchoolStatus {
+        let version = self.sql.migrations.target();
+        let database = Database::Ours { schema: Schema { version, genuine: true }, access: Access::Open };
+        let bound = Bound {
+            names: case.names.clone(),
+            tenant: Tenant::Ours { state: TenantState::Active, current: true },
+            secret: Secret::Ours(Content::Current),
+            admin: Admin::Made,
+            server: Server::Here(OnServer { database, login: Login::Matching, spare: false }),
+        };
+        let told = status::report(&case.wanted, &Seen { finalizer: true, binding: Binding::Bound(bound) }, &Plan::Settled, false);
+        let admin = &case.ask.admin;
+        let complete = SchoolStatus {
+            database: Some(DatabaseStatus {
+                name: Some(case.names.database.to_string()),
+                host: Some(reach.endpoint.host.clone()),
+                port: Some(reach.endpoint.port),
+            }),
+            schema: Some(SchemaStatus { version: Some(version), target: Some(version) }),
+            admin_user: Some(AdminUserStatus {
+                name: Some(admin.name.clone()),
+                email: Some(admin.email.clone()),
+                secret_name: Some(case.names.admin_secret.to_string()),
+            }),
+            ..school.status.clone().unwrap_or_default()
+        };
+        dated(school, complete, &told)
+    }
+}
+
+fn with_names(case: &Case, school: &School) -> SchoolStatus {
+    let reason = "the floor places in turn".to_owned();
+    let choice = Choice { server: case.names.server.clone(), tier: case.ask.placement.tier, reason: reason.clone() };
+    let seen = Seen { finalizer: true, binding: Binding::Unbound(Ok(choice.clone())) };
+    let told = status::report(&case.wanted, &seen, &Plan::Act(Action::RecordNames(choice)), false);
+    let placement = PlacementStatus {
+        server_name: Some(case.names.server.to_string()),
+        tier: Some(Tier::Standard),
+        bound_at: Some(Time(Timestamp::now())),
+        reason: Some(reason),
+    };
+    dated(school, SchoolStatus { placement: Some(placement), ..convert::recorded(&case.names) }, &told)
+}
+
+async fn write_status(api: &Api<School>, school: &School, status: &SchoolStatus) -> Outcome<School> {
+    object::patch_status(api, school, status).await?.ok_or_else(|| "the floor's status said so already".into())
+}
+
+fn dated(school: &School, status: SchoolStatus, told: &[Condition]) -> SchoolStatus {
+    let before = school.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let generation = school.metadata.generation.unwrap_or_default();
+    SchoolStatus {
+        observed_generation: Some(generation),
+        conditions: Some(merge_conditions(before, told, generation, Timestamp::now())),
+        operator_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        ..status
+    }
+}
+
+/// The SQL part alone, four schools at a time on each server: no API call, no hash and no verifier (one of each, made before, serves all),
+/// no School object. Returns how long it took; afterwards nothing of it is left.
+pub(crate) async fn sql_alone(ground: &Ground, codes: &[String]) -> Outcome<f64> {
+    let sql = Arc::new(Sql::open(ground).await?);
+    let login = password::generate_login_password()?;
+    let password = Arc::new(Password { verifier: scram::verifier(&login), password: login });
+    let hash: Arc<str> = password::hash_argon2id(&password::generate_temporary_password()?).await?.into();
+    let mut cases = [Vec::new(), Vec::new()];
+    for (number, code) in codes.iter().enumerate() {
+        let mut school = schools::school(code);
+        school.metadata.uid = Some(Uuid::new_v5(&ground.cluster.0, code.as_bytes()).to_string());
+        let server = number % cases.len();
+        cases[server].push(Arc::new(Case::of(&school, ground.cluster, &sql.reaches[server].0, sql.migrations.target())?));
+    }
+    let begun = Instant::now();
+    each(&sql, &cases, |sql, case, reach| {
+        let (password, hash) = (Arc::clone(&password), Arc::clone(&hash));
+        async move { sql.make(&case, &reach, &password, &hash).await }
+    })
+    .await?;
+    let took = begun.elapsed().as_secs_f64();
+    each(&sql, &cases, |sql, case, reach| async move { sql.unmake(&case, &reach).await }).await?;
+    sql.close().await;
+    Ok(took)
+}
+
+/// Does something for each case, four at a time on each server.
+async fn each<F>(sql: &Arc<Sql>, cases: &[Vec<Arc<Case>>; 2], work: impl Fn(Arc<Sql>, Arc<Case>, Arc<Reach>) -> F) -> Outcome
+where
+    F: Future<Output = Outcome> + Send + 'static,
+{
+    let mut workers = JoinSet::new();
+    for (server, cases) in cases.iter().enumerate() {
+        let reach = &sql.reaches[server].1;
+        let places = Arc::new(tokio::sync::Semaphore::new(AT_ONCE_PER_SERVER));
+        for case in cases {
+            let (work, places) = (work(Arc::clone(sql), Arc::clone(case), Arc::clone(reach)), Arc::clone(&places));
+            workers.spawn(async move {
+                let _place = places.acquire_owned().await?;
+                work.await
+            });
+        }
+    }
+    while let Some(worked) = workers.join_next().await {
+        let _: () = worked.map_err(Into::into).and_then(|worked: Outcome| worked)?;
+    }
+    Ok(())
+}

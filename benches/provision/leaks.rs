@@ -1,0 +1,50 @@
+//! What is left after everything was deleted.
+
+use dailycare::postgres::catalog::{Census, census};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::ListParams;
+use serde::Serialize;
+use sqlx::Row as _;
+
+use crate::Outcome;
+use crate::ground::{Ground, NAMESPACE};
+
+/// What should be nothing, except for spares, which belong to no school.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Leaks {
+    pub(crate) databases: usize,
+    pub(crate) logins: usize,
+    pub(crate) secrets: usize,
+    pub(crate) tenants: usize,
+    pub(crate) spares: u32,
+}
+
+impl Leaks {
+    /// By mark and by name: what lost its mark must not be overlooked.
+    pub(crate) async fn find(ground: &Ground) -> Outcome<Self> {
+        let mut leaks = Self::default();
+        for view in &ground.views {
+            let mut conn = view.acquire().await?;
+            let Census { databases, logins, spares } = census(&mut conn, ground.cluster).await?;
+            let named = "SELECT (SELECT count(*) FROM pg_database WHERE datname LIKE 'dailycare\\_tenant\\_%') AS databases,
+                                (SELECT count(*) FROM pg_roles WHERE rolname LIKE 'dailycare\\_tenant\\_%') AS logins";
+            let named = sqlx::query(named).fetch_one(&mut *conn).await?;
+            let count = |column| named.try_get::<i64, _>(column).map(|count| usize::try_from(count).unwrap_or_default());
+            leaks.databases += databases.len().max(count("databases")?);
+            leaks.logins += logins.len().max(count("logins")?);
+            leaks.spares += spares;
+        }
+        let secrets = Api::<Secret>::namespaced(ground.person.clone(), NAMESPACE);
+        leaks.secrets = secrets.list_metadata(&ListParams::default()).await?.items.len();
+        let registry = ground.registry().await?;
+        leaks.tenants = dailycare::registry::tenants::occupancy(&registry, ground.cluster).await?.len();
+        registry.close().await;
+        Ok(leaks)
+    }
+
+    /// Nothing may be left.
+    pub(crate) fn none(self) -> Outcome<Self> {
+        if self.databases + self.logins + self.secrets + self.tenants == 0 { Ok(self) } else { Err(format!("left over: {self:?}").into()) }
+    }
+}

@@ -1,0 +1,289 @@
+//! The phases, in the order in which they run, and what each found.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use dailycare::crd::DatabaseServer;
+use dailycare::postgres::stage;
+use kube::Api;
+use kube::api::ListParams;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use crate::Outcome;
+use crate::audit::{self, Calls};
+use crate::floor;
+use crate::ground::Ground;
+use crate::leaks::Leaks;
+use crate::operator::Operator;
+use crate::schools;
+use crate::spread::Latency;
+use crate::usage::{Memory, Usage};
+
+/// Schools made before anything is measured.
+const WARM_UP: usize = 10;
+/// How long the server is away.
+const OUTAGE: Duration = Duration::from_secs(5);
+
+/// Everything measured.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    pub(crate) schools: usize,
+    pub(crate) servers: Vec<String>,
+    pub(crate) cores: usize,
+    /// Of one Argon2id hash, on an otherwise idle core.
+    pub(crate) hash_ms: f64,
+    pub(crate) rounds: Vec<Round>,
+    pub(crate) rest: Option<Rest>,
+    pub(crate) singles: Option<Singles>,
+    pub(crate) recovery: Option<Recovery>,
+}
+
+/// One turn of operator, deletion, floor and SQL alone.
+#[derive(Serialize)]
+pub(crate) struct Round {
+    pub(crate) operator: Bulk,
+    pub(crate) memory: Growth,
+    /// The operator's calls to the API server, by kind.
+    pub(crate) calls: Calls,
+    /// Seconds to delete all Schools with everything that belongs to them.
+    pub(crate) delete: f64,
+    pub(crate) leaks: Leaks,
+    pub(crate) floor: Bulk,
+    /// Seconds of the floor's SQL alone.
+    pub(crate) sql: f64,
+}
+
+/// All Schools, from the start of the apply until the last is Ready.
+#[derive(Serialize)]
+pub(crate) struct Bulk {
+    pub(crate) wall: f64,
+    /// Seconds until the last School was created, of that.
+    pub(crate) apply: f64,
+    pub(crate) latency: Latency,
+    pub(crate) cpu: Usage,
+    pub(crate) connections: i64,
+    pub(crate) transactions: i64,
+}
+
+/// The operator's resident memory in MiB.
+#[derive(Serialize)]
+pub(crate) struct Growth {
+    pub(crate) start: f64,
+    pub(crate) peak: f64,
+    pub(crate) end: f64,
+}
+
+/// All Schools Ready and nothing to do.
+#[derive(Serialize)]
+pub(crate) struct Rest {
+    pub(crate) seconds: f64,
+    pub(crate) writes: Calls,
+    pub(crate) reads: u64,
+    /// Of one core, in percent.
+    pub(crate) cpu_percent: f64,
+    pub(crate) connections: i64,
+    pub(crate) transactions: i64,
+}
+
+/// One School at a time.
+#[derive(Serialize)]
+pub(crate) struct Singles {
+    pub(crate) cold: Latency,
+    /// A staged database lies ready on each server.
+    pub(crate) staged: Latency,
+}
+
+/// A server that is killed while Schools are made on it.
+#[derive(Serialize)]
+pub(crate) struct Recovery {
+    pub(crate) outage: f64,
+    pub(crate) ready_before: usize,
+    /// Seconds from the server's return until all Schools are Ready.
+    pub(crate) after: f64,
+}
+
+impl Report {
+    pub(crate) fn new(ground: &Ground, schools: usize) -> Self {
+        let servers = ground.servers.iter().map(|server| server.version().name().to_owned()).collect();
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { schools, servers, cores, hash_ms: 0.0, rounds: Vec::new(), rest: None, singles: None, recovery: None }
+    }
+
+    /// Leaks and corrections end the bench where they are found; what is left to judge is the rest.
+    pub(crate) fn verdict(&self) -> Outcome {
+        match &self.rest {
+            Some(rest) if !rest.writes.is_empty() => Err(format!("writes at rest: {:?}", rest.writes).into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Caches, templates and code pages are warm afterwards, for both sides.
+pub(crate) async fn warm_up(ground: &Ground) -> Outcome {
+    let operator = Operator::start(ground).await?;
+    let codes = schools::codes("warm-o", WARM_UP);
+    schools::apply(&ground.schools(), &codes, drop).await?;
+    ground.board.ready(&codes).await?;
+    delete_all(ground, &codes).await?;
+    operator.stop().await?;
+    let codes = schools::codes("warm-f", WARM_UP);
+    floor::provision(ground, &codes).await?;
+    adopt(ground, &codes).await
+}
+
+/// See [`Round`]. With `rest`, the operator is also watched doing nothing.
+pub(crate) async fn round(ground: &Ground, number: usize, count: usize, rest: Option<u64>, found: &mut Option<Rest>) -> Outcome<Round> {
+    let codes = schools::codes(&format!("op{number}"), count);
+    let operator = Operator::start(ground).await?;
+    ground.checkpoint().await?;
+    let (before, start) = (Memory::of(operator.pid())?, audit::end(&ground.plane.audit_log())?);
+    let bulk = measured(ground, Some(operator.pid()), &codes, async || schools::apply(&ground.schools(), &codes, drop).await).await?;
+    let after = Memory::of(operator.pid())?;
+    let calls = audit::calls(&ground.plane.audit_log(), start)?;
+    if let Some(seconds) = rest {
+        *found = Some(resting(ground, &operator, count, seconds).await?);
+    }
+    let delete = delete_all(ground, &codes).await?;
+    operator.stop().await?;
+    let leaks = Leaks::find(ground).await?.none()?;
+
+    let codes = schools::codes(&format!("floor{number}"), count);
+    ground.checkpoint().await?;
+    let floor = measured(ground, None, &codes, async || floor::provision(ground, &codes).await).await?;
+    adopt(ground, &codes).await?;
+    ground.checkpoint().await?;
+    let sql = floor::sql_alone(ground, &schools::codes(&format!("sql{number}"), count)).await?;
+    Leaks::find(ground).await?.none()?;
+    let memory = Growth { start: before.now, peak: after.peak, end: after.now };
+    Ok(Round { operator: bulk, memory, calls, delete, leaks, floor, sql })
+}
+
+async fn measured(
+    ground: &Ground,
+    operator: Option<u32>,
+    codes: &[String],
+    provision: impl AsyncFnOnce() -> Outcome<HashMap<String, Instant>>,
+) -> Outcome<Bulk> {
+    let (connections, transactions) = ground.counters().await?;
+    let before = Usage::now(ground, operator)?;
+    let begun = Instant::now();
+    let begins = provision().await?;
+    let ready = ground.board.ready(codes).await?;
+    let cpu = Usage::now(ground, operator)? - before;
+    let (connections_after, transactions_after) = ground.counters().await?;
+    let last = ready.iter().max().ok_or("no School was applied")?;
+    let latencies = codes.iter().zip(&ready).filter_map(|(code, ready)| Some(ready.duration_since(*begins.get(code)?).as_secs_f64()));
+    Ok(Bulk {
+        wall: last.duration_since(begun).as_secs_f64(),
+        apply: begins.values().max().map_or(0.0, |begin| begin.duration_since(begun).as_secs_f64()),
+        latency: Latency::of(latencies),
+        cpu,
+        connections: connections_after - connections,
+        transactions: transactions_after - transactions,
+    })
+}
+
+/// Deletes Schools and waits until they are gone; seconds.
+async fn delete_all(ground: &Ground, codes: &[String]) -> Outcome<f64> {
+    let begun = Instant::now();
+    schools::delete(&ground.schools(), codes).await?;
+    Ok(ground.board.empty().await?.duration_since(begun).as_secs_f64())
+}
+
+/// The proof that the floor's result is the operator's: the operator looks at all of it and corrects nothing. Then it deletes it.
+async fn adopt(ground: &Ground, codes: &[String]) -> Outcome {
+    let start = audit::end(&ground.plane.audit_log())?;
+    let operator = Operator::start(ground).await?;
+    operator.has_looked_at(codes.len()).await?;
+    let writes = audit::writes(&audit::calls(&ground.plane.audit_log(), start)?);
+    let corrected: Vec<_> = writes.keys().filter(|kind| kind.contains(" schools") || kind.contains(" secrets")).collect();
+    if !corrected.is_empty() {
+        return Err(format!("the floor left something for the operator to do: {writes:?}").into());
+    }
+    delete_all(ground, codes).await?;
+    operator.stop().await
+}
+
+async fn resting(ground: &Ground, operator: &Operator, count: usize, seconds: u64) -> Outcome<Rest> {
+    // The servers' status counts the Schools, a little later.
+    let servers = Api::<DatabaseServer>::all(ground.person.clone());
+    let allocated = |server: &DatabaseServer| server.status.as_ref().and_then(|status| status.allocated?.schools).unwrap_or_default();
+    while servers.list(&ListParams::default()).await?.iter().map(allocated).sum::<u32>() as usize != count {
+        sleep(Duration::from_millis(200)).await;
+    }
+    let (start, before) = (audit::end(&ground.plane.audit_log())?, Usage::now(ground, Some(operator.pid()))?);
+    let (connections, transactions) = ground.counters().await?;
+    let begun = Instant::now();
+    sleep(Duration::from_secs(seconds)).await;
+    let took = begun.elapsed().as_secs_f64();
+    let used = Usage::now(ground, Some(operator.pid()))? - before;
+    let (connections_after, transactions_after) = ground.counters().await?;
+    let calls = audit::calls(&ground.plane.audit_log(), start)?;
+    let writes = audit::writes(&calls);
+    let reads = calls.values().sum::<u64>() - writes.values().sum::<u64>();
+    let cpu_percent = used.operator / took * 100.0;
+    let (connections, transactions) = (connections_after - connections, transactions_after - transactions);
+    Ok(Rest { seconds: took, writes, reads, cpu_percent, connections, transactions })
+}
+
+/// See [`Singles`].
+pub(crate) async fn singles(ground: &Ground, count: usize) -> Outcome<Singles> {
+    let operator = Operator::start(ground).await?;
+    let (cold, staged) = (schools::codes("cold", count), schools::codes("staged", count));
+    let cold_latency = one_by_one(ground, &cold, async || Ok(())).await?;
+    let reaches = ground.reaches()?;
+    let digest = ground.migrations.digest();
+    let stage_ahead = async || {
+        for (_, reach) in &reaches {
+            let mut conn = reach.pool.acquire().await?;
+            if stage::spares(&mut conn, digest).await? == 0 {
+                stage::stage(&reach.pool, digest).await?;
+            }
+        }
+        Ok(())
+    };
+    let staged_latency = one_by_one(ground, &staged, stage_ahead).await?;
+    delete_all(ground, &[cold, staged].concat()).await?;
+    operator.stop().await?;
+    Leaks::find(ground).await?.none()?;
+    Ok(Singles { cold: cold_latency, staged: staged_latency })
+}
+
+async fn one_by_one(ground: &Ground, codes: &[String], before_each: impl AsyncFn() -> Outcome) -> Outcome<Latency> {
+    let mut latencies = Vec::new();
+    for code in codes {
+        before_each().await?;
+        let one = std::slice::from_ref(code);
+        let begun = Instant::now();
+        schools::apply(&ground.schools(), one, drop).await?;
+        let ready = ground.board.ready(one).await?;
+        latencies.extend(ready.iter().map(|ready| ready.duration_since(begun).as_secs_f64()));
+    }
+    Ok(Latency::of(latencies))
+}
+
+/// See [`Recovery`].
+pub(crate) async fn recovery(ground: &mut Ground, count: usize) -> Outcome<Recovery> {
+    let operator = Operator::start(ground).await?;
+    let codes = schools::codes("outage", count);
+    let api = ground.schools();
+    let outage = async {
+        ground.board.some_ready(count / 5).await?;
+        ground.servers[1].kill9().await?;
+        sleep(OUTAGE).await;
+        Ok(())
+    };
+    let applying = schools::apply(&api, &codes, drop);
+    futures::future::try_join(applying, outage).await?;
+    let ready_before = ground.board.some_ready(0).await?;
+    ground.servers[1].start_again().await?;
+    let back = Instant::now();
+    let ready = ground.board.ready(&codes).await?;
+    let last = ready.iter().max().ok_or("no School was applied")?;
+    let after = last.saturating_duration_since(back).as_secs_f64();
+    delete_all(ground, &codes).await?;
+    operator.stop().await?;
+    Leaks::find(ground).await?.none()?;
+    Ok(Recovery { outage: OUTAGE.as_secs_f64(), ready_before, after })
+}

@@ -1,0 +1,178 @@
+//! A school's SQL without anything around it: the statements that the operator sends to make one, and none that it sends to look.
+//!
+//! In order: reserve the code (1 statement), copy the frozen template into a spare (`CREATE DATABASE … STRATEGY WAL_LOG`, and setting and resetting
+//! its time-out), claim it (1 transaction in 2 messages), insert the administrator (1 statement), publish the route (2 statements).
+
+use std::sync::Arc;
+
+use dailycare::controller::servers::Reach;
+use dailycare::crd::{School, convert};
+use dailycare::domain::names::{ClusterUid, DatabaseName, LoginName, SchoolUid, SecretName, ServerName, TenantId};
+use dailycare::domain::school::seen::{Names, TenantState};
+use dailycare::domain::school::wanted::{Ask, Wanted};
+use dailycare::postgres::claim::{Claim, Claimed, claim};
+use dailycare::postgres::{Holding, access, drop, stage};
+use dailycare::registry::Owner;
+use dailycare::registry::route::{PoolSettings, Publication, Route};
+use dailycare::registry::seal::Keyring;
+use dailycare::registry::tenants::{self, Change, Reservation, Reserved, Withdrawn};
+use dailycare::registry::users::{self, Creation};
+use dailycare::schema::Migrations;
+use kube::ResourceExt as _;
+use secrecy::SecretString;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::Outcome;
+use crate::ground::Ground;
+
+/// One school to be made.
+pub(crate) struct Case {
+    pub(crate) owner: Owner,
+    pub(crate) names: Names,
+    pub(crate) wanted: Wanted,
+    pub(crate) ask: Ask,
+    namespace: String,
+    name: String,
+}
+
+impl Case {
+    /// The names that the operator would choose for a School on this server.
+    pub(crate) fn of(school: &School, cluster: ClusterUid, server: &ServerName, schema: u32) -> Outcome<Self> {
+        let wanted = convert::wanted(school, schema)?;
+        let Wanted::Kept(ask) = &wanted else { return Err("a new School is being deleted".into()) };
+        let ask = Ask::clone(ask);
+        let uid = SchoolUid(Uuid::parse_str(&school.uid().ok_or("a School has no uid")?)?);
+        let tenant = TenantId::of(cluster, uid);
+        let database = DatabaseName::of(&ask.code);
+        let names = Names {
+            tenant,
+            server: server.clone(),
+            login: LoginName::of(&database),
+            database,
+            secret: ask.secret.clone(),
+            admin_secret: SecretName::parse(&format!("{}-admin", school.name_any()))?,
+        };
+        let (namespace, name) = (school.namespace().unwrap_or_default(), school.name_any());
+        Ok(Self { owner: Owner { tenant, school: uid, cluster }, names, wanted, ask, namespace, name })
+    }
+
+    fn holding(&self) -> Holding {
+        let Names { database, login, tenant, .. } = self.names.clone();
+        Holding { database, login, tenant, cluster: self.owner.cluster }
+    }
+}
+
+/// A password and what PostgreSQL is sent of it.
+pub(crate) struct Password {
+    pub(crate) password: SecretString,
+    pub(crate) verifier: SecretString,
+}
+
+/// The connections that the statements go over, with the operator's own settings and bounds.
+pub(crate) struct Sql {
+    registry: PgPool,
+    pub(crate) reaches: [(ServerName, Arc<Reach>); 2],
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) migrations: Arc<Migrations>,
+}
+
+impl Sql {
+    pub(crate) async fn open(ground: &Ground) -> Outcome<Self> {
+        let (keyring, migrations) = (Arc::clone(&ground.keyring), Arc::clone(&ground.migrations));
+        Ok(Self { registry: ground.registry().await?, reaches: ground.reaches()?, keyring, migrations })
+    }
+
+    /// Ends the connections, so that the next phase opens its own.
+    pub(crate) async fn close(&self) {
+        self.registry.close().await;
+        for (_, reach) in &self.reaches {
+            reach.pool.close().await;
+        }
+    }
+
+    pub(crate) async fn reserve(&self, case: &Case) -> Outcome {
+        let Case { owner, names, ask, namespace, name, .. } = case;
+        let reservation = Reservation {
+            owner: *owner,
+            namespace: namespace.clone(),
+            name: name.clone(),
+            code: ask.code.clone(),
+            profile: ask.profile.clone(),
+            server: names.server.clone(),
+            database: names.database.clone(),
+            login: names.login.clone(),
+        };
+        expect(tenants::reserve(&self.registry, &reservation).await? == Reserved::Ours, "reserve the code")
+    }
+
+    pub(crate) async fn stage_and_claim(&self, case: &Case, reach: &Reach, password: &Password) -> Outcome {
+        let digest = self.migrations.digest();
+        stage::stage(&reach.pool, digest).await?;
+        let wanted = Claim {
+            holding: &case.holding(),
+            school: case.owner.school,
+            schema: self.migrations.target(),
+            digest,
+            verifier: &password.verifier,
+            fingerprint: &self.keyring.fingerprint(case.owner.tenant, &password.password)?,
+            connection_limit: case.ask.connection_limit,
+        };
+        // A claim that began a moment later may have taken our spare for its own, which is then there for us.
+        loop {
+            match claim(&reach.pool, &wanted).await? {
+                Claimed::Now => return Ok(()),
+                Claimed::NoSpare => {}
+                Claimed::AlreadyThere => return Err("the floor's database exists already".into()),
+            }
+        }
+    }
+
+    pub(crate) async fn create_admin(&self, case: &Case, hash: &str) -> Outcome {
+        expect(users::create_admin(&self.registry, case.owner, &case.ask.admin, hash).await? == Creation::Made, "create the administrator")
+    }
+
+    pub(crate) async fn publish(&self, case: &Case, reach: &Reach, password: &Password) -> Outcome {
+        let publication = Publication {
+            owner: case.owner,
+            profile: case.ask.profile.clone(),
+            route: Route {
+                server: case.names.server.clone(),
+                endpoint: reach.endpoint.clone(),
+                database: case.names.database.clone(),
+                login: case.names.login.clone(),
+                pool: PoolSettings {
+                    size: case.ask.connection_limit,
+                    connect_timeout_seconds: 30,
+                    command_timeout_seconds: 60,
+                    pooling: true,
+                },
+            },
+            password: password.password.clone(),
+            schema_version: self.migrations.target(),
+            state: TenantState::Active,
+        };
+        expect(tenants::publish(&self.registry, &publication, &self.keyring).await? == Change::Made, "publish the route")
+    }
+
+    /// All of the above.
+    pub(crate) async fn make(&self, case: &Case, reach: &Reach, password: &Password, hash: &str) -> Outcome {
+        self.reserve(case).await?;
+        self.stage_and_claim(case, reach, password).await?;
+        self.create_admin(case, hash).await?;
+        self.publish(case, reach, password).await
+    }
+
+    /// Takes it all away again.
+    pub(crate) async fn unmake(&self, case: &Case, reach: &Reach) -> Outcome {
+        let holding = case.holding();
+        access::close(&reach.pool, &holding).await?;
+        drop::drop_database(&reach.pool, &holding).await?;
+        drop::drop_login(&reach.pool, &holding).await?;
+        expect(tenants::set_state(&self.registry, case.owner, Withdrawn::Deleted).await? == Change::Made, "forget the tenant")
+    }
+}
+
+fn expect(done: bool, what: &str) -> Outcome {
+    if done { Ok(()) } else { Err(format!("the floor could not {what}").into()) }
+}
