@@ -6,12 +6,14 @@ mod plan;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Running};
 use crate::controller;
 use crate::crd::print;
+use crate::registry::seal::Keyring;
 use crate::telemetry::logs::{self, Format};
 
 /// One isolated PostgreSQL database per school, declared by one Kubernetes School.
@@ -80,8 +82,8 @@ async fn run(command: Command) -> ExitCode {
             Ok(yaml) => printed(&yaml),
             Err(error) => failure(&error),
         },
-        Command::SealingKey { id } => match crate::registry::seal::Keyring::generate_file(&id) {
-            Ok(file) => printed(secrecy::ExposeSecret::expose_secret(&file)),
+        Command::SealingKey { id } => match Keyring::generate_file(&id).and_then(|file| Keyring::parse(&file).map(|_| file)) {
+            Ok(file) => printed(file.expose_secret()),
             Err(error) => failure(&error),
         },
     }

@@ -4,7 +4,7 @@
 //! thing, and may be repeated. What bears no mark of ours is never altered. Sessions are expected to be opened with [`crate::sql::session::options`].
 
 pub mod access;
-mod borrow;
+pub mod borrow;
 pub mod catalog;
 pub mod claim;
 pub mod drop;

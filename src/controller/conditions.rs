@@ -21,6 +21,12 @@ pub(super) fn merge(before: &[Written], told: &[Condition], generation: i64) -> 
     merge_conditions(before, &told, generation, Timestamp::now())
 }
 
+/// The object was Ready when it was last told about.
+#[must_use]
+pub(super) fn was_ready(before: &[Written]) -> bool {
+    before.iter().any(|written| written.type_ == Kind::Ready.label() && written.status == Verdict::True.label())
+}
+
 /// Progress has been awaited for longer than `deadline`.
 #[must_use]
 pub(super) fn overdue(before: &[Written], deadline: Duration) -> bool {

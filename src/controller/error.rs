@@ -37,6 +37,12 @@ pub enum Error {
     /// A Secret of an earlier School of this name is there until Kubernetes has collected it, which it does soon.
     #[error("Secret {0} belongs to a deleted School of this name and is still to be collected")]
     Leftover(String),
+    /// The same step was taken again and again and nothing changed.
+    #[error("{0} had no effect")]
+    NoEffect(&'static str),
+    /// A turn took too long; what it did stands.
+    #[error("the time for one turn ran out; it goes on in the next")]
+    TimeRanOut,
     /// This process may no longer lead.
     #[error("the leader Lease is not held")]
     NotLeading,
@@ -57,8 +63,10 @@ impl Error {
             Self::Record(error) => error.class(),
             Self::Kubernetes(error) => error.class(),
             Self::Registry(error) => error.class(),
+            // Its own time-out would end it again and again, each time after ten minutes.
+            Self::Postgres(postgres::Error::Migration { sqlstate: Some(code), .. }) if code == "57014" => Class::Invalid,
             Self::Postgres(error) => error.class(),
-            Self::Password(_) => Class::Transient,
+            Self::Password(_) | Self::TimeRanOut | Self::NoEffect(_) => Class::Transient,
             Self::Seal(error) => error.class(),
             Self::Overtaken(_) | Self::Leftover(_) | Self::NotLeading => Class::Contended,
             Self::Bug(_) => Class::Bug,
@@ -76,9 +84,12 @@ impl Error {
     pub fn trouble(&self) -> Trouble {
         let reason = match self {
             Self::Spec(_) | Self::Record(_) => Reason::InvalidSpec,
-            Self::Postgres(postgres::Error::Migration { .. } | postgres::Error::Schema(_)) if self.class() != Class::Contended => {
+            Self::Postgres(postgres::Error::Migration { .. } | postgres::Error::Schema(_))
+                if !matches!(self.class(), Class::Contended | Class::Transient) =>
+            {
                 Reason::MigrationFailed
             }
+            Self::Postgres(postgres::Error::NotOurs { .. }) => Reason::OwnedByAnother,
             _ => Reason::ProgressingWithRetry,
         };
         Trouble { class: self.class(), reason, message: self.message() }
@@ -92,6 +103,9 @@ impl Error {
             Self::Record(RecordError::Garbled { field, source }) => format!("{field}: {source}; restore the status"),
             Self::Record(error @ RecordError::Missing { .. }) => error.to_string(),
             Self::Kubernetes(error) => error.message(),
+            Self::Postgres(error @ postgres::Error::NotOurs { .. }) => {
+                format!("{error}; another cluster or program made it, and it is left alone")
+            }
             error => error.to_string(),
         }
     }

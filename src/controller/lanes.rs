@@ -12,7 +12,7 @@ use crate::domain::names::ServerName;
 /// The lanes.
 #[derive(Debug)]
 pub struct Lanes {
-    width: usize,
+    width: u16,
     lanes: Mutex<HashMap<Option<ServerName>, Arc<Semaphore>>>,
 }
 
@@ -20,14 +20,20 @@ impl Lanes {
     /// Lanes that take `width` Schools each.
     #[must_use]
     pub fn new(width: u16) -> Self {
-        Self { width: width.into(), lanes: Mutex::default() }
+        Self { width, lanes: Mutex::default() }
+    }
+
+    /// How many Schools a lane takes.
+    #[must_use]
+    pub fn width(&self) -> u16 {
+        self.width
     }
 
     /// Waits, first come first served, for a place in a server's lane. None only when the lanes are closed, which never happens while the operator runs.
     pub async fn enter(&self, server: Option<&ServerName>) -> Option<OwnedSemaphorePermit> {
         let lane = {
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(lanes.entry(server.cloned()).or_insert_with(|| Arc::new(Semaphore::new(self.width))))
+            Arc::clone(lanes.entry(server.cloned()).or_insert_with(|| Arc::new(Semaphore::new(self.width.into()))))
         };
         lane.acquire_owned().await.ok()
     }

@@ -40,6 +40,14 @@ impl Ledger {
         self.places().remove(&tenant).is_some()
     }
 
+    /// Frees every place whose tenant `lives` does not know; whether there was one.
+    pub fn keep(&self, lives: impl Fn(TenantId) -> bool) -> bool {
+        let mut places = self.places();
+        let before = places.len();
+        places.retain(|tenant, _| lives(*tenant));
+        places.len() < before
+    }
+
     /// Places taken on a server.
     #[must_use]
     pub fn schools_on(&self, server: &ServerName) -> u32 {

@@ -32,6 +32,8 @@ use crate::{config, registry, schema};
 const LEASE: &str = "dailycare-operator";
 /// How long running turns may take to end after SIGTERM; Kubernetes kills after 30 s.
 const GRACE: Duration = Duration::from_secs(20);
+/// How long probes and Events may take to end after the last turn.
+const LAST_WORDS: Duration = Duration::from_secs(4);
 /// How long Schools wait at start for the first look at every server, so that none is told to be unready for that.
 const FIRST_LOOK: Duration = Duration::from_secs(15);
 
@@ -89,7 +91,9 @@ pub async fn run(config: &Config, running: &Running, stop: CancellationToken) ->
     tasks.spawn(http::serve(listener, sources, stop.child_token()));
 
     let client = client::client(client::config().await?)?;
+    tasks.spawn(upkeep::pulse(client.clone(), heartbeat.clone(), stop.child_token()));
     let Some(lease) = stand(config, running, &client, &readiness, &stop).await? else { return Ok(()) };
+    readiness.enter(Phase::Starting);
     let prepared = Box::pin(prepare(config, &client, &stop)).await?;
     let Some((cluster, registry)) = prepared else { return Ok(()) };
     let (recorder, publisher) = events::recorder(client.clone(), &running.instance);
@@ -121,6 +125,7 @@ pub async fn run(config: &Config, running: &Running, stop: CancellationToken) ->
         () = work => Ok(()),
         () = lost(context.lease.as_ref()) => Err(Error::LostLease),
     };
+    stop.cancel();
     finish(context, tasks, &readiness).await;
     outcome
 }
@@ -250,8 +255,10 @@ async fn lost(lease: Option<&Held>) {
 async fn finish(context: Arc<Context>, mut tasks: JoinSet<()>, readiness: &Readiness) {
     readiness.enter(Phase::Stopping);
     metrics::leading(false);
-    tasks.abort_all();
-    while tasks.join_next().await.is_some() {}
+    // Everything has been told to stop; Events that are queued are still sent, for a moment.
+    if tokio::time::timeout(LAST_WORDS, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+        tasks.shutdown().await;
+    }
     // Turns that outlived the grace period still hold the context; then the lease simply runs out.
     if let Some(Context { lease: Some(lease), .. }) = Arc::into_inner(context) {
         lease.release().await;

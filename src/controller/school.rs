@@ -2,6 +2,7 @@
 
 mod act;
 mod binding;
+pub(super) use binding::fill_ledger;
 mod report;
 pub mod sight;
 
@@ -23,6 +24,7 @@ use crate::crd::School;
 use crate::domain::retry::Class;
 use crate::domain::school::action::{Action, admissible};
 use crate::domain::school::plan::{Plan, Refusal, plan};
+use crate::domain::school::seen::Seen;
 use crate::kubernetes::object;
 use crate::telemetry::metrics;
 
@@ -31,6 +33,8 @@ pub const FINALIZER: &str = "dailycare.io/school-cleanup";
 
 /// Steps in one turn; the longest way, a new School, takes ten, and each pending migration one more.
 const STEPS: usize = 24;
+/// How often in a row a step may be taken and leave everything as it was.
+const SAME_STEP: u32 = 3;
 /// The longest a turn may take, migrations included.
 const TURN: Duration = Duration::from_mins(15);
 
@@ -72,7 +76,7 @@ async fn turns(ctx: &Context, mut school: School, uid: &str) -> controller::Acti
         let _place = ctx.lanes.enter(server.as_ref()).await;
         let mut sight = None;
         let ended = tokio::time::timeout(TURN, turn(ctx, &mut school, &mut sight)).await;
-        match ended.unwrap_or(Err(Error::Overtaken("the time for one turn ran out and something"))) {
+        match ended.unwrap_or(Err(Error::TimeRanOut)) {
             Ok(End::Again(next)) => school = *next,
             Ok(End::Rest(plan)) => return rest(ctx, &school, uid, &plan),
             Ok(End::Gone) => {
@@ -95,6 +99,7 @@ async fn turn(ctx: &Context, school: &mut School, seen_so_far: &mut Option<Sight
         }
     }
     let sight = seen_so_far.insert(Box::pin(look(ctx, school.clone())).await?);
+    let mut before = None;
     for _ in 0..STEPS {
         let seen = sight.seen(ctx);
         let next = plan(&sight.wanted, &seen);
@@ -108,6 +113,7 @@ async fn turn(ctx: &Context, school: &mut School, seen_so_far: &mut Option<Sight
         if !admissible(&sight.wanted, &seen, action) {
             return Err(Error::Bug(format!("{} was planned where it must not land", action.label())));
         }
+        before = Some(once_more(before, &seen, action)?);
         act::act(ctx, sight, action).await?;
         *school = sight.school.clone();
         if matches!(action, Action::RecordNames(_)) {
@@ -115,6 +121,20 @@ async fn turn(ctx: &Context, school: &mut School, seen_so_far: &mut Option<Sight
         }
     }
     Ok(End::Again(Box::new(sight.school.clone())))
+}
+
+/// Counts how often in a row the same step was planned from the same sight. Somebody else may undo it once; after that it is no way forward.
+fn once_more(before: Option<(Seen, Action, u32)>, seen: &Seen, action: &Action) -> Result<(Seen, Action, u32)> {
+    match before {
+        Some((then, same, times)) if then == *seen && same == *action => {
+            if times < SAME_STEP {
+                Ok((then, same, times + 1))
+            } else {
+                Err(Error::NoEffect(action.label()))
+            }
+        }
+        _ => Ok((seen.clone(), action.clone(), 1)),
+    }
 }
 
 /// Waits for a change, for the next resync, or for the progress deadline.

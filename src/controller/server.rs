@@ -23,8 +23,8 @@ use crate::domain::school::seen::Away;
 use crate::domain::server::plan::{Action, Failure, Plan, Seen, plan};
 use crate::fault::{self, Moment};
 use crate::kubernetes::object;
+use crate::postgres::borrow::Borrowed;
 use crate::postgres::{prepare, template};
-use crate::sql::error::Doing as _;
 use crate::telemetry::metrics;
 
 /// Keeps a server's object while schools live on it.
@@ -36,6 +36,8 @@ const HEALTHY: Duration = Duration::from_secs(10);
 const AWAY: Duration = Duration::from_secs(1);
 /// How often one that a person must mend is asked.
 const UNFIT: Duration = Duration::from_secs(5);
+/// The longest a turn may take, building a template included.
+const TURN: Duration = Duration::from_mins(15);
 /// Steps in one turn; all of them are seven.
 const STEPS: usize = 10;
 
@@ -54,7 +56,8 @@ pub async fn reconcile(object: Arc<DatabaseServer>, ctx: Arc<Context>) -> Result
 async fn turn(ctx: &Context, object: DatabaseServer) -> controller::Action {
     let uid = object.uid().unwrap_or_default();
     let fallback = object.clone();
-    match work(ctx, object).await {
+    let worked = tokio::time::timeout(TURN, Box::pin(work(ctx, object))).await;
+    match worked.unwrap_or(Err(Error::TimeRanOut)) {
         Ok((sight, planned)) => {
             ctx.attempts.succeeded(&uid);
             ctx.heartbeat.beat();
@@ -75,6 +78,12 @@ async fn turn(ctx: &Context, object: DatabaseServer) -> controller::Action {
 async fn work(ctx: &Context, object: DatabaseServer) -> Result<(Sight, Plan)> {
     let mut sight = look(ctx, object).await?;
     for _ in 0..STEPS {
+        // Before anything is decided: a server on its way out must take no School between that decision and its end.
+        let anew = note(ctx, &sight);
+        if anew {
+            tracing::info!(reachable = sight.contact.is_ok(), "the server is known anew");
+            wake_schools(ctx, &sight.name);
+        }
         let planned = plan(&sight.seen(ctx));
         let Plan::Act(action) = planned else {
             report::tell(ctx, &mut sight, &planned).await?;
@@ -104,6 +113,11 @@ async fn effect(ctx: &Context, sight: &Sight, action: Action) -> Result<Database
     match action {
         Action::AddFinalizer => return Ok(object::add_finalizer(&api, &sight.object, FINALIZER).await?),
         Action::RemoveFinalizer => {
+            // Schools whose names are recorded and that the registry does not know yet live here too.
+            ctx.places_known.get_or_init(|| super::school::fill_ledger(ctx)).await;
+            if sight.seen(ctx).in_use {
+                return Err(Error::Overtaken("the schools on the server"));
+            }
             let mut gone = sight.object.clone();
             gone.metadata.finalizers = None;
             return Ok(object::remove_finalizer(&api, &sight.object, FINALIZER).await?.unwrap_or(gone));
@@ -120,7 +134,7 @@ async fn effect(ctx: &Context, sight: &Sight, action: Action) -> Result<Database
         Action::BuildTemplate => template::build(&reach.pool, &reach.endpoint, &answer.migrator, &ctx.migrations).await?,
         Action::DropStale => template::drop_stale(&reach.pool, digest).await?,
         _ => {
-            let conn = reach.pool.acquire().await.doing("connecting to the server");
+            let conn = Borrowed::from(&reach.pool, "connecting to the server").await;
             let mut conn = conn.map_err(crate::postgres::Error::from)?;
             if action == Action::CloseMaintenance {
                 prepare::close_maintenance_databases(&mut conn).await?;
@@ -129,6 +143,7 @@ async fn effect(ctx: &Context, sight: &Sight, action: Action) -> Result<Database
                 let wanted = prepare::Wanted { cluster: ctx.cluster, password: &answer.migrator.password, fingerprint: &fingerprint };
                 prepare::prepare_roles(&mut conn, &wanted).await?;
             }
+            conn.give_back();
         }
     }
     Ok(sight.object.clone())
@@ -138,14 +153,11 @@ async fn effect(ctx: &Context, sight: &Sight, action: Action) -> Result<Database
 fn settle(ctx: &Context, sight: &Sight, planned: &Plan) -> controller::Action {
     if sight.object.metadata.deletion_timestamp.is_some() && *planned == Plan::Settled {
         ctx.servers.remove(&sight.name);
+        metrics::server_up(sight.name.as_str(), false);
         wake_schools(ctx, &sight.name);
         return controller::Action::await_change();
     }
     metrics::server_up(sight.name.as_str(), sight.contact.is_ok());
-    if note(ctx, sight) {
-        tracing::info!(reachable = sight.contact.is_ok(), "the server is known anew");
-        wake_schools(ctx, &sight.name);
-    }
     controller::Action::requeue(match (planned, &sight.contact) {
         (Plan::Settled, _) => HEALTHY,
         (_, Err(_)) => AWAY,
@@ -159,7 +171,8 @@ pub fn note(ctx: &Context, sight: &Sight) -> bool {
     let answered = sight.contact.as_ref().ok();
     // Being deleted does not close a server for the schools that still live on it.
     let state = match plan(&Seen { deleting: false, finalizer: true, ..seen.clone() }) {
-        Plan::Settled | Plan::Act(Action::DropStale) => Ok(()),
+        // A template is needed by new schools only.
+        Plan::Settled | Plan::Act(Action::BuildTemplate | Action::DropStale) => Ok(()),
         Plan::Wait(_) if answered.is_none() => Err(Away::Unreachable),
         Plan::Refuse(Failure { reason: Reason::ServerIdentityMismatch, .. }) => Err(Away::IdentityMismatch),
         Plan::Act(_) | Plan::Wait(_) | Plan::Refuse(_) => Err(Away::NotReady),
@@ -167,7 +180,8 @@ pub fn note(ctx: &Context, sight: &Sight) -> bool {
     let mut spec = sight.spec.clone();
     spec.schedulable &= !seen.deleting;
     let (reach, migrator) = (answered.map(|answer| Arc::clone(&answer.reach)), answered.map(|answer| answer.migrator.clone()));
-    ctx.servers.put(&sight.name, Known { spec, reach, migrator, state })
+    let template = answered.is_some_and(|answer| answer.facts.template);
+    ctx.servers.put(&sight.name, Known { spec, reach, migrator, state, template })
 }
 
 /// Every School on this server, and every one that waits for anything.

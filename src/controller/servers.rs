@@ -18,8 +18,8 @@ use crate::sql::session::{self, Credentials, Endpoint, Purpose, Tls};
 
 /// Databases staged at once on one server; more only compete for its disk.
 const STAGED_AT_ONCE: usize = 4;
-/// Connections of the operator to one server.
-const POOL_SIZE: u32 = 8;
+/// Connections of the operator to one server beyond one for each School that is worked on.
+const SPARE_CONNECTIONS: u32 = 2;
 
 /// How to reach one server. Made anew when its address, admin login or TLS changes.
 #[derive(Debug)]
@@ -39,10 +39,10 @@ pub struct Reach {
 impl Reach {
     /// Nothing is opened yet.
     #[must_use]
-    pub fn new(endpoint: Endpoint, admin: Credentials, maintenance: String) -> Self {
+    pub fn new(endpoint: Endpoint, admin: Credentials, maintenance: String, concurrency: u16) -> Self {
         let options = session::options(&endpoint, &admin, &maintenance, Purpose::Operator);
         let pool = PgPoolOptions::new()
-            .max_connections(POOL_SIZE)
+            .max_connections(u32::from(concurrency) + SPARE_CONNECTIONS)
             .acquire_timeout(session::CONNECT_TIMEOUT)
             .idle_timeout(Duration::from_secs(90))
             .max_lifetime(Duration::from_mins(30))
@@ -78,8 +78,10 @@ pub struct Known {
     pub reach: Option<Arc<Reach>>,
     /// The migrator's login on it.
     pub migrator: Option<Credentials>,
-    /// Fit for schools, or why not.
+    /// Fit for the schools that live there, or why not.
     pub state: Result<(), Away>,
+    /// The template of the operator's schema stands, so that new schools can be made.
+    pub template: bool,
 }
 
 /// Every server looked at.
@@ -91,7 +93,10 @@ impl Servers {
     pub fn put(&self, name: &ServerName, known: Known) -> bool {
         let mut servers = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let matters = servers.get(name).is_none_or(|before| {
-            before.state != known.state || before.spec != known.spec || !same_reach(before.reach.as_ref(), known.reach.as_ref())
+            before.state != known.state
+                || before.template != known.template
+                || before.spec != known.spec
+                || !same_reach(before.reach.as_ref(), known.reach.as_ref())
         });
         servers.insert(name.clone(), known);
         matters

@@ -1,36 +1,74 @@
-//! What must go on although nothing happens: proof that the API server still answers us, and the count of Schools for the metrics.
+//! What must go on although nothing happens: proof that the API server still answers us, the count of Schools for the metrics, and places that
+//! nobody has any more.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::ListParams;
+use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::context::Context;
 use super::error::chain;
-use crate::crd::School;
+use crate::crd::{DatabaseServer, School};
 use crate::domain::condition::{Kind, Verdict};
+use crate::domain::names::{SchoolUid, TenantId};
 use crate::domain::school::wanted::Tier;
 use crate::kubernetes::within;
+use crate::registry::{self, tenants};
+use crate::telemetry::health::Heartbeat;
 use crate::telemetry::metrics::{self, Census, Group};
 
 const EVERY: Duration = Duration::from_secs(30);
+
+/// Until `stop`, from before the election on: a standby must be seen to live too.
+///
+/// A list of one, not from a cache: watches can die silently, and with no object there is nothing else to hear.
+pub(super) async fn pulse(client: Client, heartbeat: Heartbeat, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(EVERY);
+    let (servers, one) = (Api::<DatabaseServer>::all(client), ListParams::default().limit(1));
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        match within("listing one DatabaseServer", servers.list_metadata(&one)).await {
+            Ok(_) => heartbeat.beat(),
+            Err(error) => tracing::info!(error = chain(&error), "the API server does not answer"),
+        }
+    }
+}
 
 /// Until `stop`.
 pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
     let census = Census::default();
     let mut ticks = tokio::time::interval(EVERY);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        // A list of one, not from a cache: watches can die silently, and with no object there is nothing else to hear.
-        match within("listing one DatabaseServer", context.database_servers().list_metadata(&ListParams::default().limit(1))).await {
-            Ok(_) => context.heartbeat.beat(),
-            Err(error) => tracing::info!(error = chain(&error), "the API server does not answer"),
+        if let Err(error) = clear_places(&context).await {
+            tracing::info!(error = chain(&error), "the places on servers could not be counted anew");
         }
         census.take(context.schools.state().iter().map(|school| group(school)));
         for (name, _) in context.servers.all() {
             metrics::server_schools(name.as_str(), "allocated", context.ledger.schools_on(&name));
         }
     }
+}
+
+/// A School can go between being placed and being reserved, and nobody is told: its place is freed here.
+async fn clear_places(context: &Context) -> Result<(), registry::Error> {
+    if !context.places_known.initialized() {
+        return Ok(());
+    }
+    let registered: HashSet<_> =
+        tenants::occupancy(&context.registry, context.cluster).await?.into_iter().map(|(tenant, _)| tenant).collect();
+    let standing: HashSet<_> = context.schools.state().iter().filter_map(|school| tenant(context, school)).collect();
+    if context.ledger.keep(|tenant| registered.contains(&tenant) || standing.contains(&tenant)) {
+        context.wake.waiting();
+    }
+    Ok(())
+}
+
+fn tenant(context: &Context, school: &School) -> Option<TenantId> {
+    let uid = Uuid::parse_str(school.metadata.uid.as_deref()?).ok()?;
+    Some(TenantId::of(context.cluster, SchoolUid(uid)))
 }
 
 fn group(school: &School) -> Group {

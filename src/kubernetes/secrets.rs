@@ -106,6 +106,12 @@ impl SecretObserved {
         (!text.is_empty()).then(|| SecretString::from(text))
     }
 
+    /// The fingerprint of the credentials it was written with, from [`REVISION_ANNOTATION`].
+    #[must_use]
+    pub fn revision(&self) -> Option<&str> {
+        self.0.annotations().get(REVISION_ANNOTATION).map(String::as_str)
+    }
+
     /// Every key, label and annotation of `wanted` is there, and none that this program set before is left over. Those of other owners do not count.
     #[must_use]
     pub fn matches(&self, wanted: &SecretWanted) -> bool {

@@ -11,18 +11,22 @@ use crate::sql::Result;
 use crate::sql::error::Doing as _;
 
 /// See the module.
-pub(super) struct Borrowed {
+pub struct Borrowed {
     connection: PoolConnection<Postgres>,
     clean: bool,
 }
 
 impl Borrowed {
-    pub(super) async fn from(pool: &PgPool, doing: &'static str) -> Result<Self> {
+    /// One connection of the pool.
+    ///
+    /// # Errors
+    /// When none is to be had in the pool's time.
+    pub async fn from(pool: &PgPool, doing: &'static str) -> Result<Self> {
         Ok(Self { connection: pool.acquire().await.doing(doing)?, clean: false })
     }
 
     /// The session is as it was when it was borrowed.
-    pub(super) fn give_back(mut self) {
+    pub fn give_back(mut self) {
         self.clean = true;
     }
 }

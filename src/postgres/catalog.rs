@@ -2,11 +2,12 @@
 //!
 //! Must not guess: a catalog that cannot be read is an error. Changes nothing.
 
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
+use super::borrow::Borrowed;
 use super::mark::{DatabaseMark, LoginMark, Mark as _};
-use super::{APP, Holding, OWNER, Result, send, sql};
+use super::{APP, Error, Holding, OWNER, Result, send, sql};
 use crate::domain::names::{ClusterUid, TenantId};
 use crate::domain::school::seen::{Access, Database, Login, OnServer, Schema};
 use crate::schema::Migrations;
@@ -18,8 +19,8 @@ pub struct Expected {
     pub holding: Holding,
     /// The `CONNECTION LIMIT` that its login should have.
     pub connection_limit: u16,
-    /// The keyed fingerprint of the password in its Secret; none while there is no usable one.
-    pub fingerprint: Option<String>,
+    /// The keyed fingerprints of the password in its Secret, by any of the keys; none while there is no usable one.
+    pub fingerprints: Vec<String>,
 }
 
 /// Looks at several schools at once, with one query; the answers are in the order of the questions.
@@ -38,6 +39,17 @@ pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected:
     send::answer(doing, read).await
 }
 
+/// Looks at one school over a pooled connection, which is closed when there is no answer.
+///
+/// # Errors
+/// As [`observe`].
+pub async fn look(pool: &PgPool, migrations: &Migrations, expected: Expected) -> Result<OnServer> {
+    let mut conn = Borrowed::from(pool, "connecting to the server").await?;
+    let answers = observe(&mut conn, migrations, &[expected]).await?;
+    conn.give_back();
+    answers.into_iter().next().ok_or(Error::Senseless { doing: "reading the server's catalogs" })
+}
+
 fn facts() -> String {
     format!(
         "SELECT EXISTS (SELECT FROM pg_database s WHERE {spare} AND starts_with(s.datname, $3)) AS spare,
@@ -49,6 +61,7 @@ fn facts() -> String {
             coalesce(r.rolcanlogin, false) AS can_login, coalesce(r.rolconnlimit, 0) AS connection_limit,
             coalesce(NOT (r.rolsuper OR r.rolcreatedb OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls) AND r.rolinherit
                 AND coalesce(r.rolvaliduntil, 'infinity') = 'infinity', false) AS login_plain,
+            coalesce(NOT r.rolcanlogin, false) AND EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = d.datname AND a.usename = r.rolname) AS lingers,
             (SELECT coalesce(bool_and(g.rolname = '{APP}' AND NOT m.admin_option AND to_jsonb(m)->>'inherit_option' IS DISTINCT FROM 'false'), false)
                FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid) AS member
         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS wanted (database, login, place)
@@ -74,6 +87,8 @@ struct Facts {
     login_exists: bool,
     login_comment: Option<String>,
     can_login: bool,
+    /// It may not log in, and yet a session of it is left.
+    lingers: bool,
     connection_limit: i32,
     login_plain: bool,
     member: bool,
@@ -92,6 +107,7 @@ impl Facts {
             login_exists: row.try_get("login_exists")?,
             login_comment: row.try_get("login_comment")?,
             can_login: row.try_get("can_login")?,
+            lingers: row.try_get("lingers")?,
             connection_limit: row.try_get("connection_limit")?,
             login_plain: row.try_get("login_plain")?,
             member: row.try_get("member")?,
@@ -109,7 +125,7 @@ impl Facts {
         }
         match LoginMark::parse(self.login_comment.as_deref()) {
             Some(mark) if ours(mark.tenant, mark.cluster, expected) => {
-                if expected.fingerprint.as_deref() == Some(mark.password.as_str()) {
+                if expected.fingerprints.contains(&mark.password) {
                     Login::Matching
                 } else {
                     Login::Differing
@@ -150,7 +166,7 @@ impl Facts {
             Access::Drifted
         } else if can_login && limit && may_connect(Some(expected.holding.login.as_str())) {
             Access::Open
-        } else if !can_login && may_connect(None) {
+        } else if !can_login && !self.lingers && may_connect(None) {
             Access::Closed
         } else {
             Access::Drifted

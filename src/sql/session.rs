@@ -1,5 +1,6 @@
 //! Connection settings. Every session pins in its startup packet what a database or role could otherwise set against us (`search_path`, time-outs), because
-//! startup options outrank `ALTER DATABASE … SET` and `ALTER ROLE … SET`. Nothing here is read from `PG*` variables or `~/.pgpass`.
+//! startup options outrank `ALTER DATABASE … SET` and `ALTER ROLE … SET`. Everything that
+//! matters is said here, so that `PG*` variables cannot weaken it; `~/.pgpass` is not read.
 
 use std::time::Duration;
 

@@ -229,7 +229,7 @@ impl School {
     }
 
     pub(crate) fn expected(&self) -> Expected {
-        Expected { holding: self.holding.clone(), connection_limit: LIMIT, fingerprint: Some(FINGERPRINT.into()) }
+        Expected { holding: self.holding.clone(), connection_limit: LIMIT, fingerprints: vec![FINGERPRINT.into()] }
     }
 
     pub(crate) fn database(&self) -> &str {

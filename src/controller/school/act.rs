@@ -9,10 +9,11 @@ use super::{FINALIZER, owner_reference, report};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
 use crate::controller::servers::Reach;
+use crate::crd::convert;
 use crate::domain::placement::Choice;
 use crate::domain::school::action::Action;
-use crate::domain::school::seen::TenantState;
-use crate::domain::school::wanted::{Ask, Wanted};
+use crate::domain::school::seen::{Tenant, TenantState};
+use crate::domain::school::wanted::{Ask, OnDelete, Wanted};
 use crate::fault::{self, Moment};
 use crate::kubernetes::object;
 use crate::kubernetes::secrets::{self, AdminContent, Creation, SecretObserved, SecretWanted, admin_secret};
@@ -70,6 +71,11 @@ async fn effect(ctx: &Context, sight: &mut Sight, action: &Action) -> Result<Tou
             Ok(Touched::Object)
         }
         Action::RemoveFinalizer => {
+            let retained =
+                matches!(standing(sight).map(|s| s.tenant(sight.owner, false)), Ok(Tenant::Ours { state: TenantState::Retained, .. }));
+            if !retained && ctx.ledger.free(sight.owner.tenant) {
+                ctx.wake.waiting();
+            }
             let api = ctx.schools_in(&sight.school.namespace().unwrap_or_default());
             match object::remove_finalizer(&api, &sight.school, FINALIZER).await? {
                 Some(school) => sight.school = school,
@@ -236,7 +242,10 @@ async fn on_server(ctx: &Context, sight: &Sight, action: &Action) -> Result<()> 
         }
         Action::OpenDatabase => Ok(access::open(pool, &holding, ask(sight)?.connection_limit).await?),
         Action::CloseDatabase => Ok(access::close(pool, &holding).await?),
-        Action::DropDatabase => Ok(drop::drop_database(pool, &holding).await?),
+        Action::DropDatabase => {
+            still_to_be_dropped(ctx, sight).await?;
+            Ok(drop::drop_database(pool, &holding).await?)
+        }
         Action::DropLogin => Ok(drop::drop_login(pool, &holding).await?),
         Action::Migrate { from, .. } => {
             let migration = ctx.migrations.next_after(*from).ok_or(Error::Overtaken("the schema"))?;
@@ -246,6 +255,15 @@ async fn on_server(ctx: &Context, sight: &Sight, action: &Action) -> Result<()> 
         }
         _ => Err(Error::Bug(format!("{} is no action on a server", action.label()))),
     }
+}
+
+/// Data is destroyed on the API server's word of this moment: the same object, still being deleted, still with the policy Delete.
+async fn still_to_be_dropped(ctx: &Context, sight: &Sight) -> Result<()> {
+    let api = ctx.schools_in(&sight.school.namespace().unwrap_or_default());
+    let now = object::fresh(&api, &sight.school.name_any(), &sight.school.uid().unwrap_or_default()).await?;
+    let now = now.ok_or(Error::Overtaken("the School"))?;
+    let wanted = convert::wanted(&now, ctx.migrations.target())?;
+    if wanted == Wanted::Gone(OnDelete::Delete) { Ok(()) } else { Err(Error::Overtaken("the School")) }
 }
 
 async fn stage(ctx: &Context, reach: &Reach) -> Result<()> {

@@ -33,7 +33,7 @@ pub(super) async fn choose(ctx: &Context, school: &School, wanted: &Wanted, owne
 }
 
 /// Before the first placement: Schools that were bound when the operator last stopped, and that the registry does not know yet, have their places too.
-async fn fill_ledger(ctx: &Context) {
+pub(in crate::controller) async fn fill_ledger(ctx: &Context) {
     if ctx.schools.wait_until_ready().await.is_err() {
         return; // the watch has ended: nothing will be placed any more
     }
@@ -62,7 +62,7 @@ async fn candidates(ctx: &Context, school: &School, ask: &Ask) -> Result<Vec<Can
         namespace_allowed: known.spec.allowed.allows(&labels),
         tiers: known.spec.tiers,
         schedulable: known.spec.schedulable,
-        ready: known.state.is_ok(),
+        ready: known.state.is_ok() && known.template,
         schools: 0,
         capacity: known.spec.max_schools,
     });

@@ -62,9 +62,10 @@ pub(super) async fn tell(ctx: &Context, sight: &mut Sight, plan: &Plan) -> Resul
 /// When the status cannot be written.
 pub(super) async fn tell_trouble(ctx: &Context, school: &mut School, known: Option<&Sight>, trouble: &Trouble) -> Result<()> {
     let overdue = conditions::overdue(written(school), ctx.progress_deadline);
+    let deleting = school.meta().deletion_timestamp.is_some();
     let seen = known.map(|sight| (sight, sight.seen(ctx)));
     let known_facts = seen.as_ref().map(|(sight, seen)| (&sight.wanted, seen));
-    let conditions = status::report_trouble(school.meta().deletion_timestamp.is_some(), known_facts, trouble, overdue);
+    let conditions = status::report_trouble(deleting, conditions::was_ready(written(school)), known_facts, trouble, overdue);
     let status = known.map_or_else(|| school.status.clone().unwrap_or_default(), |sight| sight.complete(ctx));
     write(ctx, school, status, &conditions).await
 }

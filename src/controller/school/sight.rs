@@ -21,7 +21,7 @@ use crate::domain::school::seen::{
 use crate::domain::school::wanted::Wanted;
 use crate::domain::server::TlsMode;
 use crate::kubernetes::secrets::{self, CredentialsContent, SecretObserved, SecretWanted, credentials_secret};
-use crate::postgres::{self, Holding, catalog};
+use crate::postgres::{Holding, catalog};
 use crate::registry::Owner;
 use crate::registry::route::{PoolSettings, Publication, Route};
 use crate::registry::tenants::{self, Observed};
@@ -104,7 +104,13 @@ async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner, na
     let known = ctx.servers.get(&names.server);
     let mut standing = Standing { names, registry, secret, admin_secret, known, server: Server::Away(Away::NotReady) };
     standing.server = standing.ask_server(ctx, school, wanted, owner).await?;
-    if standing.tenant(owner, false) != Tenant::OfAnother {
+    // A School on its way out takes no place that the registry does not say it has.
+    let takes_a_place = match standing.tenant(owner, false) {
+        Tenant::Absent => matches!(wanted, Wanted::Kept(_)),
+        Tenant::OfAnother | Tenant::Ours { state: TenantState::Deleted, .. } => false,
+        Tenant::Ours { .. } => true,
+    };
+    if takes_a_place {
         ctx.ledger.put(owner.tenant, standing.names.server.clone());
     }
     Ok(standing)
@@ -217,7 +223,7 @@ impl Standing {
             ssl_mode: TlsMode::from(&reach.endpoint.tls).label(),
             certificates: reach.authority().map(<[u8]>::to_vec),
             username: self.names.login.to_string(),
-            revision: ctx.keyring.fingerprint(sight.owner.tenant, &password).ok()?,
+            revision: self.revision(ctx, sight.owner, &password)?,
             password,
             database: self.names.database.to_string(),
             extra_labels: template.labels,
@@ -264,9 +270,11 @@ impl Standing {
         let expected = catalog::Expected {
             holding: self.holding(owner),
             connection_limit: connection_limit(wanted),
-            fingerprint: self.fingerprint(ctx, school, owner),
+            fingerprints: self.fingerprints(ctx, school, owner),
         };
-        match observe(ctx, reach, expected).await {
+        match catalog::look(&reach.pool, &ctx.migrations, expected).await {
+            // Nothing to claim, and nothing to make it from.
+            Ok(OnServer { database: Database::Absent, spare: false, .. }) if !known.template => Ok(Server::Away(Away::NotReady)),
             Ok(here) => Ok(Server::Here(here)),
             Err(error) if error.is_unreachable() => {
                 tracing::warn!(server = %self.names.server, error = crate::controller::error::chain(&error), "the server does not answer");
@@ -278,9 +286,17 @@ impl Standing {
     }
 
     /// Of the password in the Secret, if the Secret is ours.
-    fn fingerprint(&self, ctx: &Context, school: &School, owner: Owner) -> Option<String> {
+    fn fingerprints(&self, ctx: &Context, school: &School, owner: Owner) -> Vec<String> {
         let ours = self.secret.as_ref().is_some_and(|secret| secret.is_controlled_by(&school.uid().unwrap_or_default()));
-        ours.then(|| self.password()).flatten().and_then(|password| ctx.keyring.fingerprint(owner.tenant, &password).ok())
+        ours.then(|| self.password()).flatten().map(|password| ctx.keyring.fingerprints(owner.tenant, &password)).unwrap_or_default()
+    }
+
+    /// What the Secret is annotated with: what it says already, while that is true by any of the keys, so that a rotation of keys rewrites no Secret.
+    fn revision(&self, ctx: &Context, owner: Owner, password: &SecretString) -> Option<String> {
+        let accepted = ctx.keyring.fingerprints(owner.tenant, password);
+        let standing =
+            self.secret.as_ref().and_then(SecretObserved::revision).filter(|standing| accepted.iter().any(|one| one == standing));
+        standing.map(ToOwned::to_owned).or_else(|| accepted.into_iter().next())
     }
 }
 
@@ -290,11 +306,4 @@ fn connection_limit(wanted: &Wanted) -> u16 {
         // On the way out no limit is right or wrong: the door is closed whatever it says.
         Wanted::Gone(_) => convert::DEFAULT_CONNECTION_LIMIT,
     }
-}
-
-async fn observe(ctx: &Context, reach: &Reach, expected: catalog::Expected) -> postgres::Result<OnServer> {
-    use crate::sql::error::Doing as _;
-    let mut conn = reach.pool.acquire().await.doing("connecting to the server")?;
-    let answers = catalog::observe(&mut conn, &ctx.migrations, &[expected]).await?;
-    answers.into_iter().next().ok_or(postgres::Error::Senseless { doing: "reading the server's catalogs" })
 }

@@ -9,7 +9,7 @@ use crate::controller::{conditions, news};
 use crate::crd::DatabaseServer;
 use crate::crd::server::{Allocated, DatabaseServerStatus, ServerSchema};
 use crate::domain::condition::{Condition, Kind, Reason, Verdict};
-use crate::domain::school::status::Trouble;
+use crate::domain::school::status::{Trouble, report_trouble};
 use crate::domain::server::plan::Plan;
 use crate::domain::server::status::{Room, report};
 use crate::kubernetes::object;
@@ -62,7 +62,10 @@ pub(super) async fn tell(ctx: &Context, sight: &mut Sight, planned: &Plan) -> Re
 /// When the status cannot be written.
 pub(super) async fn tell_trouble(ctx: &Context, mut object: DatabaseServer, trouble: &Trouble) -> Result<()> {
     let overdue = conditions::overdue(written(&object), ctx.progress_deadline);
-    let told = crate::domain::school::status::report_trouble(object.meta().deletion_timestamp.is_some(), None, trouble, overdue);
+    let (deleting, was_ready) = (object.meta().deletion_timestamp.is_some(), conditions::was_ready(written(&object)));
+    let mut told = report_trouble(deleting, was_ready, None, trouble, overdue);
+    // A server has no schema of its own to be ready.
+    told.retain(|condition| condition.kind != Kind::SchemaReady);
     let status = object.status.clone().unwrap_or_default();
     write(ctx, &mut object, status, &told).await
 }

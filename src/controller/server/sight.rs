@@ -25,8 +25,6 @@ use crate::postgres::template;
 use crate::sql;
 use crate::sql::session::{self, Credentials, Endpoint, Purpose, Tls};
 
-/// PostgreSQL 15, as `server_version_num` counts.
-const OLDEST: i32 = 150_000;
 /// The maintenance database when the admin Secret names none.
 const MAINTENANCE: &str = "postgres";
 
@@ -119,7 +117,7 @@ async fn reach(ctx: &Context, object: &DatabaseServer, name: &ServerName, spec: 
     let admin_login = Credentials { username: username.expose_secret().to_owned(), password };
     let maintenance = admin.value("database").map_or_else(|| MAINTENANCE.to_owned(), |name| name.expose_secret().to_owned());
     let before = ctx.servers.get(name).and_then(|known| known.reach).filter(|reach| reach.is(&endpoint, &admin_login, &maintenance));
-    Ok(Ok(before.unwrap_or_else(|| Arc::new(Reach::new(endpoint, admin_login, maintenance)))))
+    Ok(Ok(before.unwrap_or_else(|| Arc::new(Reach::new(endpoint, admin_login, maintenance, ctx.lanes.width())))))
 }
 
 fn lacks<T>(message: &str) -> Result<T, Failure> {
@@ -157,7 +155,7 @@ async fn answer(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>, conn:
     let migrator = Credentials { username: crate::postgres::MIGRATOR.to_owned(), password };
     let mut facts = Facts {
         identity: known,
-        supported: identity.version_num >= OLDEST,
+        supported: identity.version_num >= server::OLDEST_VERSION,
         lacking: lacking(identity.rights),
         writable: !identity.read_only,
         roles: false,

@@ -97,14 +97,25 @@ fn keeping(ask: &Ask, seen: &Seen) -> Step<()> {
     };
     secret(bound)?;
     let (schema, access) = database(state, here)?;
+    login(here.login)?;
+    if ask.suspended {
+        suspending(bound, state, access)?; // a door can be closed whatever is behind it
+        known(ask, schema)
+    } else {
+        known(ask, schema)?;
+        serving(ask, bound, schema, access)
+    }
+}
+
+/// The schema is one that this operator knows, file by file.
+fn known(ask: &Ask, schema: Schema) -> Step<()> {
     if schema.version > ask.schema {
         return refuse(Refusal::AheadOfOperator);
     }
     if !schema.genuine {
         return refuse(Refusal::SchemaEdited);
     }
-    login(here.login)?;
-    if ask.suspended { suspending(bound, state, access) } else { serving(ask, bound, schema, access) }
+    Ok(())
 }
 
 /// The tenant is ours and alive.

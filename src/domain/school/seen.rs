@@ -195,7 +195,7 @@ pub struct Schema {
 pub enum Access {
     /// The school's login, the migrator, and nobody else, with the limits asked for.
     Open,
-    /// The migrator only: the login has neither LOGIN nor CONNECT.
+    /// The migrator only: the login has neither LOGIN nor CONNECT, and no session is left of it.
     Closed,
     /// Nobody, superusers included (`ALLOW_CONNECTIONS false`).
     Barred,

@@ -27,11 +27,18 @@ pub fn report(wanted: &Wanted, seen: &Seen, plan: &Plan, overdue: bool) -> Vec<C
     conditions
 }
 
-/// Conditions after a turn in which something failed; `known` is what was wanted and seen before it, when anything was.
+/// Conditions after a turn in which something failed; `known` is what was wanted and seen before it, when anything was, and `was_ready` what the
+/// status says of Ready so far.
 #[must_use]
-pub fn report_trouble(deleting: bool, known: Option<(&Wanted, &Seen)>, trouble: &Trouble, overdue: bool) -> Vec<Condition> {
+pub fn report_trouble(
+    deleting: bool,
+    was_ready: bool,
+    known: Option<(&Wanted, &Seen)>,
+    trouble: &Trouble,
+    overdue: bool,
+) -> Vec<Condition> {
     let Trouble { reason, message, .. } = trouble;
-    let blocked = matches!(reason, Reason::MigrationFailed | Reason::InvalidSpec);
+    let blocked = matches!(reason, Reason::MigrationFailed | Reason::InvalidSpec | Reason::OwnedByAnother);
     let stalled = match (blocked, overdue) {
         (true, _) => Some(*reason),
         (false, true) => Some(Reason::ProgressDeadlineExceeded),
@@ -42,12 +49,9 @@ pub fn report_trouble(deleting: bool, known: Option<(&Wanted, &Seen)>, trouble: 
         Condition::new(Kind::Reconciling, Verdict::from(!blocked), retrying, message),
         Condition::new(Kind::Stalled, Verdict::from(stalled.is_some()), stalled.unwrap_or(Reason::ProgressingWithRetry), message),
     ];
-    // A served school that could not be looked at for a moment is still Ready as far as anyone knows.
-    let active =
-        |seen: &Seen| matches!(seen.binding, Binding::Bound(Bound { tenant: Tenant::Ours { state: TenantState::Active, .. }, .. }));
-    let serving = known.is_none_or(|(_, seen)| active(seen));
-    if blocked || overdue || !serving {
-        let reason = if deleting { Reason::Terminating } else { stalled.unwrap_or(Reason::Provisioning) };
+    // A school that was served and could not be looked at for a moment is still served as far as anyone knows.
+    if blocked || overdue || deleting || !was_ready {
+        let reason = if deleting { Reason::Terminating } else { stalled.unwrap_or(retrying) };
         conditions.push(Condition::new(Kind::Ready, Verdict::False, reason, message));
     }
     if let Some((wanted, seen)) = known {
@@ -118,9 +122,12 @@ fn refused(refusal: Refusal, wanted: &Wanted, seen: &Seen) -> (Reason, String) {
     let code = ask.map(|ask| ask.code.to_string()).unwrap_or_default();
     let name = |pick: fn(&super::seen::Names) -> &dyn std::fmt::Display| names.map(|names| pick(names).to_string()).unwrap_or_default();
     match refusal {
-        Refusal::NameConflict => {
-            (Reason::NameConflict, format!("another tenant holds the code {code}; delete this School and create it with another spec.code"))
-        }
+        Refusal::NameConflict => (
+            Reason::NameConflict,
+            format!(
+                "another tenant, perhaps a retained one, holds the code {code}; delete this School and create it with another spec.code"
+            ),
+        ),
         Refusal::TenantRetired => (
             Reason::TenantRetired,
             "the registry says this tenant was retained or deleted; see the runbook before doing anything".to_owned(),

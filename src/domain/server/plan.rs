@@ -167,7 +167,7 @@ fn going(seen: &Seen) -> Plan {
     if !seen.finalizer {
         Plan::Settled
     } else if seen.in_use {
-        let message = "schools still live here, retained ones included; delete or move them first".to_owned();
+        let message = "schools still live here, retained ones included; delete them first".to_owned();
         Plan::Wait(Failure { reason: Reason::InUse, message })
     } else {
         Plan::Act(Action::RemoveFinalizer)
