@@ -3,5 +3,10 @@
 //! Tests that only add and remove Schools share one world; a test that stops, kills or breaks anything has a world of its own.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
+mod crashing;
+mod killing;
+mod oracle;
 mod provisioning;
+mod resting;
+mod secrecy;
 mod world;
