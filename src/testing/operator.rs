@@ -118,6 +118,14 @@ impl Operator {
         self.process.stop(PATIENCE).await
     }
 
+    /// Waits until it has ended, for whatever reason, and returns its exit status as a shell tells it: 134 after an abort, 137 after SIGKILL.
+    ///
+    /// # Errors
+    /// When it still runs after half a minute.
+    pub async fn ended(&mut self) -> Result<Option<i32>> {
+        self.process.ended(PATIENCE).await
+    }
+
     /// Starts it again with the same settings; it must have ended.
     ///
     /// # Errors

@@ -163,6 +163,15 @@ impl Process {
         Ok(())
     }
 
+    /// Waits until it has ended, by itself or because it was told to, and returns its exit status as a shell tells it (128 and the number of the
+    /// signal that ended it); none for a process that is not our child.
+    pub(super) async fn ended(&mut self, patience: Duration) -> Result<Option<i32>> {
+        if !self.gone_within(patience).await {
+            return Err(self.not_stopped());
+        }
+        Ok(self.child.as_mut().and_then(|child| child.try_wait().ok().flatten()).and_then(|status| status.code()))
+    }
+
     /// Starts it again with the same command line; it must have ended.
     pub(super) fn start_again(&mut self) -> Result<()> {
         *self = Self::start(self.launch.clone())?;

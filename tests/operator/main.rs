@@ -5,12 +5,17 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod conflicts;
+mod crashing;
 mod deleting;
 mod drift;
 mod gitops;
 mod isolation;
+mod killing;
+mod oracle;
 mod placement;
 mod provisioning;
+mod resting;
+mod secrecy;
 mod sources;
 mod suspending;
 mod world;

@@ -202,7 +202,16 @@ impl World {
         session::connect(&options, "connecting as superuser").await.unwrap()
     }
 
-    fn log_tail(&self) -> String {
+    /// Another operator with this world's settings and more environment, in place of the one that has ended.
+    pub fn start_operator(&mut self, environment: &[(&str, &str)]) {
+        let mut options = self.options.clone();
+        options.environment.extend(environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.operator = Operator::start(&options).unwrap();
+    }
+
+    /// The end of what the operator said.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
         let log = self.operator.log();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")

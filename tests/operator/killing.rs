@@ -1,0 +1,320 @@
+//! The operator is killed, stopped and doubled while twenty Schools come, close and go; whatever happens, everything ends as asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use dailycare::crd::School;
+use dailycare::schema::Migrations;
+use dailycare::testing::Operator;
+use futures::TryStreamExt as _;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::oracle::Oracle;
+use crate::world::{SYSTEM, Setup, World, conditions, run};
+
+const SCHOOLS: usize = 20;
+const KILLS: u32 = 25;
+
+/// What is asked of a School in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Active,
+    Suspended,
+    Retained,
+    Dropped,
+}
+
+/// Twenty Schools: a quarter of them each, spread over both servers.
+fn fates() -> Vec<(String, Fate)> {
+    let fate = |number| [Fate::Active, Fate::Active, Fate::Suspended, Fate::Retained, Fate::Dropped][number % 5];
+    (0..SCHOOLS).map(|number| (format!("school-{number}"), fate(number))).collect()
+}
+
+async fn apply(world: &World, namespace: &str, code: &str, fate: Fate, state: &str) {
+    let tier = if code.bytes().last().is_some_and(|last| last.is_multiple_of(2)) { "standard" } else { "premium" };
+    let policy = if fate == Fate::Dropped { "Delete" } else { "Retain" };
+    world.apply_school(namespace, code, json!({"placement": {"tier": tier}, "deletionPolicy": policy, "state": state})).await;
+}
+
+/// Asks for a School's fate, whatever has become of it so far.
+async fn ask(world: &World, namespace: &str, code: &str, fate: Fate) {
+    match fate {
+        Fate::Active => {}
+        Fate::Suspended => apply(world, namespace, code, fate, "Suspended").await,
+        Fate::Retained | Fate::Dropped => drop(world.schools(namespace).delete(code, &DeleteParams::default()).await.unwrap()),
+    }
+}
+
+async fn apply_all(world: &World, namespace: &str, schools: &[(String, Fate)]) {
+    for (code, fate) in schools {
+        apply(world, namespace, code, *fate, "Active").await;
+    }
+}
+
+/// Waits until every School is as asked for, and looks for leaks. A School that was `served` must have kept its data; one that was deleted before may have
+/// had none.
+async fn assert_as_asked(world: &World, namespace: &str, schools: &[(String, Fate)], served: impl Fn(&str) -> bool) {
+    for (code, fate) in schools {
+        let api = world.schools(namespace);
+        match fate {
+            Fate::Active => drop(world.ready(namespace, code).await),
+            Fate::Suspended => drop(world.school_when(namespace, code, "Ready", "True", "Suspended").await),
+            Fate::Retained | Fate::Dropped => world.until(&format!("{code} is gone"), async || api.get_opt(code).await.unwrap().is_none()).await,
+        }
+    }
+    let mut oracle = Oracle::of(world, Migrations::tenant().unwrap().target()).await;
+    for (code, fate) in schools {
+        let secrets = Api::<Secret>::namespaced(world.client.clone(), namespace);
+        let gone = async || matches!(fate, Fate::Active | Fate::Suspended) || secrets.get_opt(&format!("{code}-db")).await.unwrap().is_none();
+        world.until(&format!("{code}'s Secret has followed it"), gone).await;
+        let state = oracle.state(namespace, code).await;
+        let rows: Vec<_> = state.rows.iter().map(|row| row.0.as_str()).collect();
+        let (row, databases) = match fate {
+            Fate::Active => ("active", 1),
+            Fate::Suspended => ("suspended", 1),
+            Fate::Retained => ("retained", 1),
+            Fate::Dropped => ("deleted", 0),
+        };
+        if matches!(fate, Fate::Retained | Fate::Dropped) && !served(code) {
+            assert!(rows.is_empty() || rows == [row], "{code}: {rows:?}");
+            assert!(state.databases.len() <= databases && state.logins == state.databases.len(), "{code}: {state:?}");
+        } else {
+            assert_eq!((rows, state.databases.len(), state.logins), (vec![row], databases, databases), "{code}");
+        }
+        assert_eq!(state.enters, *fate == Fate::Active, "{code}");
+    }
+    oracle.assert_nothing_leaked().await;
+}
+
+/// The part of a [`History`] that says that a School was Ready.
+const SERVED: &str = "served";
+
+/// Everything that a School ever said of its identity, and that a Secret ever held.
+#[derive(Default)]
+struct History(BTreeMap<(String, String), BTreeSet<String>>);
+
+impl History {
+    /// Watches from now on.
+    fn keep(client: &Client, namespace: &str) -> (Arc<Mutex<Self>>, JoinHandle<()>) {
+        let history = Arc::new(Mutex::new(Self::default()));
+        let (ids, passwords) = (Arc::clone(&history), Arc::clone(&history));
+        let schools = watcher(Api::<School>::namespaced(client.clone(), namespace), watcher::Config::default());
+        let schools = schools.default_backoff().applied_objects().try_for_each(move |school| {
+            let status = serde_json::to_value(school.status.clone().unwrap_or_default()).unwrap();
+            let ready = conditions(Some(&school)).iter().any(|told| told.type_ == "Ready" && told.status == "True");
+            let mut ids = ids.lock().unwrap();
+            if ready {
+                ids.note(school.name_any(), SERVED, "");
+            }
+            for path in ["/tenantId", "/placement/serverName", "/database/name"] {
+                if let Some(value) = status.pointer(path).and_then(Value::as_str) {
+                    ids.note(school.name_any(), path, value);
+                }
+            }
+            std::future::ready(Ok(()))
+        });
+        let ours = watcher::Config::default().labels("app.kubernetes.io/part-of=dailycare");
+        let secrets = watcher(Api::<Secret>::namespaced(client.clone(), namespace), ours);
+        let secrets = secrets.default_backoff().applied_objects().try_for_each(move |secret| {
+            let password = secret.data.as_ref().unwrap()["password"].0.clone();
+            passwords.lock().unwrap().note(secret.labels()["dailycare.io/school"].clone(), &secret.name_any(), &String::from_utf8(password).unwrap());
+            std::future::ready(Ok(()))
+        });
+        let watching = tokio::spawn(async { drop(tokio::join!(schools, secrets)) });
+        (history, watching)
+    }
+
+    fn note(&mut self, school: String, part: &str, value: &str) {
+        self.0.entry((school, part.to_owned())).or_default().insert(value.to_owned());
+    }
+
+    /// Nothing had a second value.
+    fn assert_constant(&self, schools: usize) {
+        assert!(self.0.len() >= schools * 3, "the watch has seen {} facts only", self.0.len());
+        for ((school, part), values) in &self.0 {
+            assert_eq!(values.len(), 1, "{part} of School {school} changed");
+        }
+    }
+
+    /// The School was Ready once.
+    fn served(&self, school: &str) -> bool {
+        self.0.contains_key(&(school.to_owned(), SERVED.to_owned()))
+    }
+}
+
+/// splitmix64: small, and the same everywhere for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn seeded() -> Self {
+        let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+        let seed = std::env::var("DAILYCARE_TEST_SEED").map_or_else(|_| u64::try_from(clock & 0xffff_ffff).unwrap(), |seed| seed.parse().unwrap());
+        println!("DAILYCARE_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+#[test]
+fn an_operator_killed_again_and_again_leaves_twenty_schools_as_asked_and_nothing_else() {
+    run(async {
+        let mut world = World::new(Setup::default()).await;
+        let namespace = world.fresh_namespace().await;
+        let (history, watching) = History::keep(&world.client, &namespace);
+        let (mut random, schools, mut interrupted) = (Random::seeded(), fates(), 0);
+        let mut asked = schools.iter().rev().collect::<Vec<_>>();
+        apply_all(&world, &namespace, &schools).await;
+        for kill in 0..KILLS {
+            // Each life begins to work only after some hundred milliseconds, so the moment counts from when it first does something, or from a
+            // while after its start when there is nothing to do.
+            let operator = &world.operator;
+            let busy = async { while !operator.log().contains("done effect=") { tokio::time::sleep(Duration::from_millis(5)).await } };
+            let _ = tokio::time::timeout(Duration::from_secs(2), busy).await;
+            tokio::time::sleep(Duration::from_millis(20 + random.below(381))).await;
+            world.operator.kill9().await.unwrap();
+            interrupted += u32::from(world.operator.log().contains("done effect="));
+            if kill >= 3 && let Some((code, fate)) = asked.pop() {
+                ask(&world, &namespace, code, *fate).await;
+            }
+            world.start_operator(&[]);
+        }
+        for (code, fate) in asked {
+            ask(&world, &namespace, code, *fate).await;
+        }
+        assert!(interrupted >= KILLS / 3, "only {interrupted} kills hit an operator at work");
+        assert_as_asked(&world, &namespace, &schools, |code| history.lock().unwrap().served(code)).await;
+        watching.abort();
+        history.lock().unwrap().assert_constant(SCHOOLS / 2);
+    });
+}
+
+#[test]
+fn two_operators_without_a_lease_double_nothing() {
+    run(async {
+        let world = World::new(Setup::default()).await;
+        let mut second = Operator::start(&world.options).unwrap();
+        let namespace = world.fresh_namespace().await;
+        let (history, watching) = History::keep(&world.client, &namespace);
+        let schools = fates();
+        apply_all(&world, &namespace, &schools).await;
+        for (code, _) in &schools {
+            world.ready(&namespace, code).await;
+        }
+        for (code, fate) in &schools {
+            ask(&world, &namespace, code, *fate).await;
+        }
+        assert_as_asked(&world, &namespace, &schools, |_| true).await;
+        watching.abort();
+        history.lock().unwrap().assert_constant(SCHOOLS);
+        let created = secrets_created(&world, &namespace);
+        assert_eq!(created.len(), 2 * SCHOOLS, "{created:?}");
+        assert!(created.values().all(|times| *times == 1), "{created:?}");
+        assert!(world.operator.log().contains("done effect=") && second.log().contains("done effect="), "only one of them worked");
+        second.stop().await.unwrap();
+    });
+}
+
+/// How often each Secret of a namespace was created, by the API server's own records.
+fn secrets_created(world: &World, namespace: &str) -> BTreeMap<String, u32> {
+    let mut created = BTreeMap::new();
+    for line in std::fs::read_to_string(world.plane.audit_log()).unwrap().lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let object = &event["objectRef"];
+        if event["verb"] == "create" && object["resource"] == "secrets" && object["namespace"] == namespace && event["responseStatus"]["code"] == 201 {
+            *created.entry(object["name"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    created
+}
+
+#[test]
+fn an_operator_told_to_stop_in_the_middle_ends_well_and_its_successor_finishes() {
+    run(async {
+        let mut world = World::new(Setup::default()).await;
+        let namespace = world.fresh_namespace().await;
+        let schools = fates();
+        apply_all(&world, &namespace, &schools).await;
+        world.until("a first School has its database", async || world.operator.log().contains("claim_database")).await;
+        world.operator.stop().await.unwrap();
+        assert_eq!(world.operator.ended().await.unwrap(), Some(0), "{}", world.log_tail());
+        assert!(!world.operator.log().contains("stopping although"), "turns did not end within the grace period");
+        for (code, fate) in &schools {
+            ask(&world, &namespace, code, *fate).await;
+        }
+        world.start_operator(&[]);
+        assert_as_asked(&world, &namespace, &schools, |_| false).await;
+    });
+}
+
+#[test]
+fn of_two_operators_with_a_lease_one_leads_and_the_other_follows_when_it_dies_stops_or_is_robbed() {
+    run(async {
+        let mut world = World::new(Setup::default()).await;
+        let namespace = world.fresh_namespace().await;
+        world.operator.stop().await.unwrap();
+        world.options.arguments.retain(|argument| argument != "--no-leader-election");
+        let mut named = async |name: &str, standing_by_for: Option<&str>| {
+            let mut options = world.options.clone();
+            options.arguments.extend(["--instance".to_owned(), name.to_owned()]);
+            let operator = Operator::start(&options).unwrap();
+            if standing_by_for.is_none() {
+                leads(&world, name).await;
+            }
+            operator
+        };
+        let mut first = named("first", None).await;
+        let mut second = named("second", Some("first")).await;
+        serves(&world, &namespace, "under-first").await;
+        assert!(!second.log().contains("done effect="), "a standby worked");
+        first.kill9().await.unwrap();
+        leads(&world, "second").await;
+        serves(&world, &namespace, "under-second").await;
+
+        let mut third = named("third", Some("second")).await;
+        world.until("the third stands by", async || third.log().contains("listening")).await;
+        second.stop().await.unwrap();
+        assert_eq!(second.ended().await.unwrap(), Some(0));
+        assert!(second.log().contains("lease given back"), "its successor had to wait for the lease to run out");
+        leads(&world, "third").await;
+        serves(&world, &namespace, "under-third").await;
+
+        let thief = Patch::Merge(json!({"spec": {"holderIdentity": "thief", "leaseDurationSeconds": 1}}));
+        leases(&world).patch("dailycare-operator", &PatchParams::default(), &thief).await.unwrap();
+        assert_eq!(third.ended().await.unwrap(), Some(1), "an operator that lost its lease must exit with failure");
+        assert!(third.log().contains("the leader Lease was lost"));
+        let mut fourth = named("fourth", None).await;
+        serves(&world, &namespace, "under-fourth").await;
+        fourth.stop().await.unwrap();
+    });
+}
+
+fn leases(world: &World) -> Api<Lease> {
+    Api::namespaced(world.client.clone(), SYSTEM)
+}
+
+async fn leads(world: &World, name: &str) {
+    let holds = async || {
+        let lease = leases(world).get_opt("dailycare-operator").await.unwrap();
+        let holder = lease.and_then(|lease| lease.spec?.holder_identity);
+        holder.is_some_and(|holder| holder.starts_with(&format!("{name}_")))
+    };
+    world.until(&format!("{name} leads"), holds).await;
+}
+
+async fn serves(world: &World, namespace: &str, code: &str) {
+    apply(world, namespace, code, Fate::Active, "Active").await;
+    world.ready(namespace, code).await;
+}
