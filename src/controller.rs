@@ -5,6 +5,7 @@ mod conditions;
 pub mod context;
 pub mod error;
 mod lanes;
+mod latest;
 mod ledger;
 mod news;
 pub mod run;

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::attempts::Attempts;
 use super::lanes::Lanes;
+use super::latest::Latest;
 use super::ledger::Ledger;
 use super::servers::Servers;
 use super::wake::Wake;
@@ -45,6 +46,8 @@ pub struct Context {
     pub lanes: Lanes,
     /// Failures in a row.
     pub attempts: Attempts,
+    /// How the last turn left each School.
+    pub latest: Latest,
     /// Schools to look at again.
     pub wake: Arc<Wake<School>>,
     /// Servers to look at again.
@@ -113,6 +116,7 @@ impl Context {
             places_known: OnceCell::new(),
             lanes: Lanes::new(parts.concurrency),
             attempts: Attempts::default(),
+            latest: Latest::default(),
             wake: Arc::default(),
             suspects: Arc::default(),
             lease: parts.lease,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::domain::names::ServerName;
+use crate::telemetry::metrics;
 
 /// The lanes.
 #[derive(Debug)]
@@ -35,6 +36,9 @@ impl Lanes {
             let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(lanes.entry(server.cloned()).or_insert_with(|| Arc::new(Semaphore::new(self.width.into()))))
         };
-        lane.acquire_owned().await.ok()
+        metrics::enqueued("School");
+        let place = lane.acquire_owned().await.ok();
+        metrics::dequeued("School");
+        place
     }
 }

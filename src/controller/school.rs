@@ -77,8 +77,14 @@ async fn turns(ctx: &Context, mut school: School, uid: &str) -> controller::Acti
         let mut sight = None;
         let ended = tokio::time::timeout(TURN, turn(ctx, &mut school, &mut sight)).await;
         match ended.unwrap_or(Err(Error::TimeRanOut)) {
-            Ok(End::Again(next)) => school = *next,
-            Ok(End::Rest(plan)) => return rest(ctx, &school, uid, &plan),
+            Ok(End::Again(next)) => {
+                school = *next;
+                ctx.latest.note(&school);
+            }
+            Ok(End::Rest(plan)) => {
+                ctx.latest.note(&school);
+                return rest(ctx, &school, uid, &plan);
+            }
             Ok(End::Gone) => {
                 forget(ctx, &school, uid);
                 return controller::Action::await_change();
@@ -90,8 +96,8 @@ async fn turns(ctx: &Context, mut school: School, uid: &str) -> controller::Acti
 
 /// Looks, then acts until there is nothing to do or the budget is spent.
 async fn turn(ctx: &Context, school: &mut School, seen_so_far: &mut Option<Sight>) -> Result<End> {
-    if school.metadata.deletion_timestamp.is_some() {
-        // What is destroyed is destroyed on the API server's word of now, not on a cache's of then.
+    // What is destroyed is destroyed on the API server's word of now, not on a cache's of then; and no status is compared with one from before our own.
+    if school.metadata.deletion_timestamp.is_some() || !ctx.latest.covers(school) {
         let api = ctx.schools_in(&school.namespace().unwrap_or_default());
         match object::fresh(&api, &school.name_any(), &school.uid().unwrap_or_default()).await? {
             Some(now) => *school = now,
@@ -160,6 +166,7 @@ fn free_place(ctx: &Context, school: &School) {
 
 fn forget(ctx: &Context, school: &School, uid: &str) {
     ctx.attempts.succeeded(uid);
+    ctx.latest.forget(uid);
     ctx.heartbeat.beat();
     ctx.wake.note(uid, ObjectRef::from_obj(school), false);
     // A name or a place may have become free.
@@ -170,6 +177,7 @@ fn forget(ctx: &Context, school: &School, uid: &str) {
 async fn failed(ctx: &Context, school: &mut School, sight: Option<&Sight>, uid: &str, error: &Error) -> controller::Action {
     let class = error.class();
     let (attempts, wait) = ctx.attempts.failed(uid, class);
+    ctx.latest.doubt(school);
     metrics::reconcile_failed("School", class);
     let text = chain(error);
     if class == Class::Contended && attempts < TOLD_AFTER {

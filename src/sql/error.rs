@@ -58,23 +58,36 @@ impl Error {
         match self.sqlstate() {
             // Cannot connect now, shut-downs, connection exceptions, crash of another backend, too many connections.
             Some(code) => code.starts_with("08") || matches!(code.as_str(), "57P01" | "57P02" | "57P03" | "57P05" | "53300"),
-            None => !matches!(
-                self.source,
-                sqlx::Error::RowNotFound
-                    | sqlx::Error::ColumnDecode { .. }
-                    | sqlx::Error::ColumnNotFound(_)
-                    | sqlx::Error::Decode(_)
-                    | sqlx::Error::Encode(_)
-                    | sqlx::Error::Configuration(_)
-                    | sqlx::Error::Tls(_)
-            ),
+            None => {
+                !self.is_tls()
+                    && !matches!(
+                        self.source,
+                        sqlx::Error::RowNotFound
+                            | sqlx::Error::ColumnDecode { .. }
+                            | sqlx::Error::ColumnNotFound(_)
+                            | sqlx::Error::Decode(_)
+                            | sqlx::Error::Encode(_)
+                            | sqlx::Error::Configuration(_)
+                    )
+            }
+        }
+    }
+
+    /// Transport security was not agreed on: the server has none, or its certificate does not verify.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        match &self.source {
+            sqlx::Error::Tls(_) => true,
+            // What goes wrong during the handshake comes through the socket.
+            sqlx::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some(),
+            _ => false,
         }
     }
 
     /// The one classification of PostgreSQL errors (PostgreSQL manual, appendix A).
     #[must_use]
     pub fn class(&self) -> Class {
-        let Some(code) = self.sqlstate() else { return class_without_sqlstate(&self.source) };
+        let Some(code) = self.sqlstate() else { return if self.is_tls() { Class::Denied } else { class_without_sqlstate(&self.source) } };
         match code.as_str() {
             // XX000 is "tuple concurrently updated" of concurrent GRANT and ALTER, or a failed checkpoint: both pass.
             "40001" | "40P01" | "55P03" | "55006" | "23505" | "42P04" | "42710" | "55000" | "XX000" | "0A000" => Class::Contended,
@@ -95,7 +108,7 @@ fn sqlstate_of(error: &sqlx::Error) -> Option<String> {
 
 fn class_without_sqlstate(error: &sqlx::Error) -> Class {
     match error {
-        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Class::Denied,
+        sqlx::Error::Configuration(_) => Class::Denied,
         sqlx::Error::RowNotFound
         | sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::ColumnNotFound(_)

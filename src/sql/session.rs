@@ -71,25 +71,28 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Purpose {
     /// Pinned settings. `DROP DATABASE` and `CREATE DATABASE` raise `statement_timeout` where they run: interrupting them leaves debris.
-    fn settings(self) -> [(&'static str, &'static str); 9] {
+    fn settings(self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let (search_path, statement_timeout) = match self {
             Self::Operator => ("pg_catalog,pg_temp", "30s"),
             // Migrations may rewrite a large table; what must stay short is waiting for locks.
             Self::Migrator => ("pg_catalog,app,pg_temp", "10min"),
             Self::Registry => ("pg_catalog,registry,pg_temp", "10s"),
         };
-        [
+        let pinned = [
             ("search_path", search_path),
             ("statement_timeout", statement_timeout),
             ("lock_timeout", "5s"),
             ("idle_in_transaction_session_timeout", "30s"),
-            ("default_transaction_read_only", "off"),
             // What is read under a lock must have been read after the lock was had.
             ("default_transaction_isolation", "read committed"),
             ("client_connection_check_interval", "10s"),
             ("standard_conforming_strings", "on"),
             ("row_security", "on"),
-        ]
+        ];
+        // The admin's maintenance database is nobody's to set against us: read-only there is the server's own word, such as a host's when the disk fills
+        // up, and is obeyed.
+        let writing = (self != Self::Operator).then_some(("default_transaction_read_only", "off"));
+        pinned.into_iter().chain(writing)
     }
 
     fn application_name(self) -> &'static str {

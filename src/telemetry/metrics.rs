@@ -98,9 +98,14 @@ pub fn reconcile_failed(kind: &'static str, class: Class) {
     counter!(RECONCILE_ERRORS, "kind" => kind, "reason" => class.label()).increment(1);
 }
 
-/// Objects of `kind` that wait.
-pub fn queue_depth(kind: &'static str, depth: u32) {
-    gauge!(QUEUE_DEPTH, "kind" => kind).set(depth);
+/// One more object of `kind` waits.
+pub fn enqueued(kind: &'static str) {
+    gauge!(QUEUE_DEPTH, "kind" => kind).increment(1);
+}
+
+/// One of them waits no longer.
+pub fn dequeued(kind: &'static str) {
+    gauge!(QUEUE_DEPTH, "kind" => kind).decrement(1);
 }
 
 /// An effect was carried out.
@@ -171,7 +176,7 @@ mod tests {
         let text = rendered(|| {
             reconciled("School", Duration::from_millis(3));
             reconcile_failed("School", Class::Denied);
-            queue_depth("School", 4);
+            enqueued("School");
             effect("ClaimDatabase");
             leading(true);
             server_up("pg-1", true);

@@ -231,7 +231,7 @@ impl Postgres {
         let ready = async || {
             let text = fs::read_to_string(&file).unwrap_or_default();
             let mut lines = text.lines().map(str::trim);
-            lines.next() == Some(pid.as_str()) && lines.nth(6) == Some("ready")
+            lines.next() == Some(pid.as_str()) && matches!(lines.nth(6), Some("ready" | "standby"))
         };
         self.process.until("ready for connections", PATIENCE, ready).await
     }

@@ -37,6 +37,7 @@ pub(super) fn etcd() -> Result<PathBuf> {
 pub(super) fn postgres_bin(thing: &'static str) -> Result<PathBuf> {
     let (installed, key) = match thing {
         "postgresql-15" => (PathBuf::from("/usr/lib/postgresql/15/bin"), "POSTGRESQL_15"),
+        "postgresql-14" => (PathBuf::new(), "POSTGRESQL_14"),
         _ => (PathBuf::new(), "POSTGRESQL_18"),
     };
     if installed.join("initdb").exists() {
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn every_program_has_a_pinned_version() {
-        for key in ["KUBERNETES", "ETCD", "POSTGRESQL_18", "POSTGRESQL_15"] {
+        for key in ["KUBERNETES", "ETCD", "POSTGRESQL_18", "POSTGRESQL_15", "POSTGRESQL_14"] {
             assert!(version(key).split('.').count() >= 3, "{key} is {:?}", version(key));
         }
     }

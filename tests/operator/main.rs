@@ -4,18 +4,25 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
+mod apiserver;
 mod conflicts;
 mod crashing;
 mod deleting;
 mod drift;
+mod fleet;
 mod gitops;
 mod isolation;
 mod killing;
+mod migrations;
 mod oracle;
+mod outages;
 mod placement;
+mod planning;
+mod probes;
 mod provisioning;
 mod resting;
 mod secrecy;
+mod servers;
 mod sources;
 mod suspending;
 mod world;

@@ -67,13 +67,9 @@ impl Story {
             let options = PostgresOptions::default().with("log_statement", "all").with("log_min_duration_statement", "0");
             options.with("log_min_messages", "debug1").with("log_error_verbosity", "verbose").with("log_connections", "on")
         };
-        let world = World::new(Setup {
-            pg18: loud(),
-            pg15: loud(),
-            arguments: vec!["--log".to_owned(), "trace".to_owned()],
-            ..Setup::default()
-        })
-        .await;
+        let world =
+            World::new(Setup { pg18: loud(), pg15: loud(), arguments: vec!["--log".to_owned(), "trace".to_owned()], ..Setup::default() })
+                .await;
         let namespace = world.fresh_namespace().await;
         Self { world, namespace, known: BTreeMap::new(), glimpses: BTreeMap::new() }
     }
@@ -220,7 +216,8 @@ impl Story {
         let secrets = Api::<Secret>::all(client.clone()).list(&all).await.unwrap();
         let maps = Api::<ConfigMap>::namespaced(client.clone(), SYSTEM).list(&all).await.unwrap();
         // managedFields and the rest of a Secret's metadata can be read by more people than its data.
-        let metadata: Vec<_> = secrets.iter().filter(|secret| secret.namespace().as_deref() == Some(&self.namespace)).map(|secret| &secret.metadata).collect();
+        let metadata: Vec<_> =
+            secrets.iter().filter(|secret| secret.namespace().as_deref() == Some(&self.namespace)).map(|secret| &secret.metadata).collect();
         json!([schools.items, servers.items, maps.items, metadata]).to_string()
     }
 
@@ -255,7 +252,16 @@ impl Story {
             self.known.entry("the migrator".to_owned()).or_default().insert(password);
         }
         let kubeconfig = fs::read_to_string(&self.world.options.kubeconfig).unwrap();
-        let token = kubeconfig.split_once("token").unwrap().1.split_once(':').unwrap().1.trim_start().split(['"', ',', '\n', '}']).find(|it| !it.is_empty());
+        let token = kubeconfig
+            .split_once("token")
+            .unwrap()
+            .1
+            .split_once(':')
+            .unwrap()
+            .1
+            .trim_start()
+            .split(['"', ',', '\n', '}'])
+            .find(|it| !it.is_empty());
         self.learn("the API server's token", token.unwrap());
         let every = self.known.iter().flat_map(|(whose, secrets)| secrets.iter().map(move |secret| (whose, secret)));
         every.flat_map(|(whose, secret)| written(secret).into_iter().map(move |form| (whose.clone(), form))).collect()
@@ -273,7 +279,8 @@ fn written(secret: &str) -> BTreeSet<String> {
     let bytes = secret.as_bytes();
     let decimal: Vec<_> = bytes.iter().map(ToString::to_string).collect();
     let hexadecimal: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let decoded = STANDARD.decode(secret).ok().filter(|raw| raw.len() == 32).map(|raw| raw.iter().map(|byte| format!("{byte:02x}")).collect());
+    let decoded =
+        STANDARD.decode(secret).ok().filter(|raw| raw.len() == 32).map(|raw| raw.iter().map(|byte| format!("{byte:02x}")).collect());
     let forms = [
         secret.to_owned(),
         STANDARD.encode(bytes),

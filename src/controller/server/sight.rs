@@ -198,22 +198,22 @@ fn lacking(rights: Rights) -> Vec<&'static str> {
 
 /// Why there was no contact, in words that say what to do.
 fn failure(error: &sql::Error) -> Failure {
-    let (reason, message) = match (error.sqlstate().as_deref(), &error.source) {
-        (Some("28P01" | "28000"), _) => (
+    let (reason, message) = match error.sqlstate().as_deref() {
+        Some("28P01" | "28000") => (
             Reason::AuthenticationFailed,
             "the server refuses the admin login; correct the admin Secret, or pg_hba.conf on the server".to_owned(),
         ),
-        (Some("3D000"), _) => {
+        Some("3D000") => {
             (Reason::AdminSecretInvalid, "the maintenance database does not exist; correct the admin Secret's key database".to_owned())
         }
-        (Some(code), _) => {
+        Some(code) => {
             (Reason::DatabaseUnreachable, format!("the server refuses connections (SQLSTATE {code}); it is tried again every second"))
         }
-        (None, sqlx::Error::Tls(_)) => (
+        None if error.is_tls() => (
             Reason::TlsFailed,
             "TLS as spec.tls asks for cannot be agreed on; correct spec.tls, the CA Secret or the server's certificate".to_owned(),
         ),
-        (None, _) => (
+        None => (
             Reason::DatabaseUnreachable,
             "the server does not answer under spec.host and spec.port; it is tried again every second".to_owned(),
         ),

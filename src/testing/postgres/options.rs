@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use crate::testing::Lifetime;
 
-/// The versions that are tested: the oldest supported one and the newest.
+/// The versions that are tested: the oldest supported one, the newest, and one that is too old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
+    /// PostgreSQL 14, which is refused.
+    V14,
     /// PostgreSQL 15: the packaged one where it is installed, else the pinned one.
     V15,
     /// PostgreSQL 18.
@@ -14,13 +16,14 @@ pub enum Version {
 }
 
 impl Version {
-    /// Every version.
+    /// Every supported version.
     pub const ALL: [Self; 2] = [Self::V15, Self::V18];
 
     /// What `dev/install` calls it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::V14 => "postgresql-14",
             Self::V15 => "postgresql-15",
             Self::V18 => "postgresql-18",
         }
