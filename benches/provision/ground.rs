@@ -112,7 +112,7 @@ impl Ground {
     pub(crate) fn reaches(&self) -> Outcome<[(ServerName, Arc<Reach>); 2]> {
         let reach = |index: usize| -> Outcome<_> {
             let endpoint = Endpoint { host: self.servers[index].host().to_owned(), port: self.servers[index].port(), tls: Tls::Disable };
-            let reach = Reach::new(endpoint, self.admins[index].clone(), "postgres".to_owned());
+            let reach = Reach::new(endpoint, self.admins[index].clone(), "postgres".to_owned(), 8);
             Ok((ServerName::parse(NAMES[index])?, Arc::new(reach)))
         };
         Ok([reach(0)?, reach(1)?])

@@ -89,7 +89,7 @@ fn every_effect_has_a_run() {
 #[test]
 fn an_operator_killed_before_or_after_any_effect_is_continued_by_its_successor() {
     run(async {
-        let mut scene = Scene::set().await;
+        let mut scene = Box::pin(Scene::set()).await;
         scene.die_while_migrating().await;
         scene.die_while_a_server_comes_and_goes().await;
         scene.die_on_schools().await;
@@ -186,7 +186,7 @@ impl Scene {
             Deed::Create | Deed::Resume => self.apply(code, deed, "Active").await,
             Deed::Suspend => self.apply(code, deed, "Suspended").await,
             Deed::Relabel => {
-                self.patch_school(code, json!({"spec": {"credentials": {"secretTemplate": {"labels": {"test/label": "x"}}}}})).await
+                self.patch_school(code, json!({"spec": {"credentials": {"secretTemplate": {"labels": {"test/label": "x"}}}}})).await;
             }
             Deed::WeakenSecret => {
                 let weak = Patch::Merge(json!({"stringData": {"password": "letmein"}}));
@@ -228,14 +228,8 @@ impl Scene {
 
     /// Waits until a School is where an undisturbed one would be.
     async fn settled(&mut self, what: &str, end: End, code: &str) {
-        let (expected, oracle, namespace) = (&self.ends[&end], &mut self.oracle, &self.namespace);
-        let mut last = State::default();
-        let settled = tokio::time::timeout(crate::world::PATIENCE, async {
-            while last != *expected {
-                last = oracle.state(namespace, code).await;
-            }
-        });
-        if settled.await.is_err() {
+        let expected = &self.ends[&end];
+        if let Err(last) = self.oracle.until_state(&self.namespace, code, expected).await {
             panic!("{what}: {last:#?}\nis not what an undisturbed operator leaves: {expected:#?}\n{}", self.world.log_tail());
         }
     }

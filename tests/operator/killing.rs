@@ -67,7 +67,7 @@ async fn assert_as_asked(world: &World, namespace: &str, schools: &[(String, Fat
             Fate::Active => drop(world.ready(namespace, code).await),
             Fate::Suspended => drop(world.school_when(namespace, code, "Ready", "True", "Suspended").await),
             Fate::Retained | Fate::Dropped => {
-                world.until(&format!("{code} is gone"), async || api.get_opt(code).await.unwrap().is_none()).await
+                world.until(&format!("{code} is gone"), async || api.get_opt(code).await.unwrap().is_none()).await;
             }
         }
     }
@@ -191,7 +191,7 @@ fn an_operator_killed_again_and_again_leaves_twenty_schools_as_asked_and_nothing
             let operator = &world.operator;
             let busy = async {
                 while !operator.log().contains("done effect=") {
-                    tokio::time::sleep(Duration::from_millis(5)).await
+                    tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };
             let _ = tokio::time::timeout(Duration::from_secs(2), busy).await;
@@ -284,7 +284,7 @@ fn of_two_operators_with_a_lease_one_leads_and_the_other_follows_when_it_dies_st
         let namespace = world.fresh_namespace().await;
         world.operator.stop().await.unwrap();
         world.options.arguments.retain(|argument| argument != "--no-leader-election");
-        let mut named = async |name: &str, standing_by_for: Option<&str>| {
+        let named = async |name: &str, standing_by_for: Option<&str>| {
             let mut options = world.options.clone();
             options.arguments.extend(["--instance".to_owned(), name.to_owned()]);
             let operator = Operator::start(&options).unwrap();
