@@ -92,30 +92,37 @@ async fn run(options: &Options) -> Outcome {
     let progress = |what: &str| eprintln!("{:6.1} s  {what}", begun.elapsed().as_secs_f64());
     progress("starting Kubernetes and two PostgreSQL servers with fsync on");
     let mut ground = Ground::start(options.operator.clone()).await?;
-    let mut report = Report::new(&ground, options.schools);
-    report.hash_ms = hash_ms().await?;
-    progress("warming up: ten schools by the operator, ten by the floor");
-    Box::pin(phases::warm_up(&ground)).await?;
-    for round in 1..=options.rounds {
-        let last = round == options.rounds;
-        progress(&format!("round {round} of {}: the operator, then the floor, then its SQL alone", options.rounds));
-        let rest = last.then_some(options.rest);
-        report.rounds.push(Box::pin(phases::round(&ground, round, options.schools, rest, &mut report.rest)).await?);
-        let latest = report.rounds.last().map_or(String::new(), print::line);
-        progress(&latest);
-    }
-    progress("one School at a time, cold and from a staged database");
-    report.singles = Some(Box::pin(phases::singles(&ground, options.singles)).await?);
-    progress("a server dies in the middle");
-    report.recovery = Some(Box::pin(phases::recovery(&mut ground, options.schools)).await?);
+    let measured = Box::pin(measure(&mut ground, options, progress)).await;
+    // Of a run that failed above all.
     if let Some(directory) = &options.keep {
         ground.keep(directory)?;
     }
+    let report = measured?;
     match options.output {
         Format::Table => println!("{}", print::table(&report)),
         Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
     }
     report.verdict()
+}
+
+async fn measure(ground: &mut Ground, options: &Options, progress: impl Fn(&str)) -> Outcome<Report> {
+    let mut report = Report::new(ground, options.schools);
+    report.hash_ms = hash_ms().await?;
+    progress("warming up: ten schools by the operator, ten by the floor");
+    Box::pin(phases::warm_up(ground)).await?;
+    for round in 1..=options.rounds {
+        let last = round == options.rounds;
+        progress(&format!("round {round} of {}: the operator, then the floor, then its SQL alone", options.rounds));
+        let rest = last.then_some(options.rest);
+        report.rounds.push(Box::pin(phases::round(ground, round, options.schools, rest, &mut report.rest)).await?);
+        let latest = report.rounds.last().map_or(String::new(), print::line);
+        progress(&latest);
+    }
+    progress("one School at a time, cold and from a staged database");
+    report.singles = Some(Box::pin(phases::singles(ground, options.singles)).await?);
+    progress("a server dies in the middle");
+    report.recovery = Some(Box::pin(phases::recovery(ground, options.schools)).await?);
+    Ok(report)
 }
 
 /// One password hash on an otherwise idle core, in milliseconds.

@@ -88,7 +88,12 @@ impl Board {
                 changed.await;
             }
         };
-        tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| format!("not all Schools {what} within {} s", PATIENCE.as_secs()).into())
+        tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| {
+            let schools = self.schools();
+            let (unready, seconds) = (schools.iter().filter(|(_, ready_at)| ready_at.is_none()), PATIENCE.as_secs());
+            let named: Vec<_> = unready.map(|(name, _)| name.as_str()).take(3).collect();
+            format!("not all Schools are {what} after {seconds} s: {} exist, not Ready are {}, …", schools.len(), named.join(", ")).into()
+        })
     }
 
     fn schools(&self) -> MutexGuard<'_, HashMap<String, Option<Instant>>> {
