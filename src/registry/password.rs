@@ -1,11 +1,11 @@
 //! Passwords: made from the operating system's randomness, and hashed for people's accounts.
 //!
-//! Must not return a password as plain text type, nor hash more than the machine's cores can at once: each hash takes 19 MiB and 20 ms of a core.
+//! Must not return a password as plain text type, nor hash on more than half the machine's cores at once: each hash takes 19 MiB and 20 ms of a core.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -58,27 +58,46 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Error> {
     Ok(bytes)
 }
 
-static CORES: LazyLock<Arc<Semaphore>> =
-    LazyLock::new(|| Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))));
+static TURNS: LazyLock<Arc<Semaphore>> =
+    LazyLock::new(|| Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)))));
 
-/// The password's Argon2id hash in PHC form, with OWASP's parameters (19 MiB, 2 passes, 1 lane) and a random salt. Waits while every core hashes.
+/// The memory of hashes, one for each that may run at once, and kept: given back, it would stay with the allocator all the same, once for every
+/// thread that ever hashed.
+static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+
+/// The password's Argon2id hash in PHC form, with OWASP's parameters (19 MiB, 2 passes, 1 lane) and a random salt. Waits for its turn.
 ///
 /// # Errors
 /// When there is no randomness for the salt, or the runtime shuts down.
 pub async fn hash_argon2id(password: &SecretString) -> Result<String, Error> {
-    let permit = Arc::clone(&CORES).acquire_owned().await.map_err(|_| Error::NotHashed)?;
+    let turn = Arc::clone(&TURNS).acquire_owned().await.map_err(|_| Error::NotHashed)?;
     let password = password.clone();
     let hashed = tokio::task::spawn_blocking(move || {
         // Held here: a caller that goes away does not stop a hash that has begun.
-        let _permit = permit;
-        let params = Params::new(19 * 1024, 2, 1, None).map_err(|_| Error::NotHashed)?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let _turn = turn;
         let salt = random::<16>()?;
-        let hash: PasswordHash =
-            argon2.hash_password_with_salt(password.expose_secret().as_bytes(), salt.as_ref()).map_err(|_| Error::NotHashed)?;
-        Ok(hash.to_string())
+        let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let hash = hash(password.expose_secret(), salt.as_ref(), &mut memory);
+        MEMORY.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        Ok(hash.map_err(|_| Error::NotHashed)?.to_string())
     });
     hashed.await.map_err(|_| Error::NotHashed)?
+}
+
+/// Every block is written before it is read, so what an earlier hash left in `memory` does not matter.
+fn hash(password: &str, salt: &[u8], memory: &mut Vec<Block>) -> argon2::password_hash::Result<PasswordHash> {
+    let (algorithm, version, params) = (Algorithm::Argon2id, Version::V0x13, Params::new(19 * 1024, 2, 1, None)?);
+    let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+    memory.resize(params.block_count(), Block::new());
+    let named = ParamsString::try_from(&params)?;
+    Argon2::new(algorithm, version, params).hash_password_into_with_memory(password.as_bytes(), salt, &mut output, memory)?;
+    Ok(PasswordHash {
+        algorithm: algorithm.ident(),
+        version: Some(version.into()),
+        params: named,
+        salt: Some(Salt::new(salt)?),
+        hash: Some(Output::new(&output)?),
+    })
 }
 
 #[cfg(test)]
@@ -108,6 +127,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_verifies_its_password_only_and_names_its_parameters() {
+        // The second one in the same memory.
+        hash_argon2id(&"another".into()).await.unwrap();
         let hash = hash_argon2id(&"canary".into()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         let hash = PasswordHash::new(&hash).unwrap();
