@@ -1,14 +1,20 @@
 //! What is left after everything was deleted.
 
+use std::time::{Duration, Instant};
+
 use dailycare::postgres::catalog::{Census, census};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::ListParams;
 use serde::Serialize;
 use sqlx::Row as _;
+use tokio::time::sleep;
 
 use crate::Outcome;
 use crate::ground::{Ground, NAMESPACE};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(200);
 
 /// What should be nothing, except for spares, which belong to no school.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -21,8 +27,26 @@ pub(crate) struct Leaks {
 }
 
 impl Leaks {
+    /// Waits until nothing is left: Secrets go when Kubernetes' garbage collector comes round.
+    ///
+    /// # Errors
+    /// When something is left after a minute.
+    pub(crate) async fn none(ground: &Ground) -> Outcome<Self> {
+        let begun = Instant::now();
+        loop {
+            let leaks = Self::find(ground).await?;
+            if leaks.databases + leaks.logins + leaks.secrets + leaks.tenants == 0 {
+                return Ok(leaks);
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("left over: {leaks:?}").into());
+            }
+            sleep(POLL).await;
+        }
+    }
+
     /// By mark and by name: what lost its mark must not be overlooked.
-    pub(crate) async fn find(ground: &Ground) -> Outcome<Self> {
+    async fn find(ground: &Ground) -> Outcome<Self> {
         let mut leaks = Self::default();
         for view in &ground.views {
             let mut conn = view.acquire().await?;
@@ -41,10 +65,5 @@ impl Leaks {
         leaks.tenants = dailycare::registry::tenants::occupancy(&registry, ground.cluster).await?.len();
         registry.close().await;
         Ok(leaks)
-    }
-
-    /// Nothing may be left.
-    pub(crate) fn none(self) -> Outcome<Self> {
-        if self.databases + self.logins + self.secrets + self.tenants == 0 { Ok(self) } else { Err(format!("left over: {self:?}").into()) }
     }
 }

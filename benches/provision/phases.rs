@@ -146,7 +146,7 @@ pub(crate) async fn round(ground: &Ground, number: usize, count: usize, rest: Op
     }
     let delete = delete_all(ground, &codes).await?;
     operator.stop().await?;
-    let leaks = Leaks::find(ground).await?.none()?;
+    let leaks = Leaks::none(ground).await?;
 
     let codes = schools::codes(&format!("floor{number}"), count);
     ground.checkpoint().await?;
@@ -154,7 +154,7 @@ pub(crate) async fn round(ground: &Ground, number: usize, count: usize, rest: Op
     adopt(ground, &codes).await?;
     ground.checkpoint().await?;
     let sql = floor::sql_alone(ground, &schools::codes(&format!("sql{number}"), count)).await?;
-    Leaks::find(ground).await?.none()?;
+    Leaks::none(ground).await?;
     let memory = Growth { start: before.now, peak: after.peak, end: after.now };
     Ok(Round { operator: bulk, memory, calls, delete, leaks, floor, sql })
 }
@@ -246,7 +246,7 @@ pub(crate) async fn singles(ground: &Ground, count: usize) -> Outcome<Singles> {
     let staged_latency = one_by_one(ground, &staged, stage_ahead).await?;
     delete_all(ground, &[cold, staged].concat()).await?;
     operator.stop().await?;
-    Leaks::find(ground).await?.none()?;
+    Leaks::none(ground).await?;
     Ok(Singles { cold: cold_latency, staged: staged_latency })
 }
 
@@ -284,6 +284,6 @@ pub(crate) async fn recovery(ground: &mut Ground, count: usize) -> Outcome<Recov
     let after = last.saturating_duration_since(back).as_secs_f64();
     delete_all(ground, &codes).await?;
     operator.stop().await?;
-    Leaks::find(ground).await?.none()?;
+    Leaks::none(ground).await?;
     Ok(Recovery { outage: OUTAGE.as_secs_f64(), ready_before, after })
 }
