@@ -223,14 +223,8 @@ impl Scene {
 
     /// Waits until a School is where an undisturbed one would be.
     async fn settled(&mut self, what: &str, end: End, code: &str) {
-        let (expected, oracle, namespace) = (&self.ends[&end], &mut self.oracle, &self.namespace);
-        let mut last = State::default();
-        let settled = tokio::time::timeout(crate::world::PATIENCE, async {
-            while last != *expected {
-                last = oracle.state(namespace, code).await;
-            }
-        });
-        if settled.await.is_err() {
+        let expected = &self.ends[&end];
+        if let Err(last) = self.oracle.until_state(&self.namespace, code, expected).await {
             panic!("{what}: {last:#?}\nis not what an undisturbed operator leaves: {expected:#?}\n{}", self.world.log_tail());
         }
     }

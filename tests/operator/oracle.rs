@@ -3,6 +3,7 @@
 //! Must not ask the operator, and must not take its status for more than what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use dailycare::crd::School;
 use dailycare::domain::names::{ClusterUid, TenantId};
@@ -15,9 +16,10 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor as _, Row as _};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::world::{World, conditions, log_in};
+use crate::world::{PATIENCE, World, conditions, log_in};
 
 /// A staged database is made for a School that then takes it, by at most eight Schools at once; a crash may leave one of each.
 const SPARES: u32 = 8;
@@ -75,6 +77,31 @@ impl Oracle {
 
     /// The state of the School whose name and code are `code`.
     pub async fn state(&mut self, namespace: &str, code: &str) -> State {
+        State { enters: self.enters(namespace, code).await, ..self.facts(namespace, code).await }
+    }
+
+    /// Waits until a School's state is the expected one; otherwise what it was last.
+    pub async fn until_state(&mut self, namespace: &str, code: &str, expected: &State) -> Result<(), State> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut last = self.facts(namespace, code).await;
+            // A login costs more than all the rest, so it is tried only when that is right.
+            last.enters = expected.enters;
+            if last == *expected {
+                last.enters = self.enters(namespace, code).await;
+                if last == *expected {
+                    return Ok(());
+                }
+            }
+            if Instant::now() > deadline {
+                return Err(last);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// All of it but whether the login enters.
+    async fn facts(&mut self, namespace: &str, code: &str) -> State {
         let school = Api::<School>::namespaced(self.client.clone(), namespace).get_opt(code).await.unwrap();
         let mut state = State { secrets: self.secrets(namespace, code).await, ..State::default() };
         if let Some(school) = &school {
@@ -87,7 +114,6 @@ impl Oracle {
             state.databases.extend(databases.map(|(_, mark)| self.target.abs_diff(mark.schema)));
             state.logins += census.logins.iter().filter(|(_, mark)| tenants.contains(&mark.tenant)).count();
         }
-        state.enters = self.enters(namespace, code).await;
         state
     }
 

@@ -21,7 +21,7 @@ fn a_minute_at_rest_and_a_restart_write_nothing_anywhere() {
     run(async {
         // Autovacuum takes transaction numbers too, and nobody else shall.
         let quiet = || PostgresOptions::default().with("log_statement", "all").with("autovacuum", "off");
-        let arguments = ["--resync-seconds", "10", "--log", "info,dailycare=debug"].map(ToOwned::to_owned).to_vec();
+        let arguments = ["--resync", "10", "--log", "info,dailycare=debug"].map(ToOwned::to_owned).to_vec();
         let mut world = World::new(Setup { pg18: quiet(), pg15: quiet(), arguments, ..Setup::default() }).await;
         let namespace = world.fresh_namespace().await;
         for number in 0..SCHOOLS {
