@@ -89,7 +89,7 @@ fn every_effect_has_a_run() {
 #[test]
 fn an_operator_killed_before_or_after_any_effect_is_continued_by_its_successor() {
     run(async {
-        let mut scene = Scene::set().await;
+        let mut scene = Box::pin(Scene::set()).await;
         scene.die_while_migrating().await;
         scene.die_while_a_server_comes_and_goes().await;
         scene.die_on_schools().await;
@@ -147,7 +147,9 @@ impl Scene {
     async fn apply(&self, code: &str, deed: Deed, state: &str) {
         let tier = if code.bytes().last().is_some_and(|last| last.is_multiple_of(2)) { "standard" } else { "premium" };
         let policy = if deed.end() == End::Dropped { "Delete" } else { "Retain" };
-        self.world.apply_school(&self.namespace, code, json!({"placement": {"tier": tier}, "deletionPolicy": policy, "state": state})).await;
+        self.world
+            .apply_school(&self.namespace, code, json!({"placement": {"tier": tier}, "deletionPolicy": policy, "state": state}))
+            .await;
     }
 
     /// Waits for an end as an outsider sees it.
@@ -183,7 +185,9 @@ impl Scene {
         match deed {
             Deed::Create | Deed::Resume => self.apply(code, deed, "Active").await,
             Deed::Suspend => self.apply(code, deed, "Suspended").await,
-            Deed::Relabel => self.patch_school(code, json!({"spec": {"credentials": {"secretTemplate": {"labels": {"test/label": "x"}}}}})).await,
+            Deed::Relabel => {
+                self.patch_school(code, json!({"spec": {"credentials": {"secretTemplate": {"labels": {"test/label": "x"}}}}})).await;
+            }
             Deed::WeakenSecret => {
                 let weak = Patch::Merge(json!({"stringData": {"password": "letmein"}}));
                 self.secrets().patch(&secret, &PatchParams::default(), &weak).await.unwrap();
@@ -192,7 +196,8 @@ impl Scene {
             Deed::LoseLogin => {
                 let login = self.world.secret(&self.namespace, &secret).await.unwrap()["username"].clone();
                 for (_, conn) in &mut self.oracle.servers {
-                    let known = sqlx::query("SELECT FROM pg_roles WHERE rolname = $1").bind(&login).fetch_optional(&mut *conn).await.unwrap();
+                    let known =
+                        sqlx::query("SELECT FROM pg_roles WHERE rolname = $1").bind(&login).fetch_optional(&mut *conn).await.unwrap();
                     if known.is_some() {
                         conn.execute(AssertSqlSafe(format!("DROP OWNED BY \"{login}\"; DROP ROLE \"{login}\""))).await.unwrap();
                     }
@@ -247,7 +252,6 @@ impl Scene {
             let remembered = self.die(moment, effect, &[&code]).await;
             let what = format!("killed {moment} {effect} on the way of {deed:?} ({code})");
             self.settled(&what, deed.end(), &code).await;
-            println!("{what}");
             let left = self.oracle.memory(&self.namespace, &code).await;
             for (part, value) in &remembered[0] {
                 assert!(left.get(part).is_none_or(|now| now == value), "{what}: {part} changed");

@@ -66,13 +66,16 @@ async fn assert_as_asked(world: &World, namespace: &str, schools: &[(String, Fat
         match fate {
             Fate::Active => drop(world.ready(namespace, code).await),
             Fate::Suspended => drop(world.school_when(namespace, code, "Ready", "True", "Suspended").await),
-            Fate::Retained | Fate::Dropped => world.until(&format!("{code} is gone"), async || api.get_opt(code).await.unwrap().is_none()).await,
+            Fate::Retained | Fate::Dropped => {
+                world.until(&format!("{code} is gone"), async || api.get_opt(code).await.unwrap().is_none()).await;
+            }
         }
     }
     let mut oracle = Oracle::of(world, Migrations::tenant().unwrap().target()).await;
     for (code, fate) in schools {
         let secrets = Api::<Secret>::namespaced(world.client.clone(), namespace);
-        let gone = async || matches!(fate, Fate::Active | Fate::Suspended) || secrets.get_opt(&format!("{code}-db")).await.unwrap().is_none();
+        let gone =
+            async || matches!(fate, Fate::Active | Fate::Suspended) || secrets.get_opt(&format!("{code}-db")).await.unwrap().is_none();
         world.until(&format!("{code}'s Secret has followed it"), gone).await;
         let state = oracle.state(namespace, code).await;
         let rows: Vec<_> = state.rows.iter().map(|row| row.0.as_str()).collect();
@@ -124,7 +127,11 @@ impl History {
         let secrets = watcher(Api::<Secret>::namespaced(client.clone(), namespace), ours);
         let secrets = secrets.default_backoff().applied_objects().try_for_each(move |secret| {
             let password = secret.data.as_ref().unwrap()["password"].0.clone();
-            passwords.lock().unwrap().note(secret.labels()["dailycare.io/school"].clone(), &secret.name_any(), &String::from_utf8(password).unwrap());
+            passwords.lock().unwrap().note(
+                secret.labels()["dailycare.io/school"].clone(),
+                &secret.name_any(),
+                &String::from_utf8(password).unwrap(),
+            );
             std::future::ready(Ok(()))
         });
         let watching = tokio::spawn(async { drop(tokio::join!(schools, secrets)) });
@@ -155,8 +162,8 @@ struct Random(u64);
 impl Random {
     fn seeded() -> Self {
         let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-        let seed = std::env::var("DAILYCARE_TEST_SEED").map_or_else(|_| u64::try_from(clock & 0xffff_ffff).unwrap(), |seed| seed.parse().unwrap());
-        println!("DAILYCARE_TEST_SEED={seed}");
+        let seed =
+            std::env::var("DAILYCARE_TEST_SEED").map_or_else(|_| u64::try_from(clock & 0xffff_ffff).unwrap(), |seed| seed.parse().unwrap());
         Self(seed)
     }
 
@@ -175,18 +182,25 @@ fn an_operator_killed_again_and_again_leaves_twenty_schools_as_asked_and_nothing
         let namespace = world.fresh_namespace().await;
         let (history, watching) = History::keep(&world.client, &namespace);
         let (mut random, schools, mut interrupted) = (Random::seeded(), fates(), 0);
+        println!("DAILYCARE_TEST_SEED={}", random.0);
         let mut asked = schools.iter().rev().collect::<Vec<_>>();
         apply_all(&world, &namespace, &schools).await;
         for kill in 0..KILLS {
             // Each life begins to work only after some hundred milliseconds, so the moment counts from when it first does something, or from a
             // while after its start when there is nothing to do.
             let operator = &world.operator;
-            let busy = async { while !operator.log().contains("done effect=") { tokio::time::sleep(Duration::from_millis(5)).await } };
+            let busy = async {
+                while !operator.log().contains("done effect=") {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
             let _ = tokio::time::timeout(Duration::from_secs(2), busy).await;
             tokio::time::sleep(Duration::from_millis(20 + random.below(381))).await;
             world.operator.kill9().await.unwrap();
             interrupted += u32::from(world.operator.log().contains("done effect="));
-            if kill >= 3 && let Some((code, fate)) = asked.pop() {
+            if kill >= 3
+                && let Some((code, fate)) = asked.pop()
+            {
                 ask(&world, &namespace, code, *fate).await;
             }
             world.start_operator(&[]);
@@ -233,7 +247,11 @@ fn secrets_created(world: &World, namespace: &str) -> BTreeMap<String, u32> {
     for line in std::fs::read_to_string(world.plane.audit_log()).unwrap().lines() {
         let event: Value = serde_json::from_str(line).unwrap();
         let object = &event["objectRef"];
-        if event["verb"] == "create" && object["resource"] == "secrets" && object["namespace"] == namespace && event["responseStatus"]["code"] == 201 {
+        if event["verb"] == "create"
+            && object["resource"] == "secrets"
+            && object["namespace"] == namespace
+            && event["responseStatus"]["code"] == 201
+        {
             *created.entry(object["name"].as_str().unwrap().to_owned()).or_default() += 1;
         }
     }
@@ -266,24 +284,16 @@ fn of_two_operators_with_a_lease_one_leads_and_the_other_follows_when_it_dies_st
         let namespace = world.fresh_namespace().await;
         world.operator.stop().await.unwrap();
         world.options.arguments.retain(|argument| argument != "--no-leader-election");
-        let mut named = async |name: &str, standing_by_for: Option<&str>| {
-            let mut options = world.options.clone();
-            options.arguments.extend(["--instance".to_owned(), name.to_owned()]);
-            let operator = Operator::start(&options).unwrap();
-            if standing_by_for.is_none() {
-                leads(&world, name).await;
-            }
-            operator
-        };
-        let mut first = named("first", None).await;
-        let mut second = named("second", Some("first")).await;
+        let mut first = named(&world, "first");
+        leads(&world, "first").await;
+        let mut second = named(&world, "second");
         serves(&world, &namespace, "under-first").await;
         assert!(!second.log().contains("done effect="), "a standby worked");
         first.kill9().await.unwrap();
         leads(&world, "second").await;
         serves(&world, &namespace, "under-second").await;
 
-        let mut third = named("third", Some("second")).await;
+        let mut third = named(&world, "third");
         world.until("the third stands by", async || third.log().contains("listening")).await;
         second.stop().await.unwrap();
         assert_eq!(second.ended().await.unwrap(), Some(0));
@@ -295,10 +305,18 @@ fn of_two_operators_with_a_lease_one_leads_and_the_other_follows_when_it_dies_st
         leases(&world).patch("dailycare-operator", &PatchParams::default(), &thief).await.unwrap();
         assert_eq!(third.ended().await.unwrap(), Some(1), "an operator that lost its lease must exit with failure");
         assert!(third.log().contains("the leader Lease was lost"));
-        let mut fourth = named("fourth", None).await;
+        let mut fourth = named(&world, "fourth");
+        leads(&world, "fourth").await;
         serves(&world, &namespace, "under-fourth").await;
         fourth.stop().await.unwrap();
     });
+}
+
+/// Another operator with this world's settings, under a name that the Lease shows.
+fn named(world: &World, name: &str) -> Operator {
+    let mut options = world.options.clone();
+    options.arguments.extend(["--instance".to_owned(), name.to_owned()]);
+    Operator::start(&options).unwrap()
 }
 
 fn leases(world: &World) -> Api<Lease> {

@@ -9,7 +9,6 @@ use dailycare::crd::School;
 use dailycare::domain::names::{ClusterUid, TenantId};
 use dailycare::kubernetes::cluster::cluster_uid;
 use dailycare::postgres::catalog::{Census, census};
-use dailycare::testing::Postgres;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::ListParams;
@@ -56,14 +55,10 @@ pub struct State {
 
 impl Oracle {
     pub async fn of(world: &World, target: u32) -> Self {
-        let servers = vec![("pg-18", World::superuser(&world.pg18, "postgres").await), ("pg-15", World::superuser(&world.pg15, "postgres").await)];
+        let servers =
+            vec![("pg-18", World::superuser(&world.pg18, "postgres").await), ("pg-15", World::superuser(&world.pg15, "postgres").await)];
         let registry = World::superuser(&world.pg18, "dailycare_master").await;
         Self { cluster: cluster_uid(&world.client).await.unwrap(), client: world.client.clone(), registry, servers, target }
-    }
-
-    /// Looks at one more server.
-    pub async fn add(&mut self, name: &'static str, server: &Postgres) {
-        self.servers.push((name, World::superuser(server, "postgres").await));
     }
 
     /// Everything marked, by server.
@@ -154,7 +149,9 @@ impl Oracle {
         }
         for (name, path) in [("db", "the login's password"), ("admin", "the administrator's password")] {
             let secret = secret_values(&self.client, namespace, &format!("{code}-{name}")).await;
-            memory.extend(secret.and_then(|secret| secret.get("password").cloned()).filter(|password| password.len() >= 16).map(|it| (path, it)));
+            memory.extend(
+                secret.and_then(|secret| secret.get("password").cloned()).filter(|password| password.len() >= 16).map(|it| (path, it)),
+            );
         }
         let row = sqlx::query_scalar::<_, Uuid>("SELECT id FROM registry.tenants WHERE code = $1").bind(code);
         memory.extend(row.fetch_optional(&mut self.registry).await.unwrap().map(|id| ("the registry's key", id.to_string())));
@@ -209,7 +206,10 @@ impl Oracle {
     /// Drops what is staged on a server, as a person may: nothing of any school is in it.
     pub async fn drop_spares(&mut self) {
         for (_, conn) in &mut self.servers {
-            let names: Vec<String> = sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE datname ~ '^dc_spare_'").fetch_all(&mut *conn).await.unwrap();
+            let names: Vec<String> = sqlx::query_scalar("SELECT datname::text FROM pg_database WHERE datname ~ '^dc_spare_'")
+                .fetch_all(&mut *conn)
+                .await
+                .unwrap();
             for name in names {
                 conn.execute(sqlx::AssertSqlSafe(format!("DROP DATABASE {name}"))).await.unwrap();
             }

@@ -122,8 +122,7 @@ fn since(path: &Path, offset: u64) -> String {
 fn requests(log: &str) -> (Vec<String>, usize) {
     let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let ours = events.filter(|event| event["userAgent"].as_str().is_some_and(|agent| agent.starts_with("dailycare/")));
-    let (reads, writes): (Vec<_>, Vec<_>) =
-        ours.partition(|event| matches!(event["verb"].as_str(), Some("get" | "list" | "watch")));
+    let (reads, writes): (Vec<_>, Vec<_>) = ours.partition(|event| matches!(event["verb"].as_str(), Some("get" | "list" | "watch")));
     (writes.iter().map(|event| format!("{} {}", event["verb"], event["requestURI"])).collect(), reads.len())
 }
 
