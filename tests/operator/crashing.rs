@@ -252,7 +252,6 @@ impl Scene {
             let remembered = self.die(moment, effect, &[&code]).await;
             let what = format!("killed {moment} {effect} on the way of {deed:?} ({code})");
             self.settled(&what, deed.end(), &code).await;
-            println!("{what}");
             let left = self.oracle.memory(&self.namespace, &code).await;
             for (part, value) in &remembered[0] {
                 assert!(left.get(part).is_none_or(|now| now == value), "{what}: {part} changed");

@@ -164,7 +164,6 @@ impl Random {
         let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
         let seed =
             std::env::var("DAILYCARE_TEST_SEED").map_or_else(|_| u64::try_from(clock & 0xffff_ffff).unwrap(), |seed| seed.parse().unwrap());
-        println!("DAILYCARE_TEST_SEED={seed}");
         Self(seed)
     }
 
@@ -183,6 +182,7 @@ fn an_operator_killed_again_and_again_leaves_twenty_schools_as_asked_and_nothing
         let namespace = world.fresh_namespace().await;
         let (history, watching) = History::keep(&world.client, &namespace);
         let (mut random, schools, mut interrupted) = (Random::seeded(), fates(), 0);
+        println!("DAILYCARE_TEST_SEED={}", random.0);
         let mut asked = schools.iter().rev().collect::<Vec<_>>();
         apply_all(&world, &namespace, &schools).await;
         for kill in 0..KILLS {
@@ -284,24 +284,16 @@ fn of_two_operators_with_a_lease_one_leads_and_the_other_follows_when_it_dies_st
         let namespace = world.fresh_namespace().await;
         world.operator.stop().await.unwrap();
         world.options.arguments.retain(|argument| argument != "--no-leader-election");
-        let named = async |name: &str, standing_by_for: Option<&str>| {
-            let mut options = world.options.clone();
-            options.arguments.extend(["--instance".to_owned(), name.to_owned()]);
-            let operator = Operator::start(&options).unwrap();
-            if standing_by_for.is_none() {
-                leads(&world, name).await;
-            }
-            operator
-        };
-        let mut first = named("first", None).await;
-        let mut second = named("second", Some("first")).await;
+        let mut first = named(&world, "first");
+        leads(&world, "first").await;
+        let mut second = named(&world, "second");
         serves(&world, &namespace, "under-first").await;
         assert!(!second.log().contains("done effect="), "a standby worked");
         first.kill9().await.unwrap();
         leads(&world, "second").await;
         serves(&world, &namespace, "under-second").await;
 
-        let mut third = named("third", Some("second")).await;
+        let mut third = named(&world, "third");
         world.until("the third stands by", async || third.log().contains("listening")).await;
         second.stop().await.unwrap();
         assert_eq!(second.ended().await.unwrap(), Some(0));
@@ -313,10 +305,18 @@ fn of_two_operators_with_a_lease_one_leads_and_the_other_follows_when_it_dies_st
         leases(&world).patch("dailycare-operator", &PatchParams::default(), &thief).await.unwrap();
         assert_eq!(third.ended().await.unwrap(), Some(1), "an operator that lost its lease must exit with failure");
         assert!(third.log().contains("the leader Lease was lost"));
-        let mut fourth = named("fourth", None).await;
+        let mut fourth = named(&world, "fourth");
+        leads(&world, "fourth").await;
         serves(&world, &namespace, "under-fourth").await;
         fourth.stop().await.unwrap();
     });
+}
+
+/// Another operator with this world's settings, under a name that the Lease shows.
+fn named(world: &World, name: &str) -> Operator {
+    let mut options = world.options.clone();
+    options.arguments.extend(["--instance".to_owned(), name.to_owned()]);
+    Operator::start(&options).unwrap()
 }
 
 fn leases(world: &World) -> Api<Lease> {
