@@ -68,6 +68,8 @@ impl Error {
                             | sqlx::Error::Decode(_)
                             | sqlx::Error::Encode(_)
                             | sqlx::Error::Configuration(_)
+                            // Every connection was busy, or could not be made: our own load looks like that too.
+                            | sqlx::Error::PoolTimedOut
                     )
             }
         }
@@ -108,6 +110,7 @@ fn sqlstate_of(error: &sqlx::Error) -> Option<String> {
 
 fn class_without_sqlstate(error: &sqlx::Error) -> Class {
     match error {
+        sqlx::Error::PoolTimedOut => Class::Contended,
         sqlx::Error::Configuration(_) => Class::Denied,
         sqlx::Error::RowNotFound
         | sqlx::Error::ColumnDecode { .. }

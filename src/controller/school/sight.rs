@@ -281,7 +281,10 @@ impl Standing {
                 ctx.suspects.one(server);
                 Ok(Server::Away(Away::Unreachable))
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                ctx.suspects.one(server);
+                Err(error.into())
+            }
         }
     }
 
