@@ -2,7 +2,7 @@
 //!
 //! Tests that only add and remove Schools share one world; a test that stops, kills or breaks anything has a world of its own.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
-#![expect(unreachable_pub, clippy::print_stdout, reason = "a test binary has no outside, and prints what a failure needs")]
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod apiserver;
 mod conflicts;

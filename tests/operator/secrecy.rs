@@ -312,7 +312,3 @@ async fn metrics(world: &World) -> String {
     stream.read_to_string(&mut answer).await.unwrap();
     answer
 }
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
