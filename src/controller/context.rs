@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::runtime::reflector::Store;
 use kube::{Api, Client};
 use sqlx::PgPool;
-use tokio::sync::OnceCell;
+use tokio::sync::SetOnce;
 
 use super::attempts::Attempts;
 use super::lanes::Lanes;
@@ -40,8 +40,9 @@ pub struct Context {
     pub servers: Servers,
     /// The places taken on them.
     pub ledger: Ledger,
-    /// Set once the ledger holds the places of Schools whose names are recorded and which the registry does not know yet.
-    pub places_known: OnceCell<()>,
+    /// Set once the ledger holds the places of Schools whose names are recorded and which the registry does not know yet. Any number of turns may wait
+    /// for it, which kube's own `Store::wait_until_ready` does not bear: it wakes only the last of those who wait.
+    pub places_known: SetOnce<()>,
     /// How many Schools are worked on at once.
     pub lanes: Lanes,
     /// Failures in a row.
@@ -113,7 +114,7 @@ impl Context {
             migrations: parts.migrations,
             servers: Servers::default(),
             ledger: Ledger::default(),
-            places_known: OnceCell::new(),
+            places_known: SetOnce::new(),
             lanes: Lanes::new(parts.concurrency),
             attempts: Attempts::default(),
             latest: Latest::default(),

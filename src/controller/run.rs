@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use kube::runtime::controller::{self, Controller};
-use kube::runtime::reflector;
 use kube::runtime::{PredicateConfig, WatchStreamExt as _};
+use kube::runtime::{reflector, watcher};
 use kube::{Client, ResourceExt as _};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -199,8 +199,14 @@ async fn work(
     let schools = async {
         first_look(context, stop).await;
         readiness.enter(Phase::Leading);
-        let watched = watch::valid(context.client.clone(), context.heartbeat.clone());
-        let touched = watched.reflect(schools).applied_objects().predicate_filter(watch::asked, PredicateConfig::default());
+        let watched = watch::valid(context.client.clone(), context.heartbeat.clone()).reflect(schools);
+        let noting = Arc::clone(context);
+        let listed = move |event: &watcher::Event<School>| {
+            if matches!(event, watcher::Event::InitDone) {
+                school::note_places(&noting);
+            }
+        };
+        let touched = watched.inspect_ok(listed).applied_objects().predicate_filter(watch::asked, PredicateConfig::default());
         Controller::for_stream(touched, context.schools.clone())
             .reconcile_on(context.wake.stream())
             .graceful_shutdown_on(stop.clone().cancelled_owned())

@@ -2,7 +2,7 @@
 
 mod act;
 mod binding;
-pub(super) use binding::fill_ledger;
+pub(super) use binding::note_places;
 mod report;
 pub mod sight;
 

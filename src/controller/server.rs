@@ -114,7 +114,7 @@ async fn effect(ctx: &Context, sight: &Sight, action: Action) -> Result<Database
         Action::AddFinalizer => return Ok(object::add_finalizer(&api, &sight.object, FINALIZER).await?),
         Action::RemoveFinalizer => {
             // Schools whose names are recorded and that the registry does not know yet live here too.
-            ctx.places_known.get_or_init(|| super::school::fill_ledger(ctx)).await;
+            ctx.places_known.wait().await;
             if sight.seen(ctx).in_use {
                 return Err(Error::Overtaken("the schools on the server"));
             }

@@ -27,16 +27,14 @@ pub(super) async fn choose(ctx: &Context, school: &School, wanted: &Wanted, owne
         ctx.ledger.put(owner.tenant, server.clone());
         return Ok(Ok(Choice { server, tier: ask.placement.tier, reason: "the registry knows this tenant there".to_owned() }));
     }
-    ctx.places_known.get_or_init(|| fill_ledger(ctx)).await;
+    ctx.places_known.wait().await;
     let candidates = candidates(ctx, school, ask).await?;
     Ok(ctx.ledger.place(owner.tenant, &ask.placement, candidates))
 }
 
-/// Before the first placement: Schools that were bound when the operator last stopped, and that the registry does not know yet, have their places too.
-pub(in crate::controller) async fn fill_ledger(ctx: &Context) {
-    if ctx.schools.wait_until_ready().await.is_err() {
-        return; // the watch has ended: nothing will be placed any more
-    }
+/// Once every School has been listed, and before the first placement: those that were bound when the operator last stopped, and that the registry does
+/// not know yet, have their places too.
+pub(in crate::controller) fn note_places(ctx: &Context) {
     for school in ctx.schools.state() {
         let conditions = school.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         let lost = conditions.iter().any(|written| written.reason == Reason::NameConflict.label());
@@ -44,6 +42,8 @@ pub(in crate::controller) async fn fill_ledger(ctx: &Context) {
             ctx.ledger.put(names.tenant, names.server);
         }
     }
+    // A later listing finds it set.
+    let _ = ctx.places_known.set(());
 }
 
 async fn registered(ctx: &Context, owner: Owner) -> Result<Option<ServerName>> {
