@@ -4,7 +4,7 @@
 //! One world for all of it; only the operator's process is new each time. What is done to a School is done while no operator runs, so that the one that
 //! is to die meets nothing else than that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 
 use dailycare::crd::DatabaseServer;
@@ -134,7 +134,7 @@ impl Scene {
         for (deed, code) in &named {
             self.world.ready(&self.namespace, code).await;
             if *deed != Deed::Create {
-                self.drive(*deed, code).await;
+                self.drive(*deed, *deed, code).await;
             }
         }
         for (deed, code) in &named {
@@ -144,9 +144,9 @@ impl Scene {
         }
     }
 
-    async fn apply(&self, code: &str, deed: Deed, state: &str) {
+    async fn apply(&self, code: &str, fate: Deed, state: &str) {
         let tier = if code.bytes().last().is_some_and(|last| last.is_multiple_of(2)) { "standard" } else { "premium" };
-        let policy = if deed.end() == End::Dropped { "Delete" } else { "Retain" };
+        let policy = if fate.end() == End::Dropped { "Delete" } else { "Retain" };
         self.world
             .apply_school(&self.namespace, code, json!({"placement": {"tier": tier}, "deletionPolicy": policy, "state": state}))
             .await;
@@ -180,11 +180,12 @@ impl Scene {
         Api::namespaced(self.world.client.clone(), &self.namespace)
     }
 
-    async fn drive(&mut self, deed: Deed, code: &str) {
+    /// What happens to the School; `fate` is how it will end, which its policy says from the beginning.
+    async fn drive(&mut self, deed: Deed, fate: Deed, code: &str) {
         let secret = format!("{code}-db");
         match deed {
-            Deed::Create | Deed::Resume => self.apply(code, deed, "Active").await,
-            Deed::Suspend => self.apply(code, deed, "Suspended").await,
+            Deed::Create | Deed::Resume => self.apply(code, fate, "Active").await,
+            Deed::Suspend => self.apply(code, fate, "Suspended").await,
             Deed::Relabel => {
                 self.patch_school(code, json!({"spec": {"credentials": {"secretTemplate": {"labels": {"test/label": "x"}}}}})).await;
             }
@@ -234,46 +235,48 @@ impl Scene {
         }
     }
 
+    /// One School after another comes, lives and goes, so that each operator that starts has little else to look at.
     async fn die_on_schools(&mut self) {
         self.undisturbed(&[Deed::Relabel, Deed::Suspend, Deed::Retain, Deed::Drop]).await;
-        let mut runs = Vec::new();
-        for (effect, deeds) in SCHOOL_RUNS {
-            for (deed, moment) in deeds.iter().flat_map(|deed| MOMENTS.map(|moment| (*deed, moment))) {
-                runs.push((*effect, deed, moment, format!("run-{}", runs.len())));
+        let (births, ends) = (runs(|deed| deed == Deed::Create), runs(Deed::ends));
+        let (mut chapters, lives) = (chapters(), ends.len());
+        assert!(births.len() <= lives, "more births than lives");
+        for (life, end) in ends.into_iter().enumerate() {
+            let code = format!("life-{life}");
+            let fate = end.deed;
+            match births.get(life) {
+                Some(birth) => self.die_on(birth, fate, &code).await,
+                None => self.apply(&code, fate, "Active").await,
             }
+            self.settled("a birth", End::Ready, &code).await;
+            for _ in 0..chapters.len().div_ceil(lives - life) {
+                for run in chapters.pop_front().into_iter().flatten() {
+                    self.die_on(&run, fate, &code).await;
+                }
+            }
+            if fate.begins_suspended() {
+                self.apply(&code, fate, "Suspended").await;
+                self.await_end(End::Suspended, &code).await;
+            }
+            self.die_on(&end, fate, &code).await;
         }
-        self.prepare(runs.iter().map(|(_, deed, _, code)| (*deed, code.as_str())).collect()).await;
-        for (effect, deed, moment, code) in runs {
-            self.world.operator.kill9().await.unwrap();
-            if effect == "stage_database" {
-                self.oracle.drop_spares().await;
-            }
-            self.drive(deed, &code).await;
-            let remembered = self.die(moment, effect, &[&code]).await;
-            let what = format!("killed {moment} {effect} on the way of {deed:?} ({code})");
-            self.settled(&what, deed.end(), &code).await;
-            let left = self.oracle.memory(&self.namespace, &code).await;
-            for (part, value) in &remembered[0] {
-                assert!(left.get(part).is_none_or(|now| now == value), "{what}: {part} changed");
-            }
-        }
+        assert!(chapters.is_empty(), "{} chapters are left", chapters.len());
     }
 
-    /// Brings the Schools to where their deeds begin.
-    async fn prepare(&self, runs: Vec<(Deed, &str)>) {
-        let runs: Vec<_> = runs.into_iter().filter(|(deed, _)| *deed != Deed::Create).collect();
-        for (deed, code) in &runs {
-            self.apply(code, *deed, "Active").await;
+    /// One run: the deed, the death on its way, the successor, and what it leaves.
+    async fn die_on(&mut self, run: &Run, fate: Deed, code: &str) {
+        let Run { effect, deed, moment } = *run;
+        self.world.operator.kill9().await.unwrap();
+        if effect == "stage_database" {
+            self.oracle.drop_spares().await;
         }
-        let suspended = |deed: &Deed| matches!(deed, Deed::Resume | Deed::RetainSuspended | Deed::DropSuspended);
-        for (deed, code) in &runs {
-            self.world.ready(&self.namespace, code).await;
-            if suspended(deed) {
-                self.apply(code, *deed, "Suspended").await;
-            }
-        }
-        for (_, code) in runs.iter().filter(|(deed, _)| suspended(deed)) {
-            self.await_end(End::Suspended, code).await;
+        self.drive(deed, fate, code).await;
+        let remembered = self.die(moment, effect, &[code]).await;
+        let what = format!("killed {moment} {effect} on the way of {deed:?} ({code})");
+        self.settled(&what, deed.end(), code).await;
+        let left = self.oracle.memory(&self.namespace, code).await;
+        for (part, value) in &remembered[0] {
+            assert!(left.get(part).is_none_or(|now| now == value), "{what}: {part} changed");
         }
     }
 
@@ -368,7 +371,40 @@ impl Scene {
     }
 }
 
+/// Where one operator dies.
+#[derive(Clone, Copy)]
+struct Run {
+    effect: &'static str,
+    deed: Deed,
+    moment: &'static str,
+}
+
+/// The runs of the deeds that are asked for.
+fn runs(asked: impl Fn(Deed) -> bool) -> Vec<Run> {
+    let deeds =
+        SCHOOL_RUNS.iter().flat_map(|(effect, deeds)| deeds.iter().map(move |deed| (*effect, *deed))).filter(|(_, deed)| asked(*deed));
+    deeds.flat_map(|(effect, deed)| MOMENTS.map(|moment| Run { effect, deed, moment })).collect()
+}
+
+/// The runs between birth and end, in sequences that lead from Ready to Ready. What labels a Secret comes last: the label stays.
+fn chapters() -> VecDeque<Vec<Run>> {
+    let (suspensions, resumptions) = (runs(|deed| deed == Deed::Suspend), runs(|deed| deed == Deed::Resume));
+    assert_eq!(suspensions.len(), resumptions.len());
+    let pauses = suspensions.into_iter().zip(resumptions).map(|(suspension, resumption)| vec![suspension, resumption]);
+    let losses = runs(|deed| matches!(deed, Deed::WeakenSecret | Deed::LoseSecret | Deed::LoseLogin)).into_iter().map(|run| vec![run]);
+    pauses.chain(losses).chain(runs(|deed| deed == Deed::Relabel).into_iter().map(|run| vec![run])).collect()
+}
+
 impl Deed {
+    /// It is the School's last.
+    fn ends(self) -> bool {
+        matches!(self.end(), End::Retained | End::Dropped)
+    }
+
+    fn begins_suspended(self) -> bool {
+        matches!(self, Self::RetainSuspended | Self::DropSuspended)
+    }
+
     fn end(self) -> End {
         match self {
             Self::Create | Self::WeakenSecret | Self::LoseSecret | Self::LoseLogin | Self::Resume => End::Ready,
