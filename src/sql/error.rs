@@ -110,7 +110,6 @@ fn sqlstate_of(error: &sqlx::Error) -> Option<String> {
 
 fn class_without_sqlstate(error: &sqlx::Error) -> Class {
     match error {
-        sqlx::Error::PoolTimedOut => Class::Contended,
         sqlx::Error::Configuration(_) => Class::Denied,
         sqlx::Error::RowNotFound
         | sqlx::Error::ColumnDecode { .. }

@@ -86,7 +86,8 @@ const OPEN: &str = "SELECT coalesce(string_agg(datname, ', ' ORDER BY datname), 
 #[test]
 fn the_maintenance_databases_are_closed_to_everybody_or_a_person_is_told_to_close_them() {
     run(async {
-        let world = world().await;
+        // Another test may administer the shared world's servers as their superuser.
+        let world = World::new(Setup::default()).await;
         world.server_when("pg-18", "Ready", "True", "Ready").await;
         assert_eq!(ask::<String>(&world.pg18, "postgres", OPEN).await, "");
         // Only their owner, a superuser, may close those of the other server.

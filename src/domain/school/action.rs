@@ -219,6 +219,13 @@ fn admissible_while_going(policy: OnDelete, bound: &Bound, action: &Action) -> b
     let entered = matches!(database, Database::Ours { access: Access::Open | Access::Drifted, .. });
     let ours = matches!(database, Database::Ours { .. } | Database::Broken);
     let login_left = matches!(login, Login::Matching | Login::Differing) && database == Database::Absent;
+    // Never served and without a database: nothing is lost, whatever the policy.
+    let stillborn = state == TenantState::Provisioning && database == Database::Absent;
+    match action {
+        Action::DropLogin if stillborn => return login_left,
+        Action::SetTenant(TenantState::Deleted) if stillborn => return !login_left,
+        _ => {}
+    }
     match (action, policy) {
         (Action::CloseDatabase, _) => entered && !routed,
         (Action::DropDatabase, OnDelete::Delete) => ours && !entered && !routed,

@@ -210,13 +210,19 @@ fn going(policy: OnDelete, seen: &Seen) -> Step<()> {
         Tenant::Absent | Tenant::OfAnother | Tenant::Ours { state: TenantState::Deleted, .. } => return act(Action::RemoveFinalizer),
         Tenant::Ours { state, .. } => state,
     };
-    if matches!(state, TenantState::Provisioning | TenantState::Active) {
+    if state == TenantState::Active {
         return act(Action::SetTenant(TenantState::Suspended)); // the API stops routing before anything closes
     }
     let here = match bound.server {
         Server::Away(away) => return Err(Plan::Wait(Waiting::Server(away))),
         Server::Here(here) => here,
     };
+    if state == TenantState::Provisioning {
+        return match here.database {
+            Database::Absent => dropping(here), // it never had anything that could be retained
+            _ => act(Action::SetTenant(TenantState::Suspended)),
+        };
+    }
     if matches!(here.database, Database::Ours { access: Access::Open | Access::Drifted, .. }) {
         return act(Action::CloseDatabase);
     }
