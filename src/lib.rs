@@ -1,8 +1,10 @@
 //! DailyCare: one isolated PostgreSQL database per school, declared by one Kubernetes `School`.
 //!
-//! Dependencies point one way: `controller` → {`registry`, `postgres`, `kubernetes`, `crd`} → `domain` → nothing.
+//! Dependencies point one way: `controller` → {`registry`, `postgres`, `kubernetes`, `crd`} → `domain` → nothing, and `api` → `registry` → `domain`.
 //! `domain` is compiled alone by `cargo check --no-default-features --lib`, so that it stays free of clocks, I/O and clients.
 
+#[cfg(feature = "runtime")]
+pub mod api;
 #[cfg(feature = "runtime")]
 pub mod cli;
 #[cfg(feature = "runtime")]

@@ -64,6 +64,8 @@ pub enum Purpose {
     Migrator,
     /// The registry in the master database.
     Registry,
+    /// A school's requests, as the school's own login in its own database.
+    School,
 }
 
 /// Time to connect and log in.
@@ -77,6 +79,8 @@ impl Purpose {
             // Migrations may rewrite a large table; what must stay short is waiting for locks.
             Self::Migrator => ("pg_catalog,app,pg_temp", "10min"),
             Self::Registry => ("pg_catalog,registry,pg_temp", "10s"),
+            // The tenant's own command timeout takes its place.
+            Self::School => ("pg_catalog,app,pg_temp", "60s"),
         };
         let pinned = [
             ("search_path", search_path),
@@ -100,6 +104,7 @@ impl Purpose {
             Self::Operator => "dailycare-operator",
             Self::Migrator => "dailycare-migrator",
             Self::Registry => "dailycare-registry",
+            Self::School => "dailycare-api",
         }
     }
 }

@@ -1,0 +1,1 @@
+//! The companion API on real PostgreSQL and Redis.
