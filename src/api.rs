@@ -2,4 +2,7 @@
 //!
 //! Reads routes from the master database and nothing else of the platform: must not know Kubernetes, an admin's credentials or `controller`.
 
+pub mod answer;
+pub mod body;
+pub mod error;
 pub mod pools;

@@ -1,0 +1,129 @@
+//! What a caller is told when a request fails, and what only the log is told.
+//!
+//! A closed set of [`Code`]s decides status and text; the cause never leaves the process. Rendered once, by `edge::envelope`, which knows the
+//! request's language and id: must not render itself.
+
+mod code;
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+
+pub use code::{Code, Language};
+
+/// The result of work for a request.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A request that failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}", code.label())]
+pub struct Error {
+    /// What the caller is told.
+    pub code: Code,
+    /// Which fields of the request are wrong, when that is why.
+    pub fields: Vec<Field>,
+    /// When asking again may help.
+    pub retry_after: Option<Duration>,
+    /// The route was stale: a request that may be repeated is asked once more on the fresh one.
+    pub stale: bool,
+    /// Why, for the log alone.
+    #[source]
+    pub cause: Option<Cause>,
+}
+
+/// A cause that may be shared between a response and the log.
+pub type Cause = std::sync::Arc<dyn std::error::Error + Send + Sync>;
+
+/// One field that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct Field {
+    /// Where in the request: a JSON path such as `guardians.0.relation`, or a parameter's name.
+    pub field: String,
+    /// What kind of wrong, one word for programs: `required`, `format`, `too_long`.
+    pub code: &'static str,
+    /// What is wrong, for people, in the request's language.
+    #[schema(value_type = String)]
+    pub message: Text,
+}
+
+/// A text in both languages; which one is sent is decided when it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// Portuguese, the schools' language.
+    pub pt: String,
+    /// English.
+    pub en: String,
+}
+
+impl Text {
+    /// Both texts.
+    #[must_use]
+    pub fn new(pt: impl Into<String>, en: impl Into<String>) -> Self {
+        Self { pt: pt.into(), en: en.into() }
+    }
+
+    /// The one in this language.
+    #[must_use]
+    pub fn of(&self, language: Language) -> &str {
+        match language {
+            Language::Portuguese => &self.pt,
+            Language::English => &self.en,
+        }
+    }
+}
+
+/// Portuguese where no language was asked for; `edge::envelope` asks.
+impl serde::Serialize for Text {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.pt)
+    }
+}
+
+impl Error {
+    /// A failure that its code says all about.
+    #[must_use]
+    pub fn new(code: Code) -> Self {
+        Self { code, fields: Vec::new(), retry_after: None, stale: false, cause: None }
+    }
+
+    /// With what the log is told.
+    #[must_use]
+    pub fn because(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.cause = Some(std::sync::Arc::new(cause));
+        self
+    }
+
+    /// With when to ask again.
+    #[must_use]
+    pub fn after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Fields that are wrong.
+    #[must_use]
+    pub fn invalid(fields: Vec<Field>) -> Self {
+        Self { fields, ..Self::new(Code::Validation) }
+    }
+
+    /// One field that is wrong.
+    #[must_use]
+    pub fn field(field: impl Into<String>, code: &'static str, message: Text) -> Self {
+        Self::invalid(vec![Field { field: field.into(), code, message }])
+    }
+}
+
+impl From<Code> for Error {
+    fn from(code: Code) -> Self {
+        Self::new(code)
+    }
+}
+
+/// The status and the error itself, for the layer that renders it.
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let mut response = self.code.status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
