@@ -4,6 +4,7 @@
 //! request's language and id: must not render itself.
 
 mod code;
+mod database;
 
 use std::time::Duration;
 

@@ -1,0 +1,118 @@
+//! Who may do what, where: the extractors that every route of a school begins with, and the only way to a connection.
+//!
+//! [`Access`] is made by its extractor alone, from a verified token, a tenant that serves and a permission of that school's own matrix. There is no
+//! global pool: a handler that asks for no permission has nothing to query with.
+
+mod connection;
+pub mod grants;
+pub mod permission;
+pub mod tenant;
+pub mod trail;
+
+use std::marker::PhantomData;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use uuid::Uuid;
+
+pub use connection::Writing;
+pub use grants::Scope;
+pub use permission::Permission;
+pub use tenant::Tenant;
+pub use trail::Trail;
+
+use super::app::App;
+use super::client::ClientAddress;
+use super::edge::InFlight;
+use super::error::{Code, Error, Result};
+use super::identity::{Identity, Principal};
+
+/// The audit's word for asking without a token that is accepted.
+const AUTHENTICATE: &str = "auth:verify";
+
+/// Leave to do `P` in one school.
+pub struct Access<P> {
+    app: App,
+    tenant: Tenant,
+    principal: Principal,
+    scope: Scope,
+    trail: Trail,
+    /// The tenant's share of this process, given back when the request is done.
+    _in_flight: InFlight,
+    permission: PhantomData<fn() -> P>,
+}
+
+impl<P: Permission> Access<P> {
+    /// The school.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// Who asks.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Whose children's rows alone may be touched: the user, when the permission is only over its own.
+    pub fn own(&self) -> Option<Uuid> {
+        match self.scope {
+            Scope::School => None,
+            Scope::Own => Some(self.principal.user.0),
+        }
+    }
+
+    /// The parts of the running API.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+}
+
+/// A verified token, whatever it may do. The request's trail knows its user from here on.
+impl FromRequestParts<App> for Principal {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        if let Some(principal) = parts.extensions.get::<Self>() {
+            return Ok(principal.clone());
+        }
+        let trail = trail_of(parts);
+        let token = Identity::bearer(&parts.headers)?;
+        trail.asked(None, None, AUTHENTICATE);
+        let principal = app.identity.verify(token).await?;
+        trail.asked(principal.tenant, Some(principal.user), AUTHENTICATE);
+        if principal.must_change_password {
+            return Err(Code::PasswordChangeRequired.into());
+        }
+        parts.extensions.insert(principal.clone());
+        Ok(principal)
+    }
+}
+
+impl<P: Permission> FromRequestParts<App> for Access<P> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let principal = Principal::from_request_parts(parts, app).await?;
+        let trail = trail_of(parts);
+        trail.asked(principal.tenant, Some(principal.user), P::CODE);
+        let entry = tenant::find(&principal, &parts.headers, &app.directory).await.inspect_err(|error| {
+            // No school's log may hold that somebody knew another school's name, or that there is none.
+            if matches!(error.code, Code::TenantMismatch | Code::InvalidTenant) {
+                trail.asked(None, Some(principal.user), P::CODE);
+            }
+        })?;
+        tracing::Span::current().record("tenant", tracing::field::display(entry.tenant));
+        trail.asked(Some(entry.tenant), Some(principal.user), P::CODE);
+        let in_flight = app.limits.admit(entry.tenant)?;
+        let tenant = tenant::serving(entry)?;
+        let grants = app.recent.of(app, &tenant, &principal).await?;
+        let scope = grants.scope(P::CODE).ok_or(Code::Forbidden)?;
+        Ok(Self { app: app.clone(), tenant, principal, scope, trail, _in_flight: in_flight, permission: PhantomData })
+    }
+}
+
+/// Every request has one, unless it came past the router's layers, as some tests' do.
+fn trail_of(parts: &Parts) -> Trail {
+    let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
+    parts.extensions.get::<Trail>().cloned().unwrap_or_else(|| Trail::new(parts.uri.path(), address))
+}

@@ -1,0 +1,117 @@
+//! From leave to a connection: for reading, or as a transaction that stamps its rows and writes its own audit record.
+//!
+//! A route that turned out stale is fetched afresh and tried once more, before anything was asked of the database.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, Database, SqlSafeStr as _, TransactionManager as _};
+
+use super::{Access, Permission, Tenant, Trail, tenant};
+use crate::api::app::App;
+use crate::api::audit::Audit;
+use crate::api::error::{Code, Error, Result};
+use crate::api::identity::UserId;
+use crate::api::pools::{self, Connection};
+use crate::sql::error::Doing as _;
+
+type Transactions = <Postgres as Database>::TransactionManager;
+
+impl<P: Permission> Access<P> {
+    /// A connection to the school's database, to read with.
+    ///
+    /// # Errors
+    /// When none is free in time, or the database cannot be reached.
+    pub async fn connection(&self) -> Result<Connection> {
+        connect(&self.app, &self.tenant).await
+    }
+
+    /// A transaction as the request's user.
+    ///
+    /// # Errors
+    /// When none is free in time, or the database cannot be reached.
+    pub async fn begin(&self) -> Result<Writing> {
+        let mut conn = self.connection().await?;
+        begin(&mut conn, self.principal.user).await?;
+        Ok(Writing { conn, trail: self.trail.clone() })
+    }
+}
+
+/// A connection of this tenant's, on a fresh route when the one in memory is stale.
+pub(super) async fn connect(app: &App, tenant: &Tenant) -> Result<Connection> {
+    let stale = match app.pools.connection(&tenant.target).await {
+        Ok(conn) => return Ok(conn),
+        Err(error) if error.is_stale() => error,
+        Err(error) => return Err(error.into()),
+    };
+    let entry = app.directory.refetch(tenant.entry.tenant).await?.ok_or(Code::InvalidTenant)?;
+    // Serving differently is what made it stale; serving as before, the database is what is wrong.
+    let fresh = tenant::serving(entry)?;
+    if fresh.target.epoch == tenant.target.epoch {
+        return Err(stale.into());
+    }
+    Ok(app.pools.connection(&fresh.target).await?)
+}
+
+/// One round trip: the transaction, and the user whom its rows are stamped with. The id is hexadecimal by its type.
+async fn begin(conn: &mut PgConnection, user: UserId) -> Result<()> {
+    let statement = format!("BEGIN; SELECT pg_catalog.set_config('app.user_id', '{}', true)", user.0.hyphenated());
+    Ok(Transactions::begin(conn, Some(AssertSqlSafe(statement).into_sql_str())).await.doing("beginning a transaction")?)
+}
+
+/// A transaction in the school's database. Dropped without [`Writing::commit`], it never happened.
+pub struct Writing {
+    conn: Connection,
+    trail: Trail,
+}
+
+impl Writing {
+    /// Makes it last, together with its record in the access audit.
+    ///
+    /// # Errors
+    /// When the database refuses, or does not answer: then it is unknown whether it lasts, and a repetition needs the same idempotency key.
+    pub async fn commit(mut self) -> Result<()> {
+        if let Some(record) = self.trail.record(true) {
+            Audit::write(&mut self.conn, &record).await?;
+        }
+        Transactions::commit(&mut self.conn).await.doing("committing a transaction")?;
+        self.trail.recorded();
+        self.conn.finish();
+        Ok(())
+    }
+
+    /// Undoes it, so that the connection can be used again at once. A failure to undo ends the connection.
+    pub async fn undo(mut self) {
+        if Transactions::rollback(&mut self.conn).await.is_ok() {
+            self.conn.finish();
+        }
+    }
+}
+
+impl Deref for Writing {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.conn
+    }
+}
+
+impl DerefMut for Writing {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.conn
+    }
+}
+
+impl From<pools::Error> for Error {
+    fn from(error: pools::Error) -> Self {
+        use pools::Error as Pool;
+        let wait = error.retry_after();
+        let code = match &error {
+            Pool::Exhausted { .. } => Code::PoolExhausted,
+            Pool::Busy => Code::TooManyRequests,
+            Pool::Stopping => Code::Stopping,
+            Pool::Unreachable(_) | Pool::Refused(_) | Pool::Stale(_) | Pool::Open { .. } => Code::DatabaseUnavailable,
+        };
+        Self::new(code).after(wait).because(error)
+    }
+}

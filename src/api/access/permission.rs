@@ -1,0 +1,69 @@
+//! What a route demands, as a type: a handler that names none cannot reach a connection.
+//!
+//! The codes are rows of the school's own `app.permissions`; which roles hold them is the school's to say.
+
+/// One permission of the school's matrix.
+pub trait Permission: Send + Sync + 'static {
+    /// Its code, as in `app.permissions` and in the access audit.
+    const CODE: &'static str;
+    /// It only reads: audited through the queue. What writes is audited in its own transaction.
+    const READS: bool;
+}
+
+macro_rules! permissions {
+    ($($name:ident = $code:literal $reads:literal;)+) => {
+        $(
+            #[doc = concat!("`", $code, "`.")]
+            #[derive(Clone, Copy, Debug)]
+            pub enum $name {}
+
+            impl Permission for $name {
+                const CODE: &'static str = $code;
+                const READS: bool = $reads;
+            }
+        )+
+
+        /// Every code that the API asks for.
+        pub const ALL: &[&str] = &[$($code),+];
+    };
+}
+
+permissions! {
+    ChildrenRead = "children:read" true;
+    ChildrenCreate = "children:create" false;
+    ChildrenUpdate = "children:update" false;
+    ChildrenDelete = "children:delete" false;
+    ChildrenExport = "children:export" true;
+    ChildrenErase = "children:erase" false;
+    GuardiansRead = "guardians:read" true;
+    GuardiansCreate = "guardians:create" false;
+    GuardiansUpdate = "guardians:update" false;
+    GuardiansDelete = "guardians:delete" false;
+    ClassesRead = "classes:read" true;
+    ClassesCreate = "classes:create" false;
+    ClassesUpdate = "classes:update" false;
+    ClassesDelete = "classes:delete" false;
+    ActivitiesRead = "activities:read" true;
+    ActivitiesCreate = "activities:create" false;
+    ActivitiesUpdate = "activities:update" false;
+    ActivitiesDelete = "activities:delete" false;
+    HealthRead = "health:read" true;
+    HealthCreate = "health:create" false;
+    HealthUpdate = "health:update" false;
+    HealthDelete = "health:delete" false;
+    HealthAdminister = "health:administer" false;
+    IncidentsRead = "incidents:read" true;
+    IncidentsCreate = "incidents:create" false;
+    IncidentsUpdate = "incidents:update" false;
+    IncidentsDelete = "incidents:delete" false;
+    StaffRead = "staff:read" true;
+    StaffCreate = "staff:create" false;
+    StaffUpdate = "staff:update" false;
+    StaffDelete = "staff:delete" false;
+    ReportsRead = "reports:read" true;
+    SettingsRead = "settings:read" true;
+    SettingsUpdate = "settings:update" false;
+    RolesRead = "roles:read" true;
+    RolesUpdate = "roles:update" false;
+    AuditRead = "audit:read" true;
+}

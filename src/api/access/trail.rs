@@ -1,0 +1,100 @@
+//! What the access audit is told of a request: gathered while it is served, recorded once it is answered, so that a success is one.
+//!
+//! Must not hold query strings, bodies or tokens.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use chrono::Utc;
+use uuid::Uuid;
+
+use crate::api::app::App;
+use crate::api::audit::Record;
+use crate::api::client::ClientAddress;
+use crate::api::identity::UserId;
+use crate::domain::names::TenantId;
+
+/// The longest path that is recorded.
+const LONGEST: usize = 500;
+
+/// A request's trail; clones share it.
+#[derive(Clone, Debug)]
+pub struct Trail(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    resource: String,
+    address: Option<IpAddr>,
+    who: Mutex<Who>,
+    /// Its own transaction has recorded it.
+    recorded: AtomicBool,
+}
+
+/// Who asked for what, as far as it is known.
+#[derive(Clone, Debug, Default)]
+struct Who {
+    tenant: Option<TenantId>,
+    user: Option<UserId>,
+    action: Option<&'static str>,
+}
+
+impl Trail {
+    /// Of a request; `path` without its query, which may hold a name that somebody searched for.
+    #[must_use]
+    pub fn new(path: &str, address: Option<IpAddr>) -> Self {
+        let end = path.char_indices().map(|(at, _)| at).nth(LONGEST).unwrap_or(path.len());
+        let resource = path[..end].to_owned();
+        Self(Arc::new(Inner { resource, address, who: Mutex::default(), recorded: AtomicBool::new(false) }))
+    }
+
+    /// Somebody asked for something, successfully or not.
+    pub fn asked(&self, tenant: Option<TenantId>, user: Option<UserId>, action: &'static str) {
+        *self.0.who.lock().unwrap_or_else(PoisonError::into_inner) = Who { tenant, user, action: Some(action) };
+    }
+
+    /// What the audit is to hold of it.
+    #[must_use]
+    pub fn record(&self, success: bool) -> Option<Record> {
+        let Who { tenant, user, action } = self.0.who.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Inner { resource, address, .. } = &*self.0;
+        let (id, user) = (Uuid::now_v7(), user.map(|user| user.0));
+        action.map(|action| Record { id, tenant, user, action: action.into(), resource: resource.clone(), address: *address, at: Utc::now(), success })
+    }
+
+    /// The transaction that did the work holds the record: not again.
+    pub fn recorded(&self) {
+        self.0.recorded.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Gives each request its trail, and the audit what it holds in the end. A request that its caller gave up on is a failed one.
+pub async fn follow(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
+    let trail = Trail::new(request.uri().path(), address);
+    request.extensions_mut().insert(trail.clone());
+    let mut telling = Telling { app, trail, success: false };
+    let response = next.run(request).await;
+    telling.success = response.status().is_success() || response.status().is_redirection();
+    response
+}
+
+/// Tells on drop, so that a cancelled request is told of too.
+struct Telling {
+    app: App,
+    trail: Trail,
+    success: bool,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if !self.trail.0.recorded.load(Ordering::Relaxed)
+            && let Some(record) = self.trail.record(self.success)
+        {
+            self.app.audit.record(record);
+        }
+    }
+}

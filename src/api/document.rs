@@ -1,0 +1,156 @@
+//! The OpenAPI document: what every route's description has in common, and the whole.
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::path::{HeaderBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{Content, KnownFormat, Ref, RefOr, Required, Response, ResponseBuilder, Responses, ResponsesBuilder, Schema};
+use utoipa::{IntoResponses, ToSchema};
+
+use super::error::{Code, Language};
+
+/// The media type of every body.
+pub const JSON: &str = "application/json";
+
+/// What any route may answer instead of its success.
+pub const ANY: &[Code] = &[
+    Code::InvalidTenant,
+    Code::Malformed,
+    Code::Unauthenticated,
+    Code::TenantMismatch,
+    Code::TenantSuspended,
+    Code::Forbidden,
+    Code::PasswordChangeRequired,
+    Code::RequestTimeout,
+    Code::TooManyRequests,
+    Code::HeadersTooLarge,
+    Code::Internal,
+    Code::TenantUnavailable,
+    Code::SchemaOutdated,
+    Code::PoolExhausted,
+    Code::DatabaseUnavailable,
+    Code::RegistryUnavailable,
+    Code::IssuerUnavailable,
+    Code::Stopping,
+    Code::Timeout,
+];
+
+/// And one that names a row.
+pub const ITEM: &[Code] = &[Code::NotFound];
+
+/// And one with a query string.
+pub const QUERY: &[Code] = &[Code::Validation];
+
+/// And one with a body.
+pub const BODY: &[Code] = &[Code::TooLarge, Code::UnsupportedMediaType, Code::Validation, Code::IdempotencyKeyReused, Code::Conflict];
+
+/// And one that changes a row.
+pub const VERSIONED: &[Code] = &[Code::PreconditionFailed, Code::PreconditionRequired, Code::Conflict];
+
+/// Refusals of a route that reads one thing or many without a query string; for `#[utoipa::path]`.
+pub struct Reads;
+/// Of one with a query string.
+pub struct Queries;
+/// Of one that names a row.
+pub struct ReadsItem;
+/// Of one with a body.
+pub struct Writes;
+/// Of one with a body that names a row.
+pub struct WritesItem;
+/// Of one that changes a row by its version.
+pub struct ChangesItem;
+
+macro_rules! refusals {
+    ($($kind:ident: $($codes:ident),*;)+) => {$(
+        impl IntoResponses for $kind {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                refused(&[ANY, $($codes),*]).responses
+            }
+        }
+    )+};
+}
+
+refusals! {
+    Reads: ;
+    Queries: QUERY;
+    ReadsItem: ITEM;
+    Writes: BODY;
+    WritesItem: BODY, ITEM;
+    ChangesItem: BODY, ITEM, VERSIONED;
+}
+
+/// The refusals with these codes, by status, each with the envelope of errors.
+#[must_use]
+pub fn refused(codes: &[&[Code]]) -> Responses {
+    let mut by_status: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
+    for code in codes.iter().copied().flatten() {
+        let labels = by_status.entry(code.status().as_u16()).or_default();
+        if !labels.contains(&code.label()) {
+            labels.push(code.label());
+        }
+    }
+    let described = by_status.into_iter().map(|(status, labels)| {
+        let known = Code::ALL.iter().filter(|code| labels.contains(&code.label()));
+        let text = known.map(|code| format!("`{}`: {}", code.label(), code.text(Language::English))).collect::<Vec<_>>().join(". ");
+        (status.to_string(), ResponseBuilder::new().description(text).content(JSON, body("Problem")).build())
+    });
+    ResponsesBuilder::new().responses_from_iter(described).build()
+}
+
+/// A body whose schema has this name.
+#[must_use]
+pub fn body(schema: &str) -> Content {
+    Content::new(Some(Ref::from_schema_name(schema)))
+}
+
+/// `{"success": true, "data": …}` around a schema.
+#[must_use]
+pub fn enveloped(data: impl Into<RefOr<Schema>>, paged: bool) -> Schema {
+    let truth = ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true]));
+    let envelope = ObjectBuilder::new().schema_type(Type::Object).property("success", truth).required("success").property("data", data).required("data");
+    if !paged {
+        return envelope.into();
+    }
+    let next = ObjectBuilder::new().schema_type(Type::String).description(Some("The cursor of the next page, to be sent as `after`; absent on the last."));
+    envelope.property("next", next).into()
+}
+
+/// The id in a path.
+#[must_use]
+pub fn id_parameter() -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+    ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path).required(Required::True).schema(Some(schema)).build()
+}
+
+/// A header that may or must be sent.
+#[must_use]
+pub fn header_parameter(name: &str, required: bool, description: &str) -> Parameter {
+    let required = if required { Required::True } else { Required::False };
+    let schema = ObjectBuilder::new().schema_type(Type::String);
+    ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).required(required).description(Some(description)).schema(Some(schema)).build()
+}
+
+/// A query parameter of a list: `limit` or `after`.
+#[must_use]
+pub fn paging_parameters() -> [Parameter; 2] {
+    let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(200)).default(Some(50.into()));
+    let parameter = |name, description, schema: Schema| {
+        ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False).description(Some(description)).schema(Some(schema)).build()
+    };
+    [
+        parameter("limit", "How many; 50 unless asked otherwise.", limit.into()),
+        parameter("after", "The `next` of the page before.", ObjectBuilder::new().schema_type(Type::String).into()),
+    ]
+}
+
+/// The `ETag` header of an answer.
+#[must_use]
+pub fn etag_header() -> utoipa::openapi::Header {
+    HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))).description(Some("The row's version, for `If-Match`.")).build()
+}
+
+/// A type's schema and those it refers to, under their names.
+pub fn schemas_of<T: ToSchema>(into: &mut Vec<(String, RefOr<Schema>)>) {
+    into.push((T::name().into_owned(), T::schema()));
+    T::schemas(into);
+}

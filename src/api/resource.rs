@@ -1,0 +1,135 @@
+//! What every table of a school that people work with has in common: list, read, create, change, remove.
+//!
+//! A resource says what it is ([`Resource`]); how pages, entity tags, idempotency keys and refusals work is said here once. Must not know any one of them.
+
+pub mod cursor;
+mod change;
+mod create;
+pub mod document;
+pub mod filter;
+pub mod idempotency;
+mod list;
+mod precondition;
+mod read;
+mod reference;
+mod remove;
+pub mod select;
+
+use axum::routing::{get, patch};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::FromRow;
+use sqlx::postgres::{PgConnection, PgRow};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+pub use filter::Filter;
+pub use select::Order;
+
+use super::access::{Access, Permission};
+use super::app::App;
+use super::error::Result;
+
+/// A table of `app.*` with a row version and soft deletion.
+pub trait Resource: Sized + Send + Sync + 'static {
+    /// Its table in schema `app`.
+    const TABLE: &'static str;
+    /// Its path under `/api/v1`.
+    const PATH: &'static str;
+    /// What one is called, in the document: `child`.
+    const SINGULAR: &'static str;
+    /// The columns of [`Resource::Record`] beside id and stamp, of a table called `t`, as an SQL select list.
+    const COLUMNS: &'static str;
+    /// The columns that a body may fill.
+    const WRITABLE: &'static [&'static str];
+    /// How a list is ordered; the id breaks ties.
+    const ORDER: Order;
+    /// Which rows exist for anybody, as a predicate on `t`.
+    const LIVE: &'static str = "t.deleted_at IS NULL";
+    /// Which rows are the user's own, as a predicate on `t`, with `{user}` where the user's id goes.
+    const OWN: &'static str;
+    /// Columns that must name a live row, of which table, and whether that row must be the user's own when the permission is only over those.
+    const REFERENCES: &'static [Reference] = &[];
+    /// The unfiltered first page is kept in the cache under this name, and forgotten with each write.
+    const CACHED: Option<&'static str> = None;
+
+    /// What is read.
+    type Record: Serialize + for<'a> Deserialize<'a> + ToSchema + for<'r> FromRow<'r, PgRow> + Send + Sync + Unpin + 'static;
+    /// What creates one.
+    type New: ToSchema + 'static;
+    /// What changes one: every field optional; absent means as it is, null means emptied.
+    type Change: ToSchema + 'static;
+    /// The list's filters.
+    type Filter: Filter;
+    /// To list and read.
+    type Read: Permission;
+    /// To create.
+    type Create: Permission;
+    /// To change.
+    type Update: Permission;
+    /// To remove.
+    type Delete: Permission;
+
+    /// Refuses what no constraint of the schema refuses, in the transaction of the write; `id` of the row that is changed, `value` as it was sent.
+    fn check(_conn: &mut PgConnection, _id: Option<Uuid>, _value: &Value) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// What goes with a row when it is removed, or why it may not be, in the same transaction.
+    fn removing(_conn: &mut PgConnection, _id: Uuid) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// A column that names a row of another table.
+#[derive(Clone, Copy, Debug)]
+pub struct Reference {
+    /// The column.
+    pub column: &'static str,
+    /// The table in schema `app` that it names a row of; it has `deleted_at`.
+    pub table: &'static str,
+}
+
+/// The rows about children that are the user's own: those of the children it is a guardian of.
+pub const OWN_CHILD: &str = "t.child_id IN (SELECT cg.child_id FROM app.child_guardians cg JOIN app.guardians g ON g.id = cg.guardian_id \
+     WHERE g.user_id = {user} AND g.deleted_at IS NULL)";
+
+/// A row about a child exists for as long as the child does.
+pub const LIVE_CHILD: &str = "t.deleted_at IS NULL AND EXISTS (SELECT FROM app.children c WHERE c.id = t.child_id AND c.deleted_at IS NULL)";
+
+/// Nobody's own: a permission over one's own rows reaches none of these.
+pub const OWN_NONE: &str = "false AND {user}::uuid IS NULL";
+
+/// Who wrote a row, and when; kept by the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct Stamp {
+    /// The row's version, which is also its entity tag.
+    pub row_version: i64,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// By which user; null when the operator or a migration did.
+    pub created_by: Option<Uuid>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// By which user.
+    pub updated_by: Option<Uuid>,
+}
+
+/// The routes of a resource, and their part of the document.
+#[must_use]
+pub fn router<R: Resource>() -> OpenApiRouter<App> {
+    let (schemas, paths) = document::of::<R>();
+    let collection = get(list::list::<R>).post(create::create::<R>);
+    let item = get(read::read::<R>).merge(patch(change::change::<R>)).merge(axum::routing::delete(remove::remove::<R>));
+    let item_path = format!("{}/{{id}}", R::PATH);
+    OpenApiRouter::new().routes((schemas, paths, axum::routing::MethodRouter::new())).route(R::PATH, collection).route(&item_path, item)
+}
+
+/// What a write of this resource leaves behind that others must not go on believing.
+async fn written<R: Resource, P: Permission>(access: &Access<P>) {
+    if let Some(name) = R::CACHED {
+        access.app().cache.forget(access.tenant().entry.tenant, super::cache::Key::new(name)).await;
+    }
+}

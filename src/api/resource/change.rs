@@ -1,0 +1,53 @@
+//! A change of the fields that the body names, of exactly the version that its author has read.
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::{Map, Value};
+use sqlx::QueryBuilder;
+use sqlx::postgres::{PgConnection, Postgres};
+use uuid::Uuid;
+
+use super::filter::Id;
+use super::precondition::{self, Demand};
+use super::{Resource, reference, select, written};
+use crate::api::access::Access;
+use crate::api::answer::{ETag, tagged};
+use crate::api::body::Body;
+use crate::api::error::{Code, Result};
+
+pub(super) async fn change<R: Resource>(access: Access<R::Update>, Id(id): Id, headers: HeaderMap, body: Body<R::Change>) -> Result<Response> {
+    let demand = precondition::demanded(&headers)?;
+    let none = Map::new();
+    let fields = body.value.as_object().unwrap_or(&none);
+    let mut tx = access.begin().await?;
+    hold::<R>(&mut tx, id, demand, access.own()).await?;
+    reference::check::<R>(&mut tx, fields).await?;
+    R::check(&mut tx, Some(id), &body.value).await?;
+    if let Some(mut query) = update::<R>(id, fields, &body.value) {
+        query.build().execute(&mut *tx).await?;
+    }
+    // What was changed may have left the user's own rows: then it never happened.
+    let found = select::one::<R>(&mut tx, id, access.own()).await?.ok_or(Code::Forbidden)?;
+    tx.commit().await?;
+    written::<R, _>(&access).await;
+    Ok(tagged(StatusCode::OK, ETag(found.version), found.record))
+}
+
+/// Holds the row against other writers until the transaction ends, if it exists for this user and has the version that is demanded.
+pub(super) async fn hold<R: Resource>(conn: &mut PgConnection, id: Uuid, demand: Demand, own: Option<Uuid>) -> Result<()> {
+    let mut query = QueryBuilder::new(format!("SELECT t.row_version FROM app.{} t WHERE ", R::TABLE));
+    select::restrict::<R>(&mut query, own);
+    query.push(" AND t.id = ").push_bind(id).push(" FOR NO KEY UPDATE OF t");
+    let version: Option<i64> = query.build_query_scalar().fetch_optional(conn).await?;
+    let version = version.ok_or(Code::NotFound)?;
+    if demand.version().is_some_and(|demanded| demanded != version) { Err(Code::PreconditionFailed.into()) } else { Ok(()) }
+}
+
+/// Sets the columns that the body names; none when it names none.
+fn update<R: Resource>(id: Uuid, fields: &Map<String, Value>, value: &Value) -> Option<QueryBuilder<Postgres>> {
+    let columns: Vec<&str> = R::WRITABLE.iter().copied().filter(|column| fields.contains_key(*column)).collect();
+    let (list, new) = (columns.join(", "), columns.iter().map(|column| format!("r.{column}")).collect::<Vec<_>>().join(", "));
+    let mut query = QueryBuilder::new(format!("UPDATE app.{} t SET ({list}) = (SELECT {new} FROM jsonb_populate_record(t, ", R::TABLE));
+    query.push_bind(value.clone()).push(") r) WHERE t.id = ").push_bind(id);
+    (!columns.is_empty()).then_some(query)
+}

@@ -1,0 +1,21 @@
+//! Soft deletion: the row stays, and nobody sees it any more.
+
+use axum::http::{HeaderMap, StatusCode};
+use sqlx::AssertSqlSafe;
+
+use super::filter::Id;
+use super::{Resource, change, precondition, written};
+use crate::api::access::Access;
+use crate::api::error::Result;
+
+pub(super) async fn remove<R: Resource>(access: Access<R::Delete>, Id(id): Id, headers: HeaderMap) -> Result<StatusCode> {
+    let demand = precondition::demanded(&headers)?;
+    let mut tx = access.begin().await?;
+    change::hold::<R>(&mut tx, id, demand, access.own()).await?;
+    R::removing(&mut tx, id).await?;
+    let statement = format!("UPDATE app.{} SET deleted_at = now() WHERE id = $1", R::TABLE);
+    sqlx::query(AssertSqlSafe(statement)).bind(id).execute(&mut *tx).await?;
+    tx.commit().await?;
+    written::<R, _>(&access).await;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,82 @@
+//! The one SELECT of a resource: which columns, which rows, in which order.
+
+use sqlx::postgres::{PgConnection, PgRow, Postgres};
+use sqlx::{FromRow, QueryBuilder, Row as _};
+use uuid::Uuid;
+
+use super::Resource;
+use crate::api::error::Result;
+
+/// A list's order: one column, then the id, both the same way.
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    /// The column of `t`; never null.
+    pub column: &'static str,
+    /// Its type, in SQL: what a cursor's text is read as.
+    pub of: &'static str,
+    /// Newest first.
+    pub descending: bool,
+}
+
+impl Order {
+    pub(super) fn direction(&self) -> &'static str {
+        if self.descending { "DESC" } else { "ASC" }
+    }
+
+    pub(super) fn comparison(&self) -> &'static str {
+        if self.descending { "<" } else { ">" }
+    }
+}
+
+/// A row with what pages and entity tags need of it.
+pub struct Found<T> {
+    /// What is answered.
+    pub record: T,
+    /// Its id.
+    pub id: Uuid,
+    /// Its version.
+    pub version: i64,
+    /// Its place in the list's order, as text.
+    pub place: String,
+}
+
+impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Found<T> {
+    fn from_row(row: &'r PgRow) -> sqlx::Result<Self> {
+        Ok(Self { record: T::from_row(row)?, id: row.try_get("id")?, version: row.try_get("row_version")?, place: row.try_get("place")? })
+    }
+}
+
+/// The rows of `R` that exist and that `own` (a user whose own alone may be seen) lets through; more conditions may follow.
+pub fn rows<R: Resource>(own: Option<Uuid>) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new(format!(
+        "SELECT t.id, t.row_version, t.created_at, t.created_by, t.updated_at, t.updated_by, {columns}, {order}::text AS place FROM app.{table} t WHERE ",
+        columns = R::COLUMNS,
+        order = R::ORDER.column,
+        table = R::TABLE
+    ));
+    restrict::<R>(&mut query, own);
+    query
+}
+
+/// Which rows exist, and which of them are the user's.
+pub(super) fn restrict<R: Resource>(query: &mut QueryBuilder<Postgres>, own: Option<Uuid>) {
+    query.push(R::LIVE);
+    if let Some(user) = own {
+        query.push(" AND ");
+        let mut parts = R::OWN.split("{user}");
+        query.push(parts.next().unwrap_or_default());
+        for part in parts {
+            query.push_bind(user).push(part);
+        }
+    }
+}
+
+/// One row, if it exists for this user.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn one<R: Resource>(conn: &mut PgConnection, id: Uuid, own: Option<Uuid>) -> Result<Option<Found<R::Record>>> {
+    let mut query = rows::<R>(own);
+    query.push(" AND t.id = ").push_bind(id);
+    Ok(query.build_query_as().fetch_optional(conn).await?)
+}
