@@ -2,7 +2,18 @@
 //!
 //! Reads routes from the master database and nothing else of the platform: must not know Kubernetes, an admin's credentials or `controller`.
 
+pub mod access;
 pub mod answer;
+pub mod app;
+pub mod audit;
 pub mod body;
+pub mod cache;
+pub mod client;
+pub mod directory;
+pub mod document;
+pub mod edge;
 pub mod error;
+pub mod identity;
 pub mod pools;
+pub mod resource;
+pub mod school;
