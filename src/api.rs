@@ -2,4 +2,5 @@
 //!
 //! Reads routes from the master database and nothing else of the platform: must not know Kubernetes, an admin's credentials or `controller`.
 
+pub mod directory;
 pub mod pools;
