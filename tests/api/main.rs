@@ -3,3 +3,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's fixtures fail as its assertions do")]
 
 mod cache;
+mod directory;
+mod registry;

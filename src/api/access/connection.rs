@@ -3,6 +3,7 @@
 //! A route that turned out stale is fetched afresh and tried once more, before anything was asked of the database.
 
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{AssertSqlSafe, Database, SqlSafeStr as _, TransactionManager as _};
@@ -41,7 +42,7 @@ impl<P: Permission> Access<P> {
 pub(super) async fn connect(app: &App, tenant: &Tenant) -> Result<Connection> {
     let stale = match app.pools.connection(&tenant.target).await {
         Ok(conn) => return Ok(conn),
-        Err(error) if error.is_stale() => error,
+        Err(error) if matches!(error, pools::Error::Stale | pools::Error::Refused(_) | pools::Error::Open { refused: true, .. }) => error,
         Err(error) => return Err(error.into()),
     };
     let entry = app.directory.refetch(tenant.entry.tenant).await?.ok_or(Code::InvalidTenant)?;
@@ -105,13 +106,18 @@ impl DerefMut for Writing {
 impl From<pools::Error> for Error {
     fn from(error: pools::Error) -> Self {
         use pools::Error as Pool;
-        let wait = error.retry_after();
-        let code = match &error {
-            Pool::Exhausted { .. } => Code::PoolExhausted,
-            Pool::Busy => Code::TooManyRequests,
-            Pool::Stopping => Code::Stopping,
-            Pool::Unreachable(_) | Pool::Refused(_) | Pool::Stale(_) | Pool::Open { .. } => Code::DatabaseUnavailable,
+        let (code, wait) = match &error {
+            Pool::Exhausted { .. } => (Code::PoolExhausted, SOON),
+            Pool::Busy => (Code::TooManyRequests, SOON),
+            Pool::Stopping => (Code::Stopping, SOON),
+            Pool::Open { retry_after, .. } => (Code::DatabaseUnavailable, *retry_after),
+            Pool::Unreachable(_) | Pool::Refused(_) | Pool::Stale => (Code::DatabaseUnavailable, LATER),
         };
         Self::new(code).after(wait).because(error)
     }
 }
+
+/// A connection is given back within moments.
+const SOON: Duration = Duration::from_secs(1);
+/// A server comes back within seconds.
+const LATER: Duration = Duration::from_secs(5);
