@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::openapi::path::{HeaderBuilder, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{Content, KnownFormat, Ref, RefOr, Required, Response, ResponseBuilder, Responses, ResponsesBuilder, Schema};
 use utoipa::{IntoResponses, ToSchema};
@@ -107,11 +108,18 @@ pub fn body(schema: &str) -> Content {
 #[must_use]
 pub fn enveloped(data: impl Into<RefOr<Schema>>, paged: bool) -> Schema {
     let truth = ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true]));
-    let envelope = ObjectBuilder::new().schema_type(Type::Object).property("success", truth).required("success").property("data", data).required("data");
+    let envelope = ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .property("success", truth)
+        .required("success")
+        .property("data", data)
+        .required("data");
     if !paged {
         return envelope.into();
     }
-    let next = ObjectBuilder::new().schema_type(Type::String).description(Some("The cursor of the next page, to be sent as `after`; absent on the last."));
+    let next = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("The cursor of the next page, to be sent as `after`; absent on the last."));
     envelope.property("next", next).into()
 }
 
@@ -127,7 +135,13 @@ pub fn id_parameter() -> Parameter {
 pub fn header_parameter(name: &str, required: bool, description: &str) -> Parameter {
     let required = if required { Required::True } else { Required::False };
     let schema = ObjectBuilder::new().schema_type(Type::String);
-    ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).required(required).description(Some(description)).schema(Some(schema)).build()
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(required)
+        .description(Some(description))
+        .schema(Some(schema))
+        .build()
 }
 
 /// A query parameter of a list: `limit` or `after`.
@@ -135,7 +149,13 @@ pub fn header_parameter(name: &str, required: bool, description: &str) -> Parame
 pub fn paging_parameters() -> [Parameter; 2] {
     let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(200)).default(Some(50.into()));
     let parameter = |name, description, schema: Schema| {
-        ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False).description(Some(description)).schema(Some(schema)).build()
+        ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(Some(description))
+            .schema(Some(schema))
+            .build()
     };
     [
         parameter("limit", "How many; 50 unless asked otherwise.", limit.into()),
@@ -146,7 +166,10 @@ pub fn paging_parameters() -> [Parameter; 2] {
 /// The `ETag` header of an answer.
 #[must_use]
 pub fn etag_header() -> utoipa::openapi::Header {
-    HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))).description(Some("The row's version, for `If-Match`.")).build()
+    HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .description(Some("The row's version, for `If-Match`."))
+        .build()
 }
 
 /// A type's schema and those it refers to, under their names.

@@ -7,5 +7,7 @@ pub struct TenantLimits;
 pub struct InFlight;
 impl TenantLimits {
     /// x
-    pub fn admit(&self, _: TenantId) -> Result<InFlight> { Ok(InFlight) }
+    pub fn admit(&self, _: TenantId) -> Result<InFlight> {
+        Ok(InFlight)
+    }
 }

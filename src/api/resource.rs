@@ -2,9 +2,9 @@
 //!
 //! A resource says what it is ([`Resource`]); how pages, entity tags, idempotency keys and refusals work is said here once. Must not know any one of them.
 
-pub mod cursor;
 mod change;
 mod create;
+pub mod cursor;
 pub mod document;
 pub mod filter;
 pub mod idempotency;
@@ -97,7 +97,8 @@ pub const OWN_CHILD: &str = "t.child_id IN (SELECT cg.child_id FROM app.child_gu
      WHERE g.user_id = {user} AND g.deleted_at IS NULL)";
 
 /// A row about a child exists for as long as the child does.
-pub const LIVE_CHILD: &str = "t.deleted_at IS NULL AND EXISTS (SELECT FROM app.children c WHERE c.id = t.child_id AND c.deleted_at IS NULL)";
+pub const LIVE_CHILD: &str =
+    "t.deleted_at IS NULL AND EXISTS (SELECT FROM app.children c WHERE c.id = t.child_id AND c.deleted_at IS NULL)";
 
 /// Nobody's own: a permission over one's own rows reaches none of these.
 pub const OWN_NONE: &str = "false AND {user}::uuid IS NULL";

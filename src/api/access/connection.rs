@@ -5,18 +5,17 @@
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, Postgres};
-use sqlx::{AssertSqlSafe, Database, SqlSafeStr as _, TransactionManager as _};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
 
 use super::{Access, Permission, Tenant, Trail, tenant};
 use crate::api::app::App;
 use crate::api::audit::Audit;
+use crate::api::directory;
 use crate::api::error::{Code, Error, Result};
 use crate::api::identity::UserId;
 use crate::api::pools::{self, Connection};
 use crate::sql::error::Doing as _;
-
-type Transactions = <Postgres as Database>::TransactionManager;
 
 impl<P: Permission> Access<P> {
     /// A connection to the school's database, to read with.
@@ -57,7 +56,8 @@ pub(super) async fn connect(app: &App, tenant: &Tenant) -> Result<Connection> {
 /// One round trip: the transaction, and the user whom its rows are stamped with. The id is hexadecimal by its type.
 async fn begin(conn: &mut PgConnection, user: UserId) -> Result<()> {
     let statement = format!("BEGIN; SELECT pg_catalog.set_config('app.user_id', '{}', true)", user.0.hyphenated());
-    Ok(Transactions::begin(conn, Some(AssertSqlSafe(statement).into_sql_str())).await.doing("beginning a transaction")?)
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(conn).await.doing("beginning a transaction")?;
+    Ok(())
 }
 
 /// A transaction in the school's database. Dropped without [`Writing::commit`], it never happened.
@@ -75,7 +75,7 @@ impl Writing {
         if let Some(record) = self.trail.record(true) {
             Audit::write(&mut self.conn, &record).await?;
         }
-        Transactions::commit(&mut self.conn).await.doing("committing a transaction")?;
+        sqlx::raw_sql("COMMIT").execute(&mut *self.conn).await.doing("committing a transaction")?;
         self.trail.recorded();
         self.conn.finish();
         Ok(())
@@ -83,7 +83,7 @@ impl Writing {
 
     /// Undoes it, so that the connection can be used again at once. A failure to undo ends the connection.
     pub async fn undo(mut self) {
-        if Transactions::rollback(&mut self.conn).await.is_ok() {
+        if sqlx::raw_sql("ROLLBACK").execute(&mut *self.conn).await.is_ok() {
             self.conn.finish();
         }
     }
@@ -121,3 +121,9 @@ impl From<pools::Error> for Error {
 const SOON: Duration = Duration::from_secs(1);
 /// A server comes back within seconds.
 const LATER: Duration = Duration::from_secs(5);
+
+impl From<directory::Error> for Error {
+    fn from(error: directory::Error) -> Self {
+        Self::new(Code::RegistryUnavailable).after(LATER).because(error)
+    }
+}

@@ -62,7 +62,16 @@ impl Trail {
         let Who { tenant, user, action } = self.0.who.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Inner { resource, address, .. } = &*self.0;
         let (id, user) = (Uuid::now_v7(), user.map(|user| user.0));
-        action.map(|action| Record { id, tenant, user, action: action.into(), resource: resource.clone(), address: *address, at: Utc::now(), success })
+        action.map(|action| Record {
+            id,
+            tenant,
+            user,
+            action: action.into(),
+            resource: resource.clone(),
+            address: *address,
+            at: Utc::now(),
+            success,
+        })
     }
 
     /// The transaction that did the work holds the record: not again.

@@ -26,7 +26,9 @@ impl From<sql::Error> for Error {
 /// No answer came that holds a SQLSTATE.
 fn unanswered(error: &sqlx::Error) -> Code {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Code::DatabaseUnavailable,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
+            Code::DatabaseUnavailable
+        }
         sqlx::Error::RowNotFound => Code::NotFound,
         _ => Code::Internal,
     }
@@ -59,7 +61,9 @@ fn refused(error: &dyn DatabaseError) -> Error {
 fn named(error: &dyn DatabaseError) -> Vec<Field> {
     let table = error.table().unwrap_or_default();
     let constraint = error.constraint().unwrap_or_default();
-    let Some((column, rule)) = constraint.strip_prefix(table).and_then(|rest| rest.strip_prefix('_')).and_then(|rest| rest.rsplit_once('_')) else {
+    let Some((column, rule)) =
+        constraint.strip_prefix(table).and_then(|rest| rest.strip_prefix('_')).and_then(|rest| rest.rsplit_once('_'))
+    else {
         // NOT NULL has no name, only a column, which the driver does not tell; the schema of the body requires it before.
         return Vec::new();
     };

@@ -106,7 +106,9 @@ mod tests {
         fail(&mut breaker, 4, late);
         assert!(breaker.check(1, late).is_ok(), "the first four are too old");
         fail(&mut breaker, 1, late);
-        assert!(matches!(breaker.check(1, late), Err(Error::Open { retry_after, refused: false }) if retry_after == Duration::from_secs(10)));
+        assert!(
+            matches!(breaker.check(1, late), Err(Error::Open { retry_after, refused: false }) if retry_after == Duration::from_secs(10))
+        );
         let due = late + Duration::from_secs(10);
         breaker.admit(1, due).unwrap();
         assert!(breaker.admit(1, due).is_err(), "one probe at a time");

@@ -15,7 +15,12 @@ use crate::api::answer::{ETag, tagged};
 use crate::api::body::Body;
 use crate::api::error::{Code, Result};
 
-pub(super) async fn change<R: Resource>(access: Access<R::Update>, Id(id): Id, headers: HeaderMap, body: Body<R::Change>) -> Result<Response> {
+pub(super) async fn change<R: Resource>(
+    access: Access<R::Update>,
+    Id(id): Id,
+    headers: HeaderMap,
+    body: Body<R::Change>,
+) -> Result<Response> {
     let demand = precondition::demanded(&headers)?;
     let none = Map::new();
     let fields = body.value.as_object().unwrap_or(&none);

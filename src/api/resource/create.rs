@@ -44,9 +44,13 @@ pub(super) async fn insert<R: Resource>(conn: &mut PgConnection, value: &Value) 
     let fields = value.as_object().unwrap_or(&none);
     reference::check::<R>(conn, fields).await?;
     R::check(conn, None, value).await?;
-    let columns: Vec<&str> = R::WRITABLE.iter().copied().filter(|column| fields.get(*column).is_some_and(|value| !value.is_null())).collect();
+    let columns: Vec<&str> =
+        R::WRITABLE.iter().copied().filter(|column| fields.get(*column).is_some_and(|value| !value.is_null())).collect();
     let list = columns.join(", ");
-    let mut query = QueryBuilder::new(format!("INSERT INTO app.{table} AS t ({list}) SELECT {list} FROM jsonb_populate_record(NULL::app.{table}, ", table = R::TABLE));
+    let mut query = QueryBuilder::new(format!(
+        "INSERT INTO app.{table} AS t ({list}) SELECT {list} FROM jsonb_populate_record(NULL::app.{table}, ",
+        table = R::TABLE
+    ));
     query.push_bind(value).push(") RETURNING t.id");
     Ok(query.build_query_scalar().fetch_one(conn).await?)
 }

@@ -41,7 +41,8 @@ impl Cursor {
     /// [`Code::Malformed`] for what this list did not give out.
     pub fn parse(list: &str, text: &str) -> Result<Self> {
         let malformed = || Error::from(Code::Malformed);
-        let bytes = Some(text).filter(|text| text.len() <= LONGEST).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()).ok_or_else(malformed)?;
+        let bytes =
+            Some(text).filter(|text| text.len() <= LONGEST).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()).ok_or_else(malformed)?;
         let (of, place, id): (String, String, Uuid) = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
         if of == list && !place.contains('\0') { Ok(Self { list: of, place, id }) } else { Err(malformed()) }
     }

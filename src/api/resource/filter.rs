@@ -69,7 +69,8 @@ impl<F: DeserializeOwned> Asked<F> {
         let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(rest.as_bytes()));
         let filter = serde_path_to_error::deserialize(pairs).map_err(|error| {
             let name = error.path().to_string();
-            Error::field(name, "invalid", Text::new("parâmetro inválido ou desconhecido", "an invalid or unknown parameter")).because(error.into_inner())
+            Error::field(name, "invalid", Text::new("parâmetro inválido ou desconhecido", "an invalid or unknown parameter"))
+                .because(error.into_inner())
         })?;
         Ok(Self { limit: limit.unwrap_or(USUAL), after, filter, plain })
     }
@@ -134,7 +135,14 @@ mod tests {
 
     #[test]
     fn what_is_wrong_unknown_or_repeated_is_named() {
-        for (query, field) in [("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit"), ("limit=1&limit=2", "limit"), ("level=x", "level"), ("nam=x", "nam")] {
+        for (query, field) in [
+            ("limit=0", "limit"),
+            ("limit=201", "limit"),
+            ("limit=x", "limit"),
+            ("limit=1&limit=2", "limit"),
+            ("level=x", "level"),
+            ("nam=x", "nam"),
+        ] {
             let error = Asked::<Some>::parse(query).unwrap_err();
             assert_eq!((error.code, error.fields[0].field.as_str()), (Code::Validation, field), "{query}");
         }

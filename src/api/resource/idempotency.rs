@@ -42,7 +42,14 @@ struct Kept {
 ///
 /// # Errors
 /// [`Code::IdempotencyKeyReused`] when it was used for another request, [`Code::Malformed`] for what is no key.
-pub async fn claim(conn: &mut PgConnection, principal: &Principal, headers: &HeaderMap, method: &str, path: &str, digest: &[u8; 32]) -> Result<Keyed> {
+pub async fn claim(
+    conn: &mut PgConnection,
+    principal: &Principal,
+    headers: &HeaderMap,
+    method: &str,
+    path: &str,
+    digest: &[u8; 32],
+) -> Result<Keyed> {
     let Some(value) = headers.get(HEADER) else { return Ok(Keyed::New(None)) };
     let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len())).ok_or(Code::Malformed)?;
     let (user, route) = (principal.user.0, format!("{method} {path}"));

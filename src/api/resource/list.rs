@@ -35,7 +35,8 @@ async fn page<R: Resource>(access: &Access<R::Read>, asked: &Asked<R::Filter>) -
     asked.filter.narrow(&mut query);
     seek::<R>(&mut query, cursor.as_ref(), asked.limit);
     let mut conn = access.connection().await?;
-    let found: Vec<Found<R::Record>> = query.build_query_as().fetch_all(&mut *conn).await.map_err(|error| misplaced(error, cursor.is_some()))?;
+    let found: Vec<Found<R::Record>> =
+        query.build_query_as().fetch_all(&mut *conn).await.map_err(|error| misplaced(error, cursor.is_some()))?;
     conn.finish();
     Ok(cut(R::TABLE, found, asked.limit))
 }

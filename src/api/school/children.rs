@@ -139,7 +139,10 @@ impl Filter for ChildFilter {
             query.push_bind(class).push(")");
         }
         if let Some(guardian) = self.guardian_id {
-            query.push(" AND t.id IN (SELECT cg.child_id FROM app.child_guardians cg WHERE cg.guardian_id = ").push_bind(guardian).push(")");
+            query
+                .push(" AND t.id IN (SELECT cg.child_id FROM app.child_guardians cg WHERE cg.guardian_id = ")
+                .push_bind(guardian)
+                .push(")");
         }
     }
 }
@@ -167,7 +170,8 @@ impl Resource for Children {
 
     /// The places in classes that nobody uses any more end with the child.
     async fn removing(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-        let end = "UPDATE app.enrolments SET deleted_at = now() WHERE child_id = $1 AND deleted_at IS NULL AND starts_on > app.day_of(now())";
+        let end =
+            "UPDATE app.enrolments SET deleted_at = now() WHERE child_id = $1 AND deleted_at IS NULL AND starts_on > app.day_of(now())";
         sqlx::query(end).bind(id).execute(&mut *conn).await?;
         let end = "UPDATE app.enrolments SET ends_on = app.day_of(now())
                    WHERE child_id = $1 AND deleted_at IS NULL AND coalesce(ends_on, 'infinity') > app.day_of(now())";
