@@ -79,6 +79,16 @@ pub enum Error {
         /// Why it failed.
         source: sqlx::Error,
     },
+    /// A part of the product that a test's ground is made with failed.
+    #[error("preparing the ground of a test with the product's own parts")]
+    Product(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// What a part of the product failed with.
+    pub(super) fn product(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Product(Box::new(source))
+    }
 }
 
 /// The readable chain: tests `unwrap`, which prints this, and a log's lines in one escaped string help nobody.
