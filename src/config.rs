@@ -1,4 +1,6 @@
-//! What the operator is told at start: flags, each with an environment variable. Nothing else reads the environment.
+//! What the product is told at start: flags, each with an environment variable. Nothing else reads the environment.
+
+pub mod api;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,15 +13,22 @@ use secrecy::SecretString;
 use crate::schema::{self, Migrations};
 use crate::sql::url;
 
-/// Settings of `dailycare operator` and `dailycare plan`.
+/// Where the master database is.
 #[derive(Args, Clone, Debug)]
-pub struct Config {
+pub struct Master {
     /// Master database, as `postgres://user:password@host:port/dailycare_master`. Prefer the file: other processes can read a process's environment.
     #[arg(long, env = "DAILYCARE_MASTER_URL", hide_env_values = true, value_parser = StringValueParser::new().map(SecretString::from), conflicts_with = "master_url_file")]
     pub master_url: Option<SecretString>,
     /// File that holds the master database's URL.
     #[arg(long, env = "DAILYCARE_MASTER_URL_FILE", required_unless_present = "master_url")]
     pub master_url_file: Option<PathBuf>,
+}
+
+/// Settings of `dailycare operator` and `dailycare plan`.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    #[command(flatten)]
+    master: Master,
     /// File with the keys that seal credentials in the master database: lines `key-id:base64 of 32 bytes`, the first one seals.
     #[arg(long, env = "DAILYCARE_SEALING_KEY_FILE")]
     pub sealing_key_file: PathBuf,
@@ -82,20 +91,33 @@ pub enum Error {
     /// The tenant schema's migrations.
     #[error("the tenant schema cannot be used")]
     Schema(#[source] schema::Error),
+    /// Some of the external issuer's settings were given, and not all.
+    #[error("an external issuer needs --external-issuer, --external-jwks-url and --external-audience, all three")]
+    ExternalIssuer,
 }
 
-impl Config {
-    /// Where the master database is.
+impl Master {
+    /// Where it is.
     ///
     /// # Errors
     /// When it was not given, its file cannot be read, or it is no usable URL.
-    pub async fn master(&self) -> Result<url::Target, Error> {
+    pub async fn target(&self) -> Result<url::Target, Error> {
         let url = match (&self.master_url, &self.master_url_file) {
             (Some(url), _) => url.clone(),
             (None, Some(path)) => read("the master database's URL", path).await?,
             (None, None) => return Err(Error::NoMasterUrl),
         };
         url::Target::parse(&url).map_err(Error::MasterUrl)
+    }
+}
+
+impl Config {
+    /// Where the master database is.
+    ///
+    /// # Errors
+    /// As [`Master::target`].
+    pub async fn master(&self) -> Result<url::Target, Error> {
+        self.master.target().await
     }
 
     /// The sealing keys' file.

@@ -6,6 +6,7 @@
 mod connection;
 pub mod grants;
 pub mod permission;
+mod platform;
 pub mod tenant;
 pub mod trail;
 
@@ -18,6 +19,7 @@ use uuid::Uuid;
 pub use connection::Writing;
 pub use grants::Scope;
 pub use permission::Permission;
+pub use platform::Platform;
 pub use tenant::Tenant;
 pub use trail::Trail;
 

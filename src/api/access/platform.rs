@@ -1,0 +1,66 @@
+//! Leave of the platform's own staff: over tenants as such, never over what is in them.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use super::connection::connect;
+use super::{Tenant, Trail, tenant, trail_of};
+use crate::api::app::App;
+use crate::api::error::{Code, Error, Result};
+use crate::api::identity::{Principal, Role};
+use crate::api::pools::Connection;
+use crate::domain::names::TenantId;
+
+/// The audit's word for what platform staff do.
+const ACTION: &str = "platform";
+
+/// Leave to look at tenants as the platform's staff.
+pub struct Platform {
+    /// Who asks.
+    pub principal: Principal,
+    app: App,
+    trail: Trail,
+}
+
+impl FromRequestParts<App> for Platform {
+    type Rejection = Error;
+
+    /// The role is in a token that we signed for an account of the master database; a token of a school, or for one, never has it.
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let principal = Principal::from_request_parts(parts, app).await?;
+        let trail = trail_of(parts);
+        trail.asked(principal.tenant, Some(principal.user), ACTION);
+        if principal.role != Some(Role::PlatformAdmin) || principal.tenant.is_some() {
+            return Err(Code::Forbidden.into());
+        }
+        Ok(Self { principal, app: app.clone(), trail })
+    }
+}
+
+impl Platform {
+    /// The parts of the running API.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Names what is done in the audit.
+    pub fn does(&self, action: &'static str) {
+        self.trail.asked(None, Some(self.principal.user), action);
+    }
+
+    /// A tenant that serves.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`], or what its state tells the caller.
+    pub async fn tenant(&self, id: TenantId) -> Result<Tenant> {
+        tenant::serving(self.app.directory.by_id(id).await?.ok_or(Code::NotFound)?)
+    }
+
+    /// A connection to count with.
+    ///
+    /// # Errors
+    /// When none is free in time, or the database cannot be reached.
+    pub async fn connection(&self, tenant: &Tenant) -> Result<Connection> {
+        connect(&self.app, tenant).await
+    }
+}
