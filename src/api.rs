@@ -4,5 +4,6 @@
 
 pub mod answer;
 pub mod body;
+pub mod directory;
 pub mod error;
 pub mod pools;

@@ -4,6 +4,8 @@
 
 pub mod bootstrap;
 mod error;
+pub mod listing;
+mod open;
 pub mod password;
 pub mod route;
 pub mod seal;
@@ -12,6 +14,7 @@ pub mod users;
 
 pub use bootstrap::bootstrap;
 pub use error::{Error, Result};
+pub use open::{open, version};
 
 use std::time::Duration;
 
@@ -41,8 +44,19 @@ async fn ask<T>(
     doing: &'static str,
     statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
 ) -> sql::Result<T> {
-    let mut conn = pool.acquire().await.doing(doing)?;
-    if let Ok(answer) = tokio::time::timeout(ANSWER, statement(&mut conn)).await {
+    ask_within(ANSWER, pool, doing, statement).await
+}
+
+/// As [`ask`], for who cannot wait as long for the answer.
+async fn ask_within<T>(
+    limit: Duration,
+    pool: &PgPool,
+    doing: &'static str,
+    statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> sql::Result<T> {
+    let Ok(conn) = tokio::time::timeout(limit, pool.acquire()).await else { return Err(sql::Error::timed_out(doing)) };
+    let mut conn = conn.doing(doing)?;
+    if let Ok(answer) = tokio::time::timeout(limit, statement(&mut conn)).await {
         return answer.doing(doing);
     }
     // Never back into the pool, which would wait without end for it to answer.

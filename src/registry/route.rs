@@ -122,7 +122,6 @@ impl Row {
         let number = |column| row.try_get::<Option<i32>, _>(column).doing(doing);
         let uid = |column| row.try_get::<Option<Uuid>, _>(column).doing(doing);
         let state = text("state")?.as_deref().and_then(parse_state).ok_or(Error::Unknown { tenant, column: "state" })?;
-        let bytes: Option<Vec<u8>> = row.try_get("credentials").doing(doing)?;
         Ok(Self {
             tenant,
             school: uid("school_uid")?.zip(uid("cluster_uid")?).map(|(school, cluster)| (SchoolUid(school), ClusterUid(cluster))),
@@ -135,7 +134,7 @@ impl Row {
             state,
             server: text("server")?.and_then(|server| ServerName::parse(&server).ok()),
             route: read_route(row)?,
-            sealed: text("key_id")?.zip(bytes).map(|(key_id, bytes)| Sealed { key_id, bytes }),
+            sealed: read_sealed(row).doing(doing)?,
             schema_version: number("schema_version")?.and_then(|version| version.try_into().ok()),
             epoch: row.try_get("epoch").doing(doing)?,
         })
@@ -143,7 +142,7 @@ impl Row {
 }
 
 /// A route that is incomplete, or that names what this program could not have written, is none: publishing it anew repairs it.
-fn read_route(row: &PgRow) -> Result<Option<Route>> {
+pub(super) fn read_route(row: &PgRow) -> Result<Option<Route>> {
     let doing = "reading a tenant's route";
     let text = |column| row.try_get::<Option<String>, _>(column).doing(doing);
     let number = |column| row.try_get::<Option<i32>, _>(column).map(|n| n.and_then(|n| u16::try_from(n).ok())).doing(doing);
@@ -157,6 +156,11 @@ fn read_route(row: &PgRow) -> Result<Option<Route>> {
     let (Ok(server), Ok(database), Ok(login)) = parsed else { return Ok(None) };
     let pool = PoolSettings { size, connect_timeout_seconds, command_timeout_seconds, pooling };
     Ok(Some(Route { server, endpoint: Endpoint { host, port, tls }, database, login, pool }))
+}
+
+pub(super) fn read_sealed(row: &PgRow) -> Result<Option<Sealed>, sqlx::Error> {
+    let (key_id, bytes): (Option<String>, Option<Vec<u8>>) = (row.try_get("key_id")?, row.try_get("credentials")?);
+    Ok(key_id.zip(bytes).map(|(key_id, bytes)| Sealed { key_id, bytes }))
 }
 
 /// Transport security as the registry's two columns: libpq's word, and the authority's certificate.

@@ -4,6 +4,7 @@
 //! serialise a key, and must not seal anything without the tenant that it belongs to.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{constant_time, hkdf, hmac, rand};
@@ -48,7 +49,8 @@ pub enum Error {
 }
 
 /// The keys of a mounted file: the first seals, all open. To rotate, put a new key first and remove the old one once nothing is sealed with it.
-pub struct Keyring(Vec<Key>);
+#[derive(Clone)]
+pub struct Keyring(Arc<[Key]>);
 
 struct Key {
     id: String,
@@ -84,7 +86,7 @@ impl Keyring {
             }
             keys.push(key);
         }
-        if keys.is_empty() { Err(Error::NoKey) } else { Ok(Self(keys)) }
+        if keys.is_empty() { Err(Error::NoKey) } else { Ok(Self(keys.into())) }
     }
 
     /// A key file with one new key.

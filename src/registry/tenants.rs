@@ -6,7 +6,7 @@ use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
-use super::route::{Publication, Route, Row, state_label, tls_columns};
+use super::route::{Publication, Route, Row, read_sealed, state_label, tls_columns};
 use super::seal::{Keyring, Sealed};
 use super::users::Account;
 use super::{Error, Owner, Result, ask};
@@ -189,11 +189,6 @@ pub async fn publish(pool: &PgPool, wanted: &Publication, keyring: &Keyring) -> 
         None => keyring.seal(tenant, &credentials).map_err(|source| Error::Seal { tenant, source })?,
     };
     Ok(ask(pool, doing, async |conn| write(conn, wanted, &sealed).await).await?)
-}
-
-fn read_sealed(row: &PgRow) -> Result<Option<Sealed>, sqlx::Error> {
-    let (key_id, bytes): (Option<String>, Option<Vec<u8>>) = (row.try_get("key_id")?, row.try_get("credentials")?);
-    Ok(key_id.zip(bytes).map(|(key_id, bytes)| Sealed { key_id, bytes }))
 }
 
 async fn write(conn: &mut PgConnection, wanted: &Publication, sealed: &Sealed) -> Result<Change, sqlx::Error> {

@@ -1,13 +1,14 @@
 //! Where one tenant's connections go, and with which settings.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::domain::names::{ServerName, TenantId};
+use crate::domain::names::{DatabaseName, LoginName, ServerName, TenantId};
 use crate::registry::route::Route;
-use crate::sql::session::{self, Credentials, Purpose};
+use crate::sql::session::{self, Credentials, Endpoint, Purpose};
 
 /// Everything that a connection of one tenant needs, of one epoch of its route. Shared: `Arc<Target>`.
 #[derive(Clone)]
@@ -26,31 +27,42 @@ pub struct Target {
     pub command_timeout: Duration,
     /// Connections are kept for the next request.
     pub pooling: bool,
-    options: PgConnectOptions,
+    endpoint: Arc<Endpoint>,
+    database: DatabaseName,
+    login: LoginName,
+    password: SecretString,
 }
 
 impl Target {
     /// A route with the credentials that were sealed beside it.
     #[must_use]
     pub fn new(tenant: TenantId, epoch: i64, route: &Route, password: SecretString) -> Self {
-        let credentials = Credentials { username: route.login.to_string(), password };
-        let options = session::options(&route.endpoint, &credentials, route.database.as_str(), Purpose::School);
-        let command_timeout = Duration::from_secs(route.pool.command_timeout_seconds.into());
+        Self::at(Arc::new(route.endpoint.clone()), tenant, epoch, route, password)
+    }
+
+    /// The same with the route's endpoint given apart, so that the thousands of tenants of one server share one (and its certificate authority).
+    pub(in crate::api) fn at(endpoint: Arc<Endpoint>, tenant: TenantId, epoch: i64, route: &Route, password: SecretString) -> Self {
         Self {
             tenant,
             epoch,
             server: route.server.clone(),
             size: route.pool.size,
             connect_timeout: Duration::from_secs(route.pool.connect_timeout_seconds.into()),
-            command_timeout,
+            command_timeout: Duration::from_secs(route.pool.command_timeout_seconds.into()),
             pooling: route.pool.pooling,
-            options: options.options([("statement_timeout", format!("{}ms", command_timeout.as_millis()))]),
+            endpoint,
+            database: route.database.clone(),
+            login: route.login.clone(),
+            password,
         }
     }
 
-    /// What the driver connects with; holds the password, so it is not to be shown.
-    pub(super) fn options(&self) -> &PgConnectOptions {
-        &self.options
+    /// What the driver connects with; holds the password, so it is not to be shown. Made for each connection: the driver's form is many times larger than
+    /// this one, and a replica knows thousands of targets and connects to few.
+    pub(super) fn options(&self) -> PgConnectOptions {
+        let credentials = Credentials { username: self.login.to_string(), password: self.password.clone() };
+        let options = session::options(&self.endpoint, &credentials, self.database.as_str(), Purpose::School);
+        options.options([("statement_timeout", format!("{}ms", self.command_timeout.as_millis()))])
     }
 }
 
