@@ -1,5 +1,7 @@
 //! A master database, prepared and written as the operator does it, read as the API does.
 
+use std::process::Command;
+
 use dailycare::domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
 use dailycare::domain::school::seen::TenantState;
 use dailycare::domain::school::wanted::Profile;
@@ -64,6 +66,14 @@ impl Master {
     /// Ends the API's sessions in the master database.
     pub(crate) async fn cut(&self) {
         self.superuser(&format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = '{API_LOGIN}'")).await;
+    }
+
+    /// Stops the processes of the API's sessions in the master database, as if the network had swallowed them. [`Postgres::resume`] lets them go on.
+    pub(crate) async fn freeze(&self) {
+        let sessions = sqlx::query_scalar("SELECT pid::text FROM pg_stat_activity WHERE usename = $1").bind(API_LOGIN);
+        let pids: Vec<String> = sessions.fetch_all(&self.operator).await.unwrap();
+        assert!(!pids.is_empty());
+        assert!(Command::new("kill").arg("-STOP").args(pids).status().unwrap().success());
     }
 
     pub(crate) async fn reserve(&self, n: u128, code: &str) -> TenantId {
