@@ -1,5 +1,7 @@
 //! A master database, prepared and written as the operator does it, read as the API does.
 
+use std::process::Command;
+
 use dailycare::domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
 use dailycare::domain::school::seen::TenantState;
 use dailycare::domain::school::wanted::Profile;
@@ -17,22 +19,22 @@ use uuid::Uuid;
 
 const DATABASE: &str = "dailycare_master";
 /// The API's login to the master database, a member of `dailycare_api`.
-pub const API_LOGIN: &str = "api_login";
+pub(crate) const API_LOGIN: &str = "api_login";
 const API_PASSWORD: &str = "canary-api-password";
 const CLUSTER: ClusterUid = ClusterUid(Uuid::from_u128(0xc1));
 
 /// A server with a master database on it. Schools are numbered; their routes lead to this same server.
-pub struct Master {
-    pub server: Postgres,
+pub(crate) struct Master {
+    pub(crate) server: Postgres,
     /// The operator's pool.
-    pub operator: PgPool,
+    pub(crate) operator: PgPool,
     /// What seals credentials.
-    pub keyring: Keyring,
+    pub(crate) keyring: Keyring,
 }
 
 impl Master {
     /// Its log shows every statement.
-    pub async fn start(version: Version) -> Self {
+    pub(crate) async fn start(version: Version) -> Self {
         let server = Postgres::start(version, PostgresOptions::default().with("log_statement", "all")).await.unwrap();
         let admin = server.create_plain_admin("plain").await.unwrap();
         let operator = registry::bootstrap(&target(&server, "plain", &admin), &Migrations::master().unwrap()).await.unwrap();
@@ -44,12 +46,12 @@ impl Master {
     }
 
     /// The API's pool.
-    pub fn api(&self) -> PgPool {
+    pub(crate) fn api(&self) -> PgPool {
         registry::open(&target(&self.server, API_LOGIN, API_PASSWORD))
     }
 
     /// Runs SQL in the master database as the server's superuser.
-    pub async fn superuser(&self, sql: &str) {
+    pub(crate) async fn superuser(&self, sql: &str) {
         let options = PgConnectOptions::new_without_pgpass().host(self.server.host()).port(self.server.port());
         let options = options.username("postgres").password(self.server.superuser_password()).database(DATABASE);
         let mut conn: PgConnection = options.connect().await.unwrap();
@@ -57,16 +59,24 @@ impl Master {
     }
 
     /// Runs SQL as the operator.
-    pub async fn write(&self, sql: &str) {
+    pub(crate) async fn write(&self, sql: &str) {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&self.operator).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     /// Ends the API's sessions in the master database.
-    pub async fn cut(&self) {
+    pub(crate) async fn cut(&self) {
         self.superuser(&format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = '{API_LOGIN}'")).await;
     }
 
-    pub async fn reserve(&self, n: u128, code: &str) -> TenantId {
+    /// Stops the processes of the API's sessions in the master database, as if the network had swallowed them. [`Postgres::resume`] lets them go on.
+    pub(crate) async fn freeze(&self) {
+        let sessions = sqlx::query_scalar("SELECT pid::text FROM pg_stat_activity WHERE usename = $1").bind(API_LOGIN);
+        let pids: Vec<String> = sessions.fetch_all(&self.operator).await.unwrap();
+        assert!(!pids.is_empty());
+        assert!(Command::new("kill").arg("-STOP").args(pids).status().unwrap().success());
+    }
+
+    pub(crate) async fn reserve(&self, n: u128, code: &str) -> TenantId {
         let code = SchoolCode::parse(code).unwrap();
         let Publication { owner, profile, route, .. } = self.publication(n, code.as_str());
         let Route { server, database, login, .. } = route;
@@ -77,7 +87,7 @@ impl Master {
     }
 
     /// What an active school's row says.
-    pub fn publication(&self, n: u128, code: &str) -> Publication {
+    pub(crate) fn publication(&self, n: u128, code: &str) -> Publication {
         let database = DatabaseName::of(&SchoolCode::parse(code).unwrap());
         let login = LoginName::of(&database);
         let profile = Profile { name: format!("Escola {code}"), email: format!("geral@{code}.example"), phone_number: None };
@@ -87,27 +97,27 @@ impl Master {
         Publication { owner: owner(n), profile, route, password: "canary-password".into(), schema_version: 20, state: TenantState::Active }
     }
 
-    pub async fn publish(&self, publication: &Publication) {
+    pub(crate) async fn publish(&self, publication: &Publication) {
         self.publish_with(publication, &self.keyring).await;
     }
 
-    pub async fn publish_with(&self, publication: &Publication, keyring: &Keyring) {
+    pub(crate) async fn publish_with(&self, publication: &Publication, keyring: &Keyring) {
         assert_eq!(publish(&self.operator, publication, keyring).await.unwrap(), Change::Made);
     }
 
     /// A school that serves.
-    pub async fn school(&self, n: u128, code: &str) -> TenantId {
+    pub(crate) async fn school(&self, n: u128, code: &str) -> TenantId {
         let tenant = self.reserve(n, code).await;
         self.publish(&self.publication(n, code)).await;
         tenant
     }
 
-    pub async fn withdraw(&self, n: u128, to: Withdrawn) {
+    pub(crate) async fn withdraw(&self, n: u128, to: Withdrawn) {
         assert_eq!(set_state(&self.operator, owner(n), to).await.unwrap(), Change::Made);
     }
 
     /// How many statements that hold `text` the server has begun.
-    pub fn statements(&self, text: &str) -> usize {
+    pub(crate) fn statements(&self, text: &str) -> usize {
         let log = std::fs::read_to_string(self.server.log_path()).unwrap();
         log.lines().filter(|line| line.contains(" execute ") && line.contains(text)).count()
     }

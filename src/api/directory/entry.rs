@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
-
 use crate::api::pools::Target;
 use crate::domain::names::{DatabaseName, ServerName, TenantId};
 use crate::registry::listing::Listing;
@@ -124,21 +122,29 @@ fn target(row: &Listing, keyring: &Keyring, share: impl FnOnce(&Endpoint) -> Arc
         seal::Error::UnknownKey => Fault::UnknownKey,
         _ => Fault::Refused,
     })?;
-    let password: SecretString =
-        if credentials.username == route.login.as_str() { credentials.password } else { return Err(Fault::Refused) };
-    Ok(Target::at(share(&route.endpoint), row.tenant, row.epoch, route, password))
+    if credentials.username != route.login.as_str() {
+        return Err(Fault::Refused);
+    }
+    Ok(Target::at(share(&route.endpoint), row.tenant, row.epoch, route, credentials.password))
 }
 
 impl State {
+    const ALL: [Self; 6] = [Self::Provisioning, Self::Active, Self::Suspended, Self::Moving, Self::Retained, Self::Deleted];
+
+    /// The word in the registry and in answers.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Provisioning => "provisioning",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Moving => "moving",
+            Self::Retained => "retained",
+            Self::Deleted => "deleted",
+        }
+    }
+
     fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "provisioning" => Self::Provisioning,
-            "active" => Self::Active,
-            "suspended" => Self::Suspended,
-            "moving" => Self::Moving,
-            "retained" => Self::Retained,
-            "deleted" => Self::Deleted,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|state| state.label() == word)
     }
 }
