@@ -4,5 +4,6 @@
 
 pub mod answer;
 pub mod body;
+pub mod cache;
 pub mod error;
 pub mod pools;

@@ -1,4 +1,4 @@
-//! Real servers for tests, benches and `make cluster`: a private Kubernetes control plane and private PostgreSQL servers.
+//! Real servers for tests, benches and `make cluster`: a private Kubernetes control plane, private PostgreSQL and Redis servers.
 //!
 //! Everything binds to loopback, on ports of its own, with credentials of its own. Nothing here fakes a server, and nothing here is
 //! compiled into the product (feature `testing`). The programs come from the cache that `dev/install` fills; this module never
@@ -15,6 +15,7 @@ mod postgres;
 mod process;
 mod programs;
 mod random;
+mod redis;
 mod scratch;
 
 pub use control_plane::ControlPlane;
@@ -23,6 +24,7 @@ pub use operator::{Operator, OperatorOptions};
 pub use postgres::{Postgres, PostgresOptions, Version};
 pub use process::Process;
 pub use programs::{kubectl, psql};
+pub use redis::Redis;
 
 /// How long what was started lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

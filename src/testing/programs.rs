@@ -33,6 +33,11 @@ pub(super) fn etcd() -> Result<PathBuf> {
     existing("etcd", "etcd", cache().join(format!("etcd-{}", version("ETCD"))).join("etcd"))
 }
 
+/// The server that speaks Redis' protocol.
+pub(super) fn valkey() -> Result<PathBuf> {
+    existing("valkey-server", "valkey", cache().join(format!("valkey-{}", version("VALKEY"))).join("valkey-server"))
+}
+
 /// The `bin` directory of a PostgreSQL server. An installed version 15 goes before the cached one, as in `dev/install`.
 pub(super) fn postgres_bin(thing: &'static str) -> Result<PathBuf> {
     let (installed, key) = match thing {
@@ -69,7 +74,7 @@ mod tests {
 
     #[test]
     fn every_program_has_a_pinned_version() {
-        for key in ["KUBERNETES", "ETCD", "POSTGRESQL_18", "POSTGRESQL_15", "POSTGRESQL_14"] {
+        for key in ["KUBERNETES", "ETCD", "POSTGRESQL_18", "POSTGRESQL_15", "POSTGRESQL_14", "VALKEY"] {
             assert!(version(key).split('.').count() >= 3, "{key} is {:?}", version(key));
         }
     }

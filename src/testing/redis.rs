@@ -1,0 +1,127 @@
+//! A private Redis server (Valkey, which speaks Redis' protocol): started in milliseconds, paused, killed and started again at will.
+//!
+//! It keeps nothing on disk unless told to: [`Redis::start_again`] gives an empty server, or what a test let it `SAVE`.
+
+use std::{ffi::OsString, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::{Lifetime, Process, Result, port::Port, process::Launch, programs, random::random_token, scratch::Scratch};
+
+const HOST: &str = "127.0.0.1";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One running server that asks for a password. Dropping it ends it.
+#[derive(Debug)]
+pub struct Redis {
+    process: Process,
+    port: Port,
+    password: String,
+    // Dropped last: the server must have ended before its files go.
+    _scratch: Scratch,
+}
+
+impl Redis {
+    /// Starts a server with more settings, such as `("maxmemory", "2mb")`, and returns when it answers.
+    ///
+    /// # Errors
+    /// When the program is not installed, or the server does not start; then with the end of its log.
+    pub async fn start(settings: &[(&str, &str)]) -> Result<Self> {
+        let (program, scratch) = (programs::valkey()?, Scratch::create("redis")?);
+        let (port, password) = (Port::reserve()?, random_token()?);
+        let number = port.number().to_string();
+        let directory = scratch.path().display().to_string();
+        let ours = [("bind", HOST), ("port", &number), ("requirepass", &password), ("dir", &directory), ("save", ""), ("appendonly", "no")];
+        let arguments = ours.iter().chain(settings).flat_map(|(name, value)| [format!("--{name}"), (*value).to_owned()]);
+        let launch = Launch {
+            name: "redis",
+            argv: [program.into_os_string()].into_iter().chain(arguments.map(OsString::from)).collect(),
+            log: scratch.path().join("log"),
+            record: scratch.path().join("pid"),
+            lifetime: Lifetime::Test,
+            stop: "TERM",
+            abandon: "KILL",
+        };
+        let mut server = Self { process: Process::start(launch)?, port, password, _scratch: scratch };
+        server.until_ready().await?;
+        Ok(server)
+    }
+
+    /// A URL for database 0, password included: for connecting, not for printing.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://:{}@{HOST}:{}/", self.password, self.port())
+    }
+
+    /// The port, which stays the same over [`Redis::start_again`].
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// The password.
+    #[must_use]
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Shuts down in order and returns when the server is gone.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.process.stop(PATIENCE).await
+    }
+
+    /// Ends the server as a power cut would, and returns when it is gone.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.kill().await
+    }
+
+    /// Starts the server again after [`Redis::stop`] or [`Redis::kill`]: same port, same password.
+    ///
+    /// # Errors
+    /// When it does not become ready; then with the end of its log.
+    pub async fn start_again(&mut self) -> Result<()> {
+        self.process.start_again()?;
+        self.until_ready().await
+    }
+
+    /// Freezes the server: connections stay open and nothing answers, like a machine that hangs.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pause(&self) -> Result<()> {
+        self.process.pause()
+    }
+
+    /// Lets it go on after [`Redis::pause`].
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn resume(&self) -> Result<()> {
+        self.process.resume()
+    }
+
+    /// A server that loads its data answers with an error, and one that does not know us asks for the password: it must say PONG.
+    async fn until_ready(&mut self) -> Result<()> {
+        let (port, hello) = (self.port(), format!("AUTH {}\r\nPING\r\n", self.password));
+        let ready = async || ping(port, &hello).await.is_ok_and(|answer| answer.ends_with(b"+PONG\r\n"));
+        self.process.until("ready for connections", PATIENCE, ready).await
+    }
+}
+
+async fn ping(port: u16, hello: &str) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect((HOST, port)).await?;
+    stream.write_all(hello.as_bytes()).await?;
+    stream.shutdown().await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(answer)
+}
