@@ -19,7 +19,7 @@ use uuid::Uuid;
 const A: TenantId = TenantId(Uuid::from_u128(0xa));
 const B: TenantId = TenantId(Uuid::from_u128(0xb));
 /// Longer than any test: what ends within it has ended by itself.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Settings for a server that is well, on a machine that may be busy.
 fn settings(redis: &Redis) -> Settings {
