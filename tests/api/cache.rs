@@ -38,7 +38,8 @@ fn well(redis: &Redis) -> Cache {
 
 /// What `cache` gives when `value` is the truth.
 async fn get(cache: &Cache, tenant: TenantId, key: Key, value: &str) -> String {
-    let Ok(got) = cache.get_or_load(tenant, key, ready(Ok::<_, Infallible>(value.to_owned()))).await;
+    let getting = cache.get_or_load(tenant, key, ready(Ok::<_, Infallible>(value.to_owned())));
+    let Ok(got) = timeout(2 * LONG, getting).await.unwrap_or_else(|_| panic!("nobody answers"));
     got
 }
 
