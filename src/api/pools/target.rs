@@ -56,6 +56,10 @@ impl Target {
 
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Target").field("tenant", &self.tenant).field("epoch", &self.epoch).field("server", &self.server).finish_non_exhaustive()
+        f.debug_struct("Target")
+            .field("tenant", &self.tenant)
+            .field("epoch", &self.epoch)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
     }
 }
