@@ -4,5 +4,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod client;
+pub mod edge;
 pub mod error;
 pub mod pools;

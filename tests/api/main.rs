@@ -1,1 +1,3 @@
 //! The companion API on real PostgreSQL and Redis.
+
+mod edge;
