@@ -2,6 +2,8 @@
 //!
 //! No label may hold a school's name, a message or anything else that grows with use.
 
+pub mod api;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -78,14 +80,19 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
 }
 
 fn describe() {
-    for metric in METRICS {
+    describe_all(&METRICS);
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// Tells the recorder what a table's metrics mean.
+pub fn describe_all(table: &[Metric]) {
+    for metric in table {
         match metric.kind {
             Kind::Counter => describe_counter!(metric.name, metric.help),
             Kind::Gauge => describe_gauge!(metric.name, metric.help),
             Kind::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.help),
         }
     }
-    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
 /// One reconcile of an object of `kind` ended, well or not.

@@ -72,12 +72,16 @@ codes! {
     Validation = "VALIDATION_FAILED", UNPROCESSABLE_ENTITY, "Há campos inválidos", "Some fields are invalid";
     /// The body is too large.
     TooLarge = "PAYLOAD_TOO_LARGE", PAYLOAD_TOO_LARGE, "O pedido é demasiado grande", "The request is too large";
+    /// The path and query are too long.
+    UriTooLong = "URI_TOO_LONG", URI_TOO_LONG, "O endereço pedido é demasiado longo", "The address asked for is too long";
     /// Too many or too large headers.
     HeadersTooLarge = "HEADERS_TOO_LARGE", REQUEST_HEADER_FIELDS_TOO_LARGE, "Cabeçalhos demasiado grandes", "The headers are too large";
     /// The request did not arrive in time.
     RequestTimeout = "REQUEST_TIMEOUT", REQUEST_TIMEOUT, "O pedido demorou demasiado a chegar", "The request took too long to arrive";
     /// The body is not JSON by its own word.
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", UNSUPPORTED_MEDIA_TYPE, "Envie application/json", "Send application/json";
+    /// The body is compressed: what it would grow to cannot be bounded.
+    UnsupportedEncoding = "UNSUPPORTED_ENCODING", UNSUPPORTED_MEDIA_TYPE, "Envie o pedido sem compressão", "Send the request uncompressed";
     /// It contradicts what is there already.
     Conflict = "CONFLICT", CONFLICT, "Já existe um registo que o impede", "Something that exists already prevents it";
     /// Somebody else changed the row since it was read.

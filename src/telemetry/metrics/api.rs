@@ -1,0 +1,282 @@
+//! The API's metrics, and the only code that records those of requests and of tenants.
+//!
+//! Labels come from closed sets: the routes' patterns, methods, classes. A tenant is a label of five families and of no histogram, and a tenant
+//! that is silent for [`SILENCE`] is not shown any more.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::time::{Duration, Instant};
+
+use axum::http::{Method, StatusCode};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_util::MetricKindMask;
+
+use super::{Kind, Metric, describe_all};
+use crate::domain::names::TenantId;
+
+const REQUESTS: &str = "dailycare_api_requests_total";
+const DURATION: &str = "dailycare_api_request_duration_seconds";
+const IN_FLIGHT: &str = "dailycare_api_requests_in_flight";
+const TENANT_REQUESTS: &str = "dailycare_tenant_requests_total";
+const TENANT_ERRORS: &str = "dailycare_tenant_errors_total";
+const TENANT_POOL_IN_USE: &str = "dailycare_tenant_pool_in_use";
+const TENANT_POOL_WAIT: &str = "dailycare_tenant_pool_wait_microseconds_total";
+const TENANT_DATABASE_BYTES: &str = "dailycare_tenant_database_bytes";
+
+/// Those of requests and of tenants.
+pub const METRICS: [Metric; 8] = [
+    Metric { name: REQUESTS, kind: Kind::Counter, labels: &["method", "route", "class"], help: "Requests that ended, by class of status." },
+    Metric { name: DURATION, kind: Kind::Histogram, labels: &["route"], help: "How long requests took." },
+    Metric { name: IN_FLIGHT, kind: Kind::Gauge, labels: &[], help: "Requests that have begun and not ended." },
+    Metric { name: TENANT_REQUESTS, kind: Kind::Counter, labels: &["tenant", "class"], help: "A tenant's requests, by class of status." },
+    Metric {
+        name: TENANT_ERRORS,
+        kind: Kind::Counter,
+        labels: &["tenant", "code"],
+        help: "A tenant's requests that failed by no fault of the client.",
+    },
+    Metric { name: TENANT_POOL_IN_USE, kind: Kind::Gauge, labels: &["tenant"], help: "A tenant's connections that work." },
+    Metric {
+        name: TENANT_POOL_WAIT,
+        kind: Kind::Counter,
+        labels: &["tenant"],
+        help: "How long a tenant's requests waited for a connection.",
+    },
+    Metric { name: TENANT_DATABASE_BYTES, kind: Kind::Gauge, labels: &["tenant"], help: "The size of a tenant's database." },
+];
+
+/// Seconds; a request takes a fraction of a millisecond to some seconds.
+const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+/// A counter or gauge that nobody touched for this long is not shown until somebody does. A gauge that is to stay must be set again in time.
+pub const SILENCE: Duration = Duration::from_mins(15);
+
+/// How long a handle may be kept. A series that fell silent is removed, and a handle of a removed series counts into nothing: one that is much
+/// younger than [`SILENCE`] and was used when it was made cannot be such a handle.
+const HANDLE: Duration = Duration::from_mins(1);
+
+/// Tenants whose handles are kept.
+const TENANTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
+
+/// Records the API's metrics from now on, for the whole process. The handle renders them.
+///
+/// # Errors
+/// When something else in the process records already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let recorder = recorder()?;
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder)?;
+    describe_all(&METRICS);
+    Ok(handle)
+}
+
+fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let silent = MetricKindMask::COUNTER | MetricKindMask::GAUGE;
+    Ok(PrometheusBuilder::new().set_buckets(&BUCKETS)?.idle_timeout(silent, Some(SILENCE)).build_recorder())
+}
+
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $label:literal),+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $(#[doc = concat!("`", $label, "`.")] $variant),+ }
+
+        impl $name {
+            const COUNT: usize = [$(Self::$variant),+].len();
+
+            /// The label's value.
+            #[must_use]
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label),+ }
+            }
+        }
+    };
+}
+
+labels! {
+    /// How a request ended.
+    Class { Informed = "1xx", Succeeded = "2xx", Redirected = "3xx", Refused = "4xx", Failed = "5xx", Aborted = "aborted" }
+}
+labels! {
+    /// A request's method. A client may send any word as one.
+    Verb { Get = "GET", Head = "HEAD", Post = "POST", Put = "PUT", Patch = "PATCH", Delete = "DELETE", Options = "OPTIONS", Other = "other" }
+}
+
+impl Class {
+    /// The class of a status.
+    #[must_use]
+    pub fn of(status: StatusCode) -> Self {
+        match status.as_u16() / 100 {
+            1 => Self::Informed,
+            2 => Self::Succeeded,
+            3 => Self::Redirected,
+            4 => Self::Refused,
+            _ => Self::Failed,
+        }
+    }
+}
+
+impl Verb {
+    /// The label of a method.
+    #[must_use]
+    pub fn of(method: &Method) -> Self {
+        match *method {
+            Method::GET => Self::Get,
+            Method::HEAD => Self::Head,
+            Method::POST => Self::Post,
+            Method::PUT => Self::Put,
+            Method::PATCH => Self::Patch,
+            Method::DELETE => Self::Delete,
+            Method::OPTIONS => Self::Options,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// One route's handles, made when they are first used.
+struct Route {
+    made: Instant,
+    requests: [[OnceLock<Counter>; Class::COUNT]; Verb::COUNT],
+    duration: OnceLock<Histogram>,
+}
+
+static ROUTES: LazyLock<papaya::HashMap<String, Arc<Route>>> = LazyLock::new(papaya::HashMap::new);
+
+/// A request ended. `route` is a pattern of the router, never a path.
+pub fn answered(route: &str, verb: Verb, class: Class, took: Duration) {
+    let handles = route_handles(route);
+    let requests = handles.requests[verb as usize][class as usize]
+        .get_or_init(|| counter!(REQUESTS, "method" => verb.label(), "route" => route.to_owned(), "class" => class.label()));
+    requests.increment(1);
+    handles.duration.get_or_init(|| histogram!(DURATION, "route" => route.to_owned())).record(took);
+}
+
+fn route_handles(route: &str) -> Arc<Route> {
+    let routes = ROUTES.pin();
+    match routes.get(route) {
+        Some(handles) if handles.made.elapsed() < HANDLE => Arc::clone(handles),
+        _ => {
+            let handles = Arc::new(Route { made: Instant::now(), requests: Default::default(), duration: OnceLock::new() });
+            routes.insert(route.to_owned(), Arc::clone(&handles));
+            handles
+        }
+    }
+}
+
+/// Requests began (1) or ended (-1).
+pub fn in_flight(change: f64) {
+    gauge!(IN_FLIGHT).increment(change);
+}
+
+/// One tenant's handles, made when they are first used.
+struct Tenant {
+    made: Instant,
+    requests: [OnceLock<Counter>; Class::COUNT],
+    in_use: OnceLock<Gauge>,
+    wait: OnceLock<Counter>,
+    bytes: OnceLock<Gauge>,
+}
+
+static BY_TENANT: LazyLock<quick_cache::sync::Cache<TenantId, Arc<Tenant>>> =
+    LazyLock::new(|| quick_cache::sync::Cache::new(TENANTS.get()));
+
+fn tenant_handles(tenant: TenantId) -> Arc<Tenant> {
+    if let Some(handles) = BY_TENANT.get(&tenant).filter(|handles| handles.made.elapsed() < HANDLE) {
+        return handles;
+    }
+    let handles = Arc::new(Tenant {
+        made: Instant::now(),
+        requests: Default::default(),
+        in_use: OnceLock::new(),
+        wait: OnceLock::new(),
+        bytes: OnceLock::new(),
+    });
+    BY_TENANT.insert(tenant, Arc::clone(&handles));
+    handles
+}
+
+/// A request of `tenant` ended.
+pub fn tenant_request(tenant: TenantId, class: Class) {
+    let make = || counter!(TENANT_REQUESTS, "tenant" => tenant.to_string(), "class" => class.label());
+    tenant_handles(tenant).requests[class as usize].get_or_init(make).increment(1);
+}
+
+/// A request of `tenant` failed by no fault of the client. `code` is the label of an error's code. Rare, so without a handle.
+pub fn tenant_error(tenant: TenantId, code: &'static str) {
+    counter!(TENANT_ERRORS, "tenant" => tenant.to_string(), "code" => code).increment(1);
+}
+
+/// Connections of `tenant` that work now.
+pub fn tenant_pool_in_use(tenant: TenantId, connections: u32) {
+    tenant_handles(tenant).in_use.get_or_init(|| gauge!(TENANT_POOL_IN_USE, "tenant" => tenant.to_string())).set(connections);
+}
+
+/// A request of `tenant` waited for a connection.
+pub fn tenant_pool_wait(tenant: TenantId, waited: Duration) {
+    let handles = tenant_handles(tenant);
+    let wait = handles.wait.get_or_init(|| counter!(TENANT_POOL_WAIT, "tenant" => tenant.to_string()));
+    wait.increment(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+}
+
+/// The size of `tenant`'s database.
+pub fn tenant_database_bytes(tenant: TenantId, bytes: u64) {
+    // Exact up to 8 PiB.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float, and a size of petabytes need not be exact")]
+    let bytes = bytes as f64;
+    tenant_handles(tenant).bytes.get_or_init(|| gauge!(TENANT_DATABASE_BYTES, "tenant" => tenant.to_string())).set(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn rendered(record: impl FnOnce()) -> String {
+        let recorder = recorder().unwrap();
+        metrics::with_local_recorder(&recorder, || {
+            describe_all(&METRICS);
+            record();
+        });
+        recorder.handle().render()
+    }
+
+    #[test]
+    fn every_metric_of_the_table_is_recorded_with_its_labels_its_type_and_its_help() {
+        let tenant = TenantId(Uuid::new_v4());
+        let text = rendered(|| {
+            in_flight(1.0);
+            answered("/table/{id}", Verb::Get, Class::Succeeded, Duration::from_millis(3));
+            tenant_request(tenant, Class::Refused);
+            tenant_error(tenant, "POOL_EXHAUSTED");
+            tenant_pool_in_use(tenant, 3);
+            tenant_pool_wait(tenant, Duration::from_millis(2));
+            tenant_database_bytes(tenant, 8_000_000);
+        });
+        for metric in METRICS {
+            let Metric { name, help, .. } = metric;
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            assert!(text.contains(&format!("# TYPE {name} {kind}")), "{name}\n{text}");
+            assert!(text.contains(&format!("# HELP {name} {help}")), "{name}\n{text}");
+            for label in metric.labels {
+                let labelled = |line: &str| line.starts_with(name) && line.contains(&format!("{label}=\""));
+                assert!(text.lines().any(labelled), "{name} {label}\n{text}");
+            }
+        }
+        assert_eq!(text.matches("# TYPE").count(), METRICS.len(), "{text}");
+    }
+
+    #[test]
+    fn a_tenant_is_a_label_of_five_families_and_of_no_histogram() {
+        let with_tenant: Vec<_> = METRICS.into_iter().filter(|metric| metric.labels.contains(&"tenant")).collect();
+        assert!(with_tenant.len() <= 5 && with_tenant.iter().all(|metric| metric.kind != Kind::Histogram), "{with_tenant:?}");
+    }
+
+    #[test]
+    fn a_kept_handle_counts_on_and_words_of_clients_are_no_labels() {
+        let made_up = Method::from_bytes(b"BREW").unwrap();
+        let text = rendered(|| (0..3).for_each(|_| answered("/kept", Verb::of(&made_up), Class::Aborted, Duration::ZERO)));
+        assert!(text.contains(r#"dailycare_api_requests_total{method="other",route="/kept",class="aborted"} 3"#), "{text}");
+        assert!(!text.contains("BREW"), "{text}");
+    }
+}
