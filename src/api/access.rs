@@ -25,7 +25,7 @@ pub use trail::Trail;
 
 use super::app::App;
 use super::client::ClientAddress;
-use super::edge::InFlight;
+use super::edge::{InFlight, TenantSlot};
 use super::error::{Code, Error, Result};
 use super::identity::{Identity, Principal};
 
@@ -103,7 +103,9 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
                 trail.asked(None, Some(principal.user), P::CODE);
             }
         })?;
-        tracing::Span::current().record("tenant", tracing::field::display(entry.tenant));
+        if let Some(slot) = parts.extensions.get::<TenantSlot>() {
+            slot.fill(entry.tenant);
+        }
         trail.asked(Some(entry.tenant), Some(principal.user), P::CODE);
         let in_flight = app.limits.admit(entry.tenant)?;
         let tenant = tenant::serving(entry)?;

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's fixtures fail as its assertions do")]
 
+mod audit;
 mod cache;
 mod directory;
+mod edge;
+mod pools;
 mod registry;
