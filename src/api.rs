@@ -14,6 +14,8 @@ pub mod document;
 pub mod edge;
 pub mod error;
 pub mod identity;
+pub mod platform;
 pub mod pools;
 pub mod resource;
+pub mod router;
 pub mod school;

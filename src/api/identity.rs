@@ -44,3 +44,5 @@ impl Identity {
         Err(Code::Unauthenticated.into())
     }
 }
+/// x
+pub fn router(_: std::sync::Arc<Identity>) -> utoipa_axum::router::OpenApiRouter<super::app::App> { utoipa_axum::router::OpenApiRouter::new() }
