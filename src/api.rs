@@ -4,5 +4,7 @@
 
 pub mod answer;
 pub mod body;
+pub mod client;
 pub mod error;
+pub mod identity;
 pub mod pools;

@@ -4,12 +4,14 @@
 //! request's language and id: must not render itself.
 
 mod code;
+mod envelope;
 
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 
 pub use code::{Code, Language};
+pub use envelope::{Envelope, Problem};
 
 /// The result of work for a request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -111,6 +113,13 @@ impl Error {
     pub fn field(field: impl Into<String>, code: &'static str, message: Text) -> Self {
         Self::invalid(vec![Field { field: field.into(), code, message }])
     }
+}
+
+/// An error and its causes in one line, for the log.
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl From<Code> for Error {

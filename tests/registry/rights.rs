@@ -24,7 +24,15 @@ async fn the_api_reads_routes_updates_logins_adds_audit_rows_and_nothing_else() 
             "SELECT max(version) FROM registry.schema_migrations",
             "UPDATE registry.users SET last_login_at = now(), failed_logins = 0, locked_until = NULL, password_hash = 'h', must_change_password = false",
             "INSERT INTO registry.access_audit (action, resource, success) VALUES ('login', 'tenants', false)",
+            "INSERT INTO registry.users (tenant_id, name, email, password_hash, role) SELECT id, 'x', 'x@x', 'x', 'Teacher' FROM registry.tenants",
+            "UPDATE registry.users SET name = 'y', email = 'y@y', phone_number = '1', role = 'ReadOnly', is_active = false, is_deleted = true WHERE name = 'x'",
+            "INSERT INTO registry.refresh_tokens (family, user_id, current, salt, expires_at, ends_at)
+                 SELECT gen_random_uuid(), id, sha256('a'), sha256('b'), now(), now() FROM registry.users",
+            "UPDATE registry.refresh_tokens SET current = previous, previous = current, rotated_at = now(), expires_at = ends_at WHERE false",
+            "DELETE FROM registry.refresh_tokens",
+            "SELECT * FROM registry.access_audit",
             "LISTEN tenants",
+            "LISTEN users",
         ] {
             assert_eq!(refusal(&mut api, allowed).await, None, "{allowed}");
         }
@@ -33,10 +41,15 @@ async fn the_api_reads_routes_updates_logins_adds_audit_rows_and_nothing_else() 
             "DELETE FROM registry.tenants",
             "INSERT INTO registry.tenants (name, code, email) VALUES ('x', 'xx', 'x@x')",
             "UPDATE registry.users SET role = 'PlatformAdmin', tenant_id = NULL",
-            "UPDATE registry.users SET email = 'x@x'",
+            "UPDATE registry.users SET tenant_id = gen_random_uuid()",
+            "UPDATE registry.users SET role = 'PlatformAdmin'",
+            "UPDATE registry.users SET sessions_valid_from = now()",
+            "UPDATE registry.users SET id = gen_random_uuid()",
+            "UPDATE registry.refresh_tokens SET user_id = gen_random_uuid()",
+            "UPDATE registry.refresh_tokens SET ends_at = now()",
             "INSERT INTO registry.users (name, email, password_hash, role) VALUES ('x', 'x@x', 'x', 'PlatformAdmin')",
             "DELETE FROM registry.users",
-            "SELECT * FROM registry.access_audit",
+            "UPDATE registry.access_audit SET success = true",
             "DELETE FROM registry.access_audit",
             "INSERT INTO registry.schema_migrations (version, name, checksum) VALUES (99, 'x', 'x')",
             "CREATE TABLE registry.x ()",
