@@ -10,6 +10,7 @@ use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::identity::SigningKeys;
 use crate::config::{Config, Running};
 use crate::controller;
 use crate::crd::print;
@@ -54,6 +55,12 @@ enum Command {
         #[arg(default_value = "k1")]
         id: String,
     },
+    /// Prints the contents of a new signing key file.
+    SigningKey {
+        /// The key's name; stands in every token that it signs.
+        #[arg(default_value = "k1")]
+        id: String,
+    },
 }
 
 /// Runs the command line.
@@ -83,6 +90,10 @@ async fn run(command: Command) -> ExitCode {
             Err(error) => failure(&error),
         },
         Command::SealingKey { id } => match Keyring::generate_file(&id).and_then(|file| Keyring::parse(&file).map(|_| file)) {
+            Ok(file) => printed(file.expose_secret()),
+            Err(error) => failure(&error),
+        },
+        Command::SigningKey { id } => match SigningKeys::generate_file(&id).and_then(|file| SigningKeys::parse(&file).map(|_| file)) {
             Ok(file) => printed(file.expose_secret()),
             Err(error) => failure(&error),
         },

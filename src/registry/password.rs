@@ -2,6 +2,8 @@
 //!
 //! Must not return a password as plain text type, nor hash on more than half the machine's cores at once: each hash takes 19 MiB and 20 ms of a core.
 
+mod check;
+
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
@@ -13,6 +15,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+pub use check::{Checker, Verdict};
+
 /// Why a password could not be made or hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -22,6 +26,9 @@ pub enum Error {
     /// Longer than any password: 4 GiB is the algorithm's bound.
     #[error("hashing a password failed")]
     NotHashed,
+    /// Too many wait for a hash already.
+    #[error("too many passwords wait to be hashed")]
+    Busy,
 }
 
 /// A login role's password: 256 random bits as 43 characters of base64url, which need no quoting anywhere.
@@ -84,9 +91,14 @@ pub async fn hash_argon2id(password: &SecretString) -> Result<String, Error> {
     hashed.await.map_err(|_| Error::NotHashed)?
 }
 
+/// OWASP's: 19 MiB, 2 passes, 1 lane.
+fn params() -> argon2::password_hash::Result<Params> {
+    Ok(Params::new(19 * 1024, 2, 1, None)?)
+}
+
 /// Every block is written before it is read, so what an earlier hash left in `memory` does not matter.
 fn hash(password: &str, salt: &[u8], memory: &mut Vec<Block>) -> argon2::password_hash::Result<PasswordHash> {
-    let (algorithm, version, params) = (Algorithm::Argon2id, Version::V0x13, Params::new(19 * 1024, 2, 1, None)?);
+    let (algorithm, version, params) = (Algorithm::Argon2id, Version::V0x13, params()?);
     let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
     memory.resize(params.block_count(), Block::new());
     let named = ParamsString::try_from(&params)?;
