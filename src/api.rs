@@ -18,4 +18,6 @@ pub mod platform;
 pub mod pools;
 pub mod resource;
 pub mod router;
+pub mod run;
 pub mod school;
+pub mod upkeep;

@@ -11,6 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::identity::SigningKeys;
+use crate::api::run;
+use crate::config::api::Api;
 use crate::config::{Config, Running};
 use crate::controller;
 use crate::crd::print;
@@ -39,6 +41,11 @@ enum Command {
         config: Config,
         #[command(flatten)]
         running: Running,
+    },
+    /// Runs the companion API.
+    Api {
+        #[command(flatten)]
+        config: Box<Api>,
     },
     /// Prints what is seen of an object, the next step and why; changes nothing.
     Plan {
@@ -81,6 +88,7 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> ExitCode {
     match command {
         Command::Operator { config, running } => Box::pin(operator(&config, &running)).await,
+        Command::Api { config } => Box::pin(api(&config)).await,
         Command::Plan { config, target } => match Box::pin(plan::run(&config, &target)).await {
             Ok(text) => printed(&text),
             Err(error) => failure(&*error),
@@ -100,7 +108,8 @@ async fn run(command: Command) -> ExitCode {
     }
 }
 
-async fn operator(config: &Config, running: &Running) -> ExitCode {
+/// Cancelled by the first SIGTERM or SIGINT.
+fn stop_by_signal() -> CancellationToken {
     let stop = CancellationToken::new();
     let told = stop.clone();
     tokio::spawn(async move {
@@ -108,6 +117,28 @@ async fn operator(config: &Config, running: &Running) -> ExitCode {
         tracing::info!("stopping");
         told.cancel();
     });
+    stop
+}
+
+async fn api(config: &Api) -> ExitCode {
+    let metrics = match crate::telemetry::metrics::api::install() {
+        Ok(metrics) => metrics,
+        Err(error) => return failure(&error),
+    };
+    match run::start(config, metrics, stop_by_signal()).await {
+        Ok(started) => {
+            started.ended().await;
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(error = controller::error::chain(&error), "the API ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn operator(config: &Config, running: &Running) -> ExitCode {
+    let stop = stop_by_signal();
     match Box::pin(controller::run::run(config, running, stop)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

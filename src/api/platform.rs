@@ -1,7 +1,7 @@
 //! The platform's own routes: tenants with state and route, the seed's metrics of each, and its audit. Nothing of what is in a school.
 
-mod measures;
-mod tenants;
+pub mod measures;
+pub mod tenants;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

@@ -13,7 +13,7 @@ use super::access::trail;
 use super::app::App;
 use super::document::schemas_of;
 use super::edge::{self, Problem};
-use super::{identity, platform, school};
+use super::{platform, school};
 
 /// Where the routes of schools and platform are.
 pub const PREFIX: &str = "/api/v1";
@@ -37,7 +37,7 @@ pub fn router(app: &App, settings: &edge::Settings) -> (Router, OpenApi) {
 
 fn routes(app: &App) -> (Router<App>, OpenApi) {
     let below = OpenApiRouter::new().merge(school::routes()).merge(platform::routes());
-    let identity = identity::router(std::sync::Arc::clone(&app.identity));
+    let identity = std::sync::Arc::clone(&app.identity).router().with_state(());
     OpenApiRouter::with_openapi(description()).merge(identity).nest(PREFIX, below).split_for_parts()
 }
 

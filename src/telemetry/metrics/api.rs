@@ -24,8 +24,12 @@ const TENANT_POOL_IN_USE: &str = "dailycare_tenant_pool_in_use";
 const TENANT_POOL_WAIT: &str = "dailycare_tenant_pool_wait_microseconds_total";
 const TENANT_DATABASE_BYTES: &str = "dailycare_tenant_database_bytes";
 
-/// Those of requests and of tenants.
-pub const METRICS: [Metric; 8] = [
+const REGISTRY_AGE: &str = "dailycare_api_tenant_registry_age_seconds";
+const REGISTERED: &str = "dailycare_api_tenants";
+const SERVER_CONNECTIONS: &str = "dailycare_api_server_connections";
+
+/// Those of requests, of tenants and of what they are served with.
+pub const METRICS: [Metric; 11] = [
     Metric { name: REQUESTS, kind: Kind::Counter, labels: &["method", "route", "class"], help: "Requests that ended, by class of status." },
     Metric { name: DURATION, kind: Kind::Histogram, labels: &["route"], help: "How long requests took." },
     Metric { name: IN_FLIGHT, kind: Kind::Gauge, labels: &[], help: "Requests that have begun and not ended." },
@@ -44,6 +48,14 @@ pub const METRICS: [Metric; 8] = [
         help: "How long a tenant's requests waited for a connection.",
     },
     Metric { name: TENANT_DATABASE_BYTES, kind: Kind::Gauge, labels: &["tenant"], help: "The size of a tenant's database." },
+    Metric { name: REGISTRY_AGE, kind: Kind::Gauge, labels: &[], help: "Seconds since the registry confirmed that the routes in memory are current." },
+    Metric { name: REGISTERED, kind: Kind::Gauge, labels: &[], help: "Tenants in memory." },
+    Metric {
+        name: SERVER_CONNECTIONS,
+        kind: Kind::Gauge,
+        labels: &["server", "state"],
+        help: "Connections to a database server, those that wait for one (waiting) and the most there may be (budget).",
+    },
 ];
 
 /// Seconds; a request takes a fraction of a millisecond to some seconds.
@@ -169,6 +181,21 @@ pub fn in_flight(change: f64) {
     gauge!(IN_FLIGHT).increment(change);
 }
 
+/// How long ago the registry confirmed the routes in memory.
+pub fn registry_age(age: Duration) {
+    gauge!(REGISTRY_AGE).set(age.as_secs_f64());
+}
+
+/// How many tenants are in memory.
+pub fn tenants(count: usize) {
+    gauge!(REGISTERED).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+}
+
+/// Connections to one server: `state` is open, idle, waiting or budget.
+pub fn server_connections(server: &str, state: &'static str, count: u32) {
+    gauge!(SERVER_CONNECTIONS, "server" => server.to_owned(), "state" => state).set(count);
+}
+
 /// One tenant's handles, made when they are first used.
 struct Tenant {
     made: Instant,
@@ -252,6 +279,9 @@ mod tests {
             tenant_pool_in_use(tenant, 3);
             tenant_pool_wait(tenant, Duration::from_millis(2));
             tenant_database_bytes(tenant, 8_000_000);
+            registry_age(Duration::from_secs(1));
+            tenants(7);
+            server_connections("pg-1", "open", 3);
         });
         for metric in METRICS {
             let Metric { name, help, .. } = metric;
