@@ -101,6 +101,7 @@ impl<S, W> Ledger<S, W> {
         let held = self.account(tenant).open;
         let rival = if self.need() > self.closing { self.next_in_need(Some(tenant)) } else { None };
         if rival.is_some_and(|(_, open)| open == 0 || open + 2 <= held) {
+            self.queue.pass(tenant);
             return vec![self.close(tenant, session)];
         }
         if let Some(waiter) = self.queue.pop(tenant) {

@@ -21,8 +21,7 @@ pub(super) async fn open(place: Place, target: &Target) -> Result<Connection, Er
     let server = Arc::clone(place.server());
     let limits = &server.shared().limits;
     let attempt = Attempt::begin(&server, target)?;
-    let options = target.options();
-    let connecting = tokio::time::timeout(target.connect_timeout.min(limits.connect_timeout), PgConnection::connect_with(&options));
+    let connecting = tokio::time::timeout(target.connect_timeout.min(limits.connect_timeout), PgConnection::connect_with(target.options()));
     let connected = connecting.await.map_or_else(|_| Err(sql::Error::timed_out(DOING)), |connected| connected.doing(DOING));
     let connection = attempt.end(connected.map_err(Error::connecting))?;
     let (now, epoch, pooling) = (Instant::now(), target.epoch, target.pooling);

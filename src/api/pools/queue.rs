@@ -54,13 +54,21 @@ impl<W> Queue<W> {
     pub(super) fn pop(&mut self, tenant: TenantId) -> Option<W> {
         let (_, waiter) = self.lines.get_mut(&tenant)?.pop_front()?;
         self.len -= 1;
-        self.turns.retain(|&other| other != tenant);
         if self.line(tenant) > 0 {
-            self.turns.push_back(tenant);
+            self.pass(tenant);
         } else {
             self.lines.remove(&tenant);
+            self.turns.retain(|&other| other != tenant);
         }
         Some(waiter)
+    }
+
+    /// Puts a tenant behind the others, as one that had its turn just now.
+    pub(super) fn pass(&mut self, tenant: TenantId) {
+        if let Some(at) = self.turns.iter().position(|&other| other == tenant) {
+            self.turns.remove(at);
+            self.turns.push_back(tenant);
+        }
     }
 
     /// Takes a waiter out who does not wait any longer.

@@ -120,9 +120,9 @@ async fn settings_temporary_tables_and_locks_of_a_session_marked_dirty_are_gone_
                 .unwrap();
             connection.mark_dirty();
             if finished {
-                connection.finish()
+                connection.finish();
             } else {
-                drop(connection)
+                drop(connection);
             }
             let mut connection = pools.connection(&target).await.unwrap();
             let query = "SELECT current_setting('search_path'), to_regclass('pg_temp.left_over') IS NULL,

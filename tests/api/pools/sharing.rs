@@ -29,7 +29,7 @@ async fn two_hundred_tenants_take_turns_over_ten_connections_and_postgresql_neve
     let workers = (0..30).map(|worker| {
         let (fleet, pools) = (Arc::clone(&fleet), Arc::clone(&pools));
         tokio::spawn(async move {
-            for turn in 0..20 {
+            for turn in 0..10 {
                 let tenant = (worker * 7 + turn * 31) % 200;
                 let mut connection = pools.connection(&fleet.target(tenant)).await.unwrap();
                 assert_eq!(database(&mut connection).await, format!("school_{}", tenant % 40));

@@ -39,7 +39,7 @@ async fn whatever_happens_a_connection_is_in_its_tenants_database_with_a_session
         tokio::spawn(async move {
             let mut random = Random(seed.wrapping_add(worker));
             for _ in 0..60 {
-                request(&fleet, &pools, &*epochs, &mut random).await;
+                request(&fleet, &pools, &epochs, &mut random).await;
             }
         })
     });
