@@ -406,13 +406,16 @@ async fn a_compressed_body_is_refused_unread() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_end_is_answered_408_and_an_idle_connection_is_closed() {
+async fn a_head_that_does_not_end_is_answered_408() {
     let running = start_with(Settings::default(), Limits { head_timeout: SHORT, ..limits() }).await;
     let mut slow = Client::new(&running).await;
     slow.send("GET /api/v1/ok HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
     assert_eq!(slow.answer().await.status, 408);
     assert!(slow.is_hung_up().await);
+}
 
+#[tokio::test]
+async fn a_connection_on_which_nothing_moves_is_closed() {
     let running = start_with(Settings::default(), Limits { idle_timeout: SHORT, ..limits() }).await;
     let mut idle = Client::new(&running).await;
     idle.send("GET /api/v1/ok HTTP/1.1\r\nHost: a\r\n\r\n").await;
