@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 const SHORT: Duration = Duration::from_millis(150);
 /// Longer than any test: a wait that ends for another reason ends for that reason.
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 const CANARY: &str = "SELECT secret FROM canary at db.internal:5432";
 
 /// What the handlers share with the test.
@@ -295,7 +295,7 @@ async fn forwarded_addresses_are_believed_of_configured_proxies_only() {
 
 #[tokio::test]
 async fn every_answer_carries_the_security_headers() {
-    let settings = Settings { strict_transport: Some(Duration::from_secs(3600)), ..Settings::default() };
+    let settings = Settings { strict_transport: Some(Duration::from_hours(1)), ..Settings::default() };
     let running = start_with(settings, limits()).await;
     for path in ["/api/v1/ok", "/nowhere", "/panic", "/docs"] {
         let answer = ask(&running, "GET", path, "").await;
@@ -557,4 +557,46 @@ async fn metrics_count_by_route_pattern_and_by_the_tenant_that_the_handler_named
     assert!(expected.iter().all(|line| text.contains(line)), "{text}");
     assert!(text.contains(r#"dailycare_api_request_duration_seconds_count{route="/tenant/{id}"} 1"#), "{text}");
     assert!(!text.contains("/tenant/0") && !text.contains(&format!("/tenant/{tenant}")), "{text}");
+}
+
+/// A log in memory. Clones share it.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::Write::write(&mut *self.0.lock().unwrap(), bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_route_tenant_and_trace_once_and_the_cause_which_the_answer_hides() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    let _default = tracing::subscriber::set_default(subscriber);
+    let (running, tenant) = (start().await, uuid::Uuid::new_v4());
+    let trace = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
+    ask(&running, "GET", &format!("/tenant/{tenant}?name=canary-child"), &format!("X-Request-Id: ticket\r\n{trace}")).await;
+    ask(&running, "GET", "/fail/INTERNAL_ERROR", "").await;
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(!text.contains("canary-child"), "{text}");
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answered: Vec<_> = records.iter().filter(|record| record["fields"]["message"] == "answered").collect();
+    assert_eq!(answered.len(), 2, "{text}");
+    for (field, value) in [
+        ("route", Value::from("/tenant/{id}")),
+        ("tenant", tenant.to_string().into()),
+        ("request_id", "ticket".into()),
+        ("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736".into()),
+        ("status", 503.into()),
+    ] {
+        assert_eq!(answered[0]["span"][field], value, "{text}");
+    }
+    let failed: Vec<_> = records.iter().filter(|record| record["fields"]["cause"] == CANARY).collect();
+    assert_eq!((failed.len(), failed[0]["level"].as_str()), (1, Some("ERROR")), "{text}");
 }
