@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 const SHORT: Duration = Duration::from_millis(150);
 /// Longer than any test: a wait that ends for another reason ends for that reason.
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 const CANARY: &str = "SELECT secret FROM canary at db.internal:5432";
 
 /// What the handlers share with the test.
@@ -295,7 +295,7 @@ async fn forwarded_addresses_are_believed_of_configured_proxies_only() {
 
 #[tokio::test]
 async fn every_answer_carries_the_security_headers() {
-    let settings = Settings { strict_transport: Some(Duration::from_secs(3600)), ..Settings::default() };
+    let settings = Settings { strict_transport: Some(Duration::from_hours(1)), ..Settings::default() };
     let running = start_with(settings, limits()).await;
     for path in ["/api/v1/ok", "/nowhere", "/panic", "/docs"] {
         let answer = ask(&running, "GET", path, "").await;
@@ -372,7 +372,7 @@ async fn of_a_body_without_end_little_more_than_the_limit_is_taken() {
 #[tokio::test]
 async fn heads_that_are_too_large_are_refused() {
     let running = start().await;
-    let many = |count: usize| (0..count).map(|i| format!("X-{i}: a\r\n")).collect::<String>();
+    let many = |count: usize| (0..count).map(|i| format!("X-{i}: a\r\n")).collect::<Vec<_>>().concat();
     // Host is one of the 64.
     assert_eq!(ask(&running, "GET", "/api/v1/ok", &many(63)).await.status, 200);
     for headers in [many(64), format!("X-Large: {}\r\n", "a".repeat(16 * 1024))] {
@@ -406,13 +406,16 @@ async fn a_compressed_body_is_refused_unread() {
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_end_is_answered_408_and_an_idle_connection_is_closed() {
+async fn a_head_that_does_not_end_is_answered_408() {
     let running = start_with(Settings::default(), Limits { head_timeout: SHORT, ..limits() }).await;
     let mut slow = Client::new(&running).await;
     slow.send("GET /api/v1/ok HTTP/1.1\r\nHost: a\r\nX-Slow: ").await;
     assert_eq!(slow.answer().await.status, 408);
     assert!(slow.is_hung_up().await);
+}
 
+#[tokio::test]
+async fn a_connection_on_which_nothing_moves_is_closed() {
     let running = start_with(Settings::default(), Limits { idle_timeout: SHORT, ..limits() }).await;
     let mut idle = Client::new(&running).await;
     idle.send("GET /api/v1/ok HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -463,7 +466,7 @@ async fn a_handler_whose_client_goes_away_is_dropped() {
 async fn requests_sent_without_waiting_are_answered_in_order() {
     let running = start().await;
     let mut client = Client::new(&running).await;
-    client.send((0..50).map(|n| format!("GET /number/{n} HTTP/1.1\r\nHost: a\r\n\r\n")).collect::<String>()).await;
+    client.send((0..50).map(|n| format!("GET /number/{n} HTTP/1.1\r\nHost: a\r\n\r\n")).collect::<Vec<_>>().concat()).await;
     for n in 0..50 {
         assert_eq!(client.answer().await.json()["data"], n);
     }
@@ -554,4 +557,46 @@ async fn metrics_count_by_route_pattern_and_by_the_tenant_that_the_handler_named
     assert!(expected.iter().all(|line| text.contains(line)), "{text}");
     assert!(text.contains(r#"dailycare_api_request_duration_seconds_count{route="/tenant/{id}"} 1"#), "{text}");
     assert!(!text.contains("/tenant/0") && !text.contains(&format!("/tenant/{tenant}")), "{text}");
+}
+
+/// A log in memory. Clones share it.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::Write::write(&mut *self.0.lock().unwrap(), bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_tells_route_tenant_and_trace_once_and_the_cause_which_the_answer_hides() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    let _default = tracing::subscriber::set_default(subscriber);
+    let (running, tenant) = (start().await, uuid::Uuid::new_v4());
+    let trace = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
+    ask(&running, "GET", &format!("/tenant/{tenant}?name=canary-child"), &format!("X-Request-Id: ticket\r\n{trace}")).await;
+    ask(&running, "GET", "/fail/INTERNAL_ERROR", "").await;
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(!text.contains("canary-child"), "{text}");
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answered: Vec<_> = records.iter().filter(|record| record["fields"]["message"] == "answered").collect();
+    assert_eq!(answered.len(), 2, "{text}");
+    for (field, value) in [
+        ("route", Value::from("/tenant/{id}")),
+        ("tenant", tenant.to_string().into()),
+        ("request_id", "ticket".into()),
+        ("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736".into()),
+        ("status", 503.into()),
+    ] {
+        assert_eq!(answered[0]["span"][field], value, "{text}");
+    }
+    let failed: Vec<_> = records.iter().filter(|record| record["fields"]["cause"] == CANARY).collect();
+    assert_eq!((failed.len(), failed[0]["level"].as_str()), (1, Some("ERROR")), "{text}");
 }
