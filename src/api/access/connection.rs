@@ -32,6 +32,7 @@ impl<P: Permission> Access<P> {
     /// When none is free in time, or the database cannot be reached.
     pub async fn begin(&self) -> Result<Writing> {
         let mut conn = self.connection().await?;
+        conn.mark_transaction(true);
         begin(&mut conn, self.principal.user).await?;
         Ok(Writing { conn, trail: self.trail.clone() })
     }
@@ -76,6 +77,7 @@ impl Writing {
             Audit::write(&mut self.conn, &record).await?;
         }
         sqlx::raw_sql("COMMIT").execute(&mut *self.conn).await.doing("committing a transaction")?;
+        self.conn.mark_transaction(false);
         self.trail.recorded();
         self.conn.finish();
         Ok(())
@@ -84,6 +86,7 @@ impl Writing {
     /// Undoes it, so that the connection can be used again at once. A failure to undo ends the connection.
     pub async fn undo(mut self) {
         if sqlx::raw_sql("ROLLBACK").execute(&mut *self.conn).await.is_ok() {
+            self.conn.mark_transaction(false);
             self.conn.finish();
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct Session {
     pub(super) epoch: i64,
     pub(super) pooling: bool,
     pub(super) dirty: bool,
+    /// A transaction is open that the driver does not know of.
+    pub(super) transaction: bool,
     /// When it was last used.
     pub(super) since: Instant,
     pub(super) expires: Instant,
@@ -40,6 +42,8 @@ struct Held {
 
 /// Ends a transaction if there is one. `ROLLBACK` alone would put a warning into the server's log when there is none, which is the rule.
 const CLEAN: &str = "BEGIN; ROLLBACK";
+/// Ends the transaction that there is, in which a statement may have failed: then `BEGIN` would be refused.
+const UNDO: &str = "ROLLBACK";
 
 impl Connection {
     pub(super) fn new(session: Session, place: Place) -> Self {
@@ -51,7 +55,14 @@ impl Connection {
     pub fn finish(mut self) {
         let Some(held) = self.held.take() else { return };
         let connection = &held.session.connection;
-        if connection.is_in_transaction() || connection.should_flush() { held.clear_up() } else { held.give_back() }
+        if held.session.transaction || connection.is_in_transaction() || connection.should_flush() { held.clear_up() } else { held.give_back() }
+    }
+
+    /// A transaction was begun, or ended, in words of SQL that the driver does not follow.
+    pub fn mark_transaction(&mut self, open: bool) {
+        if let Some(held) = &mut self.held {
+            held.session.transaction = open;
+        }
     }
 
     /// Something was done to the session that outlives a transaction (a setting, a temporary table, a session's lock): it is closed instead of used again.
@@ -106,7 +117,9 @@ impl Held {
     async fn confirm(mut self) {
         let limits = &self.place.server().shared().limits;
         // Before its own statement the driver reads what is left of the last one, and an error in that is as good a reason to close.
-        let answer = timeout(limits.answer, sqlx::raw_sql(CLEAN).execute(&mut self.session.connection)).await;
+        let statement = if self.session.transaction { UNDO } else { CLEAN };
+        let answer = timeout(limits.answer, sqlx::raw_sql(statement).execute(&mut self.session.connection)).await;
+        self.session.transaction = false;
         let Self { session, place } = self;
         match answer {
             Ok(Ok(_)) if !session.connection.is_in_transaction() => place.server().clone().give_back(session, place),
