@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's fixtures fail as its assertions do")]
 
 mod directory;
+mod pools;
 mod registry;
