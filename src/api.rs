@@ -3,6 +3,7 @@
 //! Reads routes from the master database and nothing else of the platform: must not know Kubernetes, an admin's credentials or `controller`.
 
 pub mod answer;
+pub mod audit;
 pub mod body;
 pub mod directory;
 pub mod error;

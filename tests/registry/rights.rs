@@ -24,6 +24,7 @@ async fn the_api_reads_routes_updates_logins_adds_audit_rows_and_nothing_else() 
             "SELECT max(version) FROM registry.schema_migrations",
             "UPDATE registry.users SET last_login_at = now(), failed_logins = 0, locked_until = NULL, password_hash = 'h', must_change_password = false",
             "INSERT INTO registry.access_audit (action, resource, success) VALUES ('login', 'tenants', false)",
+            "SELECT * FROM registry.access_audit",
             "LISTEN tenants",
         ] {
             assert_eq!(refusal(&mut api, allowed).await, None, "{allowed}");
@@ -36,8 +37,9 @@ async fn the_api_reads_routes_updates_logins_adds_audit_rows_and_nothing_else() 
             "UPDATE registry.users SET email = 'x@x'",
             "INSERT INTO registry.users (name, email, password_hash, role) VALUES ('x', 'x@x', 'x', 'PlatformAdmin')",
             "DELETE FROM registry.users",
-            "SELECT * FROM registry.access_audit",
+            "UPDATE registry.access_audit SET success = true",
             "DELETE FROM registry.access_audit",
+            "TRUNCATE registry.access_audit",
             "INSERT INTO registry.schema_migrations (version, name, checksum) VALUES (99, 'x', 'x')",
             "CREATE TABLE registry.x ()",
             "CREATE TABLE public.x ()",

@@ -1,0 +1,66 @@
+//! What the audit counts. No label may hold a tenant.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::telemetry::metrics::{Kind, Metric};
+
+const QUEUE: &str = "dailycare_api_audit_queue";
+const WRITTEN: &str = "dailycare_api_audit_written_total";
+const DROPPED: &str = "dailycare_api_audit_dropped_total";
+const BATCH_DURATION: &str = "dailycare_api_audit_batch_duration_seconds";
+
+/// The audit's metrics.
+pub const METRICS: [Metric; 4] = [
+    Metric { name: QUEUE, kind: Kind::Gauge, labels: &[], help: "Audit records that wait to be written." },
+    Metric { name: WRITTEN, kind: Kind::Counter, labels: &["sink"], help: "Audit records written from the queue: school or platform." },
+    Metric {
+        name: DROPPED,
+        kind: Kind::Counter,
+        labels: &["reason"],
+        help: "Audit records lost: full (the queue), refused (by the database), stopped (the process ended first).",
+    },
+    Metric { name: BATCH_DURATION, kind: Kind::Histogram, labels: &["sink"], help: "How long writing one batch took, well or not." },
+];
+
+/// Why a record was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    Full,
+    Refused,
+    Stopped,
+}
+
+/// Says what the metrics mean, to the recorder that is installed.
+pub fn describe() {
+    for Metric { name, kind, help, .. } in METRICS {
+        match kind {
+            Kind::Counter => describe_counter!(name, help),
+            Kind::Gauge => describe_gauge!(name, help),
+            Kind::Histogram => describe_histogram!(name, Unit::Seconds, help),
+        }
+    }
+}
+
+pub(super) fn queued(records: usize) {
+    // Far below 2^52, where the conversion would begin to round.
+    gauge!(QUEUE).set(u32::try_from(records).unwrap_or(u32::MAX));
+}
+
+pub(super) fn written(sink: &'static str, records: u64) {
+    counter!(WRITTEN, "sink" => sink).increment(records);
+}
+
+pub(super) fn dropped(reason: Reason, records: u64) {
+    let reason = match reason {
+        Reason::Full => "full",
+        Reason::Refused => "refused",
+        Reason::Stopped => "stopped",
+    };
+    counter!(DROPPED, "reason" => reason).increment(records);
+}
+
+pub(super) fn batch(sink: &'static str, took: Duration) {
+    histogram!(BATCH_DURATION, "sink" => sink).record(took);
+}

@@ -1,0 +1,251 @@
+//! Records that wait to be written, one line for each sink, all within one bound. Does no I/O.
+//!
+//! Every record that is taken out as part of a [`Batch`] is settled once or stands at the front of its line again, whatever becomes of who took it.
+
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::metrics::{self, Reason};
+use super::{Record, Settings};
+use crate::domain::names::TenantId;
+use crate::domain::retry::{self, Class};
+
+/// Where records are to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Sink {
+    /// The master database.
+    Platform,
+    /// The school's own.
+    School(TenantId),
+}
+
+pub(super) struct Queue {
+    state: Mutex<State>,
+    filled: Notify,
+    capacity: usize,
+    batch: usize,
+    linger: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    lines: HashMap<Sink, Line>,
+    /// Records in lines and in batches.
+    held: usize,
+    dropped: u64,
+    hurried: bool,
+    closed: bool,
+}
+
+/// What waits for one sink.
+struct Line {
+    records: VecDeque<Record>,
+    /// When they are to be written, unless as many as a batch holds wait already.
+    due: Instant,
+    taken: bool,
+    /// Batches that failed in a row.
+    failures: u32,
+}
+
+/// A sink whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) sink: Sink,
+    /// Its last batch failed.
+    pub(super) failing: bool,
+}
+
+impl Queue {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let &Settings { capacity, batch, linger, .. } = settings;
+        Self { state: Mutex::default(), filled: Notify::new(), capacity: capacity.max(1), batch: batch.max(1), linger }
+    }
+
+    /// Adds a record to its sink's line. A full queue makes room by [`State::evict`]; otherwise the record is lost.
+    pub(super) fn push(&self, sink: Sink, record: Record) {
+        let mut state = self.lock();
+        if state.closed {
+            return state.lose(Reason::Stopped, 1);
+        }
+        if state.held >= self.capacity {
+            state.lose(Reason::Full, 1);
+            if !state.evict() {
+                return;
+            }
+        }
+        state.held += 1;
+        let line = state.lines.entry(sink).or_insert_with(|| Line::new(Instant::now() + self.linger));
+        if line.records.is_empty() && line.failures == 0 {
+            line.due = Instant::now() + self.linger;
+        }
+        line.records.push_back(record);
+        if line.records.len() == self.batch {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Sinks that a batch can be taken for now; who waits for longest comes first.
+    pub(super) fn due(&self) -> Vec<Due> {
+        let (state, now) = (self.lock(), Instant::now());
+        let ready = state.lines.iter().filter(|(_, line)| state.hurried && line.failures == 0 || line.is_due(self.batch, now));
+        let mut ready: Vec<_> = ready.filter(|(_, line)| !line.taken && !line.records.is_empty()).collect();
+        ready.sort_unstable_by_key(|(_, line)| line.due);
+        ready.into_iter().map(|(&sink, line)| Due { sink, failing: line.failures > 0 }).collect()
+    }
+
+    /// The oldest records of a sink, at most as many as a batch holds; none while another batch of it is out, so that batches stay in order.
+    pub(super) fn take(self: &Arc<Self>, sink: Sink) -> Option<Batch> {
+        let mut state = self.lock();
+        let line = state.lines.get_mut(&sink).filter(|line| !line.taken && !line.records.is_empty())?;
+        line.taken = true;
+        let records = line.records.drain(..line.records.len().min(self.batch)).collect();
+        Some(Batch { queue: Arc::clone(self), sink, records, failures: line.failures, class: Class::Transient })
+    }
+
+    /// Ends when some line has become as long as a batch.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// From now on nothing waits for company, and whatever failed before is tried once more.
+    pub(super) fn hurry(&self) {
+        let mut state = self.lock();
+        state.hurried = true;
+        state.lines.values_mut().for_each(|line| line.failures = 0);
+    }
+
+    /// Takes no more; what it holds is lost. Says how much that is.
+    pub(super) fn close(&self) -> usize {
+        let mut state = self.lock();
+        state.closed = true;
+        state.lines.clear();
+        let lost = mem::take(&mut state.held);
+        state.lose(Reason::Stopped, lost);
+        lost
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().held
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    fn settle(&self, sink: Sink, records: usize, refused: usize) {
+        let mut state = self.lock();
+        state.held = state.held.saturating_sub(records);
+        state.lose(Reason::Refused, refused);
+        let Some(line) = state.lines.get_mut(&sink) else { return };
+        (line.taken, line.failures) = (false, 0);
+        if line.records.len() >= self.batch {
+            self.filled.notify_one();
+        } else if line.records.is_empty() {
+            state.lines.remove(&sink);
+        }
+    }
+
+    fn give_back(&self, sink: Sink, records: Vec<Record>, class: Class) {
+        let mut state = self.lock();
+        let Some(line) = state.lines.get_mut(&sink) else { return };
+        line.taken = false;
+        line.failures = line.failures.saturating_add(1);
+        line.due = Instant::now() + retry::wait(class, line.failures, sink.seed());
+        for record in records.into_iter().rev() {
+            line.records.push_front(record);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes the oldest record from those lines that hold at least their fair share. Sinks that are down hold the oldest ones, so they pay for a full
+    /// queue before those that are up, and the noisy ones of them before the quiet. False when everything is in batches.
+    fn evict(&mut self) -> bool {
+        let waiting: usize = self.lines.values().map(|line| line.records.len()).sum();
+        let share = waiting.div_ceil(self.lines.len().max(1)).max(1);
+        let long = self.lines.iter_mut().filter(|(_, line)| line.records.len() >= share);
+        let Some((&sink, line)) = long.min_by_key(|(_, line)| line.records.front().map(|oldest| oldest.at)) else { return false };
+        line.records.pop_front();
+        if line.records.is_empty() && !line.taken {
+            self.lines.remove(&sink);
+        }
+        self.held -= 1;
+        true
+    }
+
+    fn lose(&mut self, reason: Reason, records: usize) {
+        if records > 0 {
+            let records = records.try_into().unwrap_or(u64::MAX);
+            self.dropped += records;
+            metrics::dropped(reason, records);
+        }
+    }
+}
+
+impl Line {
+    fn new(due: Instant) -> Self {
+        Self { records: VecDeque::new(), due, taken: false, failures: 0 }
+    }
+
+    fn is_due(&self, batch: usize, now: Instant) -> bool {
+        self.due <= now || (self.failures == 0 && self.records.len() >= batch)
+    }
+}
+
+impl Sink {
+    /// The word in metrics and logs.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::School(_) => "school",
+        }
+    }
+
+    /// Spreads the retries of sinks that failed together.
+    fn seed(self) -> u64 {
+        match self {
+            Self::Platform => 0,
+            Self::School(TenantId(tenant)) => tenant.as_u64_pair().1,
+        }
+    }
+}
+
+/// Records taken out to be written. Dropped unsettled, they stand at the front of their line again, to be tried later.
+pub(super) struct Batch {
+    queue: Arc<Queue>,
+    pub(super) sink: Sink,
+    pub(super) records: Vec<Record>,
+    /// How often they were tried before.
+    pub(super) failures: u32,
+    class: Class,
+}
+
+impl Batch {
+    /// They are written, all but those that the database refused; done with them.
+    pub(super) fn settle(mut self, refused: usize) {
+        let records = mem::take(&mut self.records);
+        self.queue.settle(self.sink, records.len(), refused);
+    }
+
+    /// They could not be written, for a reason of this class.
+    pub(super) fn fail(mut self, class: Class) {
+        self.class = class;
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        if !self.records.is_empty() {
+            self.queue.give_back(self.sink, mem::take(&mut self.records), self.class);
+        }
+    }
+}
