@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's fixtures fail as its assertions do")]
 
+mod audit;
 mod directory;
 mod pools;
 mod registry;

@@ -64,3 +64,30 @@ pub(super) fn dropped(reason: Reason, records: u64) {
 pub(super) fn batch(sink: &'static str, took: Duration) {
     histogram!(BATCH_DURATION, "sink" => sink).record(took);
 }
+
+#[cfg(test)]
+mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[test]
+    fn every_metric_of_the_table_is_recorded_with_its_labels_its_type_and_its_help() {
+        let recorder = PrometheusBuilder::new().set_buckets(&[1.0]).unwrap().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            queued(3);
+            written("school", 5);
+            dropped(Reason::Full, 7);
+            batch("platform", Duration::from_millis(3));
+        });
+        let text = recorder.handle().render();
+        for Metric { name, kind, labels, help } in METRICS {
+            assert!(text.contains(&format!("# TYPE {name} {}", format!("{kind:?}").to_lowercase())), "{name}\n{text}");
+            assert!(text.contains(&format!("# HELP {name} {help}")), "{name}\n{text}");
+            for label in labels {
+                assert!(text.lines().any(|line| line.starts_with(name) && line.contains(&format!("{label}=\""))), "{name} {label}\n{text}");
+            }
+        }
+    }
+}

@@ -249,3 +249,107 @@ impl Drop for Batch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, Utc};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const DOWN: Sink = Sink::School(TenantId(Uuid::from_u128(1)));
+    const NOISY: Sink = Sink::School(TenantId(Uuid::from_u128(2)));
+    const UP: Sink = Sink::School(TenantId(Uuid::from_u128(3)));
+
+    fn queue(capacity: usize, batch: usize) -> Arc<Queue> {
+        Arc::new(Queue::new(&Settings { capacity, batch, ..Settings::default() }))
+    }
+
+    /// The n-th record of a sink; later ones are younger.
+    fn push(queue: &Queue, sink: Sink, numbers: std::ops::Range<u32>) {
+        for n in numbers {
+            let at = Utc::now() + TimeDelta::seconds(n.into());
+            let (tenant, user, address, success) = (None, None, None, true);
+            queue
+                .push(sink, Record { id: Uuid::now_v7(), tenant, user, action: "a".into(), resource: n.to_string(), address, at, success });
+        }
+    }
+
+    fn numbers(batch: &Batch) -> Vec<u32> {
+        batch.records.iter().map(|record| record.resource.parse().unwrap()).collect()
+    }
+
+    fn drain(queue: &Arc<Queue>, sink: Sink) -> Vec<u32> {
+        std::iter::from_fn(|| queue.take(sink).map(|batch| (numbers(&batch), batch.settle(0)).0)).flatten().collect()
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_loses_exactly_as_many_as_are_too_many_and_the_oldest_first() {
+        let queue = queue(10, 4);
+        push(&queue, DOWN, 0..35);
+        assert_eq!((queue.len(), queue.dropped()), (10, 25));
+        assert_eq!(drain(&queue, DOWN), (25..35).collect::<Vec<_>>());
+        assert_eq!((queue.len(), queue.dropped()), (0, 25));
+    }
+
+    #[tokio::test]
+    async fn a_noisy_sink_pays_for_a_full_queue_and_quiet_ones_keep_their_records() {
+        let queue = queue(10, 4);
+        push(&queue, DOWN, 0..2);
+        push(&queue, NOISY, 10..40);
+        push(&queue, UP, 50..53);
+        assert_eq!((queue.len(), queue.dropped()), (10, 25));
+        assert_eq!(drain(&queue, DOWN), [0, 1]);
+        assert_eq!(drain(&queue, UP), [50, 51, 52]);
+        assert_eq!(drain(&queue, NOISY), (35..40).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn records_that_are_being_written_count_and_are_never_pushed_out() {
+        let queue = queue(4, 4);
+        push(&queue, DOWN, 0..4);
+        let batch = queue.take(DOWN).unwrap();
+        push(&queue, UP, 10..12);
+        assert_eq!((queue.len(), queue.dropped()), (4, 2));
+        assert_eq!(numbers(&batch), [0, 1, 2, 3]);
+        batch.settle(1);
+        assert_eq!((queue.len(), queue.dropped()), (0, 3));
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_not_settled_stands_in_front_again_and_is_not_due_at_once() {
+        let queue = queue(100, 4);
+        push(&queue, DOWN, 0..6);
+        let batch = queue.take(DOWN).unwrap();
+        assert!(queue.take(DOWN).is_none(), "two batches of one sink at once");
+        push(&queue, DOWN, 6..8);
+        drop(batch);
+        assert_eq!(queue.due(), []);
+        queue.hurry();
+        assert_eq!(queue.due(), [Due { sink: DOWN, failing: false }]);
+        queue.take(DOWN).unwrap().fail(Class::Denied);
+        assert_eq!((queue.due(), queue.len()), (vec![], 8));
+        assert_eq!(drain(&queue, DOWN), (0..8).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_wait_for_company_but_not_for_long_and_not_when_there_is_enough() {
+        let queue = queue(100, 4);
+        push(&queue, UP, 0..1);
+        assert_eq!(queue.due(), []);
+        tokio::time::advance(Settings::default().linger).await;
+        assert_eq!(queue.due(), [Due { sink: UP, failing: false }]);
+        push(&queue, NOISY, 0..4);
+        queue.filled().await;
+        assert_eq!(queue.due().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_says_what_it_lost_and_counts_what_still_comes() {
+        let queue = queue(100, 4);
+        push(&queue, UP, 0..3);
+        assert_eq!((queue.close(), queue.len()), (3, 0));
+        push(&queue, UP, 3..5);
+        assert_eq!((queue.len(), queue.dropped()), (0, 5));
+    }
+}

@@ -127,7 +127,8 @@ impl Sinks {
         }
         // Said before it is tried, so that one that takes all the batch's time does not take the next batch's too.
         lock(&self.partitions).insert(tenant, now + PARTITIONS_RETRY);
-        match sqlx::query("SELECT app.ensure_access_audit_partitions(1)").execute(conn).await.doing("making partitions of the access audit") {
+        match sqlx::query("SELECT app.ensure_access_audit_partitions(1)").execute(conn).await.doing("making partitions of the access audit")
+        {
             Ok(_) => {
                 lock(&self.partitions).insert(tenant, tomorrow(now));
             }
