@@ -5,10 +5,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::metrics::{self, Reason};
 use super::{Record, Settings};
@@ -90,8 +89,8 @@ impl Queue {
     }
 
     /// Sinks that a batch can be taken for now; who waits for longest comes first.
-    pub(super) fn due(&self) -> Vec<Due> {
-        let (state, now) = (self.lock(), Instant::now());
+    pub(super) fn due(&self, now: Instant) -> Vec<Due> {
+        let state = self.lock();
         let ready = state.lines.iter().filter(|(_, line)| state.hurried && line.failures == 0 || line.is_due(self.batch, now));
         let mut ready: Vec<_> = ready.filter(|(_, line)| !line.taken && !line.records.is_empty()).collect();
         ready.sort_unstable_by_key(|(_, line)| line.due);
@@ -283,8 +282,8 @@ mod tests {
         std::iter::from_fn(|| queue.take(sink).map(|batch| (numbers(&batch), batch.settle(0)).0)).flatten().collect()
     }
 
-    #[tokio::test]
-    async fn a_full_queue_loses_exactly_as_many_as_are_too_many_and_the_oldest_first() {
+    #[test]
+    fn a_full_queue_loses_exactly_as_many_as_are_too_many_and_the_oldest_first() {
         let queue = queue(10, 4);
         push(&queue, DOWN, 0..35);
         assert_eq!((queue.len(), queue.dropped()), (10, 25));
@@ -292,8 +291,8 @@ mod tests {
         assert_eq!((queue.len(), queue.dropped()), (0, 25));
     }
 
-    #[tokio::test]
-    async fn a_noisy_sink_pays_for_a_full_queue_and_quiet_ones_keep_their_records() {
+    #[test]
+    fn a_noisy_sink_pays_for_a_full_queue_and_quiet_ones_keep_their_records() {
         let queue = queue(10, 4);
         push(&queue, DOWN, 0..2);
         push(&queue, NOISY, 10..40);
@@ -304,8 +303,8 @@ mod tests {
         assert_eq!(drain(&queue, NOISY), (35..40).collect::<Vec<_>>());
     }
 
-    #[tokio::test]
-    async fn records_that_are_being_written_count_and_are_never_pushed_out() {
+    #[test]
+    fn records_that_are_being_written_count_and_are_never_pushed_out() {
         let queue = queue(4, 4);
         push(&queue, DOWN, 0..4);
         let batch = queue.take(DOWN).unwrap();
@@ -316,36 +315,36 @@ mod tests {
         assert_eq!((queue.len(), queue.dropped()), (0, 3));
     }
 
-    #[tokio::test]
-    async fn a_batch_that_is_not_settled_stands_in_front_again_and_is_not_due_at_once() {
+    #[test]
+    fn a_batch_that_is_not_settled_stands_in_front_again_and_is_not_due_at_once() {
         let queue = queue(100, 4);
         push(&queue, DOWN, 0..6);
         let batch = queue.take(DOWN).unwrap();
         assert!(queue.take(DOWN).is_none(), "two batches of one sink at once");
         push(&queue, DOWN, 6..8);
         drop(batch);
-        assert_eq!(queue.due(), []);
+        assert_eq!(queue.due(Instant::now()), []);
         queue.hurry();
-        assert_eq!(queue.due(), [Due { sink: DOWN, failing: false }]);
+        assert_eq!(queue.due(Instant::now()), [Due { sink: DOWN, failing: false }]);
         queue.take(DOWN).unwrap().fail(Class::Denied);
-        assert_eq!((queue.due(), queue.len()), (vec![], 8));
+        assert_eq!((queue.due(Instant::now()), queue.len()), (vec![], 8));
         assert_eq!(drain(&queue, DOWN), (0..8).collect::<Vec<_>>());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn records_wait_for_company_but_not_for_long_and_not_when_there_is_enough() {
-        let queue = queue(100, 4);
+        let linger = Duration::from_hours(1);
+        let queue = Queue::new(&Settings { batch: 4, linger, ..Settings::default() });
         push(&queue, UP, 0..1);
-        assert_eq!(queue.due(), []);
-        tokio::time::advance(Settings::default().linger).await;
-        assert_eq!(queue.due(), [Due { sink: UP, failing: false }]);
+        assert_eq!(queue.due(Instant::now()), []);
+        assert_eq!(queue.due(Instant::now() + linger), [Due { sink: UP, failing: false }]);
         push(&queue, NOISY, 0..4);
         queue.filled().await;
-        assert_eq!(queue.due().len(), 2);
+        assert_eq!(queue.due(Instant::now()), [Due { sink: NOISY, failing: false }]);
     }
 
-    #[tokio::test]
-    async fn a_closed_queue_says_what_it_lost_and_counts_what_still_comes() {
+    #[test]
+    fn a_closed_queue_says_what_it_lost_and_counts_what_still_comes() {
         let queue = queue(100, 4);
         push(&queue, UP, 0..3);
         assert_eq!((queue.close(), queue.len()), (3, 0));

@@ -68,6 +68,7 @@ impl Sinks {
     /// A batch of this sink may well take all its time and fail.
     pub(super) fn doubts(&self, sink: Sink) -> bool {
         let doubted = lock(&self.doubted);
+        // Mostly none is, and then nothing needs to be looked up.
         !doubted.is_empty() && doubted.contains(&self.target(sink).map(|target| target.server.clone()))
     }
 

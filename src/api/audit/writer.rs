@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::queue::{Queue, Sink};
@@ -81,13 +81,14 @@ impl Writer {
 
     /// Sorts the sinks whose time has come into their lanes.
     fn plan(&mut self) {
+        let now = Instant::now();
         metrics::queued(self.queue.len());
-        if self.report_due <= Instant::now() {
+        if self.report_due <= now {
             self.report();
         }
         self.sound.due.clear();
         self.doubtful.due.clear();
-        for due in self.queue.due() {
+        for due in self.queue.due(now) {
             let doubtful = due.failing || self.sinks.doubts(due.sink);
             let lane = if doubtful { &mut self.doubtful } else { &mut self.sound };
             lane.due.push_back(due.sink);
