@@ -323,6 +323,21 @@ async fn a_school_that_cannot_be_entered_holds_up_no_other_and_gets_its_records_
 }
 
 #[tokio::test]
+async fn a_master_database_that_takes_no_records_holds_up_no_school_and_gets_them_later() {
+    let world = World::start(Version::V18, 1).await;
+    world.master.superuser("REVOKE INSERT ON registry.access_audit FROM dailycare_api").await;
+    let running = world.running(Settings::default());
+    let refusal = Record { success: false, ..record(None, 1) };
+    running.audit.record(refusal.clone());
+    world.until_logged("permission denied for table access_audit", 1).await;
+    running.audit.record(record(world.schools[0].tenant, 2));
+    world.until_written(&world.schools[0], 1).await;
+    world.master.superuser("GRANT INSERT ON registry.access_audit TO dailycare_api").await;
+    assert_eq!(running.stop().await, 0);
+    assert_eq!(world.platform(None).await, [refusal]);
+}
+
+#[tokio::test]
 async fn many_schools_on_a_server_that_hangs_take_no_writer_from_those_on_another() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
