@@ -575,6 +575,8 @@ impl std::io::Write for Log {
 
 #[tokio::test]
 async fn the_log_tells_route_tenant_and_trace_once_and_the_cause_which_the_answer_hides() {
+    // While there is only one subscriber, tracing asks the thread that first meets a callsite whether it matters, which may be another test's.
+    let _another = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
