@@ -545,7 +545,7 @@ async fn a_request_that_does_not_end_by_itself_does_not_keep_the_process() {
 
 #[tokio::test]
 async fn metrics_count_by_route_pattern_and_by_the_tenant_that_the_handler_named() {
-    let metrics = dailycare::telemetry::metrics::api::install().unwrap();
+    let metrics = crate::world::METRICS.clone();
     let (running, tenant) = (start().await, uuid::Uuid::new_v4());
     assert_eq!(ask(&running, "GET", &format!("/tenant/{tenant}"), "").await.status, 503);
     let expected = [

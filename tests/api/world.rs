@@ -21,7 +21,8 @@ use uuid::Uuid;
 /// Every account's password; hashed once, because that is what costs.
 pub const PASSWORD: &str = "canary-correct-horse-battery";
 
-static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| dailycare::telemetry::metrics::api::install().unwrap());
+/// The recorder of this process.
+pub static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| dailycare::telemetry::metrics::api::install().unwrap());
 
 /// A platform and one API on it.
 pub struct World {
