@@ -27,11 +27,8 @@ pub fn router(app: &App, settings: &edge::Settings) -> (Router, OpenApi) {
     let (routes, document) = routes(app);
     let text = document.to_json().unwrap_or_default();
     let openapi = get(async move || ([(header::CONTENT_TYPE, "application/json")], text));
-    let routes = routes
-        .with_state(app.clone())
-        .layer(from_fn_with_state(app.clone(), trail::follow))
-        .route("/openapi.json", openapi)
-        .merge(page());
+    let routes =
+        routes.with_state(app.clone()).layer(from_fn_with_state(app.clone(), trail::follow)).route("/openapi.json", openapi).merge(page());
     (edge::layered(routes, settings), document)
 }
 
@@ -55,16 +52,20 @@ fn description() -> OpenApi {
     let mut schemas = Vec::new();
     schemas_of::<Problem>(&mut schemas);
     let components = ComponentsBuilder::new().security_scheme(BEARER, bearer).schemas_from_iter(schemas);
-    OpenApiBuilder::new().info(info).components(Some(components.build())).security(Some([SecurityRequirement::new(BEARER, [""; 0])])).build()
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components.build()))
+        .security(Some([SecurityRequirement::new(BEARER, [""; 0])]))
+        .build()
 }
 
 /// `/docs`: the document for people. Every file comes from this program, none from elsewhere.
 fn page() -> Router {
     let config = std::sync::Arc::new(utoipa_swagger_ui::Config::from("/openapi.json").try_it_out_enabled(true));
-    Router::new().route("/docs", get(async || (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "/docs/")]))).route(
-        "/docs/{*file}",
-        get(file).layer(Extension(config.clone())),
-    ).route("/docs/", get(file).layer(Extension(config)))
+    Router::new()
+        .route("/docs", get(async || (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, "/docs/")])))
+        .route("/docs/{*file}", get(file).layer(Extension(config.clone())))
+        .route("/docs/", get(file).layer(Extension(config)))
 }
 
 async fn file(

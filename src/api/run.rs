@@ -22,8 +22,8 @@ use super::router::router;
 use super::upkeep;
 use crate::config;
 use crate::config::api::Api;
-use crate::registry::seal::{self, Keyring};
 use crate::registry;
+use crate::registry::seal::{self, Keyring};
 use crate::telemetry::health::{Heartbeat, Phase, Readiness};
 use crate::telemetry::http::{self, Sources};
 

@@ -39,7 +39,9 @@ async fn names_are_found_without_their_accents_and_pages_follow_one_another_with
     for name in ["Inês Conceição", "Ines Costa", "José Inácio", "Álvaro Nunes", "Alvaro Braz"] {
         assert_eq!(admin.post("/children", json!({ "full_name": name })).await.status, 201);
     }
-    let names = |answer: &crate::world::Answer| answer.data().as_array().unwrap().iter().map(|child| child["full_name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let names = |answer: &crate::world::Answer| {
+        answer.data().as_array().unwrap().iter().map(|child| child["full_name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(names(&admin.get("/children?name=INES").await), ["Inês Conceição", "Ines Costa"]);
     assert_eq!(names(&admin.get("/children?name=conceicao%20in").await), ["Inês Conceição"]);
 
@@ -64,7 +66,8 @@ async fn a_request_that_is_sent_again_with_its_key_is_done_once() {
     let admin = school.user("SchoolAdmin").await;
     let body = json!({ "full_name": "Rita" });
     let first = admin.post_keyed("/children", "k-1", body.clone()).await;
-    let (again, at_once) = tokio::join!(admin.post_keyed("/children", "k-1", body.clone()), admin.post_keyed("/children", "k-1", body.clone()));
+    let (again, at_once) =
+        tokio::join!(admin.post_keyed("/children", "k-1", body.clone()), admin.post_keyed("/children", "k-1", body.clone()));
     for answer in [&again, &at_once] {
         assert_eq!((answer.status, answer.id(), answer.etag()), (201, first.id(), first.etag()), "{}", answer.body);
     }
@@ -81,7 +84,10 @@ async fn every_wrong_field_is_named_in_the_requests_language() {
     assert_eq!(answer.code(), "VALIDATION_FAILED");
     let mut fields = answer.fields();
     fields.sort();
-    assert_eq!(fields, [("full_name", "blank"), ("height", "unknown"), ("nationality", "format")].map(|(f, c)| (f.to_owned(), c.to_owned())));
+    assert_eq!(
+        fields,
+        [("full_name", "blank"), ("height", "unknown"), ("nationality", "format")].map(|(f, c)| (f.to_owned(), c.to_owned()))
+    );
     let portuguese = admin.post("/children", wrong).await;
     assert_ne!(portuguese.body["error"]["message"], answer.body["error"]["message"]);
 }
@@ -105,7 +111,8 @@ async fn a_guardian_sees_its_own_children_and_a_reader_changes_nothing() {
     let world = world().await;
     let school = world.school("norte").await;
     let (admin, guardian, reader) = (school.user("SchoolAdmin").await, school.user("Guardian").await, school.user("ReadOnly").await);
-    let (own, other) = (admin.post("/children", json!({ "full_name": "Own" })).await, admin.post("/children", json!({ "full_name": "Other" })).await);
+    let (own, other) =
+        (admin.post("/children", json!({ "full_name": "Own" })).await, admin.post("/children", json!({ "full_name": "Other" })).await);
     school
         .sql(&format!(
             "WITH g AS (INSERT INTO app.guardians (full_name, user_id) VALUES ('Mãe', '{}') RETURNING id)

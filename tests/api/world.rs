@@ -19,23 +19,23 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Every account's password; hashed once, because that is what costs.
-pub const PASSWORD: &str = "canary-correct-horse-battery";
+pub(crate) const PASSWORD: &str = "canary-correct-horse-battery";
 
 /// The recorder of this process.
-pub static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| dailycare::telemetry::metrics::api::install().unwrap());
+pub(crate) static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| dailycare::telemetry::metrics::api::install().unwrap());
 
 /// A platform and one API on it.
-pub struct World {
-    pub platform: Platform,
-    pub api: Running,
+pub(crate) struct World {
+    pub(crate) platform: Platform,
+    pub(crate) api: Running,
     files: tempfile::TempDir,
     hash: String,
 }
 
 /// An API in this process.
-pub struct Running {
-    pub address: SocketAddr,
-    pub http_address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) http_address: SocketAddr,
     started: Option<Started>,
     stop: CancellationToken,
 }
@@ -47,18 +47,18 @@ struct Line {
 }
 
 /// A world on the newest server, whose API has its usual settings.
-pub async fn world() -> World {
+pub(crate) async fn world() -> World {
     World::start(Version::V18, &[]).await
 }
 
 impl World {
     /// On a server of this version, its API with these flags more.
-    pub async fn start(version: Version, flags: &[&str]) -> Self {
+    pub(crate) async fn start(version: Version, flags: &[&str]) -> Self {
         Self::over(version, PostgresOptions::default().with("max_connections", "300"), flags).await
     }
 
     /// On a server with these settings.
-    pub async fn over(version: Version, options: PostgresOptions, flags: &[&str]) -> Self {
+    pub(crate) async fn over(version: Version, options: PostgresOptions, flags: &[&str]) -> Self {
         let platform = Platform::start(version, options).await.unwrap();
         let files = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &SecretString| std::fs::write(files.path().join(name), text.expose_secret()).unwrap();
@@ -70,18 +70,18 @@ impl World {
     }
 
     /// One more API on the same platform, as a second replica.
-    pub async fn replica(&self, flags: &[&str]) -> Running {
+    pub(crate) async fn replica(&self, flags: &[&str]) -> Running {
         Running::start(&self.platform, &self.files.path().to_owned(), flags).await
     }
 
     /// A provisioned school that this API serves.
-    pub async fn school(&self, code: &str) -> Pupil<'_> {
+    pub(crate) async fn school(&self, code: &str) -> Pupil<'_> {
         let school = self.platform.school(code).await.unwrap();
         Pupil { world: self, school }
     }
 
     /// An account of the platform's staff.
-    pub async fn staff(&self) -> Client {
+    pub(crate) async fn staff(&self) -> Client {
         let (email, id) = (format!("{}@platform.example", Uuid::new_v4()), Uuid::new_v4());
         let insert = "INSERT INTO registry.users (id, name, email, password_hash, role, email_confirmed) VALUES ($1, 'Equipa', $2, $3, 'PlatformAdmin', true)";
         sqlx::query(insert).bind(id).bind(&email).bind(&self.hash).execute(&self.platform.operator).await.unwrap();
@@ -105,7 +105,7 @@ impl Running {
     }
 
     /// Waits until it takes requests.
-    pub async fn until_ready(&self) {
+    pub(crate) async fn until_ready(&self) {
         let url = format!("http://{}/readyz", self.http_address);
         while reqwest::get(&url).await.map(|answer| !answer.status().is_success()).unwrap_or(true) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -113,7 +113,7 @@ impl Running {
     }
 
     /// Stops it as SIGTERM does, and waits for its end.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         self.started.take().unwrap().ended().await;
     }
@@ -126,24 +126,24 @@ impl Drop for Running {
 }
 
 /// A school of a world.
-pub struct Pupil<'a> {
+pub(crate) struct Pupil<'a> {
     world: &'a World,
-    pub school: School,
+    pub(crate) school: School,
 }
 
 impl Pupil<'_> {
-    pub fn id(&self) -> Uuid {
+    pub(crate) fn id(&self) -> Uuid {
         self.school.owner.tenant.0
     }
 
     /// A new account with this role, signed in.
-    pub async fn user(&self, role: &str) -> Client {
+    pub(crate) async fn user(&self, role: &str) -> Client {
         let (email, id) = self.account(role).await;
         Client::log_in(self.world.api.address, &email, id).await
     }
 
     /// A new account with this role: its e-mail address and id.
-    pub async fn account(&self, role: &str) -> (String, Uuid) {
+    pub(crate) async fn account(&self, role: &str) -> (String, Uuid) {
         let (email, id) = (format!("{}@{}.example", Uuid::new_v4(), self.school.code), Uuid::new_v4());
         let insert = "INSERT INTO registry.users (id, tenant_id, name, email, password_hash, role, email_confirmed) VALUES ($1, $2, 'Pessoa', $3, $4, $5, true)";
         let query = sqlx::query(insert).bind(id).bind(self.id()).bind(&email).bind(&self.world.hash).bind(role);
@@ -152,13 +152,13 @@ impl Pupil<'_> {
     }
 
     /// Runs SQL in the school's database as a superuser.
-    pub async fn sql(&self, sql: &str) {
+    pub(crate) async fn sql(&self, sql: &str) {
         let mut conn = self.world.platform.superuser(&self.school).await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     /// One value from the school's database.
-    pub async fn ask<T>(&self, sql: &str) -> T
+    pub(crate) async fn ask<T>(&self, sql: &str) -> T
     where
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {
@@ -169,16 +169,16 @@ impl Pupil<'_> {
 
 /// Somebody with a token.
 #[derive(Clone)]
-pub struct Client {
-    pub user: Uuid,
-    pub token: String,
+pub(crate) struct Client {
+    pub(crate) user: Uuid,
+    pub(crate) token: String,
     address: SocketAddr,
     http: reqwest::Client,
     headers: HeaderMap,
 }
 
 impl Client {
-    pub async fn log_in(address: SocketAddr, email: &str, user: Uuid) -> Self {
+    pub(crate) async fn log_in(address: SocketAddr, email: &str, user: Uuid) -> Self {
         let mut client = Self::with_token(address, "none", user);
         let answer = client.anonymous().post("/auth/login", json!({ "email": email, "password": PASSWORD })).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
@@ -186,55 +186,55 @@ impl Client {
         client
     }
 
-    pub fn with_token(address: SocketAddr, token: &str, user: Uuid) -> Self {
+    pub(crate) fn with_token(address: SocketAddr, token: &str, user: Uuid) -> Self {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { user, token: token.to_owned(), address, http, headers: HeaderMap::new() }
     }
 
     /// The same without a token.
-    pub fn anonymous(&self) -> Self {
+    pub(crate) fn anonymous(&self) -> Self {
         Self { token: String::new(), ..self.clone() }
     }
 
     /// The same with one header more.
-    pub fn header(&self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn header(&self, name: &'static str, value: &str) -> Self {
         let mut client = self.clone();
         client.headers.append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
         client
     }
 
     /// The same against another replica.
-    pub fn at(&self, api: &Running) -> Self {
+    pub(crate) fn at(&self, api: &Running) -> Self {
         Self { address: api.address, ..self.clone() }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, None).await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.send(Method::POST, path, Some(body)).await
     }
 
-    pub async fn post_keyed(&self, path: &str, key: &str, body: Value) -> Answer {
+    pub(crate) async fn post_keyed(&self, path: &str, key: &str, body: Value) -> Answer {
         self.header("idempotency-key", key).post(path, body).await
     }
 
-    pub async fn patch(&self, path: &str, etag: &str, body: Value) -> Answer {
+    pub(crate) async fn patch(&self, path: &str, etag: &str, body: Value) -> Answer {
         self.header("if-match", etag).send(Method::PATCH, path, Some(body)).await
     }
 
-    pub async fn put(&self, path: &str, etag: Option<&str>, body: Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, etag: Option<&str>, body: Value) -> Answer {
         let client = etag.map_or_else(|| self.clone(), |etag| self.header("if-match", etag));
         client.send(Method::PUT, path, Some(body)).await
     }
 
-    pub async fn delete(&self, path: &str, etag: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str, etag: &str) -> Answer {
         self.header("if-match", etag).send(Method::DELETE, path, None).await
     }
 
     /// Any request, below `/api/v1`.
-    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
         let mut request = self.http.request(method, format!("http://{}/api/v1{path}", self.address)).headers(self.headers.clone());
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
@@ -245,37 +245,41 @@ impl Client {
         let answer = request.send().await.unwrap();
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await.unwrap();
-        Answer { status, headers, body: if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) } }
+        Answer {
+            status,
+            headers,
+            body: if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(Value::String(text)) },
+        }
     }
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Answer {
-    pub fn data(&self) -> &Value {
+    pub(crate) fn data(&self) -> &Value {
         assert_eq!(self.body["success"], true, "{} {}", self.status, self.body);
         &self.body["data"]
     }
 
-    pub fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         self.data()["id"].as_str().unwrap_or_else(|| panic!("{}", self.body)).to_owned()
     }
 
-    pub fn etag(&self) -> String {
+    pub(crate) fn etag(&self) -> String {
         self.headers.get("etag").unwrap_or_else(|| panic!("{} {}", self.status, self.body)).to_str().unwrap().to_owned()
     }
 
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.body["error"]["code"].as_str().unwrap_or_else(|| panic!("{} {}", self.status, self.body))
     }
 
-    pub fn fields(&self) -> Vec<(String, String)> {
+    pub(crate) fn fields(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let fields = self.body["error"]["fields"].as_array().cloned().unwrap_or_default();
         fields.iter().map(|field| (text(&field["field"]), text(&field["code"]))).collect()

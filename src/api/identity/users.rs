@@ -250,8 +250,7 @@ pub async fn remove(pool: &PgPool, tenant: TenantId, id: UserId) -> Result<()> {
     within(async {
         let mut transaction = begin(pool).await?;
         leave_an_administrator(&mut transaction, tenant, id).await?;
-        let update =
-            "UPDATE registry.users SET is_deleted = true, is_active = false WHERE tenant_id = $1 AND id = $2 AND NOT is_deleted";
+        let update = "UPDATE registry.users SET is_deleted = true, is_active = false WHERE tenant_id = $1 AND id = $2 AND NOT is_deleted";
         let query = sqlx::query(update).bind(tenant.0).bind(id.0);
         let removed = query.execute(&mut *transaction).await.doing("removing an account").map_err(unavailable)?;
         commit(transaction).await?;

@@ -55,7 +55,11 @@ impl Connection {
     pub fn finish(mut self) {
         let Some(held) = self.held.take() else { return };
         let connection = &held.session.connection;
-        if held.session.transaction || connection.is_in_transaction() || connection.should_flush() { held.clear_up() } else { held.give_back() }
+        if held.session.transaction || connection.is_in_transaction() || connection.should_flush() {
+            held.clear_up()
+        } else {
+            held.give_back()
+        }
     }
 
     /// A transaction was begun, or ended, in words of SQL that the driver does not follow.

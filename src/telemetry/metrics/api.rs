@@ -48,7 +48,12 @@ pub const METRICS: [Metric; 11] = [
         help: "How long a tenant's requests waited for a connection.",
     },
     Metric { name: TENANT_DATABASE_BYTES, kind: Kind::Gauge, labels: &["tenant"], help: "The size of a tenant's database." },
-    Metric { name: REGISTRY_AGE, kind: Kind::Gauge, labels: &[], help: "Seconds since the registry confirmed that the routes in memory are current." },
+    Metric {
+        name: REGISTRY_AGE,
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "Seconds since the registry confirmed that the routes in memory are current.",
+    },
     Metric { name: REGISTERED, kind: Kind::Gauge, labels: &[], help: "Tenants in memory." },
     Metric {
         name: SERVER_CONNECTIONS,
