@@ -46,16 +46,19 @@ pub struct Access<P> {
 
 impl<P: Permission> Access<P> {
     /// The school.
+    #[must_use]
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
 
     /// Who asks.
+    #[must_use]
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
 
     /// Whose children's rows alone may be touched: the user, when the permission is only over its own.
+    #[must_use]
     pub fn own(&self) -> Option<Uuid> {
         match self.scope {
             Scope::School => None,
@@ -64,6 +67,7 @@ impl<P: Permission> Access<P> {
     }
 
     /// The parts of the running API.
+    #[must_use]
     pub fn app(&self) -> &App {
         &self.app
     }

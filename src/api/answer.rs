@@ -31,6 +31,7 @@ pub struct Page<T> {
 
 impl<T> Data<T> {
     /// One thing.
+    #[must_use]
     pub const fn new(data: T) -> Self {
         Self { success: true, data }
     }
@@ -38,6 +39,7 @@ impl<T> Data<T> {
 
 impl<T> Page<T> {
     /// Things, and the cursor of the page that follows.
+    #[must_use]
     pub const fn new(data: Vec<T>, next: Option<String>) -> Self {
         Self { success: true, data, next }
     }

@@ -82,7 +82,7 @@ impl Recent {
         }
         let asked = Instant::now();
         let key = Key::of("permissions", &principal.user.0).and(role.unwrap_or("none"));
-        let grants = app.cache.get_or_load(id, key, ask(app, tenant, principal.user.0, role)).await?;
+        let grants = app.cache.get_or_load(id, key, Box::pin(ask(app, tenant, principal.user.0, role))).await?;
         let grants = Arc::new(grants);
         self.answers.insert(question, (asked, generation, Arc::clone(&grants)));
         Ok(grants)

@@ -39,6 +39,7 @@ impl FromRequestParts<App> for Platform {
 
 impl Platform {
     /// The parts of the running API.
+    #[must_use]
     pub fn app(&self) -> &App {
         &self.app
     }

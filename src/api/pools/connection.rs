@@ -56,9 +56,9 @@ impl Connection {
         let Some(held) = self.held.take() else { return };
         let connection = &held.session.connection;
         if held.session.transaction || connection.is_in_transaction() || connection.should_flush() {
-            held.clear_up()
+            held.clear_up();
         } else {
-            held.give_back()
+            held.give_back();
         }
     }
 
