@@ -244,7 +244,10 @@ impl Identity {
             return Err(refused("there is not exactly one Authorization header"));
         };
         let (scheme, token) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(|| refused("no bearer token"))?;
-        if !scheme.eq_ignore_ascii_case("bearer") || token.is_empty() || token.bytes().any(|byte| byte.is_ascii_whitespace() || byte == b',') {
+        if !scheme.eq_ignore_ascii_case("bearer")
+            || token.is_empty()
+            || token.bytes().any(|byte| byte.is_ascii_whitespace() || byte == b',')
+        {
             return Err(refused("no bearer token"));
         }
         Ok(token)
@@ -262,7 +265,8 @@ impl Identity {
             (Some(issuer), _) if issuer == self.settings.issuer => self.own(presented, now).map_err(refused)?,
             (Some(issuer), Some(external)) if issuer == external.settings.issuer => {
                 let key = external.key(&presented.kid).await;
-                let key = key.map_err(|unknown: Unknown| Error::new(Code::IssuerUnavailable).because(unknown).after(Duration::from_secs(5)))?;
+                let key =
+                    key.map_err(|unknown: Unknown| Error::new(Code::IssuerUnavailable).because(unknown).after(Duration::from_secs(5)))?;
                 let key = key.ok_or(Refusal("the issuer has no such key")).map_err(refused)?;
                 presented.verify(&key).and_then(|claims| foreign(&claims, external, now)).map_err(refused)?
             }
@@ -539,7 +543,17 @@ mod tests {
         for good in ["Bearer abc", "bearer abc", "BEARER abc"] {
             assert_eq!(Identity::bearer(&headers(&[good])).unwrap(), "abc");
         }
-        for bad in [&[][..], &["Bearer abc", "Bearer abc"], &["abc"], &["Bearer"], &["Bearer "], &["Basic abc"], &["Bearer  abc"], &["Bearer a,b"], &["Bearer a b"]] {
+        for bad in [
+            &[][..],
+            &["Bearer abc", "Bearer abc"],
+            &["abc"],
+            &["Bearer"],
+            &["Bearer "],
+            &["Basic abc"],
+            &["Bearer  abc"],
+            &["Bearer a,b"],
+            &["Bearer a b"],
+        ] {
             assert_eq!(Identity::bearer(&headers(bad)).unwrap_err().code, Code::Unauthenticated, "{bad:?}");
         }
     }

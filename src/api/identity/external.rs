@@ -131,7 +131,11 @@ impl Issuer {
                 let held = Held { keys: Arc::new(keys), fetched: Some(Instant::now()) };
                 *self.held.write().unwrap_or_else(PoisonError::into_inner) = held;
             }
-            Err(error) => tracing::warn!(error = crate::api::error::chain(&error), issuer = self.settings.issuer, "the issuer's keys stay as they are"),
+            Err(error) => tracing::warn!(
+                error = crate::api::error::chain(&error),
+                issuer = self.settings.issuer,
+                "the issuer's keys stay as they are"
+            ),
         }
     }
 
@@ -240,6 +244,10 @@ mod tests {
     fn keys_are_fetched_over_tls_or_from_this_machine() {
         let made = |url: &str| Issuer::new(External::new("i", url, "a")).is_ok();
         assert!(made("https://issuer.example/keys") && made("http://127.0.0.1:1/keys") && made("http://[::1]:1/keys"));
-        assert!(["http://issuer.example/keys", "http://127.0.0.1.example/", "file:///etc/passwd", "ftp://127.0.0.1/", "x"].iter().all(|url| !made(url)));
+        assert!(
+            ["http://issuer.example/keys", "http://127.0.0.1.example/", "file:///etc/passwd", "ftp://127.0.0.1/", "x"]
+                .iter()
+                .all(|url| !made(url))
+        );
     }
 }

@@ -63,9 +63,8 @@ mod tests {
     #[test]
     fn a_list_that_is_full_ends_every_older_token_and_one_that_is_not_ends_its_own() {
         let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let ended = |most, user, issued_at| {
-            Revocations(RwLock::new(Held::new(HashMap::from([(a, 100)]), most))).ended(UserId(user), issued_at)
-        };
+        let ended =
+            |most, user, issued_at| Revocations(RwLock::new(Held::new(HashMap::from([(a, 100)]), most))).ended(UserId(user), issued_at);
         assert!(ended(2, a, 99) && !ended(2, a, 100) && !ended(2, b, 0));
         assert!(ended(1, b, 99) && !ended(1, b, 100));
     }

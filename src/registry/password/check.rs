@@ -80,7 +80,12 @@ impl Checker {
 }
 
 enum Stored {
-    Argon2id { params: Params, salt: Vec<u8>, output: Vec<u8>, current: bool },
+    Argon2id {
+        params: Params,
+        salt: Vec<u8>,
+        output: Vec<u8>,
+        current: bool,
+    },
     Bcrypt(String),
     /// No account, or a hash that no password fits: the same work for nothing.
     Nothing,
@@ -90,7 +95,8 @@ impl Stored {
     fn parse(stored: Option<&str>, password: &SecretString) -> Self {
         let Some(stored) = stored else { return Self::Nothing };
         if let Some(cost) = bcrypt_cost(stored) {
-            let fits = BCRYPT_COST.contains(&cost) && password.expose_secret().len() <= BCRYPT_BYTES && !password.expose_secret().contains('\0');
+            let fits =
+                BCRYPT_COST.contains(&cost) && password.expose_secret().len() <= BCRYPT_BYTES && !password.expose_secret().contains('\0');
             return if fits { Self::Bcrypt(stored.to_owned()) } else { Self::Nothing };
         }
         Self::parse_argon2id(stored).unwrap_or(Self::Nothing)
@@ -112,7 +118,13 @@ impl Stored {
         match self {
             Self::Argon2id { params, salt, output, current } => {
                 let equal = argon2id_is(params, password, &salt, &output)?;
-                Ok(if !equal { Verdict::Wrong } else if current { Verdict::Right } else { Verdict::Outdated })
+                Ok(if !equal {
+                    Verdict::Wrong
+                } else if current {
+                    Verdict::Right
+                } else {
+                    Verdict::Outdated
+                })
             }
             Self::Bcrypt(hash) => Ok(if bcrypt::verify(password, &hash).unwrap_or(false) { Verdict::Outdated } else { Verdict::Wrong }),
             Self::Nothing => argon2id_is(params().map_err(|_| Error::NotHashed)?, password, &[0; 16], &[0; 32]).map(|_| Verdict::Wrong),
@@ -149,7 +161,9 @@ mod tests {
     async fn a_password_is_right_for_its_own_hash_alone() {
         let hash = hash_argon2id(&"canary".into()).await.unwrap();
         assert_eq!(verdict("canary", Some(&hash)).await, Verdict::Right);
-        for (password, stored) in [("canarz", Some(hash.as_str())), ("", Some(&hash)), ("canary", None), ("canary", Some("")), ("canary", Some("canary"))] {
+        for (password, stored) in
+            [("canarz", Some(hash.as_str())), ("", Some(&hash)), ("canary", None), ("canary", Some("")), ("canary", Some("canary"))]
+        {
             assert_eq!(verdict(password, stored).await, Verdict::Wrong, "{password} {stored:?}");
         }
     }
