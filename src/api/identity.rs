@@ -319,7 +319,7 @@ impl Identity {
     }
 
     /// A token with which platform staff act in a school for 15 minutes. Asks the registry again whether they are platform staff and the school exists, and
-    /// records it, with the reason, in the same transaction; `resource` is the path that was asked.
+    /// records it, with the reason, in the same transaction; `resource` is the path that was asked, at most 500 characters.
     ///
     /// # Errors
     /// [`Code::Forbidden`] for anybody but platform staff, [`Code::Validation`] without a reason of 10 to 500 characters, [`Code::InvalidTenant`].

@@ -201,3 +201,51 @@ async fn bodies_are_validated_and_a_dead_registry_is_503() {
     site.server.start_again().await.unwrap();
     until("logins work again", async || site.login(EMAIL, PASSWORD).await.status == StatusCode::OK).await;
 }
+
+/// What this thread logs, at every level of every crate.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_everything_holds_no_password_and_no_token() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let site = Site::start(Version::V18).await;
+    let session = site.login(EMAIL, PASSWORD).await;
+    let renewed = site.refresh(session.refresh()).await;
+    site.login(EMAIL, "canary-password-2").await;
+    let body = json!({ "current_password": PASSWORD, "new_password": "canary-password-3" });
+    let changed = site.send("POST", "/api/v1/auth/password", Some(renewed.access()), Some(body)).await;
+    assert_eq!(changed.status, StatusCode::OK);
+    let forged = format!("{}x", session.access());
+    let error = site.identity.verify(&forged).await.unwrap_err();
+    tracing::error!(?error, cause = ?error.cause, "shown");
+    site.execute("SELECT 1").await;
+    let log = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
+    assert!(log.contains("the signature is wrong"), "the log shows nothing");
+    let key = std::fs::read_to_string(site.keys.path().join("keys")).unwrap();
+    let secrets = [
+        "canary-password",
+        session.access(),
+        session.refresh(),
+        renewed.refresh(),
+        changed.access(),
+        key.trim().split_once(':').unwrap().1,
+    ];
+    for secret in secrets {
+        assert!(!log.contains(secret), "a secret was logged: {secret}");
+    }
+}
