@@ -4,9 +4,12 @@
 
 mod audit;
 mod cache;
+mod care;
 mod children;
 mod directory;
 mod edge;
+mod identity;
+mod people;
 mod pools;
 mod registry;
 mod world;
