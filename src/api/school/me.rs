@@ -58,7 +58,7 @@ async fn read(access: Access<Oneself>) -> Result<Data<Me>> {
     let entry = &tenant.entry;
     Ok(Data::new(Me {
         user_id: principal.user.0,
-        role: principal.role.map(|role| role.label().to_owned()),
+        role: principal.role.map(|role| role.name().to_owned()),
         school: School { id: entry.tenant.0, code: entry.code.clone(), name: entry.name.clone() },
         permissions,
     }))

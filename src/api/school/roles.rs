@@ -2,8 +2,8 @@
 //!
 //! Whatever a school writes here, its administrators can write again.
 
-mod matrix;
-mod users;
+pub mod matrix;
+pub mod users;
 
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;

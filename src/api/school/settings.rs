@@ -34,7 +34,7 @@ pub struct Setting {
     /// What the school has decided.
     pub value: Value,
     /// The JSON type that the value keeps.
-    #[schema(value_type = Kind)]
+    #[schema(value_type = SettingKind)]
     pub kind: String,
     /// What it is, in Portuguese.
     pub description_pt: String,
@@ -49,7 +49,7 @@ pub struct Setting {
 /// The JSON type of a setting.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum SettingKind {
     /// Text.
     String,
     /// A number.
@@ -65,7 +65,7 @@ pub enum Kind {
 /// What a setting is to be.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewValue {
+pub struct SettingValue {
     /// Of the setting's kind, and with what the setting means.
     pub value: Value,
 }
@@ -136,16 +136,16 @@ async fn read(access: Access<SettingsRead>, At(key): At<String>, headers: Header
         ("key" = String, Path, description = "The setting's key."),
         ("If-Match" = String, Header, description = "The `ETag` that was read, or `*`."),
     ),
-    request_body = NewValue,
+    request_body = SettingValue,
     responses(
         (status = 200, description = "As it is now.", body = Data<Setting>, headers(("ETag" = String, description = "The setting's version, for `If-Match`."))),
         ChangesItem
     )
 )]
-async fn put(access: Access<SettingsUpdate>, At(key): At<String>, headers: HeaderMap, body: Body<NewValue>) -> Result<Response> {
+async fn put(access: Access<SettingsUpdate>, At(key): At<String>, headers: HeaderMap, body: Body<SettingValue>) -> Result<Response> {
     access.whole()?;
     let demand = precondition::demanded(&headers)?;
-    let NewValue { value } = body.parse()?;
+    let SettingValue { value } = body.parse()?;
     let mut tx = access.begin().await?;
     let hold = "SELECT kind, row_version FROM app.settings WHERE key = $1 FOR NO KEY UPDATE";
     let held: Option<(String, i64)> = sqlx::query_as(hold).bind(&key).fetch_optional(&mut *tx).await?;

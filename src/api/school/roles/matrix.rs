@@ -22,7 +22,8 @@ use crate::api::resource::precondition;
 const ADMIN: &str = "SchoolAdmin";
 
 /// The routes.
-pub(super) fn routes() -> OpenApiRouter<App> {
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read, put))
 }
 

@@ -35,7 +35,8 @@ const SELECT: &str = "
     WHERE user_id = $1 AND ($2::text IS NULL OR role_code = $2) ORDER BY role_code COLLATE \"C\"";
 
 /// The routes.
-pub(super) fn routes() -> OpenApiRouter<App> {
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, put, remove))
 }
 
