@@ -66,6 +66,14 @@ impl<P: Permission> Access<P> {
         }
     }
 
+    /// Refuses a permission over one's own rows, where no row is anybody's own.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub fn whole(&self) -> Result<()> {
+        if self.own().is_some() { Err(Code::Forbidden.into()) } else { Ok(()) }
+    }
+
     /// The parts of the running API.
     #[must_use]
     pub fn app(&self) -> &App {
@@ -114,7 +122,7 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
         let in_flight = app.limits.admit(entry.tenant)?;
         let tenant = tenant::serving(entry)?;
         let grants = app.recent.of(app, &tenant, &principal).await?;
-        let scope = grants.scope(P::CODE).ok_or(Code::Forbidden)?;
+        let scope = grants.scope(P::CODE).or(P::EVERYBODYS.then_some(Scope::Own)).ok_or(Code::Forbidden)?;
         Ok(Self { app: app.clone(), tenant, principal, scope, trail, _in_flight: in_flight, permission: PhantomData })
     }
 }

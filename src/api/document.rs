@@ -60,6 +60,8 @@ pub struct Writes;
 pub struct WritesItem;
 /// Of one that changes a row by its version.
 pub struct ChangesItem;
+/// Of one that removes a row by its version.
+pub struct RemovesItem;
 
 macro_rules! refusals {
     ($($kind:ident: $($codes:ident),*;)+) => {$(
@@ -78,6 +80,7 @@ refusals! {
     Writes: BODY;
     WritesItem: BODY, ITEM;
     ChangesItem: BODY, ITEM, VERSIONED;
+    RemovesItem: ITEM, VERSIONED;
 }
 
 /// The refusals with these codes, by status, each with the envelope of errors.

@@ -2,14 +2,14 @@
 //!
 //! A resource says what it is ([`Resource`]); how pages, entity tags, idempotency keys and refusals work is said here once. Must not know any one of them.
 
-mod change;
+pub mod change;
 mod create;
 pub mod cursor;
 pub mod document;
 pub mod filter;
 pub mod idempotency;
 mod list;
-mod precondition;
+pub mod precondition;
 mod read;
 mod reference;
 mod remove;

@@ -114,6 +114,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// Everything that the path names, in its order. What does not fit names nothing, nor does U+0000, which no row holds.
+#[derive(Clone, Copy, Debug)]
+pub struct At<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let zero = parts.uri.path().contains("%00");
+        let named = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        named.ok().filter(|_| !zero).map(|named| Self(named.0)).ok_or_else(|| Code::NotFound.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use sqlx::{FromRow, QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use super::Resource;
-use crate::api::error::Result;
+use crate::api::error::{Code, Result};
 
 /// A list's order: one column, then the id, both the same way.
 #[derive(Clone, Copy, Debug)]
@@ -79,4 +79,16 @@ pub async fn one<R: Resource>(conn: &mut PgConnection, id: Uuid, own: Option<Uui
     let mut query = rows::<R>(own);
     query.push(" AND t.id = ").push_bind(id);
     Ok(query.build_query_as().fetch_optional(conn).await?)
+}
+
+/// That a row exists for this user.
+///
+/// # Errors
+/// [`Code::NotFound`].
+pub async fn present<R: Resource>(conn: &mut PgConnection, id: Uuid, own: Option<Uuid>) -> Result<()> {
+    let mut query = QueryBuilder::new(format!("SELECT true FROM app.{} t WHERE ", R::TABLE));
+    restrict::<R>(&mut query, own);
+    query.push(" AND t.id = ").push_bind(id);
+    let found: Option<bool> = query.build_query_scalar().fetch_optional(conn).await?;
+    found.map(|_| ()).ok_or_else(|| Code::NotFound.into())
 }

@@ -179,3 +179,19 @@ impl Resource for Children {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::body::Body;
+    use crate::api::error::Code;
+
+    #[test]
+    fn what_cannot_be_empty_cannot_be_emptied() {
+        for (json, field) in [(r#"{"full_name": null}"#, "full_name"), (r#"{"photo_consent": null}"#, "photo_consent")] {
+            let error = Body::<ChildChange>::read(json.as_bytes()).err().unwrap();
+            assert_eq!((error.code, error.fields[0].field.as_str()), (Code::Validation, field));
+        }
+        assert!(Body::<ChildChange>::read(br#"{"sex": null, "notes": null, "full_name": "In\u00eas"}"#).is_ok());
+    }
+}
