@@ -26,6 +26,17 @@ impl<P: Permission> Access<P> {
         connect(&self.app, &self.tenant).await
     }
 
+    /// A connection whose reads are all of one moment. It ends with the connection.
+    ///
+    /// # Errors
+    /// As [`Access::connection`].
+    pub async fn snapshot(&self) -> Result<Connection> {
+        let mut conn = self.connection().await?;
+        let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        sqlx::raw_sql(begin).execute(&mut *conn).await.doing("beginning a snapshot")?;
+        Ok(conn)
+    }
+
     /// A transaction as the request's user.
     ///
     /// # Errors

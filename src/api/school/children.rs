@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::api::access::permission::{ChildrenCreate, ChildrenDelete, ChildrenRead, ChildrenUpdate};
 use crate::api::error::Result;
-use crate::api::resource::{Filter, Order, Resource, Stamp};
+use crate::api::resource::{Filter, Order, Resource, Stamp, own_child};
 
 /// The resource.
 pub enum Children {}
@@ -156,8 +156,7 @@ impl Resource for Children {
     const WRITABLE: &'static [&'static str] =
         &["full_name", "preferred_name", "birth_date", "sex", "nationality", "home_language", "address", "photo_consent", "notes"];
     const ORDER: Order = Order { column: "t.search_name", of: "text COLLATE \"C\"", descending: false };
-    const OWN: &'static str = "t.id IN (SELECT cg.child_id FROM app.child_guardians cg JOIN app.guardians g ON g.id = cg.guardian_id \
-         WHERE g.user_id = {user} AND g.deleted_at IS NULL)";
+    const OWN: &'static str = own_child!("t.id");
 
     type Record = Child;
     type New = NewChild;
