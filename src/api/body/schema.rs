@@ -14,9 +14,15 @@ use crate::api::error::{Code, Error, Field, Result, Text};
 /// One validator for each type, made when it is first needed.
 static VALIDATORS: LazyLock<RwLock<HashMap<TypeId, Arc<Validator>>>> = LazyLock::new(RwLock::default);
 
-/// The fields of `value` that `T`'s schema does not allow.
+/// The fields of `value` that `T`'s schema does not allow, each once: a value of the wrong type is not also none of the known words.
 pub(super) fn wrong_fields<T: ToSchema + 'static>(value: &Value) -> Result<Vec<Field>> {
-    Ok(validator::<T>()?.iter_errors(value).flat_map(|error| fields(&error)).collect())
+    let mut wrong: Vec<Field> = Vec::new();
+    for field in validator::<T>()?.iter_errors(value).flat_map(|error| fields(&error)) {
+        if wrong.iter().all(|known| known.field != field.field) {
+            wrong.push(field);
+        }
+    }
+    Ok(wrong)
 }
 
 fn validator<T: ToSchema + 'static>() -> Result<Arc<Validator>> {
