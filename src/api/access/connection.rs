@@ -3,7 +3,7 @@
 //! A route that turned out stale is fetched afresh and tried once more, before anything was asked of the database.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -16,6 +16,7 @@ use crate::api::error::{Code, Error, Result};
 use crate::api::identity::UserId;
 use crate::api::pools::{self, Connection};
 use crate::sql::error::Doing as _;
+use crate::telemetry::metrics::api as metrics;
 
 impl<P: Permission> Access<P> {
     /// A connection to the school's database, to read with.
@@ -51,6 +52,13 @@ impl<P: Permission> Access<P> {
 
 /// A connection of this tenant's, on a fresh route when the one in memory is stale.
 pub(super) async fn connect(app: &App, tenant: &Tenant) -> Result<Connection> {
+    let begun = Instant::now();
+    let connected = connect_afresh(app, tenant).await;
+    metrics::tenant_pool_wait(tenant.entry.tenant, begun.elapsed());
+    connected
+}
+
+async fn connect_afresh(app: &App, tenant: &Tenant) -> Result<Connection> {
     let stale = match app.pools.connection(&tenant.target).await {
         Ok(conn) => return Ok(conn),
         Err(error) if matches!(error, pools::Error::Stale | pools::Error::Refused(_) | pools::Error::Open { refused: true, .. }) => error,
