@@ -77,6 +77,7 @@ pub struct ReportDay {
 }
 
 /// The route.
+#[must_use]
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_daily_report))
 }

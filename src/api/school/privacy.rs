@@ -8,6 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::api::app::App;
 
 /// The routes.
+#[must_use]
 pub fn routes() -> OpenApiRouter<App> {
     export::routes().merge(erasure::routes())
 }

@@ -70,6 +70,7 @@ pub struct ErasureFilter {
 }
 
 /// The routes.
+#[must_use]
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(erase_child)).routes(routes!(list_erasures))
 }

@@ -153,6 +153,7 @@ pub struct ExportedAccess {
 }
 
 /// The route.
+#[must_use]
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(export_child))
 }
