@@ -11,7 +11,10 @@ async fn platform_staff_see_tenants_and_their_measures_and_nobody_else_does() {
     let (staff, admin) = (world.staff().await, north.user("SchoolAdmin").await);
     admin.post("/children", json!({ "full_name": "Inês" })).await;
     let page = staff.get("/platform/tenants?limit=1").await;
-    assert_eq!((&page.data()[0]["code"], &page.data()[0]["state"], &page.data()[0]["serving"]), (&json!("norte"), &json!("active"), &json!(true)));
+    assert_eq!(
+        (&page.data()[0]["code"], &page.data()[0]["state"], &page.data()[0]["serving"]),
+        (&json!("norte"), &json!("active"), &json!(true))
+    );
     let next = staff.get(&format!("/platform/tenants?limit=1&after={}", page.body["next"].as_str().unwrap())).await;
     assert_eq!((&next.data()[0]["code"], next.body.get("next")), (&json!("sul"), None));
 
@@ -44,7 +47,8 @@ async fn platform_staff_act_in_a_school_for_a_reason_that_is_kept_and_only_there
     assert_eq!(acting.get("/platform/tenants").await.code(), "FORBIDDEN");
     let kept = staff.get("/platform/impersonations").await;
     assert_eq!((&kept.data()[0]["reason"], &kept.data()[0]["tenant_id"]), (&json!("support case 4711"), &json!(north.id())));
-    let written: i64 = north.ask(&format!("SELECT count(*) FROM app.access_audit WHERE user_id = '{}' AND action = 'children:create'", staff.user)).await;
+    let written: i64 =
+        north.ask(&format!("SELECT count(*) FROM app.access_audit WHERE user_id = '{}' AND action = 'children:create'", staff.user)).await;
     assert_eq!(written, 1);
     drop(south);
 }
@@ -76,5 +80,9 @@ async fn an_administrator_makes_changes_and_ends_accounts_of_its_own_school_alon
         tokio::task::yield_now().await;
     }
     assert_eq!(rita.get("/children").await.code(), "UNAUTHENTICATED");
-    assert_eq!(admin.send(reqwest::Method::DELETE, &format!("/users/{}", admin.user), None).await.code(), "CONFLICT", "somebody must run the school");
+    assert_eq!(
+        admin.send(reqwest::Method::DELETE, &format!("/users/{}", admin.user), None).await.code(),
+        "CONFLICT",
+        "somebody must run the school"
+    );
 }

@@ -27,15 +27,16 @@ impl<P: Permission> Access<P> {
         connect(&self.app, &self.tenant).await
     }
 
-    /// A connection whose reads are all of one moment. It ends with the connection.
+    /// Reads that are all of one moment.
     ///
     /// # Errors
     /// As [`Access::connection`].
-    pub async fn snapshot(&self) -> Result<Connection> {
+    pub async fn snapshot(&self) -> Result<Snapshot> {
         let mut conn = self.connection().await?;
+        conn.mark_transaction(true);
         let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
         sqlx::raw_sql(begin).execute(&mut *conn).await.doing("beginning a snapshot")?;
-        Ok(conn)
+        Ok(Snapshot(conn))
     }
 
     /// A transaction as the request's user.
@@ -122,6 +123,33 @@ impl Deref for Writing {
 impl DerefMut for Writing {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.conn
+    }
+}
+
+/// A school's database as it was at one moment. Dropped without [`Snapshot::end`], its connection waits for the server to end it.
+pub struct Snapshot(Connection);
+
+impl Snapshot {
+    /// All is read: the connection can be used again at once. A failure to say so ends the connection.
+    pub async fn end(mut self) {
+        if sqlx::raw_sql("COMMIT").execute(&mut *self.0).await.is_ok() {
+            self.0.mark_transaction(false);
+            self.0.finish();
+        }
+    }
+}
+
+impl Deref for Snapshot {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for Snapshot {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.0
     }
 }
 

@@ -1,7 +1,7 @@
 //! Validating JSON by the schema of a type, as the OpenAPI document holds it.
 
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use jsonschema::error::{ValidationError, ValidationErrorKind as Kind};
@@ -14,15 +14,11 @@ use crate::api::error::{Code, Error, Field, Result, Text};
 /// One validator for each type, made when it is first needed.
 static VALIDATORS: LazyLock<RwLock<HashMap<TypeId, Arc<Validator>>>> = LazyLock::new(RwLock::default);
 
-/// The fields of `value` that `T`'s schema does not allow, each once: a value of the wrong type is not also none of the known words.
+/// The fields of `value` that `T`'s schema does not allow, each for one reason.
 pub(super) fn wrong_fields<T: ToSchema + 'static>(value: &Value) -> Result<Vec<Field>> {
-    let mut wrong: Vec<Field> = Vec::new();
-    for field in validator::<T>()?.iter_errors(value).flat_map(|error| fields(&error)) {
-        if wrong.iter().all(|known| known.field != field.field) {
-            wrong.push(field);
-        }
-    }
-    Ok(wrong)
+    let (validator, mut told) = (validator::<T>()?, HashSet::new());
+    let wrong = validator.iter_errors(value).flat_map(|error| fields(&error));
+    Ok(wrong.filter(|wrong| told.insert(wrong.field.clone())).collect())
 }
 
 fn validator<T: ToSchema + 'static>() -> Result<Arc<Validator>> {

@@ -148,8 +148,9 @@ impl Sight {
 
 impl Standing {
     fn bound(&self, sight: &Sight, ctx: &Context) -> Bound {
-        let current =
-            self.publication(ctx, sight).is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.says(&wanted, &ctx.keyring)));
+        let current = self
+            .publication(ctx, sight)
+            .is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.says(&wanted, &ctx.keyring)));
         Bound {
             names: self.names.clone(),
             tenant: self.tenant(sight.owner, current),
