@@ -22,7 +22,6 @@ pub const PREFIX: &str = "/api/v1";
 const BEARER: &str = "bearer";
 
 /// The API, with everything that surrounds it, and its document.
-#[must_use]
 pub fn router(app: &App, settings: &edge::Settings) -> (Router, OpenApi) {
     let (routes, document) = routes(app);
     let text = document.to_json().unwrap_or_default();
