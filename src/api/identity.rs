@@ -27,7 +27,6 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgListener, PgPool};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use self::attempts::Attempts;
@@ -36,6 +35,7 @@ use self::external::{Issuer, Unknown};
 use self::keys::KeyFile;
 pub use self::keys::{Error as KeyError, SigningKeys};
 use self::revoked::Revocations;
+pub use self::routes::routes;
 use self::token::{Claims, Presented, Refusal};
 use super::client::ClientAddress;
 use super::error::{Code, Error, Result, chain};
@@ -376,11 +376,6 @@ impl Identity {
     #[must_use]
     pub fn hashes(&self) -> u64 {
         self.passwords.hashes()
-    }
-
-    /// The routes of login and of the public keys.
-    pub fn router(self: Arc<Self>) -> OpenApiRouter {
-        routes::router(self)
     }
 
     /// Keeps keys and ended sessions current, and deletes sessions that have run out, until told to stop.

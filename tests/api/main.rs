@@ -5,6 +5,8 @@
 mod audit;
 mod cache;
 mod children;
+mod conformance;
+mod docs;
 mod directory;
 mod edge;
 mod pools;
