@@ -6,6 +6,8 @@ mod audit;
 mod cache;
 mod care;
 mod children;
+mod conformance;
+mod docs;
 mod directory;
 mod edge;
 mod identity;
