@@ -10,6 +10,7 @@ use clap::Args;
 use clap::builder::{StringValueParser, TypedValueParser as _};
 use secrecy::SecretString;
 
+use crate::registry::route::Pooling;
 use crate::schema::{self, Migrations};
 use crate::sql::session::Credentials;
 use crate::sql::url;
@@ -44,6 +45,31 @@ pub struct Config {
     /// Directory with the tenant schema's migrations, instead of those built in.
     #[arg(long, env = "DAILYCARE_SCHEMA_DIR")]
     pub schema_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) pooling: PoolDefaults,
+}
+
+/// How the API pools schools' connections: what every school's row in the registry says of it, beside the School's own connection limit.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct PoolDefaults {
+    /// Seconds that the API may take to connect to a school's database.
+    #[arg(long, env = "DAILYCARE_CONNECT_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub connect_timeout_seconds: u16,
+    /// Seconds that a statement of the API may take.
+    #[arg(long, env = "DAILYCARE_COMMAND_TIMEOUT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub command_timeout_seconds: u16,
+    /// Whether the API keeps connections for the next request.
+    #[arg(long, env = "DAILYCARE_POOLING", default_value_t = true, action = clap::ArgAction::Set)]
+    pub pooling: bool,
+}
+
+impl PoolDefaults {
+    /// As the registry holds them.
+    #[must_use]
+    pub fn settings(self) -> Pooling {
+        let Self { connect_timeout_seconds, command_timeout_seconds, pooling: enabled } = self;
+        Pooling { connect_timeout_seconds, command_timeout_seconds, enabled }
+    }
 }
 
 /// Settings of `dailycare operator` alone.

@@ -109,6 +109,7 @@ pub async fn run(config: &Config, running: &Running, stop: CancellationToken) ->
         registry,
         keyring,
         migrations,
+        pooling: config.pooling.settings(),
         lease,
         schools,
         server_objects,
@@ -277,7 +278,7 @@ async fn finish(context: Arc<Context>, mut tasks: JoinSet<()>, readiness: &Readi
         tasks.shutdown().await;
     }
     // Turns that outlived the grace period still hold the context; then the lease simply runs out.
-    if let Some(Context { lease: Some(lease), .. }) = Arc::into_inner(context) {
+    if let Some(lease) = Arc::into_inner(context).and_then(Context::into_lease) {
         lease.release().await;
     }
 }

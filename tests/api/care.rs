@@ -146,6 +146,25 @@ async fn what_contradicts_an_activitys_kind_is_named() {
 }
 
 #[tokio::test]
+async fn moments_that_no_calendar_has_are_refused_and_no_fault() {
+    let nursery = Nursery::open().await;
+    let child = &nursery.children[0];
+    for query in ["day=-262143-01-01", "from=-262143-01-01T00:00:00Z", "until=-262143-01-01T00:00:00Z", "day=2026-02-30", "from=today"] {
+        assert_eq!(nursery.admin.get(&format!("/activities?{query}")).await.status, 422, "{query}");
+    }
+    for date in ["-262143-01-01", "0000-00-00"] {
+        assert_eq!(nursery.admin.get(&format!("/children/{child}/daily-report?date={date}")).await.status, 422, "{date}");
+    }
+    for started_at in ["0000-01-01T00:00:00Z", "2026-05-04T12:00:00+23:59", "2026-05-04T25:00:00Z"] {
+        let nap = json!({"child_id": child, "kind": "nap", "started_at": started_at});
+        assert_eq!(nursery.admin.post("/activities", nap.clone()).await.status, 422, "{started_at}");
+        let path = format!("/classes/{}/activities", nursery.class);
+        let nap = json!({"kind": "nap", "started_at": started_at});
+        assert_eq!(nursery.admin.post(&path, nap).await.status, 422, "{started_at}");
+    }
+}
+
+#[tokio::test]
 async fn a_whole_class_is_recorded_in_one_entry_and_only_once() {
     let nursery = Nursery::open().await;
     let (teacher, _) = nursery.staff("Teacher").await;

@@ -10,6 +10,7 @@ mod directory;
 mod edge;
 mod identity;
 mod people;
+mod platform;
 mod pools;
 mod registry;
 mod world;

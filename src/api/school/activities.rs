@@ -157,6 +157,7 @@ activity_body! {
 /// Which activities.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ActivityFilter {
     /// Of this child.
     pub child_id: Option<Uuid>,

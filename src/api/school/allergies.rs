@@ -103,6 +103,7 @@ pub struct AllergyChange {
 /// Which allergies.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct AllergyFilter {
     /// Of this child.
     pub child_id: Option<Uuid>,

@@ -76,6 +76,7 @@ pub struct AuditFilter {
 }
 
 /// The route.
+#[must_use]
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_audit))
 }

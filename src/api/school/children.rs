@@ -119,6 +119,7 @@ pub struct ChildChange {
 /// Which children.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ChildFilter {
     /// Words of the name, as prefixes, in any order, without regard to accents and case.
     #[param(max_length = 200)]

@@ -15,7 +15,6 @@ use super::children::{Child, Children};
 use super::day;
 use super::incidents::{Incident, Incidents};
 use super::medication_administrations::{MedicationAdministration, MedicationAdministrations};
-use crate::api::access::grants::Grants;
 use crate::api::access::permission::{HealthRead, IncidentsRead, ReportsRead};
 use crate::api::access::{Access, Permission, Scope};
 use crate::api::answer::Data;
@@ -78,6 +77,7 @@ pub struct ReportDay {
 }
 
 /// The route.
+#[must_use]
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_daily_report))
 }
@@ -93,7 +93,10 @@ pub fn routes() -> OpenApiRouter<App> {
 )]
 async fn read_daily_report(access: Access<ReportsRead>, Id(id): Id, Parameters(asked): Parameters<ReportDay>) -> Result<Response> {
     let grants = Box::pin(access.app().recent.of(access.app(), access.tenant(), access.principal())).await?;
-    let (health, incidents) = (reach::<HealthRead>(&access, &grants), reach::<IncidentsRead>(&access, &grants));
+    // No part reaches further than the report.
+    let within = if access.own().is_some() { Scope::Own } else { Scope::School };
+    let reach = |permission| grants.scope(permission).map(|scope| scope.min(within));
+    let own = |scope| (scope == Scope::Own).then_some(access.principal().user.0);
     let mut conn = access.snapshot().await?;
     let child = select::one::<Children>(&mut conn, id, access.own()).await?.ok_or(Code::NotFound)?.record;
     let heading = Heading::read(&mut conn, id, asked.date).await?;
@@ -101,26 +104,18 @@ async fn read_daily_report(access: Access<ReportsRead>, Id(id): Id, Parameters(a
         return Err(Code::Forbidden.into());
     }
     let Heading { date, .. } = heading;
-    let medication = match health {
-        Some(own) => Some(on::<MedicationAdministrations>(&mut conn, id, own, date).await?),
+    let medication = match reach(HealthRead::CODE) {
+        Some(scope) => Some(on::<MedicationAdministrations>(&mut conn, id, own(scope), date).await?),
         None => None,
     };
-    let incidents = match incidents {
-        Some(own) => Some(on::<Incidents>(&mut conn, id, own, date).await?),
+    let incidents = match reach(IncidentsRead::CODE) {
+        Some(scope) => Some(on::<Incidents>(&mut conn, id, own(scope), date).await?),
         None => None,
     };
     let activities = on::<Activities>(&mut conn, id, access.own(), date).await?;
-    conn.finish();
+    conn.end().await;
     let report = DailyReport { medication, incidents, ..DailyReport::of(child, heading, activities) };
     Ok(Data::new(report).into_response())
-}
-
-/// How far another permission of the same user reaches, and no further than the report's: to whose own rows, or to none.
-fn reach<P: Permission>(access: &Access<ReportsRead>, grants: &Grants) -> Option<Option<Uuid>> {
-    grants.scope(P::CODE).map(|scope| match scope {
-        Scope::Own => Some(access.principal().user.0),
-        Scope::School => access.own(),
-    })
 }
 
 /// What a report begins with.

@@ -131,6 +131,7 @@ pub struct IncidentChange {
 /// Which incidents.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct IncidentFilter {
     /// To this child.
     pub child_id: Option<Uuid>,

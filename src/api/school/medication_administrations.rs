@@ -87,6 +87,7 @@ pub struct MedicationAdministrationChange {
 /// Which doses.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct MedicationAdministrationFilter {
     /// Of this child.
     pub child_id: Option<Uuid>,

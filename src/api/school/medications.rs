@@ -128,6 +128,7 @@ pub struct MedicationChange {
 /// Which medicines.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct MedicationFilter {
     /// Of this child.
     pub child_id: Option<Uuid>,

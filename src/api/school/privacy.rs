@@ -4,11 +4,11 @@ pub mod erasure;
 pub mod export;
 
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::api::app::App;
 
 /// The routes.
+#[must_use]
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(export::export_child)).routes(routes!(erasure::erase_child)).routes(routes!(erasure::list_erasures))
+    export::routes().merge(erasure::routes())
 }

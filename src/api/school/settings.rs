@@ -148,8 +148,8 @@ async fn put(access: Access<SettingsUpdate>, At(key): At<String>, headers: Heade
     let SettingValue { value } = body.parse()?;
     let mut tx = access.begin().await?;
     let hold = "SELECT kind, row_version FROM app.settings WHERE key = $1 FOR NO KEY UPDATE";
-    let held: Option<(String, i64)> = sqlx::query_as(hold).bind(&key).fetch_optional(&mut *tx).await?;
-    let (kind, version) = held.ok_or(Code::NotFound)?;
+    let standing: Option<(String, i64)> = sqlx::query_as(hold).bind(&key).fetch_optional(&mut *tx).await?;
+    let (kind, version) = standing.ok_or(Code::NotFound)?;
     demand.admit(version)?;
     content::check(&mut tx, &key, &kind, &value).await?;
     sqlx::query("UPDATE app.settings SET value = $2 WHERE key = $1").bind(&key).bind(&value).execute(&mut *tx).await?;

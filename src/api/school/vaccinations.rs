@@ -97,6 +97,7 @@ pub struct VaccinationChange {
 /// Which doses.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct VaccinationFilter {
     /// Of this child.
     pub child_id: Option<Uuid>,

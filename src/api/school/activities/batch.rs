@@ -60,6 +60,7 @@ activity_body! {
 }
 
 /// The route.
+#[must_use]
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(record_class_activity))
 }

@@ -10,11 +10,14 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::access::Access;
 use crate::api::access::permission::{AuditRead, ChildrenErase};
 use crate::api::answer::{Data, Page};
+use crate::api::app::App;
 use crate::api::body::Body;
 use crate::api::document::{Paging, Queries, WritesItem};
 use crate::api::error::{Code, Error, Field, Result, Text};
@@ -66,6 +69,12 @@ pub struct ErasureFilter {
     pub until: Option<DateTime<Utc>>,
 }
 
+/// The routes.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(erase_child)).routes(routes!(list_erasures))
+}
+
 /// Erases a child for good
 ///
 /// Needs the permission `children:erase` for the whole school. The child must have been removed before: `CONFLICT` with `not_removed` otherwise. With it
@@ -79,7 +88,7 @@ pub struct ErasureFilter {
     request_body = NewErasure,
     responses((status = 201, description = "Erased; what went.", body = Data<Erasure>), WritesItem)
 )]
-pub async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderMap, body: Body<NewErasure>) -> Result<Response> {
+async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderMap, body: Body<NewErasure>) -> Result<Response> {
     if access.own().is_some() {
         return Err(Code::Forbidden.into());
     }
@@ -132,7 +141,7 @@ async fn erase(conn: &mut PgConnection, child: Uuid, reason: &str) -> Result<Era
     get, path = "/erasures", tag = "privacy", operation_id = "list_erasures", params(Paging, ErasureFilter),
     responses((status = 200, description = "A page.", body = Page<Erasure>), Queries)
 )]
-pub async fn list_erasures(access: Access<AuditRead>, asked: Asked<ErasureFilter>) -> Result<Response> {
+async fn list_erasures(access: Access<AuditRead>, asked: Asked<ErasureFilter>) -> Result<Response> {
     if access.own().is_some() {
         return Err(Code::Forbidden.into());
     }

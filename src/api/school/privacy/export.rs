@@ -12,11 +12,14 @@ use serde::Serialize;
 use sqlx::postgres::{PgConnection, PgRow, Postgres};
 use sqlx::{FromRow, QueryBuilder};
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::api::access::Access;
 use crate::api::access::permission::ChildrenExport;
 use crate::api::answer::Data;
+use crate::api::app::App;
 use crate::api::document::ReadsItem;
 use crate::api::error::{Code, Error, Result};
 use crate::api::resource::filter::Id;
@@ -149,6 +152,12 @@ pub struct ExportedAccess {
     pub success: bool,
 }
 
+/// The route.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(export_child))
+}
+
 /// Everything about a child
 ///
 /// Needs the permission `children:export`. One document of one moment, as an attachment. The school's holds removed records too, and the child may
@@ -162,11 +171,11 @@ pub struct ExportedAccess {
         ReadsItem
     )
 )]
-pub async fn export_child(access: Access<ChildrenExport>, Id(id): Id) -> Result<Response> {
+async fn export_child(access: Access<ChildrenExport>, Id(id): Id) -> Result<Response> {
     let mut conn = access.snapshot().await?;
     let mut reader = Reader { conn: &mut conn, child: id, own: access.own(), room: MOST_BYTES };
     let export = reader.document().await?;
-    conn.finish();
+    conn.end().await;
     let mut response = Data::new(export).into_response();
     let name = HeaderValue::from_str(&format!("attachment; filename=\"child-{id}.json\""))
         .map_err(|error| Error::new(Code::Internal).because(error))?;
