@@ -12,6 +12,7 @@ use secrecy::SecretString;
 
 use crate::registry::route::Pooling;
 use crate::schema::{self, Migrations};
+use crate::sql::session::Credentials;
 use crate::sql::url;
 
 /// Where the master database is.
@@ -74,6 +75,9 @@ impl PoolDefaults {
 /// Settings of `dailycare operator` alone.
 #[derive(Args, Clone, Debug)]
 pub struct Running {
+    /// File with the URL by which the API reaches the master database, the one that `dailycare api` mounts: its login is made, or gets that password, at start.
+    #[arg(long, env = "DAILYCARE_API_URL_FILE")]
+    pub api_url_file: Option<PathBuf>,
     /// Address of `/healthz`, `/readyz` and `/metrics`.
     #[arg(long, env = "DAILYCARE_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
     pub http_address: SocketAddr,
@@ -114,6 +118,9 @@ pub enum Error {
     /// The master database's URL.
     #[error("the master database's URL cannot be used")]
     MasterUrl(#[source] url::Error),
+    /// The URL that the API's login is taken from.
+    #[error("the API's URL of the master database cannot be used")]
+    ApiUrl(#[source] url::Error),
     /// The tenant schema's migrations.
     #[error("the tenant schema cannot be used")]
     Schema(#[source] schema::Error),
@@ -163,6 +170,18 @@ impl Config {
             .as_deref()
             .map_or_else(Migrations::tenant, |path| Migrations::from_dir(schema::Kind::Tenant, path))
             .map_err(Error::Schema)
+    }
+}
+
+impl Running {
+    /// The API's login to the master database, if it is to be made here. Where its URL leads is the API's affair.
+    ///
+    /// # Errors
+    /// When its file cannot be read or holds no usable URL.
+    pub async fn api_login(&self) -> Result<Option<Credentials>, Error> {
+        let Some(path) = &self.api_url_file else { return Ok(None) };
+        let url = read("the API's URL of the master database", path).await?;
+        url::Target::parse(&url).map(|target| Some(target.credentials)).map_err(Error::ApiUrl)
     }
 }
 
