@@ -79,7 +79,7 @@ impl Site {
         let identity = Identity::start(settings, api.clone()).await.unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(Arc::clone(&identity).run(stop.clone()));
-        let router = Arc::clone(&identity).router().split_for_parts().0;
+        let router = dailycare::api::identity::routes().with_state(Arc::clone(&identity)).split_for_parts().0;
         Self { server, operator, api, identity, router, keys, _stop: stop.drop_guard() }
     }
 
