@@ -9,6 +9,7 @@ mod conformance;
 mod docs;
 mod directory;
 mod edge;
+mod fuzzing;
 mod pools;
 mod registry;
 mod world;
