@@ -27,11 +27,11 @@ tools: ## Fetches or builds the pinned programs into the cache, once per machine
 	@dev/install
 
 .PHONY: cluster
-cluster: tools ## Starts Kubernetes and PostgreSQL 18 and 15 (or: KUBECONFIG=file, DAILYCARE_PG_URL=url)
+cluster: tools ## Starts Kubernetes, PostgreSQL 18 and 15, and Redis (or: KUBECONFIG=file, DAILYCARE_PG_URL=url)
 	@$(CLUSTER) up
 
 .PHONY: demo
-demo: ## From nothing to three Ready schools, and how to go on (takes KUBECONFIG, DAILYCARE_PG_URL as well)
+demo: ## From nothing to three Ready schools and the API before them (takes KUBECONFIG, DAILYCARE_PG_URL as well)
 	@dev/demo up
 
 .PHONY: demo-down
@@ -41,6 +41,10 @@ demo-down: cluster-down ## Stops what `make demo` started; PURGE=1 removes the d
 operator: ## Runs the operator in the foreground, on the cluster of `make cluster`
 	@dev/demo operator
 
+.PHONY: api
+api: ## Runs the API in the foreground, on the cluster of `make cluster`; the operator makes its login, so run that too
+	@dev/demo api
+
 .PHONY: cluster-down
 cluster-down: ## Stops exactly what `make cluster` and `make demo` started; PURGE=1 removes the data too
 	@dev/demo stop
@@ -49,10 +53,12 @@ cluster-down: ## Stops exactly what `make cluster` and `make demo` started; PURG
 .PHONY: cluster-status
 cluster-status: ## Says what runs and where the logs are
 	@$(CLUSTER) status
+	@dev/demo status
 
 .PHONY: env
 env: ## Prints the exports for a shell: eval "$(make -s env)"
 	@$(CLUSTER) env
+	@cat .dev/api/env 2>/dev/null || true
 
 .PHONY: build
 build: ## Builds the product

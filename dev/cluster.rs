@@ -19,24 +19,27 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use dailycare::{
-    registry::seal::Keyring,
+    api::identity::SigningKeys,
+    registry::{password, seal::Keyring},
     sql::url::Target,
-    testing::{ControlPlane, Lifetime, Postgres, PostgresOptions, Version, kubectl, psql},
+    testing::{ControlPlane, Lifetime, Postgres, PostgresOptions, Redis, Version, kubectl, psql},
 };
-use futures::future::try_join;
+use futures::future::{try_join, try_join3};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use samples::Servers;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 
 /// The operator's records, on the newer of the two servers.
 const MASTER_DATABASE: &str = "dailycare_master";
+/// The login of the API, which the operator makes.
+const API_LOGIN: &str = "dailycare_api_login";
 /// For one attempt to reach an existing cluster or server.
 const REACH: Duration = Duration::from_secs(10);
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-/// A Kubernetes control plane and two PostgreSQL servers for this clone, without containers.
+/// A Kubernetes control plane, two PostgreSQL servers and a Redis for this clone, without containers.
 #[derive(Parser)]
 struct Cli {
     /// Where state, data and logs lie.
@@ -103,16 +106,30 @@ async fn up(directory: &Path, existing: &Existing) -> Outcome {
     fs::create_dir_all(directory)?;
     let directory = directory.canonicalize()?;
     let _alone = lock(&directory)?;
-    let (plane, servers) = try_join(kubernetes(&directory, existing), postgresql(&directory, existing)).await?;
-    let key = directory.join("sealing-key");
-    if !key.exists() {
-        write_private(&key, Keyring::generate_file("k1")?.expose_secret())?;
-    }
+    let (plane, servers, redis) = try_join3(kubernetes(&directory, existing), postgresql(&directory, existing), redis(&directory)).await?;
+    let master = with_database(servers.newest(), MASTER_DATABASE);
+    let once = |name: &str, make: &dyn Fn() -> Outcome<SecretString>| -> Outcome<String> {
+        let path = directory.join(name);
+        if !path.exists() {
+            write_private(&path, make()?.expose_secret())?;
+        }
+        Ok(path.display().to_string())
+    };
+    let sealing = once("sealing-key", &|| Ok(Keyring::generate_file("k1")?))?;
+    let signing = once("signing-key", &|| Ok(SigningKeys::generate_file("s1")?))?;
+    let api_password = once("api-password", &|| Ok(password::generate_login_password()?))?;
+    let (api, cache) = (directory.join("api-url"), directory.join("redis-url"));
+    // The servers' ports may have changed.
+    write_private(&api, &with_login(&master, API_LOGIN, &fs::read_to_string(api_password)?))?;
+    write_private(&cache, &redis)?;
     samples::write(&directory.join("samples"), &servers)?;
     let mut variables = vec![
         ("KUBECONFIG", plane.display().to_string()),
-        ("DAILYCARE_MASTER_URL", with_database(servers.newest(), MASTER_DATABASE)),
-        ("DAILYCARE_SEALING_KEY_FILE", key.display().to_string()),
+        ("DAILYCARE_MASTER_URL", master),
+        ("DAILYCARE_SEALING_KEY_FILE", sealing),
+        ("DAILYCARE_API_URL_FILE", api.display().to_string()),
+        ("DAILYCARE_SIGNING_KEY_FILE", signing),
+        ("DAILYCARE_REDIS_URL_FILE", cache.display().to_string()),
         ("DAILYCARE_HTTP_ADDRESS", "127.0.0.1:0".to_owned()),
     ];
     if let Servers::Two { standard, premium } = &servers {
@@ -172,6 +189,14 @@ async fn server(directory: &Path, version: Version) -> Outcome<String> {
     Ok(format!("{}?sslmode=disable", server.superuser_url("postgres")))
 }
 
+/// The URL of the own Redis, which every API of this clone uses; an existing one is not asked for, because nothing is kept in it.
+async fn redis(directory: &Path) -> Outcome<String> {
+    let begun = Instant::now();
+    let server = Redis::start_detached(&directory.join("redis")).await?;
+    println!("redis          ready after {:.1} s", begun.elapsed().as_secs_f32());
+    Ok(server.url())
+}
+
 async fn down(directory: &Path, purge: bool) -> Outcome {
     let Ok(directory) = directory.canonicalize() else {
         println!("there is no local cluster");
@@ -186,6 +211,9 @@ async fn down(directory: &Path, purge: bool) -> Outcome {
         if Postgres::stop_detached(version, &directory.join(version.name())).await? {
             stopped.push(version.name());
         }
+    }
+    if Redis::stop_detached(&directory.join("redis")).await? {
+        stopped.push("redis");
     }
     println!("stopped: {}", if stopped.is_empty() { "nothing ran".to_owned() } else { stopped.join(", ") });
     if purge {
@@ -205,7 +233,9 @@ fn status(directory: &Path) {
         let own = directory.join(version.name());
         (version.name(), Postgres::detached(version, &own), own.join("log"))
     });
-    for (name, pid, log) in programs.into_iter().chain(servers) {
+    let own = directory.join("redis");
+    let redis = ("redis", Redis::detached(&own), own.join("log"));
+    for (name, pid, log) in programs.into_iter().chain(servers).chain([redis]) {
         let state = pid.map_or_else(|| "stopped".to_owned(), |pid| format!("process {pid}"));
         println!("{name:<24} {state:<16} {}", log.display());
     }
@@ -236,6 +266,14 @@ fn with_database(url: &str, database: &str) -> String {
     let authority = address.find("://").map_or(0, |at| at + 3);
     let end = address[authority..].find('/').map_or(address.len(), |at| authority + at);
     format!("{}/{database}{parameters}", &address[..end])
+}
+
+/// The URL with another login and its password, which needs no encoding.
+fn with_login(url: &str, username: &str, password: &str) -> String {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let end = url[authority..].find(['/', '?']).map_or(url.len(), |at| authority + at);
+    let host = url[authority..end].rfind('@').map_or(authority, |at| authority + at + 1);
+    format!("{}{username}:{password}@{}", &url[..authority], &url[host..])
 }
 
 fn quoted(value: &str) -> String {

@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
 mod plan;
+mod platform_admin;
 
 use std::process::ExitCode;
 
@@ -43,10 +44,7 @@ enum Command {
         running: Running,
     },
     /// Runs the companion API.
-    Api {
-        #[command(flatten)]
-        config: Box<Api>,
-    },
+    Api(Box<Api>),
     /// Prints what is seen of an object, the next step and why; changes nothing.
     Plan {
         #[command(flatten)]
@@ -54,6 +52,8 @@ enum Command {
         #[command(flatten)]
         target: plan::Target,
     },
+    /// Makes an account of the platform's staff, with a temporary password that is shown once; works as the operator.
+    PlatformAdmin(platform_admin::Account),
     /// Prints the custom resource definitions, ready for kubectl apply -f -.
     Crd,
     /// Prints the API's OpenAPI document.
@@ -90,9 +90,13 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> ExitCode {
     match command {
         Command::Operator { config, running } => Box::pin(operator(&config, &running)).await,
-        Command::Api { config } => Box::pin(api(&config)).await,
+        Command::Api(config) => Box::pin(api(&config)).await,
         Command::Plan { config, target } => match Box::pin(plan::run(&config, &target)).await {
             Ok(text) => printed(&text),
+            Err(error) => failure(&*error),
+        },
+        Command::PlatformAdmin(account) => match Box::pin(platform_admin::run(&account)).await {
+            Ok(()) => ExitCode::SUCCESS,
             Err(error) => failure(&*error),
         },
         Command::Crd => match print::all_yaml() {

@@ -10,7 +10,9 @@ use clap::Args;
 use clap::builder::{StringValueParser, TypedValueParser as _};
 use secrecy::SecretString;
 
+use crate::registry::route::Pooling;
 use crate::schema::{self, Migrations};
+use crate::sql::session::Credentials;
 use crate::sql::url;
 
 /// Where the master database is.
@@ -43,11 +45,39 @@ pub struct Config {
     /// Directory with the tenant schema's migrations, instead of those built in.
     #[arg(long, env = "DAILYCARE_SCHEMA_DIR")]
     pub schema_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) pooling: PoolDefaults,
+}
+
+/// How the API pools schools' connections: what every school's row in the registry says of it, beside the School's own connection limit.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct PoolDefaults {
+    /// Seconds that the API may take to connect to a school's database.
+    #[arg(long, env = "DAILYCARE_CONNECT_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub connect_timeout_seconds: u16,
+    /// Seconds that a statement of the API may take.
+    #[arg(long, env = "DAILYCARE_COMMAND_TIMEOUT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub command_timeout_seconds: u16,
+    /// Whether the API keeps connections for the next request.
+    #[arg(long, env = "DAILYCARE_POOLING", default_value_t = true, action = clap::ArgAction::Set)]
+    pub pooling: bool,
+}
+
+impl PoolDefaults {
+    /// As the registry holds them.
+    #[must_use]
+    pub fn settings(self) -> Pooling {
+        let Self { connect_timeout_seconds, command_timeout_seconds, pooling: enabled } = self;
+        Pooling { connect_timeout_seconds, command_timeout_seconds, enabled }
+    }
 }
 
 /// Settings of `dailycare operator` alone.
 #[derive(Args, Clone, Debug)]
 pub struct Running {
+    /// File with the URL by which the API reaches the master database, the one that `dailycare api` mounts: its login is made, or gets that password, at start.
+    #[arg(long, env = "DAILYCARE_API_URL_FILE")]
+    pub api_url_file: Option<PathBuf>,
     /// Address of `/healthz`, `/readyz` and `/metrics`.
     #[arg(long, env = "DAILYCARE_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
     pub http_address: SocketAddr,
@@ -88,6 +118,9 @@ pub enum Error {
     /// The master database's URL.
     #[error("the master database's URL cannot be used")]
     MasterUrl(#[source] url::Error),
+    /// The URL that the API's login is taken from.
+    #[error("the API's URL of the master database cannot be used")]
+    ApiUrl(#[source] url::Error),
     /// The tenant schema's migrations.
     #[error("the tenant schema cannot be used")]
     Schema(#[source] schema::Error),
@@ -137,6 +170,18 @@ impl Config {
             .as_deref()
             .map_or_else(Migrations::tenant, |path| Migrations::from_dir(schema::Kind::Tenant, path))
             .map_err(Error::Schema)
+    }
+}
+
+impl Running {
+    /// The API's login to the master database, if it is to be made here. Where its URL leads is the API's affair.
+    ///
+    /// # Errors
+    /// When its file cannot be read or holds no usable URL.
+    pub async fn api_login(&self) -> Result<Option<Credentials>, Error> {
+        let Some(path) = &self.api_url_file else { return Ok(None) };
+        let url = read("the API's URL of the master database", path).await?;
+        url::Target::parse(&url).map(|target| Some(target.credentials)).map_err(Error::ApiUrl)
     }
 }
 

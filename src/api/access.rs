@@ -16,7 +16,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use uuid::Uuid;
 
-pub use connection::Writing;
+pub use connection::{Snapshot, Writing};
 pub use grants::Scope;
 pub use permission::Permission;
 pub use platform::Platform;
@@ -64,6 +64,14 @@ impl<P: Permission> Access<P> {
             Scope::School => None,
             Scope::Own => Some(self.principal.user.0),
         }
+    }
+
+    /// Refuses a permission over one's own rows, where no row is anybody's own.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub fn whole(&self) -> Result<()> {
+        if self.own().is_some() { Err(Code::Forbidden.into()) } else { Ok(()) }
     }
 
     /// The parts of the running API.
@@ -114,7 +122,7 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
         let in_flight = app.limits.admit(entry.tenant)?;
         let tenant = tenant::serving(entry)?;
         let grants = app.recent.of(app, &tenant, &principal).await?;
-        let scope = grants.scope(P::CODE).ok_or(Code::Forbidden)?;
+        let scope = grants.scope(P::CODE).or(P::EVERYBODYS.then_some(Scope::Own)).ok_or(Code::Forbidden)?;
         Ok(Self { app: app.clone(), tenant, principal, scope, trail, _in_flight: in_flight, permission: PhantomData })
     }
 }

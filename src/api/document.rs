@@ -11,7 +11,7 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{Content, Header, KnownFormat, Ref, RefOr, Required, Response, Responses, ResponsesBuilder, Schema};
-use utoipa::{IntoResponses, ToSchema};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::error::Code;
 
@@ -67,12 +67,16 @@ pub struct Reads;
 pub struct Queries;
 /// Of one that names a row.
 pub struct ReadsItem;
+/// Of one with a query string that names a row.
+pub struct QueriesItem;
 /// Of one with a body.
 pub struct Writes;
 /// Of one with a body that names a row.
 pub struct WritesItem;
 /// Of one that changes a row by its version.
 pub struct ChangesItem;
+/// Of one that removes a row by its version.
+pub struct RemovesItem;
 
 macro_rules! refusals {
     ($($kind:ident: $($codes:ident),*;)+) => {$(
@@ -88,9 +92,11 @@ refusals! {
     Reads: ;
     Queries: QUERY;
     ReadsItem: ITEM;
+    QueriesItem: QUERY, ITEM;
     Writes: BODY;
     WritesItem: BODY, ITEM;
     ChangesItem: BODY, ITEM, VERSIONED;
+    RemovesItem: ITEM, VERSIONED;
 }
 
 /// The refusals with these codes, by status: each a reference to the answer of that status, with the codes that it may have here.
@@ -173,6 +179,15 @@ pub fn paging_parameters() -> [Parameter; 2] {
         parameter("limit", "How many; 50 unless asked otherwise.", limit.into()),
         parameter("after", "The `next` of the page before.", ObjectBuilder::new().schema_type(Type::String).into()),
     ]
+}
+
+/// The query parameters of every list; for `#[utoipa::path]`.
+pub struct Paging;
+
+impl IntoParams for Paging {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        paging_parameters().into()
+    }
 }
 
 /// The `ETag` header of an answer.

@@ -1,5 +1,7 @@
-//! The platform's own routes: tenants with state and route, the seed's metrics of each, and its audit. Nothing of what is in a school.
+//! The platform's own routes: tenants with state and route, the seed's metrics of each, its audit, and acting in a school. Nothing of what is in one.
 
+pub mod audit;
+pub mod impersonation;
 pub mod measures;
 pub mod tenants;
 
@@ -11,5 +13,7 @@ use super::app::App;
 /// Every route of the platform's staff, below `/api/v1`.
 #[must_use]
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(tenants::list)).routes(routes!(tenants::read)).routes(routes!(measures::read))
+    let tenants = OpenApiRouter::new().routes(routes!(tenants::list)).routes(routes!(tenants::read)).routes(routes!(measures::read));
+    let audit = OpenApiRouter::new().routes(routes!(audit::list)).routes(routes!(impersonation::list));
+    tenants.merge(audit).routes(routes!(impersonation::impersonate))
 }

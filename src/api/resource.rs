@@ -2,14 +2,14 @@
 //!
 //! A resource says what it is ([`Resource`]); how pages, entity tags, idempotency keys and refusals work is said here once. Must not know any one of them.
 
-mod change;
+pub mod change;
 mod create;
 pub mod cursor;
 pub mod document;
 pub mod filter;
 pub mod idempotency;
 mod list;
-mod precondition;
+pub mod precondition;
 mod read;
 mod reference;
 mod remove;
@@ -18,14 +18,14 @@ pub mod select;
 use axum::routing::{get, patch};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sqlx::FromRow;
 use sqlx::postgres::{PgConnection, PgRow};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-pub use filter::Filter;
+pub use filter::{Filter, Words};
 pub use select::Order;
 
 use super::access::{Access, Permission};
@@ -72,6 +72,11 @@ pub trait Resource: Sized + Send + Sync + 'static {
     /// To remove.
     type Delete: Permission;
 
+    /// Adds to a new row what follows from what was sent, in the transaction of the write, before [`Resource::check`].
+    fn complete(_conn: &mut PgConnection, _fields: &mut Map<String, Value>) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Refuses what no constraint of the schema refuses, in the transaction of the write; `id` of the row that is changed, `value` as it was sent.
     fn check(_conn: &mut PgConnection, _id: Option<Uuid>, _value: &Value) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
@@ -92,9 +97,20 @@ pub struct Reference {
     pub table: &'static str,
 }
 
+/// That a column names a child of whom the user is a guardian, perhaps after another condition.
+macro_rules! own_child {
+    ($column:literal) => {
+        concat!(
+            $column,
+            " IN (SELECT cg.child_id FROM app.child_guardians cg JOIN app.guardians g ON g.id = cg.guardian_id \
+             WHERE g.user_id = {user} AND g.deleted_at IS NULL)"
+        )
+    };
+}
+pub(crate) use own_child;
+
 /// The rows about children that are the user's own: those of the children it is a guardian of.
-pub const OWN_CHILD: &str = "t.child_id IN (SELECT cg.child_id FROM app.child_guardians cg JOIN app.guardians g ON g.id = cg.guardian_id \
-     WHERE g.user_id = {user} AND g.deleted_at IS NULL)";
+pub const OWN_CHILD: &str = own_child!("t.child_id");
 
 /// A row about a child exists for as long as the child does.
 pub const LIVE_CHILD: &str =

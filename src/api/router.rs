@@ -22,7 +22,6 @@ pub const PREFIX: &str = "/api/v1";
 const BEARER: &str = "bearer";
 
 /// The API, with everything that surrounds it.
-#[must_use]
 pub fn router(app: &App, settings: &edge::Settings) -> Router {
     let below = OpenApiRouter::new().merge(school::routes()).merge(platform::routes());
     let identity: OpenApiRouter<App> = identity::routes().with_state(std::sync::Arc::clone(&app.identity));

@@ -81,6 +81,7 @@ impl Started {
 /// # Errors
 /// When a setting cannot be used or an address not listened on. That the master database does not answer is none: it is waited for.
 pub async fn start(config: &Api, metrics: PrometheusHandle, stop: CancellationToken) -> Result<Started, Error> {
+    audit::metrics::describe();
     let keyring = Keyring::parse(&config.sealing_keys().await?)?;
     let master = registry::open(&config.master.target().await?);
     let cache = match config.cache.url().await? {

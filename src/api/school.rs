@@ -1,6 +1,27 @@
 //! The school's work: one file for each resource, and the routes of all of them.
 
+pub mod activities;
+pub mod allergies;
+pub mod audit;
+pub mod child_guardians;
 pub mod children;
+pub mod classes;
+pub mod daily_report;
+mod day;
+pub mod enrolments;
+pub mod guardians;
+pub mod incidents;
+pub mod me;
+pub mod medication_administrations;
+pub mod medications;
+pub mod privacy;
+pub mod roles;
+pub mod settings;
+pub mod staff;
+pub mod staff_assignments;
+pub mod users;
+pub mod vaccinations;
+mod words;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -10,5 +31,26 @@ use super::resource::router;
 /// Every route of a school's own data, below `/api/v1`.
 #[must_use]
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(router::<children::Children>())
+    OpenApiRouter::new()
+        .merge(router::<children::Children>())
+        .merge(router::<guardians::Guardians>())
+        .merge(child_guardians::routes())
+        .merge(router::<classes::Classes>())
+        .merge(router::<enrolments::Enrolments>())
+        .merge(router::<staff::Staff>())
+        .merge(router::<staff_assignments::StaffAssignments>())
+        .merge(settings::routes())
+        .merge(roles::routes())
+        .merge(me::routes())
+        .merge(users::routes())
+        .merge(router::<activities::Activities>())
+        .merge(activities::batch::routes())
+        .merge(router::<allergies::Allergies>())
+        .merge(router::<medications::Medications>())
+        .merge(router::<medication_administrations::MedicationAdministrations>())
+        .merge(router::<vaccinations::Vaccinations>())
+        .merge(router::<incidents::Incidents>())
+        .merge(daily_report::routes())
+        .merge(privacy::routes())
+        .merge(audit::routes())
 }

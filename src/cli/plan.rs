@@ -107,6 +107,7 @@ async fn context(config: &Config) -> Result<Context, Box<dyn Error>> {
         registry,
         keyring: Keyring::parse(&config.sealing_keys().await?)?,
         migrations: config.migrations()?,
+        pooling: config.pooling.settings(),
         lease: None,
         schools: reflector::store().0,
         server_objects: reflector::store().0,

@@ -1,5 +1,6 @@
 //! What every reconcile works with. Holds connections and small, bounded memory; no decision is taken from it that could not be taken anew after a restart.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +19,13 @@ use crate::crd::{DatabaseServer, School};
 use crate::domain::names::ClusterUid;
 use crate::kubernetes::events::Recorder;
 use crate::kubernetes::lease::Held;
+use crate::registry::route::Pooling;
 use crate::registry::seal::Keyring;
 use crate::schema::Migrations;
 use crate::telemetry::health::Heartbeat;
 
-/// Shared by all reconciles of one process.
-pub struct Context {
+/// What a [`Context`] is made of.
+pub struct Parts {
     /// The API server.
     pub client: Client,
     /// The cluster's identity, part of every mark.
@@ -36,6 +38,29 @@ pub struct Context {
     pub keyring: Keyring,
     /// The tenant schema.
     pub migrations: Migrations,
+    /// How the API is to pool a school's connections.
+    pub pooling: Pooling,
+    /// The Lease; none where no second operator can run.
+    pub lease: Option<Held>,
+    /// Every School, as last watched.
+    pub schools: Store<School>,
+    /// Every `DatabaseServer`, as last watched.
+    pub server_objects: Store<DatabaseServer>,
+    /// Events.
+    pub recorder: Recorder,
+    /// The sign of life.
+    pub heartbeat: Heartbeat,
+    /// Schools worked on at once for each server.
+    pub concurrency: u16,
+    /// How often a School is looked at although nothing happened.
+    pub resync: Duration,
+    /// How long progress is awaited before it counts as stalled.
+    pub progress_deadline: Duration,
+}
+
+/// Shared by all reconciles of one process: its parts, and what is remembered between turns.
+pub struct Context {
+    parts: Parts,
     /// The servers looked at.
     pub servers: Servers,
     /// The places taken on them.
@@ -53,52 +78,14 @@ pub struct Context {
     pub wake: Arc<Wake<School>>,
     /// Servers to look at again.
     pub suspects: Arc<Wake<DatabaseServer>>,
-    /// The Lease; none where no second operator can run.
-    pub lease: Option<Held>,
-    /// Every School, as last watched.
-    pub schools: Store<School>,
-    /// Every `DatabaseServer`, as last watched.
-    pub server_objects: Store<DatabaseServer>,
-    /// Events.
-    pub recorder: Recorder,
-    /// The sign of life.
-    pub heartbeat: Heartbeat,
-    /// How often a School is looked at although nothing happened.
-    pub resync: Duration,
-    /// How long progress is awaited before it counts as stalled.
-    pub progress_deadline: Duration,
 }
 
-/// What a [`Context`] is made of; the rest of it starts empty.
-pub struct Parts {
-    /// The API server.
-    pub client: Client,
-    /// The cluster's identity.
-    pub cluster: ClusterUid,
-    /// Where the admin Secrets of servers are.
-    pub namespace: String,
-    /// The master database.
-    pub registry: PgPool,
-    /// Keys that seal credentials.
-    pub keyring: Keyring,
-    /// The tenant schema.
-    pub migrations: Migrations,
-    /// The Lease, where there is one.
-    pub lease: Option<Held>,
-    /// Every School.
-    pub schools: Store<School>,
-    /// Every `DatabaseServer`.
-    pub server_objects: Store<DatabaseServer>,
-    /// Events.
-    pub recorder: Recorder,
-    /// The sign of life.
-    pub heartbeat: Heartbeat,
-    /// Schools worked on at once for each server.
-    pub concurrency: u16,
-    /// How often a School is looked at although nothing happened.
-    pub resync: Duration,
-    /// How long progress is awaited.
-    pub progress_deadline: Duration,
+impl Deref for Context {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 impl Context {
@@ -106,12 +93,6 @@ impl Context {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         Self {
-            client: parts.client,
-            cluster: parts.cluster,
-            namespace: parts.namespace,
-            registry: parts.registry,
-            keyring: parts.keyring,
-            migrations: parts.migrations,
             servers: Servers::default(),
             ledger: Ledger::default(),
             places_known: SetOnce::new(),
@@ -120,14 +101,14 @@ impl Context {
             latest: Latest::default(),
             wake: Arc::default(),
             suspects: Arc::default(),
-            lease: parts.lease,
-            schools: parts.schools,
-            server_objects: parts.server_objects,
-            recorder: parts.recorder,
-            heartbeat: parts.heartbeat,
-            resync: parts.resync,
-            progress_deadline: parts.progress_deadline,
+            parts,
         }
+    }
+
+    /// The Lease, to be given up at the end.
+    #[must_use]
+    pub fn into_lease(self) -> Option<Held> {
+        self.parts.lease
     }
 
     /// Schools of one namespace.

@@ -21,6 +21,8 @@ use crate::domain::names::{ClusterUid, ServerName};
 use crate::domain::retry::{self, Class};
 use crate::kubernetes::lease::{self, Contender, Held, Timing};
 use crate::kubernetes::{self, client, cluster, events};
+use crate::postgres::scram;
+use crate::registry::api_login;
 use crate::registry::seal::{self, Keyring};
 use crate::schema::Migrations;
 use crate::telemetry::health::{Heartbeat, Phase, Readiness};
@@ -94,7 +96,7 @@ pub async fn run(config: &Config, running: &Running, stop: CancellationToken) ->
     tasks.spawn(upkeep::pulse(client.clone(), heartbeat.clone(), stop.child_token()));
     let Some(lease) = stand(config, running, &client, &readiness, &stop).await? else { return Ok(()) };
     readiness.enter(Phase::Starting);
-    let prepared = Box::pin(prepare(config, &client, &stop)).await?;
+    let prepared = Box::pin(prepare(config, running, &client, &stop)).await?;
     let Some((cluster, registry)) = prepared else { return Ok(()) };
     let (recorder, publisher) = events::recorder(client.clone(), &running.instance);
     tasks.spawn(publisher.run(stop.child_token()));
@@ -107,6 +109,7 @@ pub async fn run(config: &Config, running: &Running, stop: CancellationToken) ->
         registry,
         keyring,
         migrations,
+        pooling: config.pooling.settings(),
         lease,
         schools,
         server_objects,
@@ -148,13 +151,22 @@ async fn stand(
 }
 
 /// The cluster's identity and the master database, tried until they are there; trying ends at once where it cannot help.
-async fn prepare(config: &Config, client: &Client, stop: &CancellationToken) -> Result<Option<(ClusterUid, PgPool)>, Error> {
-    let (master, target) = (Migrations::master()?, config.master().await?);
+async fn prepare(
+    config: &Config,
+    running: &Running,
+    client: &Client,
+    stop: &CancellationToken,
+) -> Result<Option<(ClusterUid, PgPool)>, Error> {
+    let (master, target, api) = (Migrations::master()?, config.master().await?, running.api_login().await?);
     let mut attempts = 0;
     loop {
         let tried = async {
             let cluster = cluster::cluster_uid(client).await?;
             let pool = Box::pin(registry::bootstrap(&target, &master)).await?;
+            if let Some(login) = &api {
+                let ensured = Box::pin(api_login::ensure(&target, login, &scram::verifier(&login.password))).await?;
+                tracing::info!(login = login.username, ?ensured, "the API's login");
+            }
             Ok::<_, Error>((cluster, pool))
         };
         let error = match stop.run_until_cancelled(tried).await {
@@ -266,7 +278,7 @@ async fn finish(context: Arc<Context>, mut tasks: JoinSet<()>, readiness: &Readi
         tasks.shutdown().await;
     }
     // Turns that outlived the grace period still hold the context; then the lease simply runs out.
-    if let Some(Context { lease: Some(lease), .. }) = Arc::into_inner(context) {
+    if let Some(lease) = Arc::into_inner(context).and_then(Context::into_lease) {
         lease.release().await;
     }
 }

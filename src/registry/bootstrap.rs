@@ -169,18 +169,18 @@ async fn migrate(options: &PgConnectOptions, migrations: &Migrations) -> Result<
 }
 
 /// A session that may wait for another operator, and that a time-out does not interrupt halfway through creating a database.
-async fn connect_patiently(options: PgConnectOptions, doing: &'static str) -> sql::Result<PgConnection> {
+pub(super) async fn connect_patiently(options: PgConnectOptions, doing: &'static str) -> sql::Result<PgConnection> {
     session::connect(&options.options([("lock_timeout", "30s"), ("statement_timeout", "5min")]), doing).await
 }
 
 /// Held until the session ends, whichever way it does. From then on, waiting for a lock is short again: others may be waiting behind us.
-async fn lock(conn: &mut PgConnection, doing: &'static str) -> sql::Result<()> {
+pub(super) async fn lock(conn: &mut PgConnection, doing: &'static str) -> sql::Result<()> {
     sqlx::query("SELECT pg_advisory_lock($1)").bind(LOCK).execute(&mut *conn).await.doing(doing)?;
     sqlx::raw_sql("SET lock_timeout = '5s'").execute(conn).await.doing(doing).map(|_| ())
 }
 
 /// Says goodbye; a server that does not hear it ends the session by itself.
-async fn close(conn: PgConnection) {
+pub(super) async fn close(conn: PgConnection) {
     let _ = tokio::time::timeout(session::CONNECT_TIMEOUT, conn.close()).await;
 }
 

@@ -20,6 +20,9 @@ pub enum Error {
         /// What is missing, and what a person does about it.
         lacks: &'static str,
     },
+    /// The role that the API should log in as is something else.
+    #[error("the API's login exists and is no login that is a member of dailycare_api and nothing more; name another one in its URL")]
+    LoginTaken,
     /// A row holds what this program does not know.
     #[error("the registry's row of tenant {tenant} has an unknown {column}")]
     Unknown {
@@ -57,7 +60,7 @@ impl Error {
             Self::Schema(source) => source.class(),
             Self::Moved => Class::Contended,
             Self::Password(_) => Class::Transient,
-            Self::Unprepared { .. } => Class::Denied,
+            Self::Unprepared { .. } | Self::LoginTaken => Class::Denied,
             Self::Unknown { .. } => Class::Invalid,
             Self::Seal { source, .. } => source.class(),
         }

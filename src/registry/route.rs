@@ -43,6 +43,26 @@ pub struct PoolSettings {
     pub pooling: bool,
 }
 
+/// How the API pools connections of every school, but for how many; the defaults are the seed's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pooling {
+    /// Seconds to connect.
+    pub connect_timeout_seconds: u16,
+    /// Seconds that a statement may take.
+    pub command_timeout_seconds: u16,
+    /// Connections are kept for the next request.
+    pub enabled: bool,
+}
+
+impl Pooling {
+    /// With at most so many connections.
+    #[must_use]
+    pub fn of(self, size: u16) -> PoolSettings {
+        let Self { connect_timeout_seconds, command_timeout_seconds, enabled: pooling } = self;
+        PoolSettings { size, connect_timeout_seconds, command_timeout_seconds, pooling }
+    }
+}
+
 /// What a tenant's row should say.
 #[derive(Clone, Debug)]
 pub struct Publication {

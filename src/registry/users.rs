@@ -1,7 +1,8 @@
-//! Accounts that the operator makes: a school's first administrator. Every other account is the API's affair.
+//! Accounts that the operator makes: a school's first administrator, and the platform's own. Every other account is the API's affair.
 
 use sqlx::Row as _;
-use sqlx::postgres::PgPool;
+use sqlx::postgres::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use super::{Owner, Result, ask};
 use crate::domain::school::wanted::Person;
@@ -59,4 +60,22 @@ pub async fn create_admin(pool: &PgPool, owner: Owner, person: &Person, hash: &s
     let query = sqlx::query_scalar(exists).bind(owner.tenant.0);
     let already: bool = ask(pool, doing, async |conn| query.fetch_one(conn).await).await?;
     if already { Ok(Creation::Already) } else { Ok(Creation::EmailTaken) }
+}
+
+/// Makes an account of the platform's staff, with its record in the audit, in the caller's transaction; none when the e-mail address has an account already.
+/// Only members of `dailycare_operator` may. `hash` is the temporary password's, in PHC form.
+///
+/// # Errors
+/// When the registry fails.
+pub async fn create_platform_admin(conn: &mut PgConnection, person: &Person, hash: &str) -> Result<Option<Uuid>> {
+    let insert = "
+        WITH made AS (
+            INSERT INTO registry.users (name, email, password_hash, role, must_change_password)
+            VALUES ($1, $2, $3, 'PlatformAdmin', true) ON CONFLICT DO NOTHING RETURNING id),
+        told AS (
+            INSERT INTO registry.access_audit (user_id, action, resource, success)
+            SELECT id, 'platform:create_admin', 'dailycare platform-admin', true FROM made)
+        SELECT id FROM made";
+    let query = sqlx::query_scalar(insert).bind(&person.name).bind(&person.email).bind(hash);
+    Ok(query.fetch_optional(conn).await.doing("creating an account of the platform's staff")?)
 }

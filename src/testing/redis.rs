@@ -2,14 +2,21 @@
 //!
 //! It keeps nothing on disk unless told to: [`Redis::start_again`] gives an empty server, or what a test let it `SAVE`.
 
-use std::{ffi::OsString, time::Duration};
+use std::{
+    ffi::OsString,
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-use super::{Lifetime, Process, Result, port::Port, process::Launch, programs, random::random_token, scratch::Scratch};
+use super::{Lifetime, Process, Result, error::Doing, port::Port, process::Launch, programs, random::random_token, scratch::Scratch};
 
 const HOST: &str = "127.0.0.1";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,7 +28,7 @@ pub struct Redis {
     port: Port,
     password: String,
     // Dropped last: the server must have ended before its files go.
-    _scratch: Scratch,
+    _scratch: Option<Scratch>,
 }
 
 impl Redis {
@@ -45,9 +52,58 @@ impl Redis {
             stop: "TERM",
             abandon: "KILL",
         };
-        let mut server = Self { process: Process::start(launch)?, port, password, _scratch: scratch };
+        let mut server = Self { process: Process::start(launch)?, port, password, _scratch: Some(scratch) };
         server.until_ready().await?;
         Ok(server)
+    }
+
+    /// Starts a server that outlives this process, or finds the one that runs in this directory already, and returns when it answers. Its port and its
+    /// password stay the same from start to start.
+    ///
+    /// # Errors
+    /// When the program is not installed, a file cannot be written, or the server does not start; then with the end of its log.
+    pub async fn start_detached(directory: &Path) -> Result<Self> {
+        fs::create_dir_all(directory).doing(|| format!("create {}", directory.display()))?;
+        let (port_file, password_file) = (directory.join("port"), directory.join("password"));
+        let recorded = fs::read_to_string(&port_file).ok().and_then(|port| port.trim().parse().ok());
+        let password = if let Ok(password) = fs::read_to_string(&password_file) {
+            password
+        } else {
+            let password = random_token()?;
+            write_private(&password_file, &password)?;
+            password
+        };
+        let (process, port) = if let Some((process, number)) = Process::find(detached(directory, Vec::new())).zip(recorded) {
+            (process, Port::in_use(number))
+        } else {
+            let (port, settings) = (Port::prefer(recorded)?, directory.join("settings"));
+            let number = port.number();
+            let text =
+                format!("bind {HOST}\nport {number}\nrequirepass {password}\ndir {}\nsave \"\"\nappendonly no\n", directory.display());
+            // In a file and not in the command line, which everybody on the machine can read.
+            write_private(&settings, &text)?;
+            fs::write(&port_file, number.to_string()).doing(|| format!("write {}", port_file.display()))?;
+            let argv = vec![programs::valkey()?.into_os_string(), settings.into_os_string()];
+            (Process::start(detached(directory, argv))?, port)
+        };
+        let mut server = Self { process, port, password, _scratch: None };
+        server.until_ready().await?;
+        Ok(server)
+    }
+
+    /// The process id of the server that [`Redis::start_detached`] left running in `directory`, if it runs.
+    #[must_use]
+    pub fn detached(directory: &Path) -> Option<u32> {
+        Process::find(detached(directory, Vec::new())).map(|process| process.pid())
+    }
+
+    /// Ends that server. False when it does not run.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub async fn stop_detached(directory: &Path) -> Result<bool> {
+        let Some(mut process) = Process::find(detached(directory, Vec::new())) else { return Ok(false) };
+        process.stop(PATIENCE).await.map(|()| true)
     }
 
     /// A URL for database 0, password included: for connecting, not for printing.
@@ -115,6 +171,23 @@ impl Redis {
         let ready = async || ping(port, &hello).await.is_ok_and(|answer| answer.ends_with(b"+PONG\r\n"));
         self.process.until("ready for connections", PATIENCE, ready).await
     }
+}
+
+fn detached(directory: &Path, argv: Vec<OsString>) -> Launch {
+    Launch {
+        name: "redis",
+        argv,
+        log: directory.join("log"),
+        record: directory.join("pid"),
+        lifetime: Lifetime::Detached,
+        stop: "TERM",
+        abandon: "KILL",
+    }
+}
+
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).doing(|| format!("write {}", path.display()))
 }
 
 async fn ping(port: u16, hello: &str) -> std::io::Result<Vec<u8>> {

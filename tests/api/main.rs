@@ -4,12 +4,16 @@
 
 mod audit;
 mod cache;
+mod care;
 mod children;
 mod conformance;
-mod docs;
 mod directory;
+mod docs;
 mod edge;
 mod fuzzing;
+mod identity;
+mod people;
+mod platform;
 mod pools;
 mod registry;
 mod world;

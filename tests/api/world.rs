@@ -1,14 +1,15 @@
 //! A running API before a platform of its own: the ground of every test that speaks HTTP.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use clap::Parser;
 use dailycare::api::run::{self, Started};
 use dailycare::config::api::Api;
 use dailycare::registry::password;
-use dailycare::testing::{Platform, PostgresOptions, School, Version};
+use dailycare::testing::{self, Platform, PostgresOptions, Version};
 use metrics_exporter_prometheus::PrometheusHandle;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -26,8 +27,11 @@ pub(crate) const PASSWORD: &str = "canary-correct-horse-battery";
 /// The recorder of this process.
 pub(crate) static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| dailycare::telemetry::metrics::api::install().unwrap());
 
-/// A platform and one API on it.
-pub(crate) struct World {
+/// A platform and one API on it. Clones share it.
+#[derive(Clone)]
+pub(crate) struct World(Arc<Ground>);
+
+pub(crate) struct Ground {
     pub(crate) platform: Platform,
     pub(crate) api: Running,
     files: tempfile::TempDir,
@@ -38,7 +42,7 @@ pub(crate) struct World {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) http_address: SocketAddr,
-    started: Option<Started>,
+    started: Mutex<Option<Started>>,
     stop: CancellationToken,
 }
 
@@ -68,7 +72,7 @@ impl World {
         write("signing-keys", &dailycare::api::identity::SigningKeys::generate_file("s1").unwrap());
         let hash = password::hash_argon2id(&PASSWORD.to_owned().into()).await.unwrap();
         let api = Running::start(&platform, &files.path().to_owned(), flags).await;
-        Self { platform, api, files, hash }
+        Self(Arc::new(Ground { platform, api, files, hash }))
     }
 
     /// One more API on the same platform, as a second replica.
@@ -77,9 +81,9 @@ impl World {
     }
 
     /// A provisioned school that this API serves.
-    pub(crate) async fn school(&self, code: &str) -> Pupil<'_> {
+    pub(crate) async fn school(&self, code: &str) -> School {
         let school = self.platform.school(code).await.unwrap();
-        Pupil { world: self, school }
+        School { world: self.clone(), school }
     }
 
     /// An account of the platform's staff.
@@ -88,6 +92,14 @@ impl World {
         let insert = "INSERT INTO registry.users (id, name, email, password_hash, role, email_confirmed) VALUES ($1, 'Equipa', $2, $3, 'PlatformAdmin', true)";
         sqlx::query(insert).bind(id).bind(&email).bind(&self.hash).execute(&self.platform.operator).await.unwrap();
         Client::log_in(self.api.address, &email, id).await
+    }
+}
+
+impl Deref for World {
+    type Target = Ground;
+
+    fn deref(&self) -> &Ground {
+        &self.0
     }
 }
 
@@ -101,7 +113,7 @@ impl Running {
         line.extend(flags);
         let stop = CancellationToken::new();
         let started = run::start(&Line::parse_from(line).api, METRICS.clone(), stop.clone()).await.unwrap();
-        let running = Self { address: started.address, http_address: started.http_address, started: Some(started), stop };
+        let running = Self { address: started.address, http_address: started.http_address, started: Mutex::new(Some(started)), stop };
         running.until_ready().await;
         running
     }
@@ -115,9 +127,10 @@ impl Running {
     }
 
     /// Stops it as SIGTERM does, and waits for its end.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(&self) {
         self.stop.cancel();
-        self.started.take().unwrap().ended().await;
+        let started = self.started.lock().unwrap().take();
+        started.unwrap().ended().await;
     }
 }
 
@@ -128,12 +141,12 @@ impl Drop for Running {
 }
 
 /// A school of a world.
-pub(crate) struct Pupil<'a> {
-    world: &'a World,
-    pub(crate) school: School,
+pub(crate) struct School {
+    world: World,
+    pub(crate) school: testing::School,
 }
 
-impl Pupil<'_> {
+impl School {
     pub(crate) fn id(&self) -> Uuid {
         self.school.owner.tenant.0
     }

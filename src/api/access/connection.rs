@@ -3,7 +3,7 @@
 //! A route that turned out stale is fetched afresh and tried once more, before anything was asked of the database.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -16,6 +16,7 @@ use crate::api::error::{Code, Error, Result};
 use crate::api::identity::UserId;
 use crate::api::pools::{self, Connection};
 use crate::sql::error::Doing as _;
+use crate::telemetry::metrics::api as metrics;
 
 impl<P: Permission> Access<P> {
     /// A connection to the school's database, to read with.
@@ -24,6 +25,18 @@ impl<P: Permission> Access<P> {
     /// When none is free in time, or the database cannot be reached.
     pub async fn connection(&self) -> Result<Connection> {
         connect(&self.app, &self.tenant).await
+    }
+
+    /// Reads that are all of one moment.
+    ///
+    /// # Errors
+    /// As [`Access::connection`].
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        let mut conn = self.connection().await?;
+        conn.mark_transaction(true);
+        let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        sqlx::raw_sql(begin).execute(&mut *conn).await.doing("beginning a snapshot")?;
+        Ok(Snapshot(conn))
     }
 
     /// A transaction as the request's user.
@@ -40,6 +53,13 @@ impl<P: Permission> Access<P> {
 
 /// A connection of this tenant's, on a fresh route when the one in memory is stale.
 pub(super) async fn connect(app: &App, tenant: &Tenant) -> Result<Connection> {
+    let begun = Instant::now();
+    let connected = connect_afresh(app, tenant).await;
+    metrics::tenant_pool_wait(tenant.entry.tenant, begun.elapsed());
+    connected
+}
+
+async fn connect_afresh(app: &App, tenant: &Tenant) -> Result<Connection> {
     let stale = match app.pools.connection(&tenant.target).await {
         Ok(conn) => return Ok(conn),
         Err(error) if matches!(error, pools::Error::Stale | pools::Error::Refused(_) | pools::Error::Open { refused: true, .. }) => error,
@@ -103,6 +123,33 @@ impl Deref for Writing {
 impl DerefMut for Writing {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.conn
+    }
+}
+
+/// A school's database as it was at one moment. Dropped without [`Snapshot::end`], its connection waits for the server to end it.
+pub struct Snapshot(Connection);
+
+impl Snapshot {
+    /// All is read: the connection can be used again at once. A failure to say so ends the connection.
+    pub async fn end(mut self) {
+        if sqlx::raw_sql("COMMIT").execute(&mut *self.0).await.is_ok() {
+            self.0.mark_transaction(false);
+            self.0.finish();
+        }
+    }
+}
+
+impl Deref for Snapshot {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for Snapshot {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.0
     }
 }
 

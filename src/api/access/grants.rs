@@ -39,6 +39,11 @@ impl Grants {
     pub fn scope(&self, permission: &str) -> Option<Scope> {
         self.0.get(permission).copied()
     }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = (&str, Scope)> {
+        self.0.iter().map(|(code, scope)| (code.as_str(), *scope))
+    }
 }
 
 /// Users whose grants are remembered: every active one of a large fleet; 200 bytes and their permissions each.

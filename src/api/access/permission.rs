@@ -8,6 +8,18 @@ pub trait Permission: Send + Sync + 'static {
     const CODE: &'static str;
     /// It only reads: audited through the queue. What writes is audited in its own transaction.
     const READS: bool;
+    /// Every user of the school has it, whatever the matrix says; over its own.
+    const EVERYBODYS: bool = false;
+}
+
+/// To ask who one is: no row of the matrix, and demanded all the same, so that this too needs a verified token and a school that serves.
+#[derive(Clone, Copy, Debug)]
+pub enum Oneself {}
+
+impl Permission for Oneself {
+    const CODE: &'static str = "self:read";
+    const READS: bool = true;
+    const EVERYBODYS: bool = true;
 }
 
 macro_rules! permissions {

@@ -1,7 +1,7 @@
 //! Validating JSON by the schema of a type, as the OpenAPI document holds it.
 
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use jsonschema::error::{ValidationError, ValidationErrorKind as Kind};
@@ -14,9 +14,11 @@ use crate::api::error::{Code, Error, Field, Result, Text};
 /// One validator for each type, made when it is first needed.
 static VALIDATORS: LazyLock<RwLock<HashMap<TypeId, Arc<Validator>>>> = LazyLock::new(RwLock::default);
 
-/// The fields of `value` that `T`'s schema does not allow.
+/// The fields of `value` that `T`'s schema does not allow, each for one reason.
 pub(super) fn wrong_fields<T: ToSchema + 'static>(value: &Value) -> Result<Vec<Field>> {
-    Ok(validator::<T>()?.iter_errors(value).flat_map(|error| fields(&error)).collect())
+    let (validator, mut told) = (validator::<T>()?, HashSet::new());
+    let wrong = validator.iter_errors(value).flat_map(|error| fields(&error));
+    Ok(wrong.filter(|wrong| told.insert(wrong.field.clone())).collect())
 }
 
 fn validator<T: ToSchema + 'static>() -> Result<Arc<Validator>> {

@@ -74,6 +74,7 @@ fn named(error: &dyn DatabaseError) -> Vec<Field> {
         "length" => ("length", "comprimento inválido", "has the wrong length"),
         "range" => ("range", "fora do intervalo permitido", "is out of range"),
         "format" => ("format", "formato inválido", "is not in the right format"),
+        "type" => ("type", "tipo de valor errado", "is of the wrong type"),
         "known" => ("enum", "valor desconhecido", "is not a known value"),
         "order" => ("order", "está antes do início", "is before its start"),
         "required" => ("required", "campo obrigatório neste caso", "is required in this case"),

@@ -64,28 +64,28 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn from(address: &str) -> Option<ClientAddress> {
-        Some(ClientAddress(address.parse().unwrap()))
+    fn from(address: &str) -> ClientAddress {
+        ClientAddress(address.parse().unwrap())
     }
 
     #[test]
     fn one_network_is_one_address_and_says_when_to_come_back() {
         let attempts = Attempts::new(NonZeroU32::new(1).unwrap());
         for (first, second) in [("192.0.2.1", "::ffff:192.0.2.1"), ("2001:db8::1", "2001:db8::ffff")] {
-            assert!(attempts.allow(from(first)).is_ok());
-            let error = attempts.allow(from(second)).unwrap_err();
+            assert!(attempts.allow(Some(from(first))).is_ok());
+            let error = attempts.allow(Some(from(second))).unwrap_err();
             assert_eq!(error.code, Code::TooManyRequests);
             assert!(error.retry_after.is_some());
         }
-        assert!(attempts.allow(from("2001:db8:0:1::1")).is_ok());
+        assert!(attempts.allow(Some(from("2001:db8:0:1::1"))).is_ok());
         assert!(attempts.allow(None).is_ok() && attempts.allow(None).is_ok());
     }
 
     #[test]
     fn beyond_its_bound_all_new_addresses_share_one_allowance() {
         let attempts = Attempts::bounded(NonZeroU32::new(1).unwrap(), 2);
-        assert!(["192.0.2.1", "192.0.2.2", "192.0.2.3"].iter().all(|address| attempts.allow(from(address)).is_ok()));
-        assert!(attempts.allow(from("192.0.2.4")).is_err());
+        assert!(["192.0.2.1", "192.0.2.2", "192.0.2.3"].iter().all(|address| attempts.allow(Some(from(address))).is_ok()));
+        assert!(attempts.allow(Some(from("192.0.2.4"))).is_err());
         assert_eq!(attempts.known.len(), 2);
     }
 }

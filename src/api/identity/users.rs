@@ -112,6 +112,7 @@ pub struct UserChange {
 }
 
 /// Absent and null differ.
+#[expect(clippy::option_option, reason = "absent, null and a text are three things")]
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
@@ -300,4 +301,21 @@ fn refusal(error: crate::sql::Error) -> Error {
     let message = Text::new("já pertence a outra conta", "belongs to another account already");
     let field = crate::api::error::Field { field: "email".into(), code: "taken", message };
     Error { fields: vec![field], ..Error::new(Code::Conflict).because(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::body::Body;
+
+    #[test]
+    fn a_change_tells_absent_from_null_and_no_role_of_the_platform_is_given() {
+        let read = |json: &str| Body::<UserChange>::read(json.as_bytes()).and_then(Body::parse);
+        assert_eq!(read("{}").unwrap().phone_number, None);
+        assert_eq!(read(r#"{"phone_number": null}"#).unwrap().phone_number, Some(None));
+        assert_eq!(read(r#"{"phone_number": "1"}"#).unwrap().phone_number, Some(Some("1".into())));
+        for bad in [r#"{"role": "PlatformAdmin"}"#, r#"{"tenant_id": "x"}"#, r#"{"name": " "}"#, r#"{"email": "x"}"#, r#"{"name": null}"#] {
+            assert_eq!(read(bad).unwrap_err().code, Code::Validation, "{bad}");
+        }
+    }
 }

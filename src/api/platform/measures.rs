@@ -14,6 +14,7 @@ use crate::api::error::Result;
 use crate::api::resource::filter::Id;
 use crate::domain::names::TenantId;
 use crate::sql::error::Doing as _;
+use crate::telemetry::metrics::api as metrics;
 
 /// A tenant in numbers.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -87,7 +88,8 @@ pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantMe
     let mut conn = platform.connection(&tenant).await?;
     sqlx::query("SELECT 1").execute(&mut *conn).await?;
     let response_milliseconds = started.elapsed().as_secs_f64() * 1000.0;
-    let database = sqlx::query_as(DATABASE).fetch_one(&mut *conn).await?;
+    let database: DatabaseMeasures = sqlx::query_as(DATABASE).fetch_one(&mut *conn).await?;
+    metrics::tenant_database_bytes(tenant.entry.tenant, u64::try_from(database.storage_bytes).unwrap_or_default());
     conn.finish();
     Ok(Data::new(TenantMetrics { users, database, response_milliseconds }))
 }

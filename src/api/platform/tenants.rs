@@ -1,17 +1,16 @@
 //! The tenants, as this process knows them.
 
-use axum::extract::RawQuery;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::access::Platform;
 use crate::api::answer::{Data, Page};
 use crate::api::directory::Entry;
-use crate::api::document::{Queries, ReadsItem};
+use crate::api::document::{Paging, Queries, ReadsItem};
 use crate::api::error::{Code, Result};
 use crate::api::resource::cursor::Cursor;
-use crate::api::resource::filter::{Asked, Id};
+use crate::api::resource::filter::{Asked, Id, Unfiltered};
 use crate::domain::names::TenantId;
 
 /// The list's name in its cursors.
@@ -71,28 +70,10 @@ impl From<&Entry> for TenantRecord {
     }
 }
 
-/// No filter but paging.
-#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Paging {
-    /// How many; 50 unless asked otherwise.
-    #[param(minimum = 1, maximum = 200)]
-    #[serde(skip)]
-    #[expect(dead_code, reason = "read by `Asked`; here for the document")]
-    limit: Option<u32>,
-    /// The `next` of the page before.
-    #[param(value_type = Option<String>)]
-    #[serde(skip)]
-    #[expect(dead_code, reason = "read by `Asked`; here for the document")]
-    after: (),
-}
-
 /// Every tenant by code, but those whose School is gone.
 #[utoipa::path(get, path = "/platform/tenants", tag = "platform", operation_id = "list_tenants", params(Paging), responses((status = 200, body = Page<TenantRecord>), Queries))]
-pub(super) async fn list(platform: Platform, RawQuery(query): RawQuery) -> Result<Page<TenantRecord>> {
+pub(super) async fn list(platform: Platform, asked: Asked<Unfiltered>) -> Result<Page<TenantRecord>> {
     platform.does("platform:tenants");
-    let asked = Asked::<Paging>::parse(query.as_deref().unwrap_or_default())?;
     let after = asked.cursor(LIST)?.map(|cursor| cursor.place);
     let limit = asked.limit as usize;
     let mut entries = platform.app().directory.entries(after.as_deref(), limit + 1);

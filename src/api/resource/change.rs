@@ -8,8 +8,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::filter::Id;
-use super::precondition::{self, Demand};
-use super::{Resource, reference, select, written};
+use super::{Resource, precondition, reference, select, written};
 use crate::api::access::Access;
 use crate::api::answer::{ETag, tagged};
 use crate::api::body::Body;
@@ -25,7 +24,7 @@ pub(super) async fn change<R: Resource>(
     let none = Map::new();
     let fields = body.value.as_object().unwrap_or(&none);
     let mut tx = access.begin().await?;
-    hold::<R>(&mut tx, id, demand, access.own()).await?;
+    hold::<R>(&mut tx, id, access.own(), Against::Writers).await.and_then(|version| demand.admit(version))?;
     reference::check::<R>(&mut tx, fields).await?;
     R::check(&mut tx, Some(id), &body.value).await?;
     if let Some(mut query) = update::<R>(id, fields, &body.value) {
@@ -38,14 +37,29 @@ pub(super) async fn change<R: Resource>(
     Ok(tagged(StatusCode::OK, ETag(found.version), found.record))
 }
 
-/// Holds the row against other writers until the transaction ends, if it exists for this user and has the version that is demanded.
-pub(super) async fn hold<R: Resource>(conn: &mut PgConnection, id: Uuid, demand: Demand, own: Option<Uuid>) -> Result<()> {
+/// Whom a row is held against until the transaction ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Against {
+    /// Others that change or remove it.
+    Writers,
+    /// Others that come to refer to it, too ([`reference::check`]): nothing may refer to a row that is removed.
+    References,
+}
+
+/// Holds the row until the transaction ends, and gives its version, if it exists for this user.
+///
+/// # Errors
+/// [`Code::NotFound`].
+pub async fn hold<R: Resource>(conn: &mut PgConnection, id: Uuid, own: Option<Uuid>, against: Against) -> Result<i64> {
     let mut query = QueryBuilder::new(format!("SELECT t.row_version FROM app.{} t WHERE ", R::TABLE));
     select::restrict::<R>(&mut query, own);
-    query.push(" AND t.id = ").push_bind(id).push(" FOR NO KEY UPDATE OF t");
+    query.push(" AND t.id = ").push_bind(id);
+    query.push(match against {
+        Against::Writers => " FOR NO KEY UPDATE OF t",
+        Against::References => " FOR UPDATE OF t",
+    });
     let version: Option<i64> = query.build_query_scalar().fetch_optional(conn).await?;
-    let version = version.ok_or(Code::NotFound)?;
-    if demand.version().is_some_and(|demanded| demanded != version) { Err(Code::PreconditionFailed.into()) } else { Ok(()) }
+    version.ok_or_else(|| Code::NotFound.into())
 }
 
 /// Sets the columns that the body names; none when it names none.

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::QueryBuilder;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: Head
         }
         Keyed::New(key) => key,
     };
-    let id = insert::<R>(&mut tx, &body.value).await?;
+    let id = insert::<R>(&mut tx, body.value).await?;
     // Somebody who may only touch their own may not create what is not theirs.
     let found = select::one::<R>(&mut tx, id, access.own()).await?.ok_or(Code::Forbidden)?;
     let location = format!("/api/v1{}/{id}", R::PATH);
@@ -38,14 +38,15 @@ pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: Head
     Ok(response)
 }
 
-/// Inserts the columns that the body names; the others get their defaults.
-pub(super) async fn insert<R: Resource>(conn: &mut PgConnection, value: &Value) -> Result<Uuid> {
-    let none = Map::new();
-    let fields = value.as_object().unwrap_or(&none);
-    reference::check::<R>(conn, fields).await?;
-    R::check(conn, None, value).await?;
+/// Inserts the columns that the body names and those that follow from them; the others get their defaults.
+pub(super) async fn insert<R: Resource>(conn: &mut PgConnection, value: Value) -> Result<Uuid> {
+    let Value::Object(mut fields) = value else { return Err(Code::Internal.into()) };
+    reference::check::<R>(conn, &fields).await?;
+    R::complete(conn, &mut fields).await?;
+    let value = Value::Object(fields);
+    R::check(conn, None, &value).await?;
     let columns: Vec<&str> =
-        R::WRITABLE.iter().copied().filter(|column| fields.get(*column).is_some_and(|value| !value.is_null())).collect();
+        R::WRITABLE.iter().copied().filter(|column| value.get(*column).is_some_and(|value| !value.is_null())).collect();
     let list = columns.join(", ");
     let mut query = QueryBuilder::new(format!(
         "INSERT INTO app.{table} AS t ({list}) SELECT {list} FROM jsonb_populate_record(NULL::app.{table}, ",

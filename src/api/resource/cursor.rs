@@ -2,9 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::api::answer::Page;
 use crate::api::error::{Code, Error, Result};
 
 /// Longer than any that is made: a name of 200 characters, an id, a list's name, in base64.
@@ -28,6 +30,20 @@ impl Cursor {
         Self { list: list.to_owned(), place, id }
     }
 
+    /// The place of a row in a list that is ordered by moments.
+    #[must_use]
+    pub fn at(list: &str, moment: DateTime<Utc>, id: Uuid) -> Self {
+        Self::new(list, moment.to_rfc3339_opts(SecondsFormat::Micros, true), id)
+    }
+
+    /// The moment of such a row.
+    ///
+    /// # Errors
+    /// [`Code::Malformed`] for a place that is none.
+    pub fn moment(&self) -> Result<DateTime<Utc>> {
+        self.place.parse().map_err(|error: chrono::ParseError| Error::new(Code::Malformed).because(error))
+    }
+
     /// As callers get it.
     #[must_use]
     pub fn text(&self) -> String {
@@ -48,6 +64,14 @@ impl Cursor {
     }
 }
 
+/// A page of at most `limit` of these rows, of which one more was asked for: it says whether another page follows.
+pub fn page<T>(mut rows: Vec<T>, limit: u32, place: impl Fn(&T) -> Cursor) -> Page<T> {
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|last| place(last).text());
+    Page::new(rows, next)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +81,22 @@ mod tests {
         let cursor = Cursor::new("children", "inês, \"a\"".into(), Uuid::from_u128(7));
         assert_eq!(Cursor::parse("children", &cursor.text()).unwrap(), cursor);
         assert_eq!(Cursor::parse("guardians", &cursor.text()).unwrap_err().code, Code::Malformed);
+    }
+
+    #[test]
+    fn a_moment_comes_back_to_the_microsecond() {
+        let moment = DateTime::from_timestamp_micros(1_764_000_000_123_456).unwrap();
+        let cursor = Cursor::at("audit", moment, Uuid::from_u128(7));
+        assert_eq!(Cursor::parse("audit", &cursor.text()).unwrap().moment().unwrap(), moment);
+        assert_eq!(Cursor::new("audit", "noon".into(), Uuid::nil()).moment().unwrap_err().code, Code::Malformed);
+    }
+
+    #[test]
+    fn a_page_says_that_another_follows_only_if_one_does() {
+        let place = |n: &u128| Cursor::new("n", n.to_string(), Uuid::from_u128(*n));
+        let first = page(vec![1, 2, 3], 2, place);
+        assert_eq!((first.data, first.next), (vec![1, 2], Some(place(&2).text())));
+        assert_eq!(page(vec![1, 2], 2, place).next, None);
     }
 
     #[test]

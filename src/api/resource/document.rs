@@ -14,6 +14,7 @@ use crate::api::document::{
 };
 
 /// The schemas and the paths.
+#[must_use]
 pub fn of<R: Resource>() -> (Vec<(String, RefOr<Schema>)>, Paths) {
     let mut schemas = Vec::new();
     schemas_of::<R::Record>(&mut schemas);

@@ -17,6 +17,36 @@ pub trait Filter: DeserializeOwned + IntoParams + Send + Sync + 'static {
     fn narrow(&self, query: &mut QueryBuilder<Postgres>);
 }
 
+/// Narrows to the rows whose column has this value, if one is given.
+pub fn equal<T>(query: &mut QueryBuilder<Postgres>, column: &'static str, value: Option<T>)
+where
+    T: for<'q> sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres> + 'static,
+{
+    if let Some(value) = value {
+        query.push(" AND t.").push(column).push(" = ").push_bind(value);
+    }
+}
+
+/// Words of a name, as prefixes, in any order, without regard to accents and case: at most 200 characters.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct Words(String);
+
+impl TryFrom<String> for Words {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.chars().count() <= 200 { Ok(Self(text)) } else { Err("longer than any name") }
+    }
+}
+
+impl Words {
+    /// Narrows to the rows of `t` whose `search_name` has them.
+    pub fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
+        query.push(" AND to_tsvector('pg_catalog.simple', t.search_name) @@ app.search_query(").push_bind(self.0.clone()).push(")");
+    }
+}
+
 /// No filters.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -66,13 +96,7 @@ impl<F: DeserializeOwned> Asked<F> {
         }
         let rest = rest.finish();
         let plain = limit.is_none() && after.is_none() && rest.is_empty();
-        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(rest.as_bytes()));
-        let filter = serde_path_to_error::deserialize(pairs).map_err(|error| {
-            let name = error.path().to_string();
-            Error::field(name, "invalid", Text::new("parâmetro inválido ou desconhecido", "an invalid or unknown parameter"))
-                .because(error.into_inner())
-        })?;
-        Ok(Self { limit: limit.unwrap_or(USUAL), after, filter, plain })
+        Ok(Self { limit: limit.unwrap_or(USUAL), after, filter: read(&rest)?, plain })
     }
 
     /// The place to go on after, in this list.
@@ -81,6 +105,27 @@ impl<F: DeserializeOwned> Asked<F> {
     /// [`Code::Malformed`] for a cursor that this list did not give out.
     pub fn cursor(&self, list: &str) -> Result<Option<Cursor>> {
         self.after.as_deref().map(|text| Cursor::parse(list, text)).transpose()
+    }
+}
+
+fn read<F: DeserializeOwned>(query: &str) -> Result<F> {
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let name = error.path().to_string();
+        Error::field(name, "invalid", Text::new("parâmetro inválido ou desconhecido", "an invalid or unknown parameter"))
+            .because(error.into_inner())
+    })
+}
+
+/// The query string of what has no pages.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameters<F>(pub F);
+
+impl<F: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<F> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        read(parts.uri.query().unwrap_or_default()).map(Self)
     }
 }
 
@@ -111,6 +156,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let path = axum::extract::Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, state).await;
         let id = path.ok().and_then(|path| path.get("id").and_then(|id| uuid::Uuid::try_parse(id).ok()));
         id.map(Self).ok_or_else(|| Code::NotFound.into())
+    }
+}
+
+/// Everything that the path names, in its order. What does not fit names nothing, nor does U+0000, which no row holds.
+#[derive(Clone, Copy, Debug)]
+pub struct At<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let zero = parts.uri.path().contains("%00");
+        let named = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        named.ok().filter(|_| !zero).map(|named| Self(named.0)).ok_or_else(|| Code::NotFound.into())
     }
 }
 

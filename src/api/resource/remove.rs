@@ -3,15 +3,16 @@
 use axum::http::{HeaderMap, StatusCode};
 use sqlx::AssertSqlSafe;
 
+use super::change::{self, Against};
 use super::filter::Id;
-use super::{Resource, change, precondition, written};
+use super::{Resource, precondition, written};
 use crate::api::access::Access;
 use crate::api::error::Result;
 
 pub(super) async fn remove<R: Resource>(access: Access<R::Delete>, Id(id): Id, headers: HeaderMap) -> Result<StatusCode> {
     let demand = precondition::demanded(&headers)?;
     let mut tx = access.begin().await?;
-    change::hold::<R>(&mut tx, id, demand, access.own()).await?;
+    change::hold::<R>(&mut tx, id, access.own(), Against::References).await.and_then(|version| demand.admit(version))?;
     R::removing(&mut tx, id).await?;
     let statement = format!("UPDATE app.{} SET deleted_at = now() WHERE id = $1", R::TABLE);
     sqlx::query(AssertSqlSafe(statement)).bind(id).execute(&mut *tx).await?;

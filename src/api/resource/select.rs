@@ -5,7 +5,7 @@ use sqlx::{FromRow, QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use super::Resource;
-use crate::api::error::Result;
+use crate::api::error::{Code, Result};
 
 /// A list's order: one column, then the id, both the same way.
 #[derive(Clone, Copy, Debug)]
@@ -47,19 +47,28 @@ impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Found<T> {
 }
 
 /// The rows of `R` that exist and that `own` (a user whose own alone may be seen) lets through; more conditions may follow.
+#[must_use]
 pub fn rows<R: Resource>(own: Option<Uuid>) -> QueryBuilder<Postgres> {
-    let mut query = QueryBuilder::new(format!(
-        "SELECT t.id, t.row_version, t.created_at, t.created_by, t.updated_at, t.updated_by, {columns}, {order}::text AS place FROM app.{table} t WHERE ",
-        columns = R::COLUMNS,
-        order = R::ORDER.column,
-        table = R::TABLE
-    ));
+    let mut query = all::<R>();
+    query.push(" AND ");
     restrict::<R>(&mut query, own);
     query
 }
 
+/// Every row of `R`, removed ones too, with `deleted_at`; more conditions may follow.
+#[must_use]
+pub fn all<R: Resource>() -> QueryBuilder<Postgres> {
+    QueryBuilder::new(format!(
+        "SELECT t.id, t.row_version, t.created_at, t.created_by, t.updated_at, t.updated_by, t.deleted_at, {columns}, {order}::text AS place \
+         FROM app.{table} t WHERE true",
+        columns = R::COLUMNS,
+        order = R::ORDER.column,
+        table = R::TABLE
+    ))
+}
+
 /// Which rows exist, and which of them are the user's.
-pub(super) fn restrict<R: Resource>(query: &mut QueryBuilder<Postgres>, own: Option<Uuid>) {
+pub fn restrict<R: Resource>(query: &mut QueryBuilder<Postgres>, own: Option<Uuid>) {
     query.push(R::LIVE);
     if let Some(user) = own {
         query.push(" AND ");
@@ -79,4 +88,16 @@ pub async fn one<R: Resource>(conn: &mut PgConnection, id: Uuid, own: Option<Uui
     let mut query = rows::<R>(own);
     query.push(" AND t.id = ").push_bind(id);
     Ok(query.build_query_as().fetch_optional(conn).await?)
+}
+
+/// That a row exists for this user.
+///
+/// # Errors
+/// [`Code::NotFound`].
+pub async fn present<R: Resource>(conn: &mut PgConnection, id: Uuid, own: Option<Uuid>) -> Result<()> {
+    let mut query = QueryBuilder::new(format!("SELECT true FROM app.{} t WHERE ", R::TABLE));
+    restrict::<R>(&mut query, own);
+    query.push(" AND t.id = ").push_bind(id);
+    let found: Option<bool> = query.build_query_scalar().fetch_optional(conn).await?;
+    found.map(|_| ()).ok_or_else(|| Code::NotFound.into())
 }

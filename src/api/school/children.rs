@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::api::access::permission::{ChildrenCreate, ChildrenDelete, ChildrenRead, ChildrenUpdate};
 use crate::api::error::Result;
-use crate::api::resource::{Filter, Order, Resource, Stamp};
+use crate::api::resource::{Filter, Order, Resource, Stamp, Words, own_child};
 
 /// The resource.
 pub enum Children {}
@@ -119,10 +119,11 @@ pub struct ChildChange {
 /// Which children.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct ChildFilter {
     /// Words of the name, as prefixes, in any order, without regard to accents and case.
-    #[param(max_length = 200)]
-    pub name: Option<String>,
+    #[param(value_type = Option<String>, max_length = 200)]
+    pub name: Option<Words>,
     /// Of this class today.
     pub class_id: Option<Uuid>,
     /// Of this guardian.
@@ -132,7 +133,7 @@ pub struct ChildFilter {
 impl Filter for ChildFilter {
     fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
         if let Some(name) = &self.name {
-            query.push(" AND to_tsvector('pg_catalog.simple', t.search_name) @@ app.search_query(").push_bind(name.clone()).push(")");
+            name.narrow(query);
         }
         if let Some(class) = self.class_id {
             query.push(" AND t.id IN (SELECT e.child_id FROM app.enrolments e WHERE e.deleted_at IS NULL AND app.day_of(now()) BETWEEN e.starts_on AND coalesce(e.ends_on, 'infinity') AND e.class_id = ");
@@ -156,8 +157,7 @@ impl Resource for Children {
     const WRITABLE: &'static [&'static str] =
         &["full_name", "preferred_name", "birth_date", "sex", "nationality", "home_language", "address", "photo_consent", "notes"];
     const ORDER: Order = Order { column: "t.search_name", of: "text COLLATE \"C\"", descending: false };
-    const OWN: &'static str = "t.id IN (SELECT cg.child_id FROM app.child_guardians cg JOIN app.guardians g ON g.id = cg.guardian_id \
-         WHERE g.user_id = {user} AND g.deleted_at IS NULL)";
+    const OWN: &'static str = own_child!("t.id");
 
     type Record = Child;
     type New = NewChild;
@@ -177,5 +177,21 @@ impl Resource for Children {
                    WHERE child_id = $1 AND deleted_at IS NULL AND coalesce(ends_on, 'infinity') > app.day_of(now())";
         sqlx::query(end).bind(id).execute(conn).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::body::Body;
+    use crate::api::error::Code;
+
+    #[test]
+    fn what_cannot_be_empty_cannot_be_emptied() {
+        for (json, field) in [(r#"{"full_name": null}"#, "full_name"), (r#"{"photo_consent": null}"#, "photo_consent")] {
+            let error = Body::<ChildChange>::read(json.as_bytes()).err().unwrap();
+            assert_eq!((error.code, error.fields[0].field.as_str()), (Code::Validation, field));
+        }
+        assert!(Body::<ChildChange>::read(br#"{"sex": null, "notes": null, "full_name": "In\u00eas"}"#).is_ok());
     }
 }

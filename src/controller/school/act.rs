@@ -128,7 +128,7 @@ async fn in_registry(ctx: &Context, sight: &Sight, action: &Action) -> Result<()
             Ok(())
         }
         Action::Publish(_) => {
-            let publication = standing.publication(sight).ok_or(Error::Overtaken("the school's route"))?;
+            let publication = standing.publication(ctx, sight).ok_or(Error::Overtaken("the school's route"))?;
             ours(tenants::publish(&ctx.registry, &publication, &ctx.keyring).await?)
         }
         Action::SetTenant(state) => {

@@ -23,7 +23,7 @@ use crate::domain::server::TlsMode;
 use crate::kubernetes::secrets::{self, CredentialsContent, SecretObserved, SecretWanted, credentials_secret};
 use crate::postgres::{Holding, catalog};
 use crate::registry::Owner;
-use crate::registry::route::{PoolSettings, Publication, Route};
+use crate::registry::route::{Publication, Route};
 use crate::registry::tenants::{self, Observed};
 use crate::registry::users::Account;
 
@@ -148,8 +148,9 @@ impl Sight {
 
 impl Standing {
     fn bound(&self, sight: &Sight, ctx: &Context) -> Bound {
-        let current =
-            self.publication(sight).is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.says(&wanted, &ctx.keyring)));
+        let current = self
+            .publication(ctx, sight)
+            .is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.says(&wanted, &ctx.keyring)));
         Bound {
             names: self.names.clone(),
             tenant: self.tenant(sight.owner, current),
@@ -233,7 +234,7 @@ impl Standing {
 
     /// What the registry's row should say, once everything of it is known.
     #[must_use]
-    pub fn publication(&self, sight: &Sight) -> Option<Publication> {
+    pub fn publication(&self, ctx: &Context, sight: &Sight) -> Option<Publication> {
         let Wanted::Kept(ask) = &sight.wanted else { return None };
         let Server::Here(OnServer { database: Database::Ours { schema, .. }, .. }) = self.server else { return None };
         Some(Publication {
@@ -244,7 +245,7 @@ impl Standing {
                 endpoint: self.reach()?.endpoint.clone(),
                 database: self.names.database.clone(),
                 login: self.names.login.clone(),
-                pool: PoolSettings { size: ask.connection_limit, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true },
+                pool: ctx.pooling.of(ask.connection_limit),
             },
             password: self.password()?,
             schema_version: schema.version,

@@ -1,0 +1,161 @@
+//! Erasing a child for good (RGPD, article 17), and the list of what was erased: ids and counts, which name nobody.
+
+use std::collections::BTreeMap;
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgConnection;
+use sqlx::types::Json;
+use sqlx::{FromRow, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::api::access::Access;
+use crate::api::access::permission::{AuditRead, ChildrenErase};
+use crate::api::answer::{Data, Page};
+use crate::api::app::App;
+use crate::api::body::Body;
+use crate::api::document::{Paging, Queries, WritesItem};
+use crate::api::error::{Code, Error, Field, Result, Text};
+use crate::api::resource::cursor::{self, Cursor};
+use crate::api::resource::filter::{Asked, Id, equal};
+use crate::api::resource::idempotency::{self, Keyed};
+use crate::api::school::day;
+
+/// The name of the list in its cursors.
+const LIST: &str = "erasures";
+
+/// That a child was erased.
+#[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
+pub struct Erasure {
+    /// Its id.
+    pub id: Uuid,
+    /// The id that the child had; it names nobody any more.
+    pub child_id: Uuid,
+    /// Why.
+    pub reason: String,
+    /// How many rows went, by table.
+    #[schema(value_type = BTreeMap<String, i64>)]
+    pub erased: Json<BTreeMap<String, i64>>,
+    /// When.
+    pub erased_at: DateTime<Utc>,
+    /// By which user.
+    pub erased_by: Option<Uuid>,
+}
+
+/// Why a child is to be erased.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewErasure {
+    /// Kept for good: it must not name the child.
+    #[schema(min_length = 1, max_length = 1000, pattern = r"\S")]
+    pub reason: String,
+}
+
+/// Which erasures.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ErasureFilter {
+    /// Of the child that had this id.
+    pub child_id: Option<Uuid>,
+    /// At this moment or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Before this moment.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// The routes.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(erase_child)).routes(routes!(list_erasures))
+}
+
+/// Erases a child for good
+///
+/// Needs the permission `children:erase` for the whole school. The child must have been removed before: `CONFLICT` with `not_removed` otherwise. With it
+/// go all rows about it, and the guardians of no other child.
+#[utoipa::path(
+    post, path = "/children/{id}/erasure", tag = "privacy", operation_id = "erase_child",
+    params(
+        ("id" = Uuid, Path, description = "The child."),
+        ("idempotency-key" = Option<String>, Header, description = "Sent again, the request is answered as it was the first time."),
+    ),
+    request_body = NewErasure,
+    responses((status = 201, description = "Erased; what went.", body = Data<Erasure>), WritesItem)
+)]
+async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderMap, body: Body<NewErasure>) -> Result<Response> {
+    if access.own().is_some() {
+        return Err(Code::Forbidden.into());
+    }
+    let path = format!("/children/{id}/erasure");
+    let mut tx = access.begin().await?;
+    let key = match idempotency::claim(&mut tx, access.principal(), &headers, "POST", &path, &body.digest).await? {
+        Keyed::Answered(answer) => {
+            tx.undo().await;
+            return Ok(answer);
+        }
+        Keyed::New(key) => key,
+    };
+    removed(&mut tx, id).await?;
+    let erasure = erase(&mut tx, id, &body.parse()?.reason).await?;
+    let record = serde_json::to_value(&erasure).map_err(|error| Error::new(Code::Internal).because(error))?;
+    idempotency::settle(&mut tx, key, StatusCode::CREATED, None, None, &record).await?;
+    tx.commit().await?;
+    // Any value of the school's may hold the child.
+    access.app().cache.flush(access.tenant().entry.tenant).await;
+    Ok((StatusCode::CREATED, Data::new(record)).into_response())
+}
+
+/// Refuses a child that is in use, and one that is not there. Holds it until the transaction ends.
+async fn removed(conn: &mut PgConnection, child: Uuid) -> Result<()> {
+    let look = "SELECT deleted_at IS NOT NULL FROM app.children WHERE id = $1 FOR UPDATE";
+    match sqlx::query_scalar(look).bind(child).fetch_optional(conn).await? {
+        Some(true) => Ok(()),
+        Some(false) => {
+            let message = Text::new("remova primeiro a criança", "remove the child first");
+            Err(Error { fields: vec![Field { field: "id".to_owned(), code: "not_removed", message }], ..Error::new(Code::Conflict) })
+        }
+        None => Err(Code::NotFound.into()),
+    }
+}
+
+async fn erase(conn: &mut PgConnection, child: Uuid, reason: &str) -> Result<Erasure> {
+    sqlx::query("SELECT app.erase_child($1, $2)").bind(child).bind(reason).execute(&mut *conn).await?;
+    // Answers that are kept for repeated requests hold the child too.
+    let forget = "DELETE FROM app.idempotency_keys WHERE position($1 IN response::text) > 0";
+    sqlx::query(forget).bind(child.hyphenated().to_string()).execute(&mut *conn).await?;
+    let look =
+        "SELECT id, child_id, reason, erased, erased_at, erased_by FROM app.erasures WHERE child_id = $1 ORDER BY erased_at DESC LIMIT 1";
+    Ok(sqlx::query_as(look).bind(child).fetch_one(conn).await?)
+}
+
+/// Who was erased
+///
+/// Needs the permission `audit:read` for the whole school. Newest first.
+#[utoipa::path(
+    get, path = "/erasures", tag = "privacy", operation_id = "list_erasures", params(Paging, ErasureFilter),
+    responses((status = 200, description = "A page.", body = Page<Erasure>), Queries)
+)]
+async fn list_erasures(access: Access<AuditRead>, asked: Asked<ErasureFilter>) -> Result<Response> {
+    if access.own().is_some() {
+        return Err(Code::Forbidden.into());
+    }
+    let ErasureFilter { child_id, from, until } = asked.filter;
+    let mut query =
+        QueryBuilder::new("SELECT t.id, t.child_id, t.reason, t.erased, t.erased_at, t.erased_by FROM app.erasures t WHERE true");
+    equal(&mut query, "child_id", child_id);
+    day::during(&mut query, "t.erased_at", None, from, until);
+    if let Some(after) = asked.cursor(LIST)? {
+        query.push(" AND (t.erased_at, t.id) < (").push_bind(after.moment()?).push(", ").push_bind(after.id).push(")");
+    }
+    query.push(" ORDER BY t.erased_at DESC, t.id DESC LIMIT ").push_bind(i64::from(asked.limit) + 1);
+    let mut conn = access.connection().await?;
+    let found: Vec<Erasure> = query.build_query_as().fetch_all(&mut *conn).await?;
+    conn.finish();
+    Ok(cursor::page(found, asked.limit, |last| Cursor::at(LIST, last.erased_at, last.id)).into_response())
+}

@@ -1,0 +1,297 @@
+//! Everything about one child as one document (RGPD, articles 15 and 20), of one moment.
+//!
+//! Held in memory until it is sent, and bounded: at most [`MOST_BYTES`] of records, which is some forty years of a busy child, and the newest
+//! [`MOST_ACCESSES`] accesses. For the school removed rows belong to it, which are kept until the child is erased; for a guardian it holds what the
+//! guardian may see, and of other guardians no address, number or account.
+
+use axum::http::header::{CONTENT_DISPOSITION, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::TryStreamExt as _;
+use serde::Serialize;
+use sqlx::postgres::{PgConnection, PgRow, Postgres};
+use sqlx::{FromRow, QueryBuilder};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use crate::api::access::Access;
+use crate::api::access::permission::ChildrenExport;
+use crate::api::answer::Data;
+use crate::api::app::App;
+use crate::api::document::ReadsItem;
+use crate::api::error::{Code, Error, Result};
+use crate::api::resource::filter::Id;
+use crate::api::resource::{Resource, select};
+use crate::api::school::activities::{Activities, Activity};
+use crate::api::school::allergies::{Allergies, Allergy};
+use crate::api::school::children::{Child, Children};
+use crate::api::school::incidents::{Incident, Incidents};
+use crate::api::school::medication_administrations::{MedicationAdministration, MedicationAdministrations};
+use crate::api::school::medications::{Medication, Medications};
+use crate::api::school::vaccinations::{Vaccination, Vaccinations};
+
+/// The most bytes of records, as JSON.
+const MOST_BYTES: usize = 64 << 20;
+
+/// The most accesses, newest first.
+const MOST_ACCESSES: i64 = 10_000;
+
+/// Everything that is kept about one child.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChildExport {
+    /// The moment that all of it is of.
+    pub exported_at: DateTime<Utc>,
+    /// The child.
+    pub child: Kept<Child>,
+    /// Its guardians, and what they are to it.
+    pub guardians: Vec<ExportedGuardian>,
+    /// Its stays in classes.
+    pub enrolments: Vec<ExportedEnrolment>,
+    /// Its days.
+    pub activities: Vec<Kept<Activity>>,
+    /// Its allergies.
+    pub allergies: Vec<Kept<Allergy>>,
+    /// Its medicines.
+    pub medications: Vec<Kept<Medication>>,
+    /// The doses it was given, refused or missed.
+    pub medication_administrations: Vec<Kept<MedicationAdministration>>,
+    /// Its vaccinations.
+    pub vaccinations: Vec<Kept<Vaccination>>,
+    /// What happened to it.
+    pub incidents: Vec<Kept<Incident>>,
+    /// Who asked for the child's own record or for what is below it, newest first; at most 10,000.
+    pub accesses: Vec<ExportedAccess>,
+}
+
+/// A record, and whether it was removed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Kept<T> {
+    /// The record.
+    #[serde(flatten)]
+    pub record: T,
+    /// When it was removed; null while it is in use.
+    pub deleted_at: Option<DateTime<Utc>>,
+}
+
+impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Kept<T> {
+    fn from_row(row: &'r PgRow) -> sqlx::Result<Self> {
+        Ok(Self { record: T::from_row(row)?, deleted_at: sqlx::Row::try_get(row, "deleted_at")? })
+    }
+}
+
+/// A guardian, and what it is to the child. Contacts are null for a guardian who asks about another.
+#[derive(Debug, Serialize, ToSchema, FromRow)]
+pub struct ExportedGuardian {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub full_name: String,
+    /// E-mail address.
+    pub email: Option<String>,
+    /// Telephone.
+    pub phone_number: Option<String>,
+    /// Tax number.
+    pub tax_number: Option<String>,
+    /// Where it lives.
+    pub address: Option<String>,
+    /// Its language.
+    pub preferred_locale: Option<String>,
+    /// Its account.
+    pub user_id: Option<Uuid>,
+    /// What it is to the child.
+    pub relation: String,
+    /// It has custody.
+    pub has_custody: bool,
+    /// It may collect the child.
+    pub may_pick_up: bool,
+    /// Until this day.
+    pub pick_up_until: Option<NaiveDate>,
+    /// It is called in an emergency.
+    pub is_emergency_contact: bool,
+    /// In this order.
+    pub contact_order: i16,
+    /// Since when the link is there.
+    pub created_at: DateTime<Utc>,
+    /// When the guardian was removed.
+    pub deleted_at: Option<DateTime<Utc>>,
+}
+
+/// A stay in a class.
+#[derive(Debug, Serialize, ToSchema, FromRow)]
+pub struct ExportedEnrolment {
+    /// Its id.
+    pub id: Uuid,
+    /// The class.
+    pub class_id: Uuid,
+    /// The class, by name.
+    pub class_name: String,
+    /// The year in which its school year begins.
+    pub school_year: i16,
+    /// First day.
+    pub starts_on: NaiveDate,
+    /// Last day; null: no end known.
+    pub ends_on: Option<NaiveDate>,
+    /// When it was removed.
+    pub deleted_at: Option<DateTime<Utc>>,
+}
+
+/// An access.
+#[derive(Debug, Serialize, ToSchema, FromRow)]
+pub struct ExportedAccess {
+    /// By which user.
+    pub user_id: Option<Uuid>,
+    /// To do what.
+    pub action: String,
+    /// To what.
+    pub resource: String,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+    /// It was allowed and done.
+    pub success: bool,
+}
+
+/// The route.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(export_child))
+}
+
+/// Everything about a child
+///
+/// Needs the permission `children:export`. One document of one moment, as an attachment. The school's holds removed records too, and the child may
+/// be removed itself; a guardian's holds what the guardian may see.
+#[utoipa::path(
+    get, path = "/children/{id}/export", tag = "privacy", operation_id = "export_child",
+    params(("id" = Uuid, Path, description = "The child.")),
+    responses(
+        (status = 200, description = "Everything about the child.", body = Data<ChildExport>,
+         headers(("Content-Disposition" = String, description = "The file's name; it names nobody."))),
+        ReadsItem
+    )
+)]
+async fn export_child(access: Access<ChildrenExport>, Id(id): Id) -> Result<Response> {
+    let mut conn = access.snapshot().await?;
+    let mut reader = Reader { conn: &mut conn, child: id, own: access.own(), room: MOST_BYTES };
+    let export = reader.document().await?;
+    conn.end().await;
+    let mut response = Data::new(export).into_response();
+    let name = HeaderValue::from_str(&format!("attachment; filename=\"child-{id}.json\""))
+        .map_err(|error| Error::new(Code::Internal).because(error))?;
+    response.headers_mut().insert(CONTENT_DISPOSITION, name);
+    Ok(response)
+}
+
+/// Reads the parts of one child's document, for the school or for one guardian.
+struct Reader<'c> {
+    conn: &'c mut PgConnection,
+    child: Uuid,
+    own: Option<Uuid>,
+    /// Bytes that the document may still grow by.
+    room: usize,
+}
+
+impl Reader<'_> {
+    async fn document(&mut self) -> Result<ChildExport> {
+        let exported_at = sqlx::query_scalar("SELECT now()").fetch_one(&mut *self.conn).await?;
+        let child = self.records::<Children>("id").await?.pop().ok_or(Code::NotFound)?;
+        Ok(ChildExport {
+            exported_at,
+            child,
+            guardians: self.guardians().await?,
+            enrolments: self.enrolments().await?,
+            activities: self.records::<Activities>("child_id").await?,
+            allergies: self.records::<Allergies>("child_id").await?,
+            medications: self.records::<Medications>("child_id").await?,
+            medication_administrations: self.records::<MedicationAdministrations>("child_id").await?,
+            vaccinations: self.records::<Vaccinations>("child_id").await?,
+            incidents: self.records::<Incidents>("child_id").await?,
+            accesses: self.accesses().await?,
+        })
+    }
+
+    /// The rows of a table that are about the child, in the order of its list.
+    async fn records<R: Resource>(&mut self, column: &'static str) -> Result<Vec<Kept<R::Record>>> {
+        let mut query = match self.own {
+            Some(_) => select::rows::<R>(self.own),
+            None => select::all::<R>(),
+        };
+        query.push(format!(" AND t.{column} = ")).push_bind(self.child);
+        query.push(format!(" ORDER BY {}, t.id", R::ORDER.column));
+        self.fetch(query).await
+    }
+
+    async fn guardians(&mut self) -> Result<Vec<ExportedGuardian>> {
+        let mut query = QueryBuilder::new(
+            "SELECT g.id, g.full_name, h.email, h.phone_number, h.tax_number, h.address, h.preferred_locale, h.user_id,
+                    cg.relation, cg.has_custody, cg.may_pick_up, cg.pick_up_until, cg.is_emergency_contact, cg.contact_order, cg.created_at, g.deleted_at
+             FROM app.child_guardians cg JOIN app.guardians g ON g.id = cg.guardian_id
+             LEFT JOIN app.guardians h ON h.id = g.id AND (h.user_id = ",
+        );
+        query.push_bind(self.own).push(" OR ").push_bind(self.own.is_none()).push(") WHERE cg.child_id = ").push_bind(self.child);
+        if self.own.is_some() {
+            query.push(" AND g.deleted_at IS NULL");
+        }
+        query.push(" ORDER BY cg.contact_order, g.id");
+        self.fetch(query).await
+    }
+
+    async fn enrolments(&mut self) -> Result<Vec<ExportedEnrolment>> {
+        let mut query = QueryBuilder::new(
+            "SELECT e.id, e.class_id, k.name AS class_name, k.school_year, e.starts_on, e.ends_on, e.deleted_at
+             FROM app.enrolments e JOIN app.classes k ON k.id = e.class_id WHERE e.child_id = ",
+        );
+        query.push_bind(self.child);
+        if self.own.is_some() {
+            query.push(" AND e.deleted_at IS NULL");
+        }
+        query.push(" ORDER BY e.starts_on, e.id");
+        self.fetch(query).await
+    }
+
+    /// The audit's resources are paths; an id ends where its text does.
+    async fn accesses(&mut self) -> Result<Vec<ExportedAccess>> {
+        let mut query = QueryBuilder::new(
+            "SELECT a.user_id, a.action, a.resource, a.occurred_at, a.success FROM app.access_audit a WHERE a.resource LIKE ",
+        );
+        query.push_bind(format!("/api/v1/children/{}%", self.child));
+        query.push(format!(" ORDER BY a.occurred_at DESC, a.id DESC LIMIT {MOST_ACCESSES}"));
+        self.fetch(query).await
+    }
+
+    /// All rows, one after another, as long as there is room.
+    async fn fetch<T: Serialize + Send + Unpin + for<'r> FromRow<'r, PgRow>>(
+        &mut self,
+        mut query: QueryBuilder<Postgres>,
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        let mut rows = query.build_query_as().fetch(&mut *self.conn);
+        while let Some(row) = rows.try_next().await? {
+            let mut size = Size(0);
+            serde_json::to_writer(&mut size, &row).map_err(|error| Error::new(Code::Internal).because(error))?;
+            self.room = self.room.checked_sub(size.0).ok_or_else(|| Error::new(Code::Internal).because(TooLarge))?;
+            found.push(row);
+        }
+        Ok(found)
+    }
+}
+
+/// More is kept about a child than one document may hold.
+#[derive(Debug, thiserror::Error)]
+#[error("exporting a child: its records are larger than {MOST_BYTES} bytes")]
+struct TooLarge;
+
+/// Counts what is written.
+struct Size(usize);
+
+impl std::io::Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
