@@ -10,6 +10,7 @@ mod conformance;
 mod directory;
 mod docs;
 mod edge;
+mod fuzzing;
 mod identity;
 mod people;
 mod platform;

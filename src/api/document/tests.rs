@@ -91,6 +91,10 @@ fn every_operation_says_what_it_is_who_may_use_it_and_all_that_it_may_answer() {
 
         let statuses: BTreeSet<&str> = operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
         assert!(statuses.iter().any(|status| status.starts_with('2')), "{name} never succeeds");
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let shared = response["$ref"].as_str().is_some_and(|reference| reference.starts_with("#/components/responses/"));
+            assert_eq!(shared, status.starts_with(['4', '5']), "{name} {status}: every refusal is the envelope of its status");
+        }
         let public = PUBLIC.contains(&name.as_str());
         assert_eq!(operation.get("security").is_some_and(|security| security == &serde_json::json!([])), public, "{name}: security");
         let mut wanted = vec!["400", "408", "413", "414", "415", "431", "500", "504"];

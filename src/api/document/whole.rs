@@ -33,7 +33,7 @@ fn name_what_is_enveloped(document: &mut Value) {
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
     let named = schemas.clone();
     for envelope in schemas.iter_mut().filter_map(|(name, schema)| name.contains('_').then_some(schema)) {
-        let data = &mut envelope["properties"]["data"];
+        let Some(data) = envelope.pointer_mut("/properties/data") else { continue };
         let data = if data["type"] == "array" { &mut data["items"] } else { data };
         if let Some((name, _)) = named.iter().find(|(_, schema)| *schema == data) {
             *data = json!({ "$ref": format!("{SCHEMAS}{name}") });
@@ -52,11 +52,9 @@ fn complete(operation: &mut Map<String, Value>) {
     if operation.get("security").and_then(Value::as_array).is_some_and(|all| all.iter().all(|one| *one == json!({}))) {
         operation.insert("security".to_owned(), json!([]));
     }
-    // The query string has no null: what is not asked for is absent.
+    // Neither query string nor headers have a null: what is not said is absent.
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-        if parameter["in"] == "query" {
-            without_null(&mut parameter["schema"]);
-        }
+        without_null(&mut parameter["schema"]);
     }
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for code in EDGE {
