@@ -7,6 +7,8 @@ mod cache;
 mod children;
 mod directory;
 mod edge;
+mod isolation;
 mod pools;
 mod registry;
+mod torture;
 mod world;

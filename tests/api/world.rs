@@ -74,6 +74,16 @@ impl World {
         Running::start(&self.platform, &self.files.path().to_owned(), flags).await
     }
 
+    /// The file of the keys that tokens are signed with.
+    pub(crate) fn signing_keys(&self) -> String {
+        std::fs::read_to_string(self.files.path().join("signing-keys")).unwrap()
+    }
+
+    /// The platform, and the API to be stopped before it.
+    pub(crate) fn into_parts(self) -> (Platform, Running) {
+        (self.platform, self.api)
+    }
+
     /// A provisioned school that this API serves.
     pub(crate) async fn school(&self, code: &str) -> Pupil<'_> {
         let school = self.platform.school(code).await.unwrap();
