@@ -7,6 +7,7 @@ mod cache;
 mod children;
 mod directory;
 mod edge;
+mod faults;
 mod isolation;
 mod pools;
 mod registry;

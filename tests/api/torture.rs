@@ -40,8 +40,8 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
 }
 
-/// Connections of each of the two replicas: far fewer than schools, so that nearly every request takes another school's place.
-const BUDGET: &str = "6";
+/// Connections of each of the two replicas: far fewer than schools, so that every school that is asked for takes another's place.
+const BUDGET: &str = "12";
 
 /// What everybody who takes part shares.
 pub(crate) struct Arena {
@@ -54,6 +54,8 @@ pub(crate) struct Arena {
     pub(crate) findings: Findings,
     /// Paths of lists and reports that the API's own document names.
     pub(crate) paths: Vec<String>,
+    /// Requests so far.
+    pub(crate) sent: AtomicU64,
 }
 
 impl Arena {
@@ -75,7 +77,17 @@ impl Arena {
         }
         let signer = Signer::new(&world.signing_keys());
         let paths = asking::documented(&world.api).await;
-        Self { world, replica, redis: Mutex::new(redis), subjects, oracle, signer, findings: Findings::default(), paths }
+        Self {
+            world,
+            replica,
+            redis: Mutex::new(redis),
+            subjects,
+            oracle,
+            signer,
+            findings: Findings::default(),
+            paths,
+            sent: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn server(&self) -> &Postgres {
@@ -94,16 +106,16 @@ pub(crate) async fn run(plan: Plan) -> Report {
     let arena = Arc::new(Arena::prepare(&plan).await);
     let prepared = began.elapsed();
     if plan.progress {
-        eprintln!("{:7.1} s  {} schools, two replicas of {BUDGET} connections, seed {}", prepared.as_secs_f64(), plan.tenants, plan.seed);
+        let metrics = arena.replicas().map(|replica| format!("http://{}/metrics", replica.http_address)).join(" ");
+        eprintln!("{:7.1} s  {} schools, seed {}, two replicas: {metrics}", prepared.as_secs_f64(), plan.tenants, plan.seed);
     }
     let stop = CancellationToken::new();
     let telling = plan.progress.then(|| tokio::spawn(tell(Arc::clone(&arena), plan, began)));
-    let sent = Arc::new(AtomicU64::new(0));
     let clients = (0..plan.clients).map(|number| {
-        let (arena, sent) = (Arc::clone(&arena), Arc::clone(&sent));
+        let arena = Arc::clone(&arena);
         tokio::spawn(async move {
             let mut asker = Asker::new(&arena, plan.seed.wrapping_add(1 + number as u64));
-            while sent.fetch_add(1, Ordering::Relaxed) < plan.requests {
+            while arena.sent.fetch_add(1, Ordering::Relaxed) < plan.requests {
                 asker.ask().await;
             }
         })

@@ -91,6 +91,9 @@ pub(crate) struct Asker<'a> {
     arena: &'a Arena,
     random: Random,
     http: reqwest::Client,
+    /// The school that it works in for a while, at one replica, as people do; strangers' requests come in between.
+    school: usize,
+    replica: usize,
 }
 
 const READS: &[u16] = &[200];
@@ -131,12 +134,14 @@ pub(crate) async fn documented(api: &Running) -> Vec<String> {
 impl<'a> Asker<'a> {
     pub(crate) fn new(arena: &'a Arena, seed: u64) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).pool_idle_timeout(Duration::from_secs(2)).build().unwrap();
-        Self { arena, random: Random::new(seed), http }
+        let mut random = Random::new(seed);
+        let school = usize::try_from(random.below(arena.subjects.len() as u64)).unwrap();
+        Self { arena, http, school, replica: school % 2, random }
     }
 
     /// One request of any kind, judged.
     pub(crate) async fn ask(&mut self) {
-        let subject = self.random.of(&self.arena.subjects);
+        let subject = self.subject();
         let (caller, named) = (self.caller(), self.named());
         let ask = if matches!((caller, refusal(caller, named)), (Caller::Admin, None)) {
             self.entitled(subject)
@@ -189,6 +194,15 @@ impl<'a> Asker<'a> {
             }
             self.learn(subject, &ask, answer.ok().as_ref());
         }
+    }
+
+    /// One school for some thirty requests, and any other now and then.
+    fn subject(&mut self) -> &'a Subject {
+        if self.random.below(30) == 0 {
+            self.school = usize::try_from(self.random.below(self.arena.subjects.len() as u64)).unwrap();
+            self.replica = usize::from(self.random.below(2) == 0);
+        }
+        if self.random.below(12) == 0 { self.random.of(&self.arena.subjects) } else { &self.arena.subjects[self.school] }
     }
 
     fn caller(&mut self) -> Caller {
@@ -304,7 +318,7 @@ impl<'a> Asker<'a> {
     }
 
     fn request(&mut self, subject: &Subject, caller: Caller, named: Named, ask: &Ask) -> RequestBuilder {
-        let address = self.random.of(&self.arena.replicas()).address;
+        let address = self.arena.replicas()[self.replica].address;
         let mut request = self.http.request(ask.method.clone(), format!("http://{address}/api/v1{}", ask.path));
         let signer = &self.arena.signer;
         let token = match caller {

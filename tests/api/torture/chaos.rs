@@ -1,5 +1,6 @@
 //! What goes wrong meanwhile, again and again until it is told to stop; every fault is undone before its task ends.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -30,6 +31,17 @@ pub(crate) async fn run(arena: &Arena, seed: u64, stop: &CancellationToken) {
     );
 }
 
+/// Waits for so many requests more, so that faults keep to the pace of what they disturb; false once it is time to end.
+async fn requests(arena: &Arena, stop: &CancellationToken, more: u64) -> bool {
+    let until = arena.sent.load(Ordering::Relaxed) + more;
+    while arena.sent.load(Ordering::Relaxed) < until {
+        if !pause(stop, 5).await {
+            return false;
+        }
+    }
+    true
+}
+
 /// False once it is time to end.
 async fn pause(stop: &CancellationToken, milliseconds: u64) -> bool {
     stop.run_until_cancelled(sleep(Duration::from_millis(milliseconds))).await.is_some()
@@ -37,7 +49,7 @@ async fn pause(stop: &CancellationToken, milliseconds: u64) -> bool {
 
 async fn suspending(arena: &Arena, mut random: Random, stop: &CancellationToken) {
     let platform = &arena.world.platform;
-    while pause(stop, random.below(300)).await {
+    while requests(arena, stop, random.below(400)).await {
         let subject = random.of(&arena.subjects);
         let school = subject.school.lock().await;
         subject.advance();
@@ -75,7 +87,7 @@ async fn obeyed(arena: &Arena, subject: &Subject, suspended: bool) {
 }
 
 async fn rotating(arena: &Arena, mut random: Random, stop: &CancellationToken) {
-    while pause(stop, random.below(200)).await {
+    while requests(arena, stop, random.below(200)).await {
         let mut school = random.of(&arena.subjects).school.lock().await;
         arena.world.platform.rotate(&mut school).await.unwrap();
         arena.findings.fault(Fault::Rotated, 1);
@@ -85,7 +97,7 @@ async fn rotating(arena: &Arena, mut random: Random, stop: &CancellationToken) {
 async fn killing(arena: &Arena, mut random: Random, stop: &CancellationToken) {
     let mut conn = PgConnection::connect(&arena.server().superuser_url("postgres")).await.unwrap();
     let kill = |of: &'static str, most: i64| sqlx::query(of).bind(most);
-    while pause(stop, random.below(200)).await {
+    while requests(arena, stop, random.below(200)).await {
         let schools = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE '%canary%' AND usename LIKE '%canary%' ORDER BY random() LIMIT $1";
         let killed = kill(schools, 2).fetch_all(&mut conn).await.unwrap().len();
         arena.findings.fault(Fault::Killed, killed.try_into().unwrap_or_default());
@@ -100,7 +112,7 @@ async fn killing(arena: &Arena, mut random: Random, stop: &CancellationToken) {
 
 async fn troubling_redis(arena: &Arena, mut random: Random, stop: &CancellationToken) {
     let mut turn = 0;
-    while pause(stop, random.below(400)).await {
+    while requests(arena, stop, random.below(200)).await {
         let mut redis = arena.redis.lock().await;
         turn += 1;
         let (fault, times) = match turn % 6 {
