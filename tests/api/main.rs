@@ -10,6 +10,7 @@ mod edge;
 mod faults;
 mod isolation;
 mod pools;
+mod process;
 mod registry;
 mod torture;
 mod world;
