@@ -90,6 +90,10 @@ domain: ## Compiles the domain alone, which keeps it free of clocks, I/O and cli
 test: tools ## Runs all tests, on real servers
 	cargo test --locked --features testing
 
+.PHONY: torture-api
+torture-api: tools ## Searches a million answers of the API for another school's bytes (REQUESTS=1000000, TENANTS=50)
+	cargo run --release --locked --features testing --example torture-api -- --requests $(or $(REQUESTS),1000000) --tenants $(or $(TENANTS),50)
+
 .PHONY: bench
 bench: tools ## Measures the operator against the floor, on servers of its own (BENCH_OUTPUT=json for machines)
 	cargo build --release --locked
