@@ -29,7 +29,8 @@ async fn an_account_of_the_platforms_staff_is_made_with_a_password_that_must_be_
         let password = told.lines().find_map(|line| line.strip_prefix("password  ")).unwrap().to_owned();
         assert!(!log.contains(&password) && !master.log().contains(&password), "the password is elsewhere too");
 
-        let look = "SELECT role, tenant_id IS NULL, must_change_password, password_hash FROM registry.users WHERE email = 'rui@platform.example'";
+        let look =
+            "SELECT role, tenant_id IS NULL, must_change_password, password_hash FROM registry.users WHERE email = 'rui@platform.example'";
         let (role, nobodys, temporary, hash): (String, bool, bool, String) = sqlx::query_as(look).fetch_one(&pool).await.unwrap();
         assert_eq!((role.as_str(), nobodys, temporary), ("PlatformAdmin", true, true));
         let checker = Checker::new(1);
