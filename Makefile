@@ -78,6 +78,10 @@ lint: ## Checks format and lints, with and without what tests need
 crds: ## Renews crds/ from the types in src/crd
 	UPDATE_CRDS=1 cargo test --locked --features testing --lib -- the_files_in_crds_are_what_the_types_say
 
+.PHONY: openapi
+openapi: ## Renews docs/openapi.json from the routes in src/api
+	UPDATE_OPENAPI=1 cargo test --locked --features testing --lib -- the_file_in_docs_is_what_the_code_says
+
 .PHONY: domain
 domain: ## Compiles the domain alone, which keeps it free of clocks, I/O and clients
 	cargo check --locked --no-default-features --lib

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::identity::SigningKeys;
-use crate::api::run;
+use crate::api::{router, run};
 use crate::config::api::Api;
 use crate::config::{Config, Running};
 use crate::controller;
@@ -56,6 +56,8 @@ enum Command {
     PlatformAdmin(platform_admin::Account),
     /// Prints the custom resource definitions, ready for kubectl apply -f -.
     Crd,
+    /// Prints the API's OpenAPI document.
+    Openapi,
     /// Prints the contents of a new sealing key file.
     SealingKey {
         /// The key's name; kept beside everything it seals.
@@ -101,6 +103,7 @@ async fn run(command: Command) -> ExitCode {
             Ok(yaml) => printed(&yaml),
             Err(error) => failure(&error),
         },
+        Command::Openapi => printed(&router::text()),
         Command::SealingKey { id } => match Keyring::generate_file(&id).and_then(|file| Keyring::parse(&file).map(|_| file)) {
             Ok(file) => printed(file.expose_secret()),
             Err(error) => failure(&error),

@@ -25,7 +25,7 @@ pub use operator::{Operator, OperatorOptions};
 pub use platform::{Platform, School};
 pub use postgres::{Postgres, PostgresOptions, Version};
 pub use process::Process;
-pub use programs::{kubectl, psql};
+pub use programs::{kubectl, psql, schemathesis};
 pub use redis::Redis;
 
 /// How long what was started lives.

@@ -26,6 +26,7 @@ pub struct Page<T> {
     pub data: Vec<T>,
     /// The cursor of the next page, to be sent as `after`; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub next: Option<String>,
 }
 

@@ -1,19 +1,36 @@
 //! The OpenAPI document: what every route's description has in common, and the whole.
 
+mod answers;
+#[cfg(test)]
+mod tests;
+pub mod whole;
+
 use std::collections::BTreeMap;
 
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
-use utoipa::openapi::{Content, KnownFormat, Ref, RefOr, Required, Response, ResponseBuilder, Responses, ResponsesBuilder, Schema};
+use utoipa::openapi::{Content, Header, KnownFormat, Ref, RefOr, Required, Response, Responses, ResponsesBuilder, Schema};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::error::{Code, Language};
+use super::error::Code;
 
 /// The media type of every body.
 pub const JSON: &str = "application/json";
 
-/// What any route may answer instead of its success.
+/// What the layers around every route may answer before it is asked: `whole` adds it to each operation.
+pub const EDGE: &[Code] = &[
+    Code::Malformed,
+    Code::RequestTimeout,
+    Code::TooLarge,
+    Code::UriTooLong,
+    Code::UnsupportedEncoding,
+    Code::HeadersTooLarge,
+    Code::Internal,
+    Code::Timeout,
+];
+
+/// What any route of a school or the platform may answer instead of its success.
 pub const ANY: &[Code] = &[
     Code::InvalidTenant,
     Code::Malformed,
@@ -22,10 +39,7 @@ pub const ANY: &[Code] = &[
     Code::TenantSuspended,
     Code::Forbidden,
     Code::PasswordChangeRequired,
-    Code::RequestTimeout,
     Code::TooManyRequests,
-    Code::HeadersTooLarge,
-    Code::Internal,
     Code::TenantUnavailable,
     Code::SchemaOutdated,
     Code::PoolExhausted,
@@ -33,7 +47,6 @@ pub const ANY: &[Code] = &[
     Code::RegistryUnavailable,
     Code::IssuerUnavailable,
     Code::Stopping,
-    Code::Timeout,
 ];
 
 /// And one that names a row.
@@ -86,22 +99,21 @@ refusals! {
     RemovesItem: ITEM, VERSIONED;
 }
 
-/// The refusals with these codes, by status, each with the envelope of errors.
+/// The refusals with these codes, by status: each a reference to the answer of that status, with the codes that it may have here.
 #[must_use]
 pub fn refused(codes: &[&[Code]]) -> Responses {
-    let mut by_status: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
+    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
     for code in codes.iter().copied().flatten() {
-        let labels = by_status.entry(code.status().as_u16()).or_default();
-        if !labels.contains(&code.label()) {
-            labels.push(code.label());
+        let known = by_status.entry(code.status().as_u16()).or_default();
+        if !known.contains(code) {
+            known.push(*code);
         }
     }
-    let described = by_status.into_iter().map(|(status, labels)| {
-        let known = Code::ALL.iter().filter(|code| labels.contains(&code.label()));
-        let text = known.map(|code| format!("`{}`: {}", code.label(), code.text(Language::English))).collect::<Vec<_>>().join(". ");
-        (status.to_string(), ResponseBuilder::new().description(text).content(JSON, body("Problem")).build())
-    });
-    ResponsesBuilder::new().responses_from_iter(described).build()
+    let mut responses = ResponsesBuilder::new().build();
+    for (status, codes) in by_status {
+        responses.responses.insert(status.to_string(), RefOr::Ref(answers::refusal(&codes)));
+    }
+    responses
 }
 
 /// A body whose schema has this name.
@@ -180,11 +192,19 @@ impl IntoParams for Paging {
 
 /// The `ETag` header of an answer.
 #[must_use]
-pub fn etag_header() -> utoipa::openapi::Header {
-    HeaderBuilder::new()
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-        .description(Some("The row's version, for `If-Match`."))
-        .build()
+pub fn etag_header() -> Header {
+    text_header("The row's version, for `If-Match`.")
+}
+
+/// The `Location` header of an answer.
+#[must_use]
+pub fn location_header() -> Header {
+    text_header("The path of what was created.")
+}
+
+fn text_header(description: &str) -> Header {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    HeaderBuilder::new().schema(Some(text)).description(Some(description)).build()
 }
 
 /// A type's schema and those it refers to, under their names.

@@ -26,7 +26,6 @@ use std::time::Duration;
 use axum::http::{HeaderMap, header};
 use chrono::Utc;
 use sqlx::postgres::PgPool;
-use utoipa_axum::router::OpenApiRouter;
 
 use self::attempts::Attempts;
 pub use self::external::{Error as ExternalError, External};
@@ -36,6 +35,7 @@ use self::keys::KeyFile;
 pub use self::keys::{Error as KeyError, SigningKeys};
 pub use self::principal::{Impersonation, Principal, Role, UserId};
 use self::revoked::Revocations;
+pub use self::routes::routes;
 pub use self::settings::{Settings, SetupError};
 use self::token::{Presented, Refusal};
 use super::error::{Code, Error, Result};
@@ -131,11 +131,6 @@ impl Identity {
     #[must_use]
     pub fn hashes(&self) -> u64 {
         self.passwords.hashes()
-    }
-
-    /// The routes of login and of the public keys.
-    pub fn router(self: Arc<Self>) -> OpenApiRouter {
-        routes::router(self)
     }
 }
 

@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-pub use filter::Filter;
+pub use filter::{Filter, Words};
 pub use select::Order;
 
 use super::access::{Access, Permission};

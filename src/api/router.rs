@@ -5,15 +5,15 @@ use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use axum::{Extension, Router};
+use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::access::trail;
 use super::app::App;
-use super::document::schemas_of;
+use super::document::{schemas_of, whole};
 use super::edge::{self, Problem};
-use super::{platform, school};
+use super::{access::trail, identity, platform, school};
 
 /// Where the routes of schools and platform are.
 pub const PREFIX: &str = "/api/v1";
@@ -21,21 +21,32 @@ pub const PREFIX: &str = "/api/v1";
 /// The scheme's name in the document.
 const BEARER: &str = "bearer";
 
-/// The API, with everything that surrounds it, and its document.
-#[must_use]
-pub fn router(app: &App, settings: &edge::Settings) -> (Router, OpenApi) {
-    let (routes, document) = routes(app);
-    let text = document.to_json().unwrap_or_default();
+/// The API, with everything that surrounds it.
+pub fn router(app: &App, settings: &edge::Settings) -> Router {
+    let below = OpenApiRouter::new().merge(school::routes()).merge(platform::routes());
+    let identity: OpenApiRouter<App> = identity::routes().with_state(std::sync::Arc::clone(&app.identity));
+    let (routes, _) = identity.nest(PREFIX, below).split_for_parts();
+    let text = text();
     let openapi = get(async move || ([(header::CONTENT_TYPE, "application/json")], text));
     let routes =
         routes.with_state(app.clone()).layer(from_fn_with_state(app.clone(), trail::follow)).route("/openapi.json", openapi).merge(page());
-    (edge::layered(routes, settings), document)
+    edge::layered(routes, settings)
 }
 
-fn routes(app: &App) -> (Router<App>, OpenApi) {
-    let below = OpenApiRouter::new().merge(school::routes()).merge(platform::routes());
-    let identity = std::sync::Arc::clone(&app.identity).router().with_state(());
-    OpenApiRouter::with_openapi(description()).merge(identity).nest(PREFIX, below).split_for_parts()
+/// The document of every route. It needs no running API.
+#[must_use]
+pub fn document() -> Value {
+    let (mut school, platform) = (school::routes().into_openapi(), platform::routes().into_openapi());
+    for item in school.paths.paths.values_mut() {
+        item.parameters.get_or_insert_default().push(RefOr::Ref(Ref::new(whole::TENANT)));
+    }
+    whole::completed(&description().merge_from(identity::routes().into_openapi()).nest(PREFIX, school.merge_from(platform)))
+}
+
+/// The document as it is served, printed and kept in `docs/openapi.json`: sorted, indented, ending in a newline.
+#[must_use]
+pub fn text() -> String {
+    format!("{:#}\n", document())
 }
 
 /// The document before any route.
@@ -44,8 +55,9 @@ fn description() -> OpenApi {
         .title("DailyCare API")
         .version("1")
         .description(Some(
-            "Each request works in its own school's database: the token says which. Errors are `{\"success\": false, \"error\": …}`, in Portuguese or, \
-             by `Accept-Language`, in English.",
+            "Each request works in its own school's database: the token says which. Answers are `{\"success\": true, \"data\": …}`, errors \
+             `{\"success\": false, \"error\": …}` with a message in Portuguese or, by `Accept-Language`, in English. Whatever answers GET answers HEAD; any \
+             other method than the ones listed is answered 405 with `Allow`. No text may hold the character U+0000.",
         ))
         .license(Some(utoipa::openapi::LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()));
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build());

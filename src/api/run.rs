@@ -149,7 +149,7 @@ impl Serving {
         self.spawn_background(&app, &background, &stop);
         let writing = tokio::spawn(writer.run(last.clone()));
         let edge = self.edge();
-        let (routes, _) = router(&app, &edge);
+        let routes = router(&app, &edge);
         let limits = edge::Limits {
             grace: Duration::from_secs(self.config.edge.grace_seconds),
             readiness: self.readiness.clone(),

@@ -27,7 +27,9 @@ fn tell(app: &App) {
     metrics::tenants(app.directory.len());
     for server in app.pools.usage() {
         let counts = [("open", server.open), ("idle", server.idle), ("waiting", server.waiting), ("budget", server.budget)];
-        counts.into_iter().for_each(|(state, count)| metrics::server_connections(server.server.as_str(), state, count));
+        for (state, count) in counts {
+            metrics::server_connections(server.server.as_str(), state, count);
+        }
     }
     for (tenant, open) in app.pools.open_by_tenant() {
         metrics::tenant_pool_in_use(tenant, open);

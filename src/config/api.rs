@@ -14,6 +14,7 @@ use super::{Error, Master, parse_seconds, read};
 
 /// Settings of `dailycare api`.
 #[derive(Args, Clone, Debug)]
+#[group(id = "api_settings")]
 pub struct Api {
     #[command(flatten)]
     pub(crate) master: Master,

@@ -23,6 +23,14 @@ pub fn psql() -> Result<PathBuf> {
     existing("psql", "postgresql-18", cache().join(format!("postgresql-{}", version("POSTGRESQL_18"))).join("bin/psql"))
 }
 
+/// Schemathesis, which tests an API by its own document.
+///
+/// # Errors
+/// [`Error::NotInstalled`] when the cache does not have it.
+pub fn schemathesis() -> Result<PathBuf> {
+    existing("schemathesis", "schemathesis", cache().join(format!("schemathesis-{}", version("SCHEMATHESIS"))).join("schemathesis"))
+}
+
 /// One of Kubernetes' own programs, by its name.
 pub(super) fn kubernetes(program: &'static str) -> Result<PathBuf> {
     existing(program, program, cache().join(format!("{program}-{}", version("KUBERNETES"))).join(program))
@@ -74,7 +82,7 @@ mod tests {
 
     #[test]
     fn every_program_has_a_pinned_version() {
-        for key in ["KUBERNETES", "ETCD", "POSTGRESQL_18", "POSTGRESQL_15", "POSTGRESQL_14", "VALKEY"] {
+        for key in ["KUBERNETES", "ETCD", "POSTGRESQL_18", "POSTGRESQL_15", "POSTGRESQL_14", "VALKEY", "SCHEMATHESIS"] {
             assert!(version(key).split('.').count() >= 3, "{key} is {:?}", version(key));
         }
     }

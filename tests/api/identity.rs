@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use dailycare::api::client::ClientAddress;
 use dailycare::api::error::{Code, Error};
-use dailycare::api::identity::{Identity, Settings, SigningKeys};
+use dailycare::api::identity::{Identity, Settings, SigningKeys, routes};
 use dailycare::registry;
 use dailycare::registry::password::hash_argon2id;
 use dailycare::schema::Migrations;
@@ -79,7 +79,7 @@ impl Site {
         let identity = Identity::start(settings, api.clone()).await.unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(Arc::clone(&identity).run(stop.clone()));
-        let router = Arc::clone(&identity).router().split_for_parts().0;
+        let router = routes().with_state(Arc::clone(&identity)).split_for_parts().0;
         Self { server, operator, api, identity, router, keys, _stop: stop.drop_guard() }
     }
 

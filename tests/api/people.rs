@@ -1,5 +1,6 @@
 //! A school's people and its own rules, as its users meet them: children's guardians, classes, enrolments, staff, settings, roles.
 
+use dailycare::testing::{Redis, Version};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -42,9 +43,15 @@ async fn tag(client: &Client, path: &str) -> String {
     client.get(path).await.etag()
 }
 
+/// A world with a cache: what is written must be seen through it.
+async fn cached() -> (World, Redis) {
+    let redis = Redis::start(&[]).await.unwrap();
+    (World::start(Version::V15, &["--redis-url", &redis.url()]).await, redis)
+}
+
 #[tokio::test]
 async fn guardians_are_found_by_name_and_linked_to_children_with_care() {
-    let world: World = world().await;
+    let world = world().await;
     let school = world.school("norte").await;
     let admin = school.user("SchoolAdmin").await;
     let ines = child(&admin, "Inês Sá").await;
@@ -52,6 +59,7 @@ async fn guardians_are_found_by_name_and_linked_to_children_with_care() {
     let rita = made(&admin, "/guardians", json!({"full_name": "Rita Sá", "email": "rita@example.org"})).await;
     assert_eq!(listed(&admin, "/guardians?name=conceicao%20JOAO", "id").await, [joao.clone()]);
     assert_eq!(listed(&admin, "/guardians", "full_name").await, ["João Conceição", "Rita Sá"]);
+    refused(&admin.get(&format!("/guardians?name={}", "a".repeat(201))).await, 422, "name", "invalid");
 
     let link = format!("/children/{ines}/guardians/{rita}");
     let body = json!({"relation": "mother", "has_custody": true, "contact_order": 1});
@@ -96,7 +104,7 @@ async fn guardians_are_found_by_name_and_linked_to_children_with_care() {
 
 #[tokio::test]
 async fn a_guardian_sees_its_own_children_their_guardians_and_classes_and_nobody_elses() {
-    let world = world().await;
+    let (world, _redis) = cached().await;
     let school = world.school("norte").await;
     let (admin, rita) = (school.user("SchoolAdmin").await, school.user("Guardian").await);
     let (hers, other) = (child(&admin, "Inês Sá").await, child(&admin, "Tomás Reis").await);
@@ -153,7 +161,7 @@ async fn a_guardian_sees_its_own_children_their_guardians_and_classes_and_nobody
 
 #[tokio::test]
 async fn a_class_is_listed_afresh_after_each_change_and_stays_while_children_are_in_it() {
-    let world = world().await;
+    let (world, _redis) = cached().await;
     let school = world.school("norte").await;
     let admin = school.user("SchoolAdmin").await;
     assert_eq!(listed(&admin, "/classes", "name").await, [""; 0]);
@@ -189,7 +197,7 @@ async fn a_class_is_listed_afresh_after_each_change_and_stays_while_children_are
 
 #[tokio::test]
 async fn a_child_is_in_one_class_at_a_time_and_a_class_holds_no_more_than_its_capacity() {
-    let world = world().await;
+    let world = World::start(Version::V15, &[]).await;
     let school = world.school("norte").await;
     let admin = school.user("SchoolAdmin").await;
     let sala = class(&admin, "Girassóis", Some(2)).await;
@@ -237,6 +245,11 @@ async fn of_many_who_want_the_last_place_one_gets_it() {
     for n in 0..6 {
         children.push(child(&admin, &format!("Criança {n}")).await);
     }
+    // A write is slow between its look at the class and its end: all of them would look before the first one ends, if they did not take turns.
+    let slow = "CREATE FUNCTION app.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END';
+                GRANT EXECUTE ON FUNCTION app.slow() TO PUBLIC;
+                CREATE TRIGGER slow BEFORE INSERT ON app.enrolments FOR EACH ROW EXECUTE FUNCTION app.slow()";
+    school.sql(slow).await;
     let enrol =
         children.iter().map(|child| admin.post("/enrolments", json!({"child_id": child, "class_id": sala, "starts_on": "2026-09-01"})));
     let answers = futures::future::join_all(enrol).await;
@@ -289,7 +302,7 @@ async fn staff_are_found_by_name_day_and_class_and_leave_their_classes_with_the_
     let wrong = json!({"staff_id": ana, "class_id": Uuid::new_v4(), "duty": "lead", "starts_on": "2020-09-01"});
     refused(&admin.post("/staff_assignments", wrong).await, 422, "class_id", "not_found");
     let path = format!("/staff_assignments/{led}");
-    refused(&admin.patch(&path, "*", json!({"duty": null})).await, 422, "duty", "type");
+    assert_eq!(admin.patch(&path, "*", json!({"duty": null})).await.fields()[0], ("duty".into(), "type".into()));
     refused(&admin.patch(&path, "*", json!({"duty": "boss"})).await, 422, "duty", "enum");
     refused(&admin.patch(&path, "*", json!({"staff_id": rui})).await, 422, "staff_id", "unknown");
     assert_eq!(listed(&teacher, &format!("/staff?class_id={sala}"), "id").await, [ana.clone()]);
@@ -307,7 +320,7 @@ async fn staff_are_found_by_name_day_and_class_and_leave_their_classes_with_the_
 
 #[tokio::test]
 async fn a_setting_keeps_its_meaning_and_is_read_afresh_when_it_is_changed() {
-    let world = world().await;
+    let (world, _redis) = cached().await;
     let school = world.school("norte").await;
     let (admin, teacher) = (school.user("SchoolAdmin").await, school.user("Teacher").await);
     assert_eq!(listed(&teacher, "/settings", "key").await.len(), 11);
@@ -338,7 +351,7 @@ async fn a_setting_keeps_its_meaning_and_is_read_afresh_when_it_is_changed() {
 
 #[tokio::test]
 async fn a_school_decides_what_its_roles_may_do_and_never_locks_itself_out() {
-    let world = world().await;
+    let (world, _redis) = cached().await;
     let school = world.school("norte").await;
     let (admin, teacher) = (school.user("SchoolAdmin").await, school.user("Teacher").await);
     assert_eq!(listed(&admin, "/roles", "code").await, ["Guardian", "HealthStaff", "ReadOnly", "SchoolAdmin", "Teacher"]);
@@ -378,7 +391,7 @@ async fn a_school_decides_what_its_roles_may_do_and_never_locks_itself_out() {
 
 #[tokio::test]
 async fn a_user_has_more_roles_as_soon_as_they_are_given_and_asks_who_it_is() {
-    let world = world().await;
+    let (world, _redis) = cached().await;
     let school = world.school("norte").await;
     let (admin, reader) = (school.user("SchoolAdmin").await, school.user("ReadOnly").await);
     let me = reader.get("/me").await;

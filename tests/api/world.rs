@@ -19,6 +19,8 @@ use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::conformance;
+
 /// Every account's password; hashed once, because that is what costs.
 pub(crate) const PASSWORD: &str = "canary-correct-horse-battery";
 
@@ -246,9 +248,10 @@ impl Client {
         self.header("if-match", etag).send(Method::DELETE, path, None).await
     }
 
-    /// Any request, below `/api/v1`.
+    /// Any request, below `/api/v1`; its answer is one that the document allows.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
-        let mut request = self.http.request(method, format!("http://{}/api/v1{path}", self.address)).headers(self.headers.clone());
+        let path = format!("/api/v1{path}");
+        let mut request = self.http.request(method.clone(), format!("http://{}{path}", self.address)).headers(self.headers.clone());
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
         }
@@ -258,6 +261,7 @@ impl Client {
         let answer = request.send().await.unwrap();
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let text = answer.text().await.unwrap();
+        conformance::check(&method, &path, status, &headers, &text);
         Answer {
             status,
             headers,

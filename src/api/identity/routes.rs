@@ -24,9 +24,10 @@ use crate::api::error::{Code, Result};
 
 type Client = Option<Extension<ClientAddress>>;
 
-pub(super) fn router(identity: Arc<Identity>) -> OpenApiRouter {
+/// The routes of login and of the public keys.
+pub fn routes() -> OpenApiRouter<Arc<Identity>> {
     let routes = OpenApiRouter::new().routes(routes!(log_in)).routes(routes!(refresh)).routes(routes!(log_out));
-    routes.routes(routes!(change_password)).routes(routes!(me)).routes(routes!(jwks)).with_state(identity)
+    routes.routes(routes!(change_password)).routes(routes!(me)).routes(routes!(jwks))
 }
 
 /// Who wants to log in. Never shown: it has no `Debug`.
@@ -85,7 +86,7 @@ struct Me {
 
 /// Logs in with e-mail address and password.
 #[utoipa::path(
-    post, path = "/api/v1/auth/login", tag = "auth", operation_id = "login", request_body = Credentials,
+    post, path = "/api/v1/auth/login", tag = "auth", operation_id = "login", security(()), request_body = Credentials,
     responses(
         (status = 200, description = "Logged in", body = Data<Session>),
         (status = 400, description = "The request cannot be read, or the school no longer exists", body = Problem),
@@ -107,7 +108,7 @@ async fn log_in(State(identity): State<Arc<Identity>>, client: Client, uri: Orig
 
 /// Renews a session; the refresh token counts once.
 #[utoipa::path(
-    post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refresh", request_body = Renewable,
+    post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refresh", security(()), request_body = Renewable,
     responses(
         (status = 200, description = "Renewed", body = Data<Session>),
         (status = 400, description = "The request cannot be read, or the school no longer exists", body = Problem),
@@ -128,7 +129,7 @@ async fn refresh(State(identity): State<Arc<Identity>>, client: Client, uri: Ori
 
 /// Ends a session. Its access token counts until it expires, minutes later.
 #[utoipa::path(
-    post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logout", request_body = Renewable,
+    post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logout", security(()), request_body = Renewable,
     responses(
         (status = 204, description = "The session has ended, now or before"),
         (status = 400, description = "The request cannot be read", body = Problem),
@@ -202,7 +203,7 @@ async fn me(State(identity): State<Arc<Identity>>, headers: HeaderMap) -> Result
 
 /// The public keys that verify this API's tokens.
 #[utoipa::path(
-    get, path = "/.well-known/jwks.json", tag = "auth", operation_id = "jwks",
+    get, path = "/.well-known/jwks.json", tag = "auth", operation_id = "jwks", security(()),
     responses(
         (status = 200, description = "The keys (RFC 7517); may be kept for five minutes", body = PublicKeys),
         (status = 429, description = "Too many requests", body = Problem),

@@ -9,11 +9,12 @@ use utoipa::{IntoParams as _, ToSchema as _};
 use super::{Resource, idempotency};
 use crate::api::access::Permission as _;
 use crate::api::document::{
-    ANY, BODY, ITEM, JSON, QUERY, VERSIONED, body, enveloped, etag_header, header_parameter, id_parameter, paging_parameters, refused,
-    schemas_of,
+    ANY, BODY, ITEM, JSON, QUERY, VERSIONED, body, enveloped, etag_header, header_parameter, id_parameter, location_header,
+    paging_parameters, refused, schemas_of,
 };
 
 /// The schemas and the paths.
+#[must_use]
 pub fn of<R: Resource>() -> (Vec<(String, RefOr<Schema>)>, Paths) {
     let mut schemas = Vec::new();
     schemas_of::<R::Record>(&mut schemas);
@@ -50,7 +51,7 @@ fn list<R: Resource>() -> Operation {
 
 fn create<R: Resource>() -> Operation {
     let request = RequestBodyBuilder::new().content(JSON, body(&R::New::name())).required(Some(Required::True)).build();
-    let created = answer::<R>("Created.").header("Location", utoipa::openapi::Header::default());
+    let created = answer::<R>("Created.").header("Location", location_header());
     operation::<R>("create", "A new {}", R::Create::CODE, with(refused(&[ANY, BODY]), "201", created))
         .parameter(header_parameter(idempotency::HEADER, false, "Sent again, the request is answered as it was the first time."))
         .request_body(Some(request))

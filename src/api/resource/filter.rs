@@ -27,6 +27,26 @@ where
     }
 }
 
+/// Words of a name, as prefixes, in any order, without regard to accents and case: at most 200 characters.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct Words(String);
+
+impl TryFrom<String> for Words {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.chars().count() <= 200 { Ok(Self(text)) } else { Err("longer than any name") }
+    }
+}
+
+impl Words {
+    /// Narrows to the rows of `t` whose `search_name` has them.
+    pub fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
+        query.push(" AND to_tsvector('pg_catalog.simple', t.search_name) @@ app.search_query(").push_bind(self.0.clone()).push(")");
+    }
+}
+
 /// No filters.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]

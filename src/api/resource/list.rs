@@ -23,7 +23,9 @@ struct Kept<T> {
 
 pub(super) async fn list<R: Resource>(access: Access<R::Read>, asked: Asked<R::Filter>) -> Result<Response> {
     let Kept { records, next } = match R::CACHED.filter(|_| asked.plain && access.own().is_none()) {
-        Some(name) => access.app().cache.get_or_load(access.tenant().entry.tenant, Key::new(name), page::<R>(&access, &asked)).await?,
+        Some(name) => {
+            access.app().cache.get_or_load(access.tenant().entry.tenant, Key::new(name), Box::pin(page::<R>(&access, &asked))).await?
+        }
         None => page::<R>(&access, &asked).await?,
     };
     Ok(Page::new(records, next).into_response())

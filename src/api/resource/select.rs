@@ -47,6 +47,7 @@ impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Found<T> {
 }
 
 /// The rows of `R` that exist and that `own` (a user whose own alone may be seen) lets through; more conditions may follow.
+#[must_use]
 pub fn rows<R: Resource>(own: Option<Uuid>) -> QueryBuilder<Postgres> {
     let mut query = all::<R>();
     query.push(" AND ");

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::api::access::permission::{ChildrenCreate, ChildrenDelete, ChildrenRead, ChildrenUpdate};
 use crate::api::error::Result;
-use crate::api::resource::{Filter, Order, Resource, Stamp, own_child};
+use crate::api::resource::{Filter, Order, Resource, Stamp, Words, own_child};
 
 /// The resource.
 pub enum Children {}
@@ -122,8 +122,8 @@ pub struct ChildChange {
 #[into_params(parameter_in = Query)]
 pub struct ChildFilter {
     /// Words of the name, as prefixes, in any order, without regard to accents and case.
-    #[param(max_length = 200)]
-    pub name: Option<String>,
+    #[param(value_type = Option<String>, max_length = 200)]
+    pub name: Option<Words>,
     /// Of this class today.
     pub class_id: Option<Uuid>,
     /// Of this guardian.
@@ -133,7 +133,7 @@ pub struct ChildFilter {
 impl Filter for ChildFilter {
     fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
         if let Some(name) = &self.name {
-            query.push(" AND to_tsvector('pg_catalog.simple', t.search_name) @@ app.search_query(").push_bind(name.clone()).push(")");
+            name.narrow(query);
         }
         if let Some(class) = self.class_id {
             query.push(" AND t.id IN (SELECT e.child_id FROM app.enrolments e WHERE e.deleted_at IS NULL AND app.day_of(now()) BETWEEN e.starts_on AND coalesce(e.ends_on, 'infinity') AND e.class_id = ");

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::api::access::permission::{GuardiansCreate, GuardiansDelete, GuardiansRead, GuardiansUpdate};
-use crate::api::resource::{Filter, Order, Resource, Stamp};
+use crate::api::resource::{Filter, Order, Resource, Stamp, Words};
 
 /// The resource. Its links to children stay when it is removed: erasing a child finds its adults by them.
 pub enum Guardians {}
@@ -94,8 +94,8 @@ pub struct GuardianChange {
 #[serde(deny_unknown_fields)]
 pub struct GuardianFilter {
     /// Words of the name, as prefixes, in any order, without regard to accents and case.
-    #[param(max_length = 200)]
-    pub name: Option<String>,
+    #[param(value_type = Option<String>, max_length = 200)]
+    pub name: Option<Words>,
     /// Of this child.
     pub child_id: Option<Uuid>,
     /// That signs in with this account.
@@ -105,7 +105,7 @@ pub struct GuardianFilter {
 impl Filter for GuardianFilter {
     fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
         if let Some(name) = &self.name {
-            query.push(" AND to_tsvector('pg_catalog.simple', t.search_name) @@ app.search_query(").push_bind(name.clone()).push(")");
+            name.narrow(query);
         }
         if let Some(child) = self.child_id {
             query.push(" AND t.id IN (SELECT cg.guardian_id FROM app.child_guardians cg WHERE cg.child_id = ").push_bind(child).push(")");

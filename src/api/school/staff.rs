@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::api::access::permission::{StaffCreate, StaffDelete, StaffRead, StaffUpdate};
 use crate::api::error::Result;
-use crate::api::resource::{Filter, OWN_NONE, Order, Resource, Stamp};
+use crate::api::resource::{Filter, OWN_NONE, Order, Resource, Stamp, Words};
 
 /// The resource.
 pub enum Staff {}
@@ -98,8 +98,8 @@ pub struct StaffMemberChange {
 #[serde(deny_unknown_fields)]
 pub struct StaffFilter {
     /// Words of the name, as prefixes, in any order, without regard to accents and case.
-    #[param(max_length = 200)]
-    pub name: Option<String>,
+    #[param(value_type = Option<String>, max_length = 200)]
+    pub name: Option<Words>,
     /// Assigned to this class on the day `on`, or today.
     pub class_id: Option<Uuid>,
     /// Employed on this day.
@@ -109,7 +109,7 @@ pub struct StaffFilter {
 impl Filter for StaffFilter {
     fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
         if let Some(name) = &self.name {
-            query.push(" AND to_tsvector('pg_catalog.simple', t.search_name) @@ app.search_query(").push_bind(name.clone()).push(")");
+            name.narrow(query);
         }
         if let Some(class) = self.class_id {
             query.push(" AND t.id IN (SELECT a.staff_id FROM app.staff_assignments a WHERE a.deleted_at IS NULL AND a.class_id = ");

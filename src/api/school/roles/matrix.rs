@@ -137,11 +137,11 @@ async fn replace(conn: &mut PgConnection, role: &str, new: &[Grant]) -> Result<(
     let new = Json(new);
     let take = "DELETE FROM app.role_permissions WHERE role_code = $1
                 AND permission_code NOT IN (SELECT n.permission FROM jsonb_to_recordset($2) AS n (permission text))";
-    sqlx::query(take).bind(role).bind(&new).execute(&mut *conn).await?;
+    sqlx::query(take).bind(role).bind(new).execute(&mut *conn).await?;
     let give = "INSERT INTO app.role_permissions AS p (role_code, permission_code, scope)
                 SELECT $1, n.permission, n.scope FROM jsonb_to_recordset($2) AS n (permission text, scope text)
                 ON CONFLICT (role_code, permission_code) DO UPDATE SET scope = excluded.scope WHERE p.scope <> excluded.scope";
-    sqlx::query(give).bind(role).bind(&new).execute(conn).await?;
+    sqlx::query(give).bind(role).bind(new).execute(conn).await?;
     Ok(())
 }
 

@@ -1,0 +1,56 @@
+//! The running API held to its own document by schemathesis: requests that fit it, and requests that nearly do, thousands of them.
+//!
+//! `make fuzz-api` asks for many more of them than the test does.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use dailycare::testing::{Version, schemathesis};
+use serde_json::json;
+
+use crate::world::{Client, World};
+
+/// Cases of an operation in one phase; `MAX_EXAMPLES` says otherwise.
+const EXAMPLES: &str = "6";
+
+/// Quotas that no fuzzer reaches, and tokens that outlive it.
+const FLAGS: [&str; 8] =
+    ["--tenant-rate", "1000000", "--tenant-burst", "1000000", "--tenant-connections", "16", "--access-token", "36000"];
+
+#[tokio::test]
+async fn a_school_administrator_meets_no_fault_and_nothing_that_the_document_does_not_say() {
+    let world = World::start(Version::V18, &FLAGS).await;
+    let school = world.school("norte").await;
+    let admin = school.user("SchoolAdmin").await;
+    for name in ["Inês Conceição", "Rui"] {
+        assert_eq!(admin.post("/children", json!({ "full_name": name })).await.status, 201);
+    }
+    fuzz(&world, &admin, "norte", &["--exclude-tag", "platform"]).await;
+}
+
+#[tokio::test]
+async fn the_platforms_staff_meets_no_fault_and_nothing_that_the_document_does_not_say() {
+    let world = World::start(Version::V18, &FLAGS).await;
+    let _school = world.school("norte").await;
+    fuzz(&world, &world.staff().await, "norte", &["--include-tag", "platform"]).await;
+}
+
+/// Panics with the fuzzer's report when it finds anything. `SHOW=1` lets it speak while it works.
+async fn fuzz(world: &World, client: &Client, tenant: &str, which: &[&str]) {
+    let files = tempfile::tempdir().unwrap();
+    let report = files.path().join("report");
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("dev/schemathesis.toml");
+    let examples = std::env::var("MAX_EXAMPLES").unwrap_or_else(|_| EXAMPLES.to_owned());
+    let base = format!("http://{}", world.api.address);
+    let mut command = Command::new(schemathesis().unwrap());
+    command.arg("--config-file").arg(config).args(["run", "--workers", "2", "--no-color", "--max-examples", &examples, "--url", &base]);
+    command.args(["--header", &format!("Authorization: Bearer {}", client.token)]).args(which).arg(format!("{base}/openapi.json"));
+    command.current_dir(files.path()).env("DAILYCARE_FUZZ_TENANT", tenant).env("NO_PROXY", "*").env("PYTHONUNBUFFERED", "1").stdin(Stdio::null());
+    if std::env::var_os("SHOW").is_none() {
+        let file = File::create(&report).unwrap();
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+    }
+    let ended = tokio::task::spawn_blocking(move || command.status()).await.unwrap().unwrap();
+    assert!(ended.success(), "{ended}\n{}", std::fs::read_to_string(report).unwrap_or_default());
+}
