@@ -81,9 +81,15 @@ test: tools ## Runs all tests, on real servers
 	cargo test --locked --features testing
 
 .PHONY: bench
-bench: tools ## Measures the operator against the floor, on servers of its own (BENCH_OUTPUT=json for machines)
+bench: tools ## Measures the operator against the floor and the API against its handler, on servers of their own (BENCH_OUTPUT=json for machines)
 	cargo build --release --locked
 	cargo run --release --locked --features testing --example bench-provision
+	cargo run --release --locked --features testing --example bench-api
+
+.PHONY: bench-api
+bench-api: tools ## Measures the API alone (TENANTS=n: so many in turn over 50 connections)
+	cargo build --release --locked
+	cargo run --release --locked --features testing --example bench-api
 
 .PHONY: deny
 deny: ## Checks licences, sources and banned or doubled crates
