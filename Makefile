@@ -95,9 +95,15 @@ torture-api: tools ## Searches a million answers of the API for another school's
 	cargo run --release --locked --features testing --example torture-api -- --requests $(or $(REQUESTS),1000000) --tenants $(or $(TENANTS),50)
 
 .PHONY: bench
-bench: tools ## Measures the operator against the floor, on servers of its own (BENCH_OUTPUT=json for machines)
+bench: tools ## Measures the operator against the floor and the API against its handler, on servers of their own (BENCH_OUTPUT=json for machines)
 	cargo build --release --locked
 	cargo run --release --locked --features testing --example bench-provision
+	cargo run --release --locked --features testing --example bench-api
+
+.PHONY: bench-api
+bench-api: tools ## Measures the API alone (TENANTS=n: so many in turn over 50 connections)
+	cargo build --release --locked
+	cargo run --release --locked --features testing --example bench-api
 
 .PHONY: deny
 deny: ## Checks licences, sources and banned or doubled crates
