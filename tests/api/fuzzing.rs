@@ -15,8 +15,7 @@ use crate::world::{Client, World};
 const EXAMPLES: &str = "6";
 
 /// Quotas that no fuzzer reaches, and tokens that outlive it.
-const FLAGS: [&str; 8] =
-    ["--tenant-rate", "1000000", "--tenant-burst", "1000000", "--tenant-connections", "16", "--access-token", "36000"];
+const FLAGS: [&str; 8] = ["--tenant-rate", "1000000", "--tenant-burst", "1000000", "--tenant-connections", "16", "--access-token", "36000"];
 
 #[tokio::test]
 async fn a_school_administrator_meets_no_fault_and_nothing_that_the_document_does_not_say() {
@@ -46,7 +45,12 @@ async fn fuzz(world: &World, client: &Client, tenant: &str, which: &[&str]) {
     let mut command = Command::new(schemathesis().unwrap());
     command.arg("--config-file").arg(config).args(["run", "--workers", "2", "--no-color", "--max-examples", &examples, "--url", &base]);
     command.args(["--header", &format!("Authorization: Bearer {}", client.token)]).args(which).arg(format!("{base}/openapi.json"));
-    command.current_dir(files.path()).env("DAILYCARE_FUZZ_TENANT", tenant).env("NO_PROXY", "*").env("PYTHONUNBUFFERED", "1").stdin(Stdio::null());
+    command
+        .current_dir(files.path())
+        .env("DAILYCARE_FUZZ_TENANT", tenant)
+        .env("NO_PROXY", "*")
+        .env("PYTHONUNBUFFERED", "1")
+        .stdin(Stdio::null());
     if std::env::var_os("SHOW").is_none() {
         let file = File::create(&report).unwrap();
         command.stdout(file.try_clone().unwrap()).stderr(file);
