@@ -90,10 +90,25 @@ domain: ## Compiles the domain alone, which keeps it free of clocks, I/O and cli
 test: tools ## Runs all tests, on real servers
 	cargo test --locked --features testing
 
+.PHONY: torture-api
+torture-api: tools ## Searches a million answers of the API for another school's bytes (REQUESTS=1000000, TENANTS=50)
+	cargo run --release --locked --features testing --example torture-api -- --requests $(or $(REQUESTS),1000000) --tenants $(or $(TENANTS),50)
+
+MAX_EXAMPLES ?= 100
+.PHONY: fuzz-api
+fuzz-api: tools ## Fuzzes the API by its own document, MAX_EXAMPLES cases an operation and phase; `make test` has a few
+	SHOW=1 MAX_EXAMPLES=$(MAX_EXAMPLES) cargo test --locked --features testing --test api -- fuzzing:: --test-threads 1
+
 .PHONY: bench
-bench: tools ## Measures the operator against the floor, on servers of its own (BENCH_OUTPUT=json for machines)
+bench: tools ## Measures the operator against the floor and the API against its handler, on servers of their own (BENCH_OUTPUT=json for machines)
 	cargo build --release --locked
 	cargo run --release --locked --features testing --example bench-provision
+	cargo run --release --locked --features testing --example bench-api
+
+.PHONY: bench-api
+bench-api: tools ## Measures the API alone (TENANTS=n: so many in turn over 50 connections)
+	cargo build --release --locked
+	cargo run --release --locked --features testing --example bench-api
 
 .PHONY: deny
 deny: ## Checks licences, sources and banned or doubled crates

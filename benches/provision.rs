@@ -20,6 +20,8 @@ mod operator;
 mod phases;
 #[path = "provision/print.rs"]
 mod print;
+#[path = "provision/processes.rs"]
+mod processes;
 #[path = "provision/schools.rs"]
 mod schools;
 #[path = "provision/spread.rs"]

@@ -16,9 +16,10 @@ use crate::floor;
 use crate::ground::Ground;
 use crate::leaks::Leaks;
 use crate::operator::Operator;
+use crate::processes::Memory;
 use crate::schools;
 use crate::spread::Latency;
-use crate::usage::{Memory, Usage};
+use crate::usage::Usage;
 
 /// Schools made before anything is measured.
 const WARM_UP: usize = 10;

@@ -17,18 +17,19 @@ impl Spread {
     }
 }
 
-/// The middle and the 95th percentile of the latencies of single schools, in seconds.
+/// The middle and the ends of latencies, in the unit that they came in.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Latency {
     pub(crate) p50: f64,
     pub(crate) p95: f64,
+    pub(crate) p99: f64,
     pub(crate) max: f64,
 }
 
 impl Latency {
     pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let sorted = sorted(figures);
-        Self { p50: at(&sorted, 0.5), p95: at(&sorted, 0.95), max: at(&sorted, 1.0) }
+        Self { p50: at(&sorted, 0.5), p95: at(&sorted, 0.95), p99: at(&sorted, 0.99), max: at(&sorted, 1.0) }
     }
 }
 

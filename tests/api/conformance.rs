@@ -61,12 +61,12 @@ fn check_body(schema: &Value, body: &Value, asked: &str) {
 
 fn validator(schema: &Value) -> Arc<Validator> {
     let mut made = VALIDATORS.lock().unwrap();
-    let make = || {
+    let build = || {
         let root = json!({ "allOf": [schema], "components": DOCUMENT["components"] });
         let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012);
         Arc::new(options.should_validate_formats(true).should_ignore_unknown_formats(true).build(&root).unwrap())
     };
-    Arc::clone(made.entry(schema.to_string()).or_insert_with(make))
+    Arc::clone(made.entry(schema.to_string()).or_insert_with(build))
 }
 
 /// The item of the document's paths that this path is one of; of several, the one with the most literal parts.

@@ -46,7 +46,12 @@ async fn fuzz(world: &World, client: &Client, tenant: &str, which: &[&str]) {
     let mut command = Command::new(schemathesis().unwrap());
     command.arg("--config-file").arg(config).args(["run", "--workers", "2", "--no-color", "--max-examples", &examples, "--url", &base]);
     command.args(["--header", &format!("Authorization: Bearer {}", client.token)]).args(which).arg(format!("{base}/openapi.json"));
-    command.current_dir(files.path()).env("DAILYCARE_FUZZ_TENANT", tenant).env("NO_PROXY", "*").env("PYTHONUNBUFFERED", "1").stdin(Stdio::null());
+    command
+        .current_dir(files.path())
+        .env("DAILYCARE_FUZZ_TENANT", tenant)
+        .env("NO_PROXY", "*")
+        .env("PYTHONUNBUFFERED", "1")
+        .stdin(Stdio::null());
     if std::env::var_os("SHOW").is_none() {
         let file = File::create(&report).unwrap();
         command.stdout(file.try_clone().unwrap()).stderr(file);

@@ -1,6 +1,14 @@
 //! The companion API on real PostgreSQL and Redis.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's fixtures fail as its assertions do")]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::items_after_statements,
+    clippy::large_futures,
+    clippy::cloned_ref_to_slice_refs,
+    clippy::format_push_string,
+    reason = "a test reads best where things stand when they are needed"
+)]
 
 mod audit;
 mod cache;
@@ -10,10 +18,14 @@ mod conformance;
 mod directory;
 mod docs;
 mod edge;
+mod faults;
 mod fuzzing;
 mod identity;
+mod isolation;
 mod people;
 mod platform;
 mod pools;
+mod process;
 mod registry;
+mod torture;
 mod world;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 
 use clap::Parser;
@@ -19,7 +19,7 @@ use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::conformance;
+use super::conformance;
 
 /// Every account's password; hashed once, because that is what costs.
 pub(crate) const PASSWORD: &str = "canary-correct-horse-battery";
@@ -71,13 +71,29 @@ impl World {
         write("sealing-keys", &platform.sealing_keys);
         write("signing-keys", &dailycare::api::identity::SigningKeys::generate_file("s1").unwrap());
         let hash = password::hash_argon2id(&PASSWORD.to_owned().into()).await.unwrap();
-        let api = Running::start(&platform, &files.path().to_owned(), flags).await;
+        let api = Running::start(&platform, files.path(), flags).await;
         Self(Arc::new(Ground { platform, api, files, hash }))
     }
 
     /// One more API on the same platform, as a second replica.
     pub(crate) async fn replica(&self, flags: &[&str]) -> Running {
-        Running::start(&self.platform, &self.files.path().to_owned(), flags).await
+        Running::start(&self.platform, self.files.path(), flags).await
+    }
+
+    /// The file of the keys that tokens are signed with.
+    pub(crate) fn signing_keys(&self) -> String {
+        std::fs::read_to_string(self.files.path().join("signing-keys")).unwrap()
+    }
+
+    /// The command line of the product's own program as one more replica.
+    pub(crate) fn arguments(&self, flags: &[&str]) -> Vec<String> {
+        arguments(&self.platform, self.files.path(), flags)
+    }
+
+    /// The platform, and the API to be stopped before it.
+    pub(crate) fn into_parts(self) -> (Platform, Running) {
+        let Ground { platform, api, .. } = Arc::into_inner(self.0).unwrap();
+        (platform, api)
     }
 
     /// A provisioned school that this API serves.
@@ -103,16 +119,20 @@ impl Deref for World {
     }
 }
 
+/// The command line of an API on this platform.
+fn arguments(platform: &Platform, files: &Path, flags: &[&str]) -> Vec<String> {
+    let path = |name: &str| files.join(name).display().to_string();
+    let (sealing, signing, url) = (path("sealing-keys"), path("signing-keys"), platform.api_url());
+    let ours = ["api", "--master-url", &url, "--sealing-key-file", &sealing, "--signing-key-file", &signing];
+    let bounds = ["--address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", "--grace-seconds", "0"];
+    ours.iter().chain(&bounds).chain(flags).map(|&word| word.to_owned()).collect()
+}
+
 impl Running {
-    async fn start(platform: &Platform, files: &PathBuf, flags: &[&str]) -> Self {
+    async fn start(platform: &Platform, files: &Path, flags: &[&str]) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let path = |name: &str| files.join(name).display().to_string();
-        let (sealing, signing, url) = (path("sealing-keys"), path("signing-keys"), platform.api_url());
-        let mut line = vec!["api", "--master-url", &url, "--sealing-key-file", &sealing, "--signing-key-file", &signing];
-        line.extend(["--address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", "--grace-seconds", "0"]);
-        line.extend(flags);
         let stop = CancellationToken::new();
-        let started = run::start(&Line::parse_from(line).api, METRICS.clone(), stop.clone()).await.unwrap();
+        let started = run::start(&Line::parse_from(arguments(platform, files, flags)).api, METRICS.clone(), stop.clone()).await.unwrap();
         let running = Self { address: started.address, http_address: started.http_address, started: Mutex::new(Some(started)), stop };
         running.until_ready().await;
         running
@@ -121,7 +141,7 @@ impl Running {
     /// Waits until it takes requests.
     pub(crate) async fn until_ready(&self) {
         let url = format!("http://{}/readyz", self.http_address);
-        while reqwest::get(&url).await.map(|answer| !answer.status().is_success()).unwrap_or(true) {
+        while reqwest::get(&url).await.map_or(true, |answer| !answer.status().is_success()) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }

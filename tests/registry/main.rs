@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's fixtures fail as its assertions do")]
 
+mod api_login;
 mod bootstrap;
 mod migrations;
+mod platform_admin;
 mod rights;
 mod tenants;
 mod users;

@@ -2,6 +2,8 @@
 //!
 //! Nothing of a cause is ever in the body: it may name hosts, databases and statements.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -39,6 +41,9 @@ pub struct ProblemError {
     pub request_id: String,
 }
 
+/// When to ask again, where nobody knows better.
+const SOON: Duration = Duration::from_secs(1);
+
 /// One field that is wrong.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemField {
@@ -72,7 +77,9 @@ pub(super) fn enveloped(mut response: Response, language: Language, id: &Request
         Language::English => "en",
     };
     head.headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(tag));
-    if let Some(wait) = error.retry_after {
+    // Whoever is refused for the moment is told when to come back.
+    let refused_for_now = matches!(head.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+    if let Some(wait) = error.retry_after.or(refused_for_now.then_some(SOON)) {
         // Whole seconds, and never less than was asked for.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         head.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));

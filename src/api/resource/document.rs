@@ -9,8 +9,8 @@ use utoipa::{IntoParams as _, ToSchema as _};
 use super::{Resource, idempotency};
 use crate::api::access::Permission as _;
 use crate::api::document::{
-    ANY, BODY, ITEM, JSON, QUERY, VERSIONED, body, enveloped, etag_header, header_parameter, id_parameter, location_header, paging_parameters, refused,
-    schemas_of,
+    ANY, BODY, ITEM, JSON, QUERY, VERSIONED, body, enveloped, etag_header, header_parameter, id_parameter, location_header,
+    paging_parameters, refused, schemas_of,
 };
 
 /// The schemas and the paths.

@@ -95,7 +95,7 @@ async fn list(access: Access<SettingsRead>) -> Result<Data<Vec<Setting>>> {
         conn.finish();
         Ok::<_, Error>(settings)
     };
-    let settings = access.app().cache.get_or_load(access.tenant().entry.tenant, Key::new(CACHED), load).await?;
+    let settings = access.app().cache.get_or_load(access.tenant().entry.tenant, Key::new(CACHED), Box::pin(load)).await?;
     Ok(Data::new(settings))
 }
 

@@ -44,7 +44,7 @@ impl Wrong {
             ("school.opening_hours", Value::Object(days)) => self.each(days, &WEEKDAYS, Self::hours),
             ("school.closed_days", Value::Array(days)) => self.days(days),
             ("school.year_start", Value::String(text)) if day(&format!("2001-{text}")).is_none() => self.malformed("value"),
-            ("meals.times", Value::Object(meals)) => self.each(meals, &MEALS, |wrong, at, value| wrong.time(at, value)),
+            ("meals.times", Value::Object(meals)) => self.each(meals, &MEALS, Wrong::time),
             ("naps.time", Value::Object(nap)) => self.nap(nap),
             ("authorisations.warn_days", value) if value.as_u64().is_none_or(|days| days > LONGEST_WARNING) => self.add(
                 "value",

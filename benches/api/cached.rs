@@ -1,0 +1,122 @@
+//! What Redis saves where it is used: the rights of users whom this replica has not seen for a while, and the documents that the API keeps there.
+//! Each without Redis, with it, and with a Redis that is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dailycare::testing::{Redis, School};
+use serde::Serialize;
+use sqlx::Connection as _;
+
+use crate::client::{Client, Crowd, Request, get};
+use crate::ground::{Api, Ground, UNLIMITED, child_path};
+use crate::print::{Table, count};
+use crate::spread::Latency;
+use crate::{Options, Outcome};
+
+const CONNECTIONS: usize = 4;
+
+/// Documents that are kept in Redis, served or not by this build: the API's own description says.
+const KEPT: [&str; 2] = ["/api/v1/settings", "/api/v1/classes"];
+
+/// For PostgreSQL's own counters, which a session tells at most once a second, and the audit's batches.
+const SETTLE: Duration = Duration::from_millis(1500);
+
+/// One kind of request, three times.
+#[derive(Debug, Serialize)]
+pub(crate) struct Cached {
+    what: String,
+    off: Side,
+    on: Side,
+    down: Side,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Side {
+    latency_ms: Latency,
+    transactions_per_request: f64,
+}
+
+pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Cached>> {
+    let (school, children) = ground.school("cache", 30).await?;
+    let mut redis = Redis::start(&[]).await?;
+    let url = redis.url();
+    let with_redis = [&UNLIMITED[..], &["--redis-url", &url]].concat();
+    // A user's first request asks for its rights, in Redis or in the school's database; the next ones within seconds find them in memory.
+    let mut kinds = vec![("one child, a user's first request".to_owned(), first_requests(ground, &school, children[0], options.users))];
+    let off = ground.api(&UNLIMITED).await?;
+    let document = described(&off).await?;
+    for path in KEPT.into_iter().filter(|path| document.contains(&format!("\"{path}\""))) {
+        let request = get(path, &ground.signer.token(school.owner.tenant));
+        kinds.push((path.to_owned(), vec![request; options.users].into()));
+    }
+    let mut sides: Vec<[Side; 3]> = vec![[Side::default(); 3]; kinds.len()];
+    for (at, (_, requests)) in kinds.iter().enumerate() {
+        sides[at][0] = measure(ground, &off, &school, requests).await?;
+    }
+    drop(off);
+    let filling = ground.api(&with_redis).await?;
+    for (_, requests) in &kinds {
+        Crowd::connect(filling.address, CONNECTIONS).await?.once(requests).await?;
+    }
+    // Another replica: nothing in its memory, everything in Redis.
+    drop(filling);
+    let on = ground.api(&with_redis).await?;
+    for (at, (_, requests)) in kinds.iter().enumerate() {
+        sides[at][1] = measure(ground, &on, &school, requests).await?;
+    }
+    drop(on);
+    let down = ground.api(&with_redis).await?;
+    redis.stop().await?;
+    for (at, (_, requests)) in kinds.iter().enumerate() {
+        sides[at][2] = measure(ground, &down, &school, requests).await?;
+    }
+    Ok(kinds.into_iter().zip(sides).map(|((what, _), [off, on, down])| Cached { what, off, on, down }).collect())
+}
+
+fn first_requests(ground: &Ground, school: &School, child: uuid::Uuid, users: usize) -> Arc<[Request]> {
+    (0..users).map(|_| get(&child_path(child), &ground.signer.token(school.owner.tenant))).collect()
+}
+
+async fn described(api: &Api) -> Outcome<String> {
+    let mut client = Client::connect(api.address).await?;
+    client.ask(&get("/openapi.json", "")).await?;
+    Ok(client.answer())
+}
+
+async fn measure(ground: &Ground, api: &Api, school: &School, requests: &Arc<[Request]>) -> Outcome<Side> {
+    let mut crowd = Crowd::connect(api.address, CONNECTIONS).await?;
+    // Connections are opened by somebody else's requests.
+    let stranger = get("/api/v1/children?limit=1", &ground.signer.token(school.owner.tenant));
+    crowd.once(&vec![stranger; 8 * CONNECTIONS].into()).await?;
+    let before = transactions(ground, school).await?;
+    let load = crowd.once(requests).await?;
+    if load.others > 0 {
+        return Err(format!("{} requests were not answered by 200", load.others).into());
+    }
+    let transactions = transactions(ground, school).await? - before;
+    let each = f64::from(u32::try_from(transactions)?) / count(load.latencies.len());
+    Ok(Side { latency_ms: Latency::of(load.latencies), transactions_per_request: each })
+}
+
+async fn transactions(ground: &Ground, school: &School) -> Outcome<i64> {
+    tokio::time::sleep(SETTLE).await;
+    let query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1";
+    let mut conn = sqlx::PgConnection::connect(&ground.platform.server.superuser_url("postgres")).await?;
+    let found = sqlx::query_scalar(query).bind(school.holding.database.as_str()).fetch_one(&mut conn).await?;
+    conn.close().await?;
+    Ok(found)
+}
+
+pub(crate) fn print(out: &mut Table, cached: &[Cached]) {
+    out.title("G  Redis, where it is used");
+    for Cached { what, off, on, down } in cached {
+        out.head(what, &["off", "on", "down", "on/off", "down/off"]);
+        let mut row = |name: &str, of: fn(&Side) -> f64| {
+            out.row(name, &[of(off), of(on), of(down), of(on) / of(off), of(down) / of(off)]);
+        };
+        row("transactions in the school's database / request", |side| side.transactions_per_request);
+        row("p50, ms", |side| side.latency_ms.p50);
+        row("p99, ms", |side| side.latency_ms.p99);
+    }
+}

@@ -1,0 +1,98 @@
+//! How soon a change of a route is seen: from the commit of the row to the first answer by its new state.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use dailycare::domain::school::seen::TenantState;
+use dailycare::registry::tenants::{self, Withdrawn};
+use dailycare::testing::School;
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use crate::client::{Client, Request};
+use crate::ground::{Ground, UNLIMITED};
+use crate::print::Table;
+use crate::spread::Latency;
+use crate::{Options, Outcome};
+
+/// Schools whose changes are spread over a poll's period.
+const UNHEARD: u32 = 20;
+const PERIOD: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Milliseconds until seen.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Change {
+    suspended: Latency,
+    resumed: Latency,
+    unheard: Latency,
+}
+
+pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Change> {
+    let api = ground.api(&UNLIMITED).await?;
+    let (school, children) = ground.school("muda", 1).await?;
+    let request = ground.child(&school, children[0]);
+    let mut client = Client::connect(api.address).await?;
+    let (mut suspended, mut resumed) = (Vec::new(), Vec::new());
+    for _ in 0..options.changes {
+        suspend(ground, &school).await?;
+        suspended.push(until(&mut client, &request, 403, Duration::ZERO).await?);
+        ground.platform.publish(&school, TenantState::Active).await?;
+        resumed.push(until(&mut client, &request, 200, Duration::ZERO).await?);
+    }
+    ground.master("ALTER TABLE registry.tenants DISABLE TRIGGER tenants_announce_change").await?;
+    let unheard = unheard(ground, api.address).await;
+    ground.master("ALTER TABLE registry.tenants ENABLE TRIGGER tenants_announce_change").await?;
+    Ok(Change { suspended: Latency::of(suspended), resumed: Latency::of(resumed), unheard: Latency::of(unheard?) })
+}
+
+async fn unheard(ground: &Ground, address: SocketAddr) -> Outcome<Vec<f64>> {
+    let mut schools = Vec::new();
+    for number in 0..UNHEARD {
+        let (school, children) = ground.school(&format!("muda-{number}"), 1).await?;
+        let (request, mut client) = (ground.child(&school, children[0]), Client::connect(address).await?);
+        // A school that memory does not hold yet is looked up: from here on it is held.
+        client.ask(&request).await?;
+        schools.push((school, request, client));
+    }
+    let mut seen = JoinSet::new();
+    for (school, request, mut client) in schools {
+        suspend(ground, &school).await?;
+        seen.spawn(async move { until(&mut client, &request, 403, Duration::from_millis(5)).await });
+        tokio::time::sleep(PERIOD / UNHEARD).await;
+    }
+    let mut times = Vec::new();
+    while let Some(time) = seen.join_next().await {
+        times.push(time??);
+    }
+    Ok(times)
+}
+
+/// The row alone: the school's own door stays open, so that only the row can be what the API goes by.
+async fn suspend(ground: &Ground, school: &School) -> Outcome {
+    tenants::set_state(&ground.platform.operator, school.owner, Withdrawn::Suspended).await?;
+    Ok(())
+}
+
+/// Milliseconds from now, when the row is committed, until this is the answer.
+async fn until(client: &mut Client, request: &Request, status: u16, pause: Duration) -> Outcome<f64> {
+    let begun = Instant::now();
+    while client.ask(request).await? != status {
+        if begun.elapsed() > PATIENCE {
+            return Err(format!("a change is not seen; the last answer: {}", client.answer()).into());
+        }
+        tokio::time::sleep(pause).await;
+    }
+    Ok(begun.elapsed().as_secs_f64() * 1e3)
+}
+
+pub(crate) fn print(out: &mut Table, change: &Change) {
+    out.title("F  from the commit of a tenant's row to the first answer that goes by it, ms");
+    out.head("", &["p50", "p99", "max"]);
+    let Change { suspended, resumed, unheard } = change;
+    out.row("suspended, so 403                        (aim p99 < 50)", &[suspended.p50, suspended.p99, suspended.max]);
+    out.row("resumed, so 200 with its child           (aim p99 < 50)", &[resumed.p50, resumed.p99, resumed.max]);
+    out.verdict(suspended.p99 < 50.0 && resumed.p99 < 50.0);
+    out.row("suspended, notifications cut        (aim max <= 10,000)", &[unheard.p50, unheard.p99, unheard.max]);
+    out.verdict(unheard.max <= 10_000.0);
+}

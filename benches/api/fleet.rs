@@ -1,0 +1,158 @@
+//! Ten thousand registered tenants: what an API that knows them all needs of memory and time, and what finding one of them costs a request.
+
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use dailycare::api::access::tenant;
+use dailycare::api::directory::{self, Directory};
+use dailycare::api::edge::{Quota, TenantLimits};
+use dailycare::api::identity::{self, Identity};
+use dailycare::domain::names::TenantId;
+use dailycare::domain::school::seen::TenantState;
+use dailycare::registry::seal::Keyring;
+use dailycare::sql::session::Credentials;
+use dailycare::testing::School;
+use serde::Serialize;
+use sqlx::postgres::PgPoolOptions;
+use uuid::Uuid;
+
+use crate::ground::Ground;
+use crate::print::{Table, count};
+use crate::processes::Memory;
+use crate::{Options, Outcome};
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Fleet {
+    tenants: usize,
+    /// MiB, and milliseconds to ready: with the few schools of the bench, and with all of them.
+    few: Start,
+    all: Start,
+    pieces: Pieces,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Start {
+    memory: Memory,
+    ready_ms: f64,
+}
+
+/// Nanoseconds of the parts of a request that come before its first query.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Pieces {
+    look_up: f64,
+    resolve_by_claim: f64,
+    resolve_with_header: f64,
+    admit: f64,
+    verify_token: f64,
+}
+
+pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Fleet> {
+    let (school, _) = ground.school("frota", 1).await?;
+    let few = start(ground).await?;
+    let ids = register(ground, &school, options.fleet).await?;
+    let all = start(ground).await?;
+    let pieces = pieces(ground, &ids).await?;
+    ground.master("DELETE FROM registry.tenants WHERE code LIKE 'frota-%'").await?;
+    Ok(Fleet { tenants: ids.len(), few, all, pieces })
+}
+
+async fn start(ground: &Ground) -> Outcome<Start> {
+    let api = ground.api(&[]).await?;
+    let (memory, ready_ms) = (Memory::of(api.program.pid())?, api.program.start.as_secs_f64() * 1e3);
+    Ok(Start { memory, ready_ms })
+}
+
+/// Rows like a real school's, each with its own database, login and sealed password; no database is behind them.
+async fn register(ground: &Ground, like: &School, rows: usize) -> Outcome<Vec<TenantId>> {
+    let keyring = Keyring::parse(&ground.platform.sealing_keys)?;
+    let password = ground.platform.publication(like, TenantState::Active).password;
+    let (mut ids, mut names, mut sealed) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..rows {
+        let (id, name) = (Uuid::new_v4(), format!("frota-{number:05}"));
+        let credentials = Credentials { username: name.replace('-', "_"), password: password.clone() };
+        sealed.push(keyring.seal(TenantId(id), &credentials)?.bytes);
+        ids.push(id);
+        names.push(name);
+    }
+    let insert = "
+        INSERT INTO registry.tenants (id, code, name, email, school_uid, cluster_uid, school_namespace, school_name, state, is_active, activated_at,
+            server, host, port, tls_mode, database_name, login, credentials, key_id, schema_version, epoch)
+        SELECT new.id, new.code, 'Escola ' || new.code, 'geral@' || new.code || '.example', gen_random_uuid(), t.cluster_uid, t.school_namespace,
+            new.code, t.state, t.is_active, t.activated_at, t.server, t.host, t.port, t.tls_mode, replace(new.code, '-', '_'),
+            replace(new.code, '-', '_'), new.credentials, t.key_id, t.schema_version, t.epoch
+        FROM unnest($2::uuid[], $3::text[], $4::bytea[]) AS new (id, code, credentials), registry.tenants t WHERE t.id = $1";
+    let query = sqlx::query(insert).bind(like.owner.tenant.0).bind(&ids).bind(&names).bind(&sealed);
+    query.execute(&ground.platform.operator).await?;
+    Ok(ids.into_iter().map(TenantId).collect())
+}
+
+async fn pieces(ground: &Ground, ids: &[TenantId]) -> Outcome<Pieces> {
+    let pool = PgPoolOptions::new().max_connections(4).connect(&ground.platform.api_url()).await?;
+    let keyring = Keyring::parse(&ground.platform.sealing_keys)?;
+    let directory = Directory::load(pool.clone(), keyring, directory::Settings::default()).await?;
+    let settings = identity::Settings::new("https://dailycare.local", "dailycare-api", ground.files.path().join("signing-keys"));
+    let identity = Identity::start(settings, pool).await?;
+    let tokens: Vec<String> = ids.iter().take(64).map(|id| ground.signer.token(*id)).collect();
+    let mut principals = Vec::new();
+    for id in ids.iter().take(1000) {
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(tenant::HEADER), HeaderValue::from_str(&id.to_string())?)]);
+        principals.push((identity.verify(&ground.signer.token(*id)).await.map_err(|error| format!("{error:?}"))?, headers));
+    }
+    let (none, huge) = (HeaderMap::new(), std::num::NonZeroU32::MAX);
+    let limits = TenantLimits::new(Quota { rate: huge, burst: huge, in_flight: u32::MAX });
+    let find = async |turn: usize, with_header: bool| {
+        let (principal, headers) = &principals[turn % principals.len()];
+        let entry =
+            tenant::find(principal, if with_header { headers } else { &none }, &directory).await.map_err(|error| format!("{error:?}"))?;
+        tenant::serving(entry).map_err(|error| format!("{error:?}"))?;
+        Outcome::Ok(())
+    };
+    let pieces = Pieces {
+        look_up: each(async |turn| directory.by_id(ids[turn % ids.len()]).await?.map(drop).ok_or_else(|| "a tenant is not known".into()))
+            .await?,
+        resolve_by_claim: each(async |turn| find(turn, false).await).await?,
+        resolve_with_header: each(async |turn| find(turn, true).await).await?,
+        admit: each(async |turn| limits.admit(ids[turn % ids.len()]).map(drop).map_err(|error| format!("{error:?}").into())).await?,
+        verify_token: each(async |turn| {
+            identity.verify(&tokens[turn % tokens.len()]).await.map(drop).map_err(|error| format!("{error:?}").into())
+        })
+        .await?,
+    };
+    Ok(pieces)
+}
+
+/// Nanoseconds of one turn, in the middle of repeated batches.
+async fn each(work: impl AsyncFn(usize) -> Outcome) -> Outcome<f64> {
+    const BATCH: usize = 1000;
+    const BATCHES: usize = 25;
+    let mut batches = Vec::with_capacity(BATCHES);
+    for batch in 0..BATCHES {
+        let begun = Instant::now();
+        for turn in 0..BATCH {
+            work(batch * BATCH + turn).await?;
+        }
+        batches.push(nanoseconds(begun.elapsed()) / count(BATCH));
+    }
+    Ok(crate::spread::Spread::of(batches).median)
+}
+
+fn nanoseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e9
+}
+
+pub(crate) fn print(out: &mut Table, fleet: &Fleet) {
+    let Fleet { tenants, few, all, pieces } = fleet;
+    out.title(&format!("B  {tenants} registered tenants"));
+    out.head("", &["few", "all", "KiB each"]);
+    let each = (all.memory.now - few.memory.now) * 1024.0 / count(*tenants);
+    out.row("memory of the API when ready, MiB", &[few.memory.now, all.memory.now, each]);
+    out.row("memory at most so far, MiB", &[few.memory.peak, all.memory.peak]);
+    out.row("from its start to ready, ms", &[few.ready_ms, all.ready_ms]);
+    out.title("C  what a request pays before its first query, ns (one core, these tenants in turn)");
+    out.row("tenant looked up by id", &[pieces.look_up]);
+    out.row("tenant resolved by the claim, state and schema checked", &[pieces.resolve_by_claim]);
+    out.row("the same with X-Tenant-Id, which must agree", &[pieces.resolve_with_header]);
+    out.row("rate and concurrency admitted", &[pieces.admit]);
+    out.row("token verified (EdDSA)", &[pieces.verify_token]);
+}

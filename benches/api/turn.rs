@@ -1,0 +1,215 @@
+//! Thousands of tenants in turn over a budget of connections that fits few of them: every request opens one and closes somebody else's.
+//!
+//! Through the pools alone, in this process: what is asked is whether a budget holds and what breaking in a connection for nearly every request costs.
+//! A server of its own, whose databases are empty, because thousands of databases with a schema do not fit onto a small disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use dailycare::api::pools::{Limits, Pools, Target};
+use dailycare::domain::names::{DatabaseName, LoginName, SchoolCode, ServerName, TenantId};
+use dailycare::postgres::scram;
+use dailycare::registry::route::{PoolSettings, Route};
+use dailycare::sql::session::{Endpoint, Tls};
+use dailycare::testing::{Postgres, PostgresOptions, Version};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Row as _};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::print::{Table, count};
+use crate::spread::Latency;
+use crate::{Options, Outcome};
+
+const BUDGET: u32 = 50;
+/// More than the budget, so that somebody always waits.
+const AT_ONCE: usize = 64;
+/// An empty database, with what the server writes to make it.
+const DATABASE_MIB: u64 = 8;
+/// What stays free.
+const SPARE_MIB: u64 = 12 * 1024;
+
+/// What was measured.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Turn {
+    tenants: usize,
+    wanted: usize,
+    free_mib: u64,
+    /// Each tenant in turn; then no more tenants than the budget.
+    over: Run,
+    within: Run,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Run {
+    requests: usize,
+    rate: f64,
+    latency_ms: Latency,
+    errors: usize,
+    first_error: Option<String>,
+    /// Sessions that PostgreSQL counted: the most of all samples, and how many samples there were.
+    most: i64,
+    samples: usize,
+    opened: i64,
+}
+
+impl Turn {
+    /// The budget held and nobody was refused.
+    pub(crate) fn holds(&self) -> bool {
+        let holds = |run: &Run| run.errors == 0 && run.most <= i64::from(BUDGET);
+        holds(&self.over) && holds(&self.within)
+    }
+}
+
+pub(crate) async fn run(options: &Options) -> Outcome<Turn> {
+    let free_mib = free_mib()?;
+    let fits = usize::try_from(free_mib.saturating_sub(SPARE_MIB) / DATABASE_MIB)?;
+    let tenants = options.tenants.min(fits).max(BUDGET as usize);
+    let server = PostgresOptions::default().with("max_connections", "120").with("shared_buffers", "512MB").with("max_wal_size", "1GB");
+    let server = Postgres::start(Version::V18, server).await?;
+    let admin = PgPoolOptions::new().max_connections(8).connect(&server.superuser_url("postgres")).await?;
+    let targets = make(&server, &admin, tenants).await?;
+    let over = measure(&admin, &targets, 2 * tenants).await?;
+    let within = measure(&admin, &targets[..BUDGET as usize], 4 * tenants).await?;
+    Ok(Turn { tenants, wanted: options.tenants, free_mib, over, within })
+}
+
+/// What is left on the disk that servers of tests are on.
+fn free_mib() -> Outcome<u64> {
+    let output = std::process::Command::new("df").args(["-m", "--output=avail"]).arg(std::env::temp_dir()).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.lines().nth(1).ok_or("df says nothing")?.trim().parse()?)
+}
+
+/// Databases and logins, each of which may enter its own alone.
+async fn make(server: &Postgres, admin: &PgPool, tenants: usize) -> Outcome<Vec<Arc<Target>>> {
+    let password = SecretString::from(Uuid::new_v4().to_string());
+    let verifier = scram::verifier(&password);
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut work = JoinSet::new();
+    for _ in 0..4 {
+        let (admin, next, verifier) = (admin.clone(), Arc::clone(&next), verifier.clone());
+        work.spawn(async move {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= tenants {
+                    return Outcome::Ok(());
+                }
+                let (database, login) = names(number)?;
+                let create = format!("CREATE DATABASE {database} TEMPLATE template0");
+                sqlx::raw_sql(AssertSqlSafe(create)).execute(&admin).await?;
+                let verifier = verifier.expose_secret();
+                let allow = format!(
+                    "CREATE ROLE {login} LOGIN PASSWORD '{verifier}'; REVOKE ALL ON DATABASE {database} FROM PUBLIC; GRANT CONNECT ON DATABASE {database} TO {login}"
+                );
+                sqlx::raw_sql(AssertSqlSafe(allow)).execute(&admin).await?;
+            }
+        });
+    }
+    while let Some(done) = work.join_next().await {
+        done??;
+    }
+    sqlx::raw_sql("CHECKPOINT").execute(admin).await?;
+    let endpoint = Endpoint { host: server.host().into(), port: server.port(), tls: Tls::Disable };
+    let target = |number| {
+        let (database, login) = names(number)?;
+        let pool = PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true };
+        let route = Route { server: ServerName::parse("turn")?, endpoint: endpoint.clone(), database, login, pool };
+        Outcome::Ok(Arc::new(Target::new(TenantId(Uuid::new_v4()), 1, &route, password.clone())))
+    };
+    (0..tenants).map(target).collect()
+}
+
+fn names(number: usize) -> Outcome<(DatabaseName, LoginName)> {
+    let database = DatabaseName::of(&SchoolCode::parse(&format!("turno-{number}"))?);
+    let login = LoginName::of(&database);
+    Ok((database, login))
+}
+
+async fn measure(admin: &PgPool, targets: &[Arc<Target>], requests: usize) -> Outcome<Run> {
+    let pools = Pools::new(Limits { server_budget: BUDGET, ..Limits::default() });
+    let (sampling, opened) = (CancellationToken::new(), sessions(admin).await?);
+    let sampler = tokio::spawn(sample(admin.clone(), sampling.clone()));
+    let (begun, next, mut work) = (Instant::now(), Arc::new(AtomicUsize::new(0)), JoinSet::new());
+    let targets: Arc<[Arc<Target>]> = targets.into();
+    for _ in 0..AT_ONCE {
+        let (pools, targets, next) = (Arc::clone(&pools), Arc::clone(&targets), Arc::clone(&next));
+        work.spawn(async move {
+            let (mut latencies, mut errors) = (Vec::new(), Vec::new());
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= requests {
+                    return (latencies, errors);
+                }
+                let since = Instant::now();
+                match ask(&pools, &targets, number % targets.len()).await {
+                    Ok(()) => latencies.push(since.elapsed().as_secs_f64() * 1e3),
+                    Err(error) => errors.push(dailycare::controller::error::chain(&*error)),
+                }
+            }
+        });
+    }
+    let (mut latencies, mut errors) = (Vec::new(), Vec::new());
+    while let Some(done) = work.join_next().await {
+        let (more, wrong) = done?;
+        latencies.extend(more);
+        errors.extend(wrong);
+    }
+    let rate = count(latencies.len()) / begun.elapsed().as_secs_f64();
+    sampling.cancel();
+    let (most, samples) = sampler.await??;
+    pools.drain(Duration::from_secs(10)).await;
+    let (latency_ms, opened) = (Latency::of(latencies), sessions(admin).await? - opened);
+    Ok(Run { requests, rate, latency_ms, errors: errors.len(), first_error: errors.pop(), most, samples, opened })
+}
+
+/// One statement in a tenant's database, which must be that tenant's.
+async fn ask(pools: &Arc<Pools>, targets: &[Arc<Target>], number: usize) -> Outcome {
+    let mut conn = pools.connection(&targets[number]).await?;
+    let found: String = sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut *conn).await?;
+    conn.finish();
+    if found == names(number)?.0.as_str() { Ok(()) } else { Err("a connection leads to another tenant's database".into()) }
+}
+
+/// What PostgreSQL itself counts, as often as it answers. A session that is still starting counts too.
+async fn sample(admin: PgPool, stop: CancellationToken) -> Outcome<(i64, usize)> {
+    let count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'dailycare-api'";
+    let (mut most, mut samples) = (0, 0);
+    let mut conn = admin.acquire().await?;
+    while !stop.is_cancelled() {
+        let now: i64 = sqlx::query_scalar(count).fetch_one(&mut *conn).await?;
+        (most, samples) = (most.max(now), samples + 1);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok((most, samples))
+}
+
+async fn sessions(admin: &PgPool) -> Outcome<i64> {
+    let row =
+        sqlx::query("SELECT sum(sessions)::int8 FROM pg_stat_database WHERE datname LIKE 'dailycare_tenant_%'").fetch_one(admin).await?;
+    Ok(row.try_get(0)?)
+}
+
+pub(crate) fn print(out: &mut Table, turn: &Turn) {
+    let Turn { tenants, wanted, free_mib, over, within } = turn;
+    let scaled = if tenants < wanted { format!(" (of {wanted} wanted: {} GiB of disk were free)", free_mib / 1024) } else { String::new() };
+    out.title(&format!("D  {tenants} tenants{scaled} in turn over {BUDGET} connections, {AT_ONCE} requests at a time; beside it {BUDGET} tenants over the same"));
+    out.head("", &["all", "that fit"]);
+    let mut row = |name: &str, figure: fn(&Run) -> f64| out.row(name, &[figure(over), figure(within)]);
+    row("requests", |run| count(run.requests));
+    row("errors                                         (aim 0)", |run| count(run.errors));
+    row("most sessions that PostgreSQL counted         (aim 50)", |run| f64::from(u32::try_from(run.most).unwrap_or(u32::MAX)));
+    row("   in so many samples", |run| count(run.samples));
+    row("sessions opened", |run| f64::from(u32::try_from(run.opened).unwrap_or(u32::MAX)));
+    row("requests a second", |run| run.rate);
+    row("p50, ms", |run| run.latency_ms.p50);
+    row("p99, ms", |run| run.latency_ms.p99);
+    if let Some(error) = over.first_error.as_ref().or(within.first_error.as_ref()) {
+        out.line(&format!("   an error: {error}"));
+    }
+    out.verdict(turn.holds());
+}

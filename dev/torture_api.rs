@@ -1,0 +1,64 @@
+//! `make torture-api`: the isolation torture of `tests/api/isolation.rs` at length, on servers of its own.
+//!
+//! Ends with a report, and with a failure when anything of one school's was in an answer or database of another's, an answer was not one that its request may
+//! get, a row was lost or doubled, or the run could not have shown it.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is for people")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the harness is the tests' own")]
+
+#[path = "../tests/api"]
+mod api {
+    mod conformance;
+    pub(crate) mod torture;
+    #[allow(dead_code, reason = "the tests of the API use the rest")]
+    pub(crate) mod world;
+}
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use crate::api::torture::{self, Plan};
+
+/// Tortures two replicas of the API.
+#[derive(Parser)]
+struct Options {
+    /// Requests.
+    #[arg(long, default_value_t = 1_000_000)]
+    requests: u64,
+    /// Schools.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(2..=500))]
+    tenants: u16,
+    /// Requests at a time.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    clients: u16,
+    /// What is asked when; another one each time unless given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How the result is printed.
+    #[arg(short, long, default_value = "text")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Options { requests, tenants, clients, seed, output } = Options::parse();
+    let seed = seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
+    let report = Box::pin(torture::run(Plan { tenants: tenants.into(), requests, clients: clients.into(), progress: true, seed })).await;
+    match output {
+        Format::Text => println!("{report}"),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&report).unwrap()),
+    }
+    match report.verdict() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(wrong) => {
+            eprintln!("torture-api: {}", wrong.join("; "));
+            ExitCode::FAILURE
+        }
+    }
+}
