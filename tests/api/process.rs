@@ -121,7 +121,7 @@ async fn a_process_that_is_told_to_end_under_load_loses_nothing_it_acknowledged_
     assert!(usize::try_from(records("read").await).unwrap() >= reads, "{reads} reads were answered");
 
     let log = process.log();
-    assert!(log.contains("stopped"), "{:.2000}", log);
+    assert!(log.contains("stopped"), "{log:.2000}");
     let url = world.platform.api_url();
     let password = url.split([':', '@']).nth(2).unwrap();
     let sealing = world.platform.sealing_keys.expose_secret().trim().split_once(':').unwrap().1.to_owned();
