@@ -94,6 +94,11 @@ test: tools ## Runs all tests, on real servers
 torture-api: tools ## Searches a million answers of the API for another school's bytes (REQUESTS=1000000, TENANTS=50)
 	cargo run --release --locked --features testing --example torture-api -- --requests $(or $(REQUESTS),1000000) --tenants $(or $(TENANTS),50)
 
+MAX_EXAMPLES ?= 100
+.PHONY: fuzz-api
+fuzz-api: tools ## Fuzzes the API by its own document, MAX_EXAMPLES cases an operation and phase; `make test` has a few
+	SHOW=1 MAX_EXAMPLES=$(MAX_EXAMPLES) cargo test --locked --features testing --test api -- fuzzing:: --test-threads 1
+
 .PHONY: bench
 bench: tools ## Measures the operator against the floor and the API against its handler, on servers of their own (BENCH_OUTPUT=json for machines)
 	cargo build --release --locked

@@ -4,6 +4,8 @@
 
 mod schema;
 
+pub(super) use schema::wrong_parameters;
+
 use std::marker::PhantomData;
 
 use axum::body::Bytes;

@@ -47,8 +47,8 @@ pub struct Tokens {
     /// What our tokens name as their issuer; its `/.well-known/jwks.json` has the keys.
     #[arg(long, env = "DAILYCARE_ISSUER", default_value = "https://dailycare.local")]
     pub issuer: String,
-    /// Life of an access token, in seconds.
-    #[arg(long, env = "DAILYCARE_ACCESS_TOKEN_SECONDS", default_value = "900", value_parser = parse_seconds)]
+    /// Life of an access token, in seconds: from a minute to an hour.
+    #[arg(long, env = "DAILYCARE_ACCESS_TOKEN_SECONDS", default_value = "900", value_parser = parse_access_token)]
     pub access_token: Duration,
     /// An external issuer whose tokens are accepted too, as its tokens name it.
     #[arg(long, env = "DAILYCARE_EXTERNAL_ISSUER")]
@@ -110,6 +110,12 @@ pub struct Edge {
     /// How long requests are still taken after SIGTERM, in seconds, so that load balancers notice first.
     #[arg(long, env = "DAILYCARE_GRACE_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=300))]
     pub grace_seconds: u64,
+}
+
+/// What `Identity` takes: what it would refuse later would be taken for a registry that does not answer, and waited for.
+fn parse_access_token(text: &str) -> Result<Duration, String> {
+    let life = parse_seconds(text)?;
+    if (60..=3600).contains(&life.as_secs()) { Ok(life) } else { Err("is not from 60 to 3600".to_owned()) }
 }
 
 impl Api {

@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use jsonschema::error::{ValidationError, ValidationErrorKind as Kind};
 use jsonschema::{Draft, PatternOptions, Validator};
-use serde_json::{Value, json};
-use utoipa::ToSchema;
+use serde_json::{Map, Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::api::error::{Code, Error, Field, Result, Text};
 
@@ -21,21 +21,46 @@ pub(super) fn wrong_fields<T: ToSchema + 'static>(value: &Value) -> Result<Vec<F
     Ok(wrong.filter(|wrong| told.insert(wrong.field.clone())).collect())
 }
 
+/// The parameters of a query string that do not keep to what the document says of their text. Their types are `serde`'s to read.
+pub(in crate::api) fn wrong_parameters<F: IntoParams + 'static>(query: &str) -> Result<Vec<Field>> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let sent: Map<String, Value> = pairs.map(|(name, value)| (name.into_owned(), value.into_owned().into())).collect();
+    if sent.is_empty() {
+        return Ok(Vec::new());
+    }
+    let validator = kept::<F>(|| parameters::<F>())?;
+    Ok(validator.iter_errors(&sent.into()).flat_map(|error| fields(&error)).collect())
+}
+
+fn parameters<F: IntoParams>() -> serde_json::Result<Value> {
+    let mut texts = Map::new();
+    for parameter in F::into_params(|| None) {
+        let schema = serde_json::to_value(&parameter.schema)?;
+        let kind = &schema["type"];
+        if kind == "string" || kind.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "string")) {
+            texts.insert(parameter.name.clone(), schema);
+        }
+    }
+    Ok(json!({ "properties": texts }))
+}
+
 fn validator<T: ToSchema + 'static>() -> Result<Arc<Validator>> {
+    kept::<T>(|| {
+        let mut parts = Vec::new();
+        T::schemas(&mut parts);
+        let components: serde_json::Result<Map<String, Value>> =
+            parts.iter().map(|(name, schema)| Ok((name.clone(), serde_json::to_value(schema)?))).collect();
+        Ok(json!({ "allOf": [serde_json::to_value(T::schema())?], "components": { "schemas": components? } }))
+    })
+}
+
+/// The validator of `T`, made of `document` when it is first needed.
+fn kept<T: 'static>(document: impl FnOnce() -> serde_json::Result<Value>) -> Result<Arc<Validator>> {
     let made = VALIDATORS.read().unwrap_or_else(PoisonError::into_inner).get(&TypeId::of::<T>()).cloned();
     if let Some(made) = made {
         return Ok(made);
     }
-    let internal = |error| Error::new(Code::Internal).because(error);
-    let mut parts = Vec::new();
-    T::schemas(&mut parts);
-    let components: serde_json::Map<String, Value> = parts
-        .iter()
-        .map(|(name, schema)| Ok((name.clone(), serde_json::to_value(schema)?)))
-        .collect::<Result<_, serde_json::Error>>()
-        .map_err(internal)?;
-    let root = serde_json::to_value(T::schema()).map_err(internal)?;
-    let document = json!({ "allOf": [root], "components": { "schemas": components } });
+    let document = document().map_err(|error| Error::new(Code::Internal).because(error))?;
     let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true).should_ignore_unknown_formats(true);
     let validator = options
         .with_pattern_options(PatternOptions::regex())

@@ -84,6 +84,7 @@ fn every_operation_says_what_it_is_who_may_use_it_and_all_that_it_may_answer() {
         for parameter in parameters {
             let (name_of, place) = (parameter["name"].as_str().unwrap(), parameter["in"].as_str().unwrap());
             assert!(declared.insert((place, name_of)), "{name}: {name_of} is declared twice");
+            assert!(jsonschema::draft202012::meta::is_valid(&parameter["schema"]), "{name}: {parameter}");
             assert!(parameter["schema"]["type"].is_string() || parameter["schema"]["$ref"].is_string(), "{name}: {parameter}");
         }
         let of_path: Vec<_> = declared.iter().filter(|(place, _)| *place == "path").map(|(_, name)| *name).collect();

@@ -87,7 +87,7 @@ fn answer(status: &str, response: &mut Value) {
 }
 
 fn without_null(schema: &mut Value) {
-    if let Some(types) = schema["type"].as_array_mut() {
+    if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
         types.retain(|one| one != "null");
         if let [one] = &mut types[..] {
             schema["type"] = one.take();

@@ -9,6 +9,7 @@ use sqlx::postgres::Postgres;
 use utoipa::IntoParams;
 
 use super::cursor::Cursor;
+use crate::api::body::wrong_parameters;
 use crate::api::error::{Code, Error, Result, Text};
 
 /// The filters of one resource's list, as they stand in the query string. Unknown ones must be denied (`#[serde(deny_unknown_fields)]`).
@@ -74,7 +75,7 @@ pub struct Asked<F> {
     pub plain: bool,
 }
 
-impl<F: DeserializeOwned> Asked<F> {
+impl<F: DeserializeOwned + IntoParams + 'static> Asked<F> {
     /// Reads a query string.
     ///
     /// # Errors
@@ -108,7 +109,12 @@ impl<F: DeserializeOwned> Asked<F> {
     }
 }
 
-fn read<F: DeserializeOwned>(query: &str) -> Result<F> {
+/// The filters, which keep to what the document says of them.
+fn read<F: DeserializeOwned + IntoParams + 'static>(query: &str) -> Result<F> {
+    let wrong = wrong_parameters::<F>(query)?;
+    if !wrong.is_empty() {
+        return Err(Error::invalid(wrong));
+    }
     let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(pairs).map_err(|error| {
         let name = error.path().to_string();
@@ -121,7 +127,7 @@ fn read<F: DeserializeOwned>(query: &str) -> Result<F> {
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters<F>(pub F);
 
-impl<F: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<F> {
+impl<F: DeserializeOwned + IntoParams + 'static, S: Send + Sync> FromRequestParts<S> for Parameters<F> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
@@ -137,7 +143,7 @@ fn repeated(name: &str) -> Error {
     Error::field(name, "repeated", Text::new("parâmetro repetido", "the parameter is repeated"))
 }
 
-impl<F: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<F> {
+impl<F: DeserializeOwned + IntoParams + 'static, S: Send + Sync> FromRequestParts<S> for Asked<F> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
@@ -177,9 +183,10 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
 mod tests {
     use super::*;
 
-    #[derive(Debug, serde::Deserialize, PartialEq)]
+    #[derive(Debug, serde::Deserialize, PartialEq, IntoParams)]
     #[serde(deny_unknown_fields)]
     struct Some {
+        #[param(max_length = 5)]
         name: Option<String>,
         level: Option<u8>,
     }
@@ -201,6 +208,7 @@ mod tests {
             ("limit=1&limit=2", "limit"),
             ("level=x", "level"),
             ("nam=x", "nam"),
+            ("name=abcdef", "name"),
         ] {
             let error = Asked::<Some>::parse(query).unwrap_err();
             assert_eq!((error.code, error.fields[0].field.as_str()), (Code::Validation, field), "{query}");
