@@ -174,10 +174,10 @@ async fn measure(admin: &PgPool, targets: &[Arc<Target>], requests: usize) -> Ou
     }
     let rate = count(latencies.len()) / begun.elapsed().as_secs_f64();
     stop.cancel();
-    let (most, samples) = sampler.await??;
+    let (most, taken) = sampler.await??;
     pools.drain(Duration::from_secs(10)).await;
     let (latency_ms, opened) = (Latency::of(latencies), sessions(admin).await? - opened);
-    Ok(Run { requests, rate, latency_ms, errors: errors.len(), first_error: errors.pop(), most, samples, opened })
+    Ok(Run { requests, rate, latency_ms, errors: errors.len(), first_error: errors.pop(), most, samples: taken, opened })
 }
 
 /// One statement in a tenant's database, which must be that tenant's.
