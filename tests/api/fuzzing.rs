@@ -15,8 +15,7 @@ use crate::world::{Client, World};
 const EXAMPLES: &str = "6";
 
 /// Quotas that no fuzzer reaches, and tokens that outlive it.
-const FLAGS: [&str; 8] =
-    ["--tenant-rate", "1000000", "--tenant-burst", "1000000", "--tenant-connections", "16", "--access-token", "3600"];
+const FLAGS: [&str; 8] = ["--tenant-rate", "1000000", "--tenant-burst", "1000000", "--tenant-connections", "16", "--access-token", "3600"];
 
 #[tokio::test]
 async fn a_school_administrator_meets_no_fault_and_nothing_that_the_document_does_not_say() {
