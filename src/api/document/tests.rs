@@ -120,6 +120,18 @@ fn what_may_be_null_in_an_answer_is_always_there_and_what_a_request_leaves_out_s
 }
 
 #[test]
+fn no_two_parts_of_the_document_give_one_name_to_two_schemas() {
+    let school = crate::api::school::routes().into_openapi();
+    let (platform, identity) = (crate::api::platform::routes().into_openapi(), crate::api::identity::routes().into_openapi());
+    let mut known = std::collections::BTreeMap::new();
+    for (name, schema) in [school, platform, identity].into_iter().filter_map(|part| part.components).flat_map(|parts| parts.schemas) {
+        let schema = serde_json::to_value(schema).unwrap();
+        let first = known.entry(name.clone()).or_insert_with(|| schema.clone());
+        assert_eq!(*first, schema, "{name} is two schemas");
+    }
+}
+
+#[test]
 fn the_file_in_docs_is_what_the_code_says() {
     let (path, wanted) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json"), text());
     if std::env::var_os("UPDATE_OPENAPI").is_some_and(|flag| flag == "1") {

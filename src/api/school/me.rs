@@ -16,7 +16,7 @@ use crate::api::error::Result;
 
 /// A user in its school.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Me {
+pub struct Myself {
     /// The user.
     pub user_id: Uuid,
     /// Its main role.
@@ -49,14 +49,14 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Needs no permission.
 #[utoipa::path(
     get, path = "/me", tag = "me", operation_id = "read_me",
-    responses((status = 200, description = "As it is now.", body = Data<Me>), Reads)
+    responses((status = 200, description = "As it is now.", body = Data<Myself>), Reads)
 )]
-async fn read(access: Access<Oneself>) -> Result<Data<Me>> {
+async fn read(access: Access<Oneself>) -> Result<Data<Myself>> {
     let (app, tenant, principal) = (access.app(), access.tenant(), access.principal());
     let grants = app.recent.of(app, tenant, principal).await?;
     let permissions = grants.all().map(|(permission, scope)| Grant { permission: permission.to_owned(), scope }).collect();
     let entry = &tenant.entry;
-    Ok(Data::new(Me {
+    Ok(Data::new(Myself {
         user_id: principal.user.0,
         role: principal.role.map(|role| role.name().to_owned()),
         school: School { id: entry.tenant.0, code: entry.code.clone(), name: entry.name.clone() },
