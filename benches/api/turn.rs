@@ -29,6 +29,8 @@ use crate::{Options, Outcome};
 const BUDGET: u32 = 50;
 /// More than the budget, so that somebody always waits.
 const AT_ONCE: usize = 64;
+/// Tenants that keep their connections, and requests of theirs at a time: never two for one tenant.
+const FITTING: usize = 25;
 /// Databases made at a time.
 const MAKERS: usize = 4;
 /// An empty database, with what the server writes to make it.
@@ -42,7 +44,7 @@ pub(crate) struct Turn {
     tenants: usize,
     wanted: usize,
     free_mib: u64,
-    /// Each tenant in turn; then no more tenants than the budget.
+    /// Each tenant in turn; then so few that each keeps its connection.
     over: Run,
     within: Run,
 }
@@ -77,8 +79,8 @@ pub(crate) async fn run(options: &Options) -> Outcome<Turn> {
     let admin = PgPoolOptions::new().max_connections(8).connect(&server.superuser_url("postgres")).await?;
     let targets = make(&server, &admin, tenants).await?;
     enter(&targets).await?;
-    let over = measure(&admin, &targets, 2 * tenants).await?;
-    let within = measure(&admin, &targets[..BUDGET as usize], 4 * tenants).await?;
+    let over = measure(&admin, &targets, AT_ONCE, 2 * tenants).await?;
+    let within = measure(&admin, &targets[..FITTING], FITTING / 2, 4 * tenants).await?;
     Ok(Turn { tenants, wanted: options.tenants, free_mib, over, within })
 }
 
@@ -143,13 +145,13 @@ fn names(number: usize) -> Outcome<(DatabaseName, LoginName)> {
     Ok((database, login))
 }
 
-async fn measure(admin: &PgPool, targets: &[Arc<Target>], requests: usize) -> Outcome<Run> {
+async fn measure(admin: &PgPool, targets: &[Arc<Target>], at_once: usize, requests: usize) -> Outcome<Run> {
     let pools = Pools::new(Limits { server_budget: BUDGET, ..Limits::default() });
     let (stop, opened) = (CancellationToken::new(), sessions(admin).await?);
     let sampler = tokio::spawn(sample(admin.clone(), stop.clone()));
     let (begun, next, mut work) = (Instant::now(), Arc::new(AtomicUsize::new(0)), JoinSet::new());
     let targets: Arc<[Arc<Target>]> = targets.into();
-    for _ in 0..AT_ONCE {
+    for _ in 0..at_once {
         let (pools, targets, next) = (Arc::clone(&pools), Arc::clone(&targets), Arc::clone(&next));
         work.spawn(async move {
             let (mut latencies, mut errors) = (Vec::new(), Vec::new());
@@ -210,7 +212,7 @@ async fn sessions(admin: &PgPool) -> Outcome<i64> {
 pub(crate) fn print(out: &mut Table, turn: &Turn) {
     let Turn { tenants, wanted, free_mib, over, within } = turn;
     let scaled = if tenants < wanted { format!(" (of {wanted} wanted: {} GiB of disk were free)", free_mib / 1024) } else { String::new() };
-    out.title(&format!("D  {tenants} tenants{scaled} in turn over {BUDGET} connections, {AT_ONCE} requests at a time; beside it {BUDGET} tenants over the same"));
+    out.title(&format!("D  {tenants} tenants{scaled} in turn over {BUDGET} connections, {AT_ONCE} requests at a time; beside it {FITTING} tenants over the same"));
     out.head("", &["all", "that fit"]);
     let mut row = |name: &str, figure: fn(&Run) -> f64| out.row(name, &[figure(over), figure(within)]);
     row("requests", |run| count(run.requests));
