@@ -59,7 +59,7 @@ async fn guardians_are_found_by_name_and_linked_to_children_with_care() {
     let rita = made(&admin, "/guardians", json!({"full_name": "Rita Sá", "email": "rita@example.org"})).await;
     assert_eq!(listed(&admin, "/guardians?name=conceicao%20JOAO", "id").await, [joao.clone()]);
     assert_eq!(listed(&admin, "/guardians", "full_name").await, ["João Conceição", "Rita Sá"]);
-    refused(&admin.get(&format!("/guardians?name={}", "a".repeat(201))).await, 422, "name", "invalid");
+    refused(&admin.get(&format!("/guardians?name={}", "a".repeat(201))).await, 422, "name", "too_long");
 
     let link = format!("/children/{ines}/guardians/{rita}");
     let body = json!({"relation": "mother", "has_custody": true, "contact_order": 1});
