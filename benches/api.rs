@@ -65,7 +65,7 @@ struct Options {
     #[arg(long, env = "TENANTS", default_value_t = 2000)]
     tenants: usize,
     /// How often the quiet school is heard alone and beside the noisy one.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     noise_rounds: usize,
     /// Seconds of each.
     #[arg(long, default_value_t = 6)]

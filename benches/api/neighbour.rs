@@ -18,7 +18,7 @@ const CONNECTIONS: u32 = 64;
 /// How the noisy school's queries are slow, as what its database computes for each row that it reads.
 const SLOW: [(&str, &str); 2] = [
     ("queries that wait 50 ms", "pg_sleep(0.05) IS NOT NULL"),
-    ("queries that compute for some 10 ms", "(SELECT sum(n) FROM generate_series(id IS NULL, 100000) n) > 0"),
+    ("queries that compute for some 10 ms", "(SELECT sum(n) FROM generate_series((id IS NULL)::int, 100000) n) > 0"),
 ];
 
 /// One kind of noise.
@@ -36,13 +36,12 @@ pub(crate) struct Noise {
 
 pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Noise>> {
     let (quiet, children) = ground.school("calma", 200).await?;
-    let (noisy, noisy_children) = ground.school("barulho", 1).await?;
+    let (loud, loud_children) = ground.school("barulho", 1).await?;
     let api = ground.api(&[]).await?;
-    let (ours, theirs) = (ground.child(&quiet, children[0]), ground.child(&noisy, noisy_children[0]));
-    let mut conn = ground.platform.superuser(&noisy).await?;
+    let (ours, theirs) = (ground.child(&quiet, children[0]), ground.child(&loud, loud_children[0]));
+    let mut conn = ground.platform.superuser(&loud).await?;
     let mut noises = Vec::new();
     for (kind, slow) in SLOW {
-        let slow = slow.replace("id IS NULL", "(id IS NULL)::int");
         let policy = format!(
             "ALTER TABLE app.children ENABLE ROW LEVEL SECURITY; DROP POLICY IF EXISTS slow ON app.children; CREATE POLICY slow ON app.children USING ({slow})"
         );
@@ -52,12 +51,12 @@ pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Noise
         for round in 0..=options.noise_rounds {
             let time = if round == 0 { Duration::from_secs(1) } else { options.noise() };
             let silent = pace(api.address, ours.clone(), 1, QUIET, time).await?;
-            let loud = pace(api.address, theirs.clone(), CONNECTIONS, QUIET * TIMES, time);
-            let (loud, heard) = tokio::try_join!(loud, pace(api.address, ours.clone(), 1, QUIET, time))?;
+            let shouting = pace(api.address, theirs.clone(), CONNECTIONS, QUIET * TIMES, time);
+            let (shouted, heard) = tokio::try_join!(shouting, pace(api.address, ours.clone(), 1, QUIET, time))?;
             if round > 0 {
                 alone.merge(silent);
                 beside.merge(heard);
-                noise.merge(loud);
+                noise.merge(shouted);
             }
         }
         let refused = alone.others + beside.others;

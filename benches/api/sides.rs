@@ -116,6 +116,9 @@ pub(crate) fn print(out: &mut Table, rounds: &[Round]) {
     ratio("               / the handler, pool as sqlx makes it", |round| round.bare_checked.rate);
     ratio("               / the handler behind the same edge", |round| round.bare_edged.rate);
     out.verdict(bare >= 0.85);
+    let spent = |slice: &Slice| slice.server_us + slice.postgres_us;
+    let spread = Spread::of(rounds.iter().map(|round| spent(&round.bare) / spent(&round.api)));
+    out.row("the same in processor time, without the load's", &[spread.min, spread.median, spread.max]);
     out.head("median", &["API", "alone", "sqlx pool", "edge"]);
     let median = |of: fn(&Slice) -> f64| {
         let side = |side: fn(&Round) -> &Slice| Spread::of(rounds.iter().map(|round| of(side(round)))).median;

@@ -13,6 +13,7 @@ use dailycare::postgres::scram;
 use dailycare::registry::route::{PoolSettings, Route};
 use dailycare::sql::session::{Endpoint, Tls};
 use dailycare::testing::{Postgres, PostgresOptions, Version};
+use futures::{StreamExt as _, TryStreamExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use sqlx::postgres::{PgPool, PgPoolOptions};
@@ -28,6 +29,10 @@ use crate::{Options, Outcome};
 const BUDGET: u32 = 50;
 /// More than the budget, so that somebody always waits.
 const AT_ONCE: usize = 64;
+/// Tenants that keep their connections, and requests of theirs at a time: never two for one tenant.
+const FITTING: usize = 25;
+/// Databases made at a time.
+const MAKERS: usize = 4;
 /// An empty database, with what the server writes to make it.
 const DATABASE_MIB: u64 = 8;
 /// What stays free.
@@ -39,7 +44,7 @@ pub(crate) struct Turn {
     tenants: usize,
     wanted: usize,
     free_mib: u64,
-    /// Each tenant in turn; then no more tenants than the budget.
+    /// Each tenant in turn; then so few that each keeps its connection.
     over: Run,
     within: Run,
 }
@@ -73,8 +78,9 @@ pub(crate) async fn run(options: &Options) -> Outcome<Turn> {
     let server = Postgres::start(Version::V18, server).await?;
     let admin = PgPoolOptions::new().max_connections(8).connect(&server.superuser_url("postgres")).await?;
     let targets = make(&server, &admin, tenants).await?;
-    let over = measure(&admin, &targets, 2 * tenants).await?;
-    let within = measure(&admin, &targets[..BUDGET as usize], 4 * tenants).await?;
+    enter(&targets).await?;
+    let over = measure(&admin, &targets, AT_ONCE, 2 * tenants).await?;
+    let within = measure(&admin, &targets[..FITTING], FITTING / 2, 4 * tenants).await?;
     Ok(Turn { tenants, wanted: options.tenants, free_mib, over, within })
 }
 
@@ -91,7 +97,7 @@ async fn make(server: &Postgres, admin: &PgPool, tenants: usize) -> Outcome<Vec<
     let verifier = scram::verifier(&password);
     let next = Arc::new(AtomicUsize::new(0));
     let mut work = JoinSet::new();
-    for _ in 0..4 {
+    for _ in 0..MAKERS {
         let (admin, next, verifier) = (admin.clone(), Arc::clone(&next), verifier.clone());
         work.spawn(async move {
             loop {
@@ -124,19 +130,28 @@ async fn make(server: &Postgres, admin: &PgPool, tenants: usize) -> Outcome<Vec<
     (0..tenants).map(target).collect()
 }
 
+/// Each tenant once, few at a time: the first session in a new database builds its catalog's cache file, which no later one pays for.
+async fn enter(targets: &[Arc<Target>]) -> Outcome {
+    let pools = Pools::new(Limits { server_budget: 4, wait: Duration::from_secs(30), ..Limits::default() });
+    let all = futures::stream::iter(0..targets.len()).map(|number| ask(&pools, targets, number)).buffer_unordered(MAKERS);
+    all.try_collect::<Vec<()>>().await?;
+    pools.drain(Duration::from_secs(10)).await;
+    Ok(())
+}
+
 fn names(number: usize) -> Outcome<(DatabaseName, LoginName)> {
     let database = DatabaseName::of(&SchoolCode::parse(&format!("turno-{number}"))?);
     let login = LoginName::of(&database);
     Ok((database, login))
 }
 
-async fn measure(admin: &PgPool, targets: &[Arc<Target>], requests: usize) -> Outcome<Run> {
+async fn measure(admin: &PgPool, targets: &[Arc<Target>], at_once: usize, requests: usize) -> Outcome<Run> {
     let pools = Pools::new(Limits { server_budget: BUDGET, ..Limits::default() });
-    let (sampling, opened) = (CancellationToken::new(), sessions(admin).await?);
-    let sampler = tokio::spawn(sample(admin.clone(), sampling.clone()));
+    let (stop, opened) = (CancellationToken::new(), sessions(admin).await?);
+    let sampler = tokio::spawn(sample(admin.clone(), stop.clone()));
     let (begun, next, mut work) = (Instant::now(), Arc::new(AtomicUsize::new(0)), JoinSet::new());
     let targets: Arc<[Arc<Target>]> = targets.into();
-    for _ in 0..AT_ONCE {
+    for _ in 0..at_once {
         let (pools, targets, next) = (Arc::clone(&pools), Arc::clone(&targets), Arc::clone(&next));
         work.spawn(async move {
             let (mut latencies, mut errors) = (Vec::new(), Vec::new());
@@ -160,11 +175,11 @@ async fn measure(admin: &PgPool, targets: &[Arc<Target>], requests: usize) -> Ou
         errors.extend(wrong);
     }
     let rate = count(latencies.len()) / begun.elapsed().as_secs_f64();
-    sampling.cancel();
-    let (most, samples) = sampler.await??;
+    stop.cancel();
+    let (most, taken) = sampler.await??;
     pools.drain(Duration::from_secs(10)).await;
     let (latency_ms, opened) = (Latency::of(latencies), sessions(admin).await? - opened);
-    Ok(Run { requests, rate, latency_ms, errors: errors.len(), first_error: errors.pop(), most, samples, opened })
+    Ok(Run { requests, rate, latency_ms, errors: errors.len(), first_error: errors.pop(), most, samples: taken, opened })
 }
 
 /// One statement in a tenant's database, which must be that tenant's.
@@ -197,7 +212,7 @@ async fn sessions(admin: &PgPool) -> Outcome<i64> {
 pub(crate) fn print(out: &mut Table, turn: &Turn) {
     let Turn { tenants, wanted, free_mib, over, within } = turn;
     let scaled = if tenants < wanted { format!(" (of {wanted} wanted: {} GiB of disk were free)", free_mib / 1024) } else { String::new() };
-    out.title(&format!("D  {tenants} tenants{scaled} in turn over {BUDGET} connections, {AT_ONCE} requests at a time; beside it {BUDGET} tenants over the same"));
+    out.title(&format!("D  {tenants} tenants{scaled} in turn over {BUDGET} connections, {AT_ONCE} requests at a time; beside it {FITTING} tenants over the same"));
     out.head("", &["all", "that fit"]);
     let mut row = |name: &str, figure: fn(&Run) -> f64| out.row(name, &[figure(over), figure(within)]);
     row("requests", |run| count(run.requests));

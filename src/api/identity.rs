@@ -8,6 +8,7 @@ mod attempts;
 mod external;
 mod issuing;
 mod keys;
+mod known;
 mod login;
 mod principal;
 mod reading;
@@ -33,6 +34,7 @@ use self::external::{Issuer, Unknown};
 pub use self::issuing::Minted;
 use self::keys::KeyFile;
 pub use self::keys::{Error as KeyError, SigningKeys};
+use self::known::Known;
 pub use self::principal::{Impersonation, Principal, Role, UserId};
 use self::revoked::Revocations;
 pub use self::routes::routes;
@@ -56,6 +58,7 @@ pub struct Identity {
     settings: Settings,
     pool: PgPool,
     keys: KeyFile,
+    known: Known,
     external: Option<Issuer>,
     revocations: Revocations,
     passwords: Checker,
@@ -79,7 +82,7 @@ impl Identity {
         let revocations = Revocations::default();
         revocations.load(&pool, WINDOW).await?;
         let (passwords, attempts) = (Checker::new(settings.hash_queue), Attempts::new(settings.attempts_per_minute));
-        Ok(Arc::new(Self { settings, pool, keys, external, revocations, passwords, attempts }))
+        Ok(Arc::new(Self { settings, pool, keys, known: Known::default(), external, revocations, passwords, attempts }))
     }
 
     /// The token of a request: one `Authorization` header of the scheme `Bearer`.
@@ -107,24 +110,36 @@ impl Identity {
     /// # Errors
     /// [`Code::Unauthenticated`] for everything that is wrong with it, [`Code::IssuerUnavailable`] when the keys of its issuer cannot be had.
     pub async fn verify(&self, token: &str) -> Result<Principal> {
+        let (keys, now) = (self.keys.keys(), Utc::now().timestamp());
+        let principal = match self.known.principal(token, &keys, now) {
+            Some(principal) => principal,
+            None => self.verify_anew(token, &keys, now).await?,
+        };
+        if self.revocations.ended(principal.user, principal.issued_at.timestamp()) {
+            let refusal = Refusal("the account has changed since the token was issued");
+            return Err(Error::new(Code::Unauthenticated).because(refusal));
+        }
+        Ok(principal)
+    }
+
+    async fn verify_anew(&self, token: &str, keys: &Arc<SigningKeys>, now: i64) -> Result<Principal> {
         let refused = |refusal: Refusal| Error::new(Code::Unauthenticated).because(refusal);
         let presented = Presented::parse(token).map_err(refused)?;
-        let now = Utc::now().timestamp();
-        let principal = match (presented.issuer(), &self.external) {
-            (Some(issuer), _) if issuer == self.settings.issuer => self.own(presented, now).map_err(refused)?,
+        match (presented.issuer(), &self.external) {
+            (Some(issuer), _) if issuer == self.settings.issuer => {
+                let (principal, expires) = self.own(presented, keys, now).map_err(refused)?;
+                self.known.remember(token, keys, &principal, expires);
+                Ok(principal)
+            }
             (Some(issuer), Some(external)) if issuer == external.settings.issuer => {
                 let key = external.key(&presented.kid).await;
                 let key =
                     key.map_err(|unknown: Unknown| Error::new(Code::IssuerUnavailable).because(unknown).after(Duration::from_secs(5)))?;
                 let key = key.ok_or(Refusal("the issuer has no such key")).map_err(refused)?;
-                presented.verify(&key).and_then(|claims| reading::foreign(&claims, external, now)).map_err(refused)?
+                presented.verify(&key).and_then(|claims| reading::foreign(&claims, external, now)).map_err(refused)
             }
-            _ => return Err(refused(Refusal("the token is of an unknown issuer"))),
-        };
-        if self.revocations.ended(principal.user, principal.issued_at.timestamp()) {
-            return Err(refused(Refusal("the account has changed since the token was issued")));
+            _ => Err(refused(Refusal("the token is of an unknown issuer"))),
         }
-        Ok(principal)
     }
 
     /// How many passwords have been hashed: one for each that was tried, right or wrong, and one for each that was set.

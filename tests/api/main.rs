@@ -7,7 +7,8 @@
     clippy::large_futures,
     clippy::cloned_ref_to_slice_refs,
     clippy::format_push_string,
-    reason = "a test reads best where things stand when they are needed"
+    clippy::print_stderr,
+    reason = "a test reads best where things stand when they are needed, and a long one says how far it is"
 )]
 
 mod audit;

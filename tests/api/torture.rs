@@ -3,6 +3,8 @@
 //!
 //! Must not judge times: what is judged is whose bytes are in an answer, which answer a request may get, and what the databases hold in the end.
 
+#![allow(clippy::print_stderr, reason = "a long run tells a person how far it is")]
+
 pub(crate) mod asking;
 pub(crate) mod chaos;
 pub(crate) mod count;

@@ -5,16 +5,15 @@ use uuid::Uuid;
 
 use super::external::Issuer;
 use super::token::{self, Claims, Presented, Refusal};
-use super::{Identity, Impersonation, LIFE_MOST, Principal, Role, UserId};
+use super::{Identity, Impersonation, LIFE_MOST, Principal, Role, SigningKeys, UserId};
 use crate::domain::names::TenantId;
 
 /// Seconds that no token of another issuer outlives.
 const EXTERNAL_LIFE_MOST: i64 = 24 * 60 * 60;
 
 impl Identity {
-    /// Verifies a token of this API's own, of either audience.
-    pub(super) fn own(&self, presented: Presented<'_>, now: i64) -> token::Result<Principal> {
-        let keys = self.keys.keys();
+    /// Verifies a token of this API's own, of either audience: whom it speaks for, and when it expires.
+    pub(super) fn own(&self, presented: Presented<'_>, keys: &SigningKeys, now: i64) -> token::Result<(Principal, i64)> {
         let key = keys.verifying(&presented.kid).ok_or(Refusal("there is no such key"))?;
         let claims = presented.verify(key)?;
         let times = claims.times(now, LIFE_MOST)?;
@@ -46,7 +45,9 @@ impl Identity {
             return Err(Refusal("act is somebody else than sub"));
         }
         let token_id = claims.text("jti").ok_or(Refusal("jti is missing"))?.to_owned();
-        Ok(Principal { user, tenant, role: Some(role), issued_at: second(times.issued_at)?, token_id, impersonation, must_change_password })
+        let issued_at = second(times.issued_at)?;
+        let principal = Principal { user, tenant, role: Some(role), issued_at, token_id, impersonation, must_change_password };
+        Ok((principal, times.expires))
     }
 }
 

@@ -90,6 +90,7 @@ impl<'a> Presented<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) issued_at: i64,
+    pub(super) expires: i64,
 }
 
 impl Claims {
@@ -138,7 +139,7 @@ impl Claims {
         if expires <= issued_at || expires - issued_at > life {
             return Err(Refusal("the token lasts longer than tokens do"));
         }
-        Ok(Times { issued_at })
+        Ok(Times { issued_at, expires })
     }
 
     /// A whole number of seconds; a text, a float or a number beyond time itself is none.

@@ -484,7 +484,7 @@ fn malformed(way: u64, subject: &Subject, other: &Subject) -> String {
         1 => format!("{id},{}", other.tenant),
         2 => format!("{id}, {id}"),
         3 => String::new(),
-        4 => format!("{id}x"),
+        4 => format!("{id}_"),
         5 => format!("%63{}", &code[1..]),
         6 => code.to_uppercase(),
         7 => format!("{code}' OR '1'='1"),

@@ -97,11 +97,13 @@ async fn rotating(arena: &Arena, mut random: Random, stop: &CancellationToken) {
 async fn killing(arena: &Arena, mut random: Random, stop: &CancellationToken) {
     let mut conn = PgConnection::connect(&arena.server().superuser_url("postgres")).await.unwrap();
     let kill = |of: &'static str, most: i64| sqlx::query(of).bind(most);
+    let mut turn = 0;
     while requests(arena, stop, random.below(200)).await {
         let schools = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE '%canary%' AND usename LIKE '%canary%' ORDER BY random() LIMIT $1";
         let killed = kill(schools, 2).fetch_all(&mut conn).await.unwrap().len();
         arena.findings.fault(Fault::Killed, killed.try_into().unwrap_or_default());
-        if random.below(20) == 0 {
+        turn += 1;
+        if turn % 10 == 0 {
             let master = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'api_login' ORDER BY random() LIMIT $1";
             let killed = kill(master, 2).fetch_all(&mut conn).await.unwrap().len();
             arena.findings.fault(Fault::CutFromMaster, killed.try_into().unwrap_or_default());
