@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 use super::{EDGE, answers};
+use crate::api::resource::idempotency;
 
 /// The name of the header that names a school, among the document's parameters.
 pub(crate) const TENANT: &str = "#/components/parameters/XTenantId";
@@ -54,7 +55,10 @@ fn complete(operation: &mut Map<String, Value>) {
     }
     // Neither query string nor headers have a null: what is not said is absent.
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-        without_null(&mut parameter["schema"]);
+        match parameter["name"].as_str() {
+            Some(name) if name.eq_ignore_ascii_case(idempotency::HEADER) => parameter["schema"] = idempotency_key(),
+            _ => without_null(&mut parameter["schema"]),
+        }
     }
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     for code in EDGE {
@@ -84,6 +88,11 @@ fn answer(status: &str, response: &mut Value) {
         }
         Err(_) => {}
     }
+}
+
+/// What a header can carry whole, and the database keeps.
+fn idempotency_key() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$" })
 }
 
 fn without_null(schema: &mut Value) {
