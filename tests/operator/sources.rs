@@ -39,12 +39,12 @@ impl World {
         json_of(&mut self.master().await, &format!("SELECT * FROM registry.tenants WHERE id = '{}'", names.tenant)).await
     }
 
-    /// The credentials in a tenant's row, opened with the operator's keys.
+    /// The credentials in a tenant's row, opened with the operator's keys; null while they are not the tenant's.
     pub async fn unsealed(&self, names: &Names) -> Option<Credentials> {
         let query = sqlx::query_as("SELECT key_id, credentials FROM registry.tenants WHERE id = $1 AND key_id IS NOT NULL");
         let row: Option<(String, Vec<u8>)> = query.bind(names.tenant.0).fetch_optional(&mut self.master().await).await.unwrap();
         let keyring = Keyring::parse(&self.options.sealing_keys.as_str().into()).unwrap();
-        row.map(|(key_id, bytes)| keyring.open(names.tenant, &Sealed { key_id, bytes }).unwrap())
+        row.and_then(|(key_id, bytes)| keyring.open(names.tenant, &Sealed { key_id, bytes }).ok())
     }
 
     /// The databases and roles of both servers that bear a tenant's mark, in order.

@@ -410,10 +410,20 @@ impl<'a> Asker<'a> {
     /// The one question of all this: is anything of anybody else's in the answer?
     fn search(&self, own: Option<usize>, ask: &Ask, answer: &Answer, context: &impl Fn(&str) -> String) {
         let oracle = &self.arena.oracle;
-        // Who reads an audit reads which ids were asked for, and those may be another school's.
-        let find = |bytes: &[u8]| if ask.path.starts_with("/audit") { oracle.markers_in(own, bytes) } else { oracle.foreign(own, bytes) };
-        let headers = answer.headers.values().flat_map(|value| find(value.as_bytes()));
-        for found in headers.chain(find(&answer.bytes)) {
+        // Who reads an audit reads which ids were asked for, and those may be another school's: a record of it tells what a caller sent, not what it got.
+        let asked_for = |bytes: &[u8]| oracle.markers_in(own, bytes);
+        let shown = |bytes: &[u8]| oracle.foreign(own, bytes);
+        let found = if ask.path.starts_with("/audit") {
+            asked_for(&answer.bytes)
+        } else if ask.path.ends_with("/export") && answer.status == 200 {
+            let mut rest = answer.body.clone();
+            let accesses = rest["data"]["accesses"].take();
+            [asked_for(accesses.to_string().as_bytes()), shown(rest.to_string().as_bytes())].concat()
+        } else {
+            shown(&answer.bytes)
+        };
+        let headers = answer.headers.values().flat_map(|value| shown(value.as_bytes()));
+        for found in headers.chain(found) {
             self.arena.findings.foreign(|| context(&format!("{found:?}")));
         }
     }
