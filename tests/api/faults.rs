@@ -254,6 +254,28 @@ async fn a_noisy_school_is_told_to_wait_and_no_other_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_school_that_asks_faster_than_its_rate_is_told_when_to_come_back_and_no_other_is() {
+    let world = World::start(Version::V18, &["--tenant-rate", "1", "--tenant-burst", "5"]).await;
+    let (north, south) = (world.school("norte").await, world.school("sul").await);
+    let (ana, rui) = (north.user("SchoolAdmin").await, south.user("SchoolAdmin").await);
+    // However slow the machine, fifty requests are faster than one a second.
+    let mut refused = None;
+    for _ in 0..50 {
+        let answer = ana.get("/settings").await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let refused = refused.unwrap();
+    assert_eq!(refused.code(), "TOO_MANY_REQUESTS");
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(rui.get("/settings").await.status, 200);
+    until("a place", async || ana.get("/settings").await.status == 200).await;
+}
+
+#[tokio::test]
 async fn no_text_of_a_caller_is_ever_sql() {
     let world = world().await;
     let north = world.school("norte").await;

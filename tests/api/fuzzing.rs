@@ -14,8 +14,8 @@ use crate::world::{Client, World};
 /// Cases of an operation in one phase; `MAX_EXAMPLES` says otherwise.
 const EXAMPLES: &str = "6";
 
-/// Quotas that no fuzzer reaches, and tokens that outlive it.
-const FLAGS: [&str; 8] = ["--tenant-rate", "1000000", "--tenant-burst", "1000000", "--tenant-connections", "16", "--access-token", "3600"];
+/// Connections for all that a fuzzer asks at once, and tokens that outlive it.
+const FLAGS: [&str; 4] = ["--tenant-connections", "16", "--access-token", "3600"];
 
 /// Where an administrator may take its own account or rights away, after which it is refused everything else.
 const ACCOUNTS: &str = "^/api/v1/(users|roles)";

@@ -65,8 +65,7 @@ impl Arena {
     async fn prepare(plan: &Plan) -> Self {
         let redis = Redis::start(&[]).await.unwrap();
         let url = redis.url();
-        let rate = ["--tenant-rate", "100000", "--tenant-burst", "100000"];
-        let flags = [&["--server-budget", BUDGET, "--connection-wait-milliseconds", "2000", "--redis-url", &url][..], &rate[..]].concat();
+        let flags = ["--server-budget", BUDGET, "--connection-wait-milliseconds", "2000", "--redis-url", &url];
         let options = PostgresOptions::default().with("max_connections", "100").with("log_connections", "off");
         let world = World::over(Version::V18, options, &flags).await;
         let replica = world.replica(&flags).await;
