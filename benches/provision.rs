@@ -83,7 +83,7 @@ async fn main() -> ExitCode {
     match Box::pin(run(&options)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bench: {}", dailycare::controller::error::chain(&*error));
+            eprintln!("bench: {}", dailycare::telemetry::logs::chain(&*error));
             ExitCode::FAILURE
         }
     }

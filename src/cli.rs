@@ -138,7 +138,7 @@ async fn api(config: &Api) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            tracing::error!(error = controller::error::chain(&error), "the API ends");
+            tracing::error!(error = logs::chain(&error), "the API ends");
             ExitCode::FAILURE
         }
     }
@@ -149,7 +149,7 @@ async fn operator(config: &Config, running: &Running) -> ExitCode {
     match Box::pin(controller::run::run(config, running, stop)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = controller::error::chain(&error), "the operator ends");
+            tracing::error!(error = logs::chain(&error), "the operator ends");
             ExitCode::FAILURE
         }
     }
@@ -172,7 +172,7 @@ fn printed(text: &str) -> ExitCode {
 }
 
 fn failure(error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    eprintln!("dailycare: {}", controller::error::chain(error));
+    eprintln!("dailycare: {}", logs::chain(error));
     ExitCode::FAILURE
 }
 

@@ -163,7 +163,7 @@ async fn measure(admin: &PgPool, targets: &[Arc<Target>], at_once: usize, reques
                 let since = Instant::now();
                 match ask(&pools, &targets, number % targets.len()).await {
                     Ok(()) => latencies.push(since.elapsed().as_secs_f64() * 1e3),
-                    Err(error) => errors.push(dailycare::controller::error::chain(&*error)),
+                    Err(error) => errors.push(dailycare::telemetry::logs::chain(&*error)),
                 }
             }
         });

@@ -114,13 +114,6 @@ impl Error {
     }
 }
 
-/// An error and its causes in one line, for the log.
-#[must_use]
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 impl From<Code> for Error {
     fn from(code: Code) -> Self {
         Self::new(code)

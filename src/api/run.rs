@@ -175,9 +175,9 @@ impl Serving {
             match loaded {
                 Ok(directory) => match Identity::start(self.identity.clone(), self.master.clone()).await {
                     Ok(identity) => return self.assemble(directory, identity),
-                    Err(error) => tracing::warn!(error = super::error::chain(&error), "identity is not ready; trying again"),
+                    Err(error) => tracing::warn!(error = crate::telemetry::logs::chain(&error), "identity is not ready; trying again"),
                 },
-                Err(error) => tracing::warn!(error = super::error::chain(&error), "the registry is not loaded; trying again"),
+                Err(error) => tracing::warn!(error = crate::telemetry::logs::chain(&error), "the registry is not loaded; trying again"),
             }
             tokio::time::sleep(RETRY).await;
         }

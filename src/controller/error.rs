@@ -110,9 +110,3 @@ impl Error {
         }
     }
 }
-
-/// An error and everything behind it, for the log.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Parts};
-use super::error::chain;
 use super::{school, server, upkeep, watch};
 use crate::config::{Config, Running};
 use crate::crd::{DatabaseServer, School};
@@ -27,6 +26,7 @@ use crate::registry::seal::{self, Keyring};
 use crate::schema::Migrations;
 use crate::telemetry::health::{Heartbeat, Phase, Readiness};
 use crate::telemetry::http::{self, Sources};
+use crate::telemetry::logs::chain;
 use crate::telemetry::metrics;
 use crate::{config, registry, schema};
 

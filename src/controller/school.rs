@@ -19,13 +19,14 @@ use tracing::Instrument as _;
 use self::sight::{Sight, look};
 use super::attempts::spread;
 use super::context::Context;
-use super::error::{Error, Result, chain};
+use super::error::{Error, Result};
 use crate::crd::School;
 use crate::domain::retry::Class;
 use crate::domain::school::action::{Action, admissible};
 use crate::domain::school::plan::{Plan, Refusal, plan};
 use crate::domain::school::seen::Seen;
 use crate::kubernetes::object;
+use crate::telemetry::logs::chain;
 use crate::telemetry::metrics;
 
 /// Keeps a School's object until everything outside it is dealt with.

@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 
 use self::sight::{Sight, look, migrator_fingerprint};
 use super::context::Context;
-use super::error::{Error, Result, chain};
+use super::error::{Error, Result};
 use super::servers::Known;
 use crate::crd::DatabaseServer;
 use crate::domain::condition::Reason;
@@ -25,6 +25,7 @@ use crate::fault::{self, Moment};
 use crate::kubernetes::object;
 use crate::postgres::borrow::Borrowed;
 use crate::postgres::{prepare, template};
+use crate::telemetry::logs::chain;
 use crate::telemetry::metrics;
 
 /// Keeps a server's object while schools live on it.

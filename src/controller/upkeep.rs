@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::context::Context;
-use super::error::chain;
 use crate::crd::{DatabaseServer, School};
 use crate::domain::condition::{Kind, Verdict};
 use crate::domain::names::{SchoolUid, TenantId};
@@ -19,6 +18,7 @@ use crate::domain::school::wanted::Tier;
 use crate::kubernetes::within;
 use crate::registry::{self, tenants};
 use crate::telemetry::health::Heartbeat;
+use crate::telemetry::logs::chain;
 use crate::telemetry::metrics::{self, Census, Group};
 
 const EVERY: Duration = Duration::from_secs(30);

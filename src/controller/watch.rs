@@ -35,7 +35,7 @@ where
 {
     Some(match event {
         Err(error) => {
-            tracing::debug!(kind = %K::kind(&()), error = super::error::chain(&error), "the watch failed and is tried again");
+            tracing::debug!(kind = %K::kind(&()), error = crate::telemetry::logs::chain(&error), "the watch failed and is tried again");
             Err(error)
         }
         Ok(Event::Init) => Ok(Event::Init),

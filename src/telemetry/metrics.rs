@@ -165,6 +165,21 @@ impl Census {
     }
 }
 
+/// Fails unless a scrape shows every one of these metrics, with its labels, its type and its help.
+#[cfg(test)]
+pub(crate) fn assert_told(text: &str, metrics: &[Metric]) {
+    for Metric { name, kind, labels, help } in metrics {
+        let kind = format!("{kind:?}").to_lowercase();
+        assert!(text.contains(&format!("# TYPE {name} {kind}")), "{name}\n{text}");
+        assert!(text.contains(&format!("# HELP {name} {help}")), "{name}\n{text}");
+        for label in *labels {
+            let labelled = |line: &str| line.starts_with(name) && line.contains(&format!("{label}=\""));
+            assert!(text.lines().any(labelled), "{name} {label}\n{text}");
+        }
+    }
+    assert_eq!(text.matches("# TYPE").count(), metrics.len(), "{text}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,17 +205,7 @@ mod tests {
             server_schools("pg-1", "active", 7);
             Census::default().take([Group { ready: true, tier: "basic", server: "pg-1".to_owned() }]);
         });
-        for metric in METRICS {
-            let Metric { name, help, .. } = metric;
-            let kind = format!("{:?}", metric.kind).to_lowercase();
-            assert!(text.contains(&format!("# TYPE {name} {kind}")), "{name}\n{text}");
-            assert!(text.contains(&format!("# HELP {name} {help}")), "{name}\n{text}");
-            for label in metric.labels {
-                let labelled = |line: &str| line.starts_with(name) && line.contains(&format!("{label}=\""));
-                assert!(text.lines().any(labelled), "{name} {label}\n{text}");
-            }
-        }
-        assert_eq!(text.matches("# TYPE").count(), METRICS.len(), "{text}");
+        assert_told(&text, &METRICS);
     }
 
     #[test]

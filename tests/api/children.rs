@@ -76,6 +76,24 @@ async fn a_request_that_is_sent_again_with_its_key_is_done_once() {
 }
 
 #[tokio::test]
+async fn the_answer_to_a_key_is_kept_for_its_day_and_goes_with_the_next_key_of_anybody() {
+    let world = world().await;
+    let school = world.school("norte").await;
+    let (admin, other) = (school.user("SchoolAdmin").await, school.user("SchoolAdmin").await);
+    let body = json!({ "full_name": "Rita" });
+    let first = admin.post_keyed("/children", "k-1", body.clone()).await;
+    assert_eq!(admin.post_keyed("/children", "k-2", body.clone()).await.status, 201);
+    school.sql("UPDATE app.idempotency_keys SET expires_at = now() - interval '1 second'").await;
+    let later = admin.post_keyed("/children", "k-1", body.clone()).await;
+    assert_eq!(later.status, 201, "{}", later.body);
+    assert_ne!(later.id(), first.id(), "a key that has had its day is new");
+    assert_eq!(school.ask::<Vec<String>>("SELECT array_agg(key) FROM app.idempotency_keys").await, ["k-1"]);
+    school.sql("UPDATE app.idempotency_keys SET expires_at = now() - interval '1 second'").await;
+    assert_eq!(other.post_keyed("/children", "k-3", body).await.status, 201);
+    assert_eq!(school.ask::<Vec<String>>("SELECT array_agg(key) FROM app.idempotency_keys").await, ["k-3"]);
+}
+
+#[tokio::test]
 async fn every_wrong_field_is_named_in_the_requests_language() {
     let world = world().await;
     let admin = world.school("norte").await.user("SchoolAdmin").await;

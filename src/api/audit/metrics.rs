@@ -70,6 +70,7 @@ mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
+    use crate::telemetry::metrics::assert_told;
 
     #[test]
     fn every_metric_of_the_table_is_recorded_with_its_labels_its_type_and_its_help() {
@@ -82,12 +83,6 @@ mod tests {
             batch("platform", Duration::from_millis(3));
         });
         let text = recorder.handle().render();
-        for Metric { name, kind, labels, help } in METRICS {
-            assert!(text.contains(&format!("# TYPE {name} {}", format!("{kind:?}").to_lowercase())), "{name}\n{text}");
-            assert!(text.contains(&format!("# HELP {name} {help}")), "{name}\n{text}");
-            for label in labels {
-                assert!(text.lines().any(|line| line.starts_with(name) && line.contains(&format!("{label}=\""))), "{name} {label}\n{text}");
-            }
-        }
+        assert_told(&text, &METRICS);
     }
 }

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::RequestId;
 use super::observed::Failed;
 use crate::api::error::{Code, Error, Language};
+use crate::telemetry::logs::chain;
 
 /// A request that failed, as it is answered.
 #[derive(Debug, Serialize, ToSchema)]
@@ -134,9 +135,4 @@ fn tell(error: &Error) {
         status if status.is_server_error() => tracing::warn!(code, cause, "request failed"),
         _ => tracing::debug!(code, cause, "request refused"),
     }
-}
-
-/// An error and everything behind it.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -132,7 +132,7 @@ impl Issuer {
                 *self.held.write().unwrap_or_else(PoisonError::into_inner) = held;
             }
             Err(error) => tracing::warn!(
-                error = crate::api::error::chain(&error),
+                error = crate::telemetry::logs::chain(&error),
                 issuer = self.settings.issuer,
                 "the issuer's keys stay as they are"
             ),

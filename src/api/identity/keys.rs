@@ -178,7 +178,7 @@ impl KeyFile {
     pub(super) async fn reread(&self) {
         let (file, digest) = match read(&self.path).await {
             Ok(read) => read,
-            Err(error) => return tracing::error!(error = crate::api::error::chain(&error), "the signing keys stay as they are"),
+            Err(error) => return tracing::error!(error = crate::telemetry::logs::chain(&error), "the signing keys stay as they are"),
         };
         if std::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), digest) == digest {
             return;

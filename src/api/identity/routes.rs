@@ -92,11 +92,8 @@ struct Me {
         (status = 400, description = "The request cannot be read, or the school no longer exists", body = Problem),
         (status = 401, description = "Wrong e-mail address or password, or the account is locked for a while", body = Problem),
         (status = 403, description = "The school is suspended; told only after the right password", body = Problem),
-        (status = 413, description = "The body is too large", body = Problem),
-        (status = 415, description = "The body is not application/json", body = Problem),
         (status = 422, description = "Fields are wrong", body = Problem),
         (status = 429, description = "Too many attempts; Retry-After says when to come back", body = Problem),
-        (status = 500, description = "A fault of this program", body = Problem),
         (status = 503, description = "The registry does not answer, or the school is unavailable for the moment", body = Problem),
     )
 )]
@@ -114,11 +111,8 @@ async fn log_in(State(identity): State<Arc<Identity>>, client: Client, uri: Orig
         (status = 400, description = "The request cannot be read, or the school no longer exists", body = Problem),
         (status = 401, description = "The session has ended; a refresh token used twice ends it", body = Problem),
         (status = 403, description = "The school is suspended", body = Problem),
-        (status = 413, description = "The body is too large", body = Problem),
-        (status = 415, description = "The body is not application/json", body = Problem),
         (status = 422, description = "Fields are wrong", body = Problem),
         (status = 429, description = "Too many requests", body = Problem),
-        (status = 500, description = "A fault of this program", body = Problem),
         (status = 503, description = "The registry does not answer, or the school is unavailable for the moment", body = Problem),
     )
 )]
@@ -133,11 +127,8 @@ async fn refresh(State(identity): State<Arc<Identity>>, client: Client, uri: Ori
     responses(
         (status = 204, description = "The session has ended, now or before"),
         (status = 400, description = "The request cannot be read", body = Problem),
-        (status = 413, description = "The body is too large", body = Problem),
-        (status = 415, description = "The body is not application/json", body = Problem),
         (status = 422, description = "Fields are wrong", body = Problem),
         (status = 429, description = "Too many requests", body = Problem),
-        (status = 500, description = "A fault of this program", body = Problem),
         (status = 503, description = "The registry does not answer", body = Problem),
     )
 )]
@@ -156,11 +147,8 @@ async fn log_out(State(identity): State<Arc<Identity>>, client: Client, uri: Ori
         (status = 400, description = "The request cannot be read", body = Problem),
         (status = 401, description = "No valid token, or the present password is wrong", body = Problem),
         (status = 403, description = "Another issuer keeps this user's password, or the token acts for a school", body = Problem),
-        (status = 413, description = "The body is too large", body = Problem),
-        (status = 415, description = "The body is not application/json", body = Problem),
         (status = 422, description = "Fields are wrong", body = Problem),
         (status = 429, description = "Too many attempts; Retry-After says when to come back", body = Problem),
-        (status = 500, description = "A fault of this program", body = Problem),
         (status = 503, description = "The registry or the issuer does not answer", body = Problem),
     )
 )]
@@ -186,7 +174,6 @@ async fn change_password(
         (status = 401, description = "No valid token", body = Problem),
         (status = 403, description = "The temporary password must be replaced first", body = Problem),
         (status = 429, description = "Too many requests", body = Problem),
-        (status = 500, description = "A fault of this program", body = Problem),
         (status = 503, description = "The registry or the issuer does not answer", body = Problem),
     )
 )]
@@ -207,7 +194,6 @@ async fn me(State(identity): State<Arc<Identity>>, headers: HeaderMap) -> Result
     responses(
         (status = 200, description = "The keys (RFC 7517); may be kept for five minutes", body = PublicKeys),
         (status = 429, description = "Too many requests", body = Problem),
-        (status = 500, description = "A fault of this program", body = Problem),
     )
 )]
 async fn jwks(State(identity): State<Arc<Identity>>) -> Response {

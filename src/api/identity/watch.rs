@@ -9,8 +9,8 @@ use sqlx::postgres::{PgListener, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use super::{ANSWER, Identity, WINDOW, refresh};
-use crate::api::error::chain;
 use crate::sql;
+use crate::telemetry::logs::chain;
 
 /// Between two readings that notifications cause.
 const BREATH: Duration = Duration::from_millis(20);

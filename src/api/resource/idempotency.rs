@@ -1,6 +1,8 @@
 //! `Idempotency-Key`: a request that is sent again gets its first answer. The key is written in the transaction of the work, so it is there exactly
 //! when the work is.
 
+use std::ops::{Deref, DerefMut};
+
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
@@ -9,19 +11,25 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::api::access::{Access, Permission, Writing};
 use crate::api::answer::{Data, ETag};
-use crate::api::error::{Code, Result};
-use crate::api::identity::Principal;
+use crate::api::error::{Code, Error, Result};
 
 /// The header (draft-ietf-httpapi-idempotency-key-header).
 pub const HEADER: &str = "idempotency-key";
 
-/// What is known of a request's key.
-pub enum Keyed {
-    /// The work was done before: this was the answer.
+/// What a request with a key, or without one, is to do.
+pub enum Begun {
+    /// Nothing: the work was done before, and this was the answer.
     Answered(Response),
-    /// The work is to be done, and then [`settle`]d; none without a key.
-    New(Option<Key>),
+    /// The work, in this transaction.
+    Working(Once),
+}
+
+/// A transaction whose work is done once for its request's key. Dropped without [`Once::created`], it never happened.
+pub struct Once {
+    tx: Writing,
+    key: Option<Key>,
 }
 
 /// A key that this transaction holds.
@@ -38,57 +46,97 @@ struct Kept {
     data: Value,
 }
 
-/// Takes the request's key for this transaction; waits for another transaction that holds it.
+/// A transaction that does the work of a POST to `path`, below `/api/v1`. Waits for another one that holds the request's key.
 ///
 /// # Errors
-/// [`Code::IdempotencyKeyReused`] when it was used for another request, [`Code::Malformed`] for what is no key.
-pub async fn claim(
-    conn: &mut PgConnection,
-    principal: &Principal,
-    headers: &HeaderMap,
-    method: &str,
-    path: &str,
-    digest: &[u8; 32],
-) -> Result<Keyed> {
-    let Some(value) = headers.get(HEADER) else { return Ok(Keyed::New(None)) };
+/// [`Code::IdempotencyKeyReused`] when the key was used for another request, [`Code::Malformed`] for what is no key; as [`Access::begin`].
+pub async fn begin<P: Permission>(access: &Access<P>, headers: &HeaderMap, path: &str, digest: &[u8; 32]) -> Result<Begun> {
+    let mut tx = access.begin().await?;
+    let Some(value) = headers.get(HEADER) else { return Ok(Begun::Working(Once { tx, key: None })) };
     let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len())).ok_or(Code::Malformed)?;
-    let (user, route) = (principal.user.0, format!("{method} {path}"));
-    // A key that has had its day is as good as new.
-    let expired = "DELETE FROM app.idempotency_keys WHERE user_id = $1 AND key = $2 AND expires_at < now()";
-    sqlx::query(expired).bind(user).bind(key).execute(&mut *conn).await?;
-    let insert = "INSERT INTO app.idempotency_keys (user_id, key, route, request_hash) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-    let inserted = sqlx::query(insert).bind(user).bind(key).bind(&route).bind(&digest[..]).execute(&mut *conn).await?;
-    if inserted.rows_affected() == 1 {
-        return Ok(Keyed::New(Some(Key { user, key: key.to_owned() })));
+    let key = Key { user: access.principal().user.0, key: key.to_owned() };
+    let route = format!("POST {path}");
+    if key.claim(&mut tx, &route, digest).await? {
+        return Ok(Begun::Working(Once { tx, key: Some(key) }));
     }
-    let look = "SELECT route, request_hash, status, response FROM app.idempotency_keys WHERE user_id = $1 AND key = $2";
-    let (of, hash, status, kept): (String, Vec<u8>, Option<i16>, Option<Json<Kept>>) =
-        sqlx::query_as(look).bind(user).bind(key).fetch_one(conn).await?;
-    if of != route || hash != digest[..] {
-        return Err(Code::IdempotencyKeyReused.into());
-    }
-    let (Some(status), Some(Json(kept))) = (status, kept) else { return Err(Code::Conflict.into()) };
-    let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
-    Ok(Keyed::Answered(kept.answer(status)))
+    let answer = key.answer(&mut tx, &route, digest).await?;
+    tx.undo().await;
+    Ok(Begun::Answered(answer))
 }
 
-/// Writes the answer beside the key.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn settle(
-    conn: &mut PgConnection,
-    key: Option<Key>,
-    status: StatusCode,
-    tag: Option<ETag>,
-    location: Option<&str>,
-    data: &Value,
-) -> Result<()> {
-    let Some(Key { user, key }) = key else { return Ok(()) };
-    let kept = Json(Kept { tag: tag.map(|tag| tag.0), location: location.map(str::to_owned), data: data.clone() });
-    let update = "UPDATE app.idempotency_keys SET status = $3, response = $4 WHERE user_id = $1 AND key = $2";
-    let status = i16::try_from(status.as_u16()).unwrap_or(200);
-    sqlx::query(update).bind(user).bind(key).bind(status).bind(kept).execute(conn).await?;
+impl Once {
+    /// Makes the work last, its answer beside the key, and answers 201.
+    ///
+    /// # Errors
+    /// When the database refuses; as [`Writing::commit`].
+    pub async fn created(mut self, tag: Option<ETag>, location: Option<String>, data: &impl Serialize) -> Result<Response> {
+        let data = serde_json::to_value(data).map_err(|error| Error::new(Code::Internal).because(error))?;
+        let kept = Kept { tag: tag.map(|tag| tag.0), location, data };
+        if let Some(key) = &self.key {
+            key.settle(&mut self.tx, &kept).await?;
+        }
+        self.tx.commit().await?;
+        Ok(kept.answer(StatusCode::CREATED))
+    }
+}
+
+impl Deref for Once {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.tx
+    }
+}
+
+impl DerefMut for Once {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+}
+
+impl Key {
+    /// Takes the key for this transaction, if no other has. One that has had its day is as good as new.
+    async fn claim(&self, conn: &mut PgConnection, route: &str, digest: &[u8; 32]) -> Result<bool> {
+        let expired = "DELETE FROM app.idempotency_keys WHERE user_id = $1 AND key = $2 AND expires_at < now()";
+        sqlx::query(expired).bind(self.user).bind(&self.key).execute(&mut *conn).await?;
+        let insert = "INSERT INTO app.idempotency_keys (user_id, key, route, request_hash) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+        let inserted = sqlx::query(insert).bind(self.user).bind(&self.key).bind(route).bind(&digest[..]).execute(&mut *conn).await?;
+        let new = inserted.rows_affected() == 1;
+        if new {
+            sweep(conn).await?;
+        }
+        Ok(new)
+    }
+
+    /// The answer that the key's request got.
+    async fn answer(&self, conn: &mut PgConnection, route: &str, digest: &[u8; 32]) -> Result<Response> {
+        let look = "SELECT route, request_hash, status, response FROM app.idempotency_keys WHERE user_id = $1 AND key = $2";
+        let (of, hash, status, kept): (String, Vec<u8>, Option<i16>, Option<Json<Kept>>) =
+            sqlx::query_as(look).bind(self.user).bind(&self.key).fetch_one(conn).await?;
+        if of != route || hash != digest[..] {
+            return Err(Code::IdempotencyKeyReused.into());
+        }
+        let (Some(status), Some(Json(kept))) = (status, kept) else { return Err(Code::Conflict.into()) };
+        let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
+        let mut response = kept.answer(status);
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+        Ok(response)
+    }
+
+    /// Writes the answer beside the key.
+    async fn settle(&self, conn: &mut PgConnection, kept: &Kept) -> Result<()> {
+        let update = "UPDATE app.idempotency_keys SET status = 201, response = $3 WHERE user_id = $1 AND key = $2";
+        sqlx::query(update).bind(self.user).bind(&self.key).bind(Json(kept)).execute(conn).await?;
+        Ok(())
+    }
+}
+
+/// Forgets answers that have had their day: more than come with each key, so that none outlive it in a school at work. Waits for nobody, and comes
+/// after the key is ours: a transaction that held rows while it waits for its key could wait for one that waits for those rows.
+async fn sweep(conn: &mut PgConnection) -> Result<()> {
+    let sweep = "DELETE FROM app.idempotency_keys WHERE (user_id, key) IN \
+                 (SELECT user_id, key FROM app.idempotency_keys WHERE expires_at < now() ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)";
+    sqlx::query(sweep).execute(conn).await?;
     Ok(())
 }
 
@@ -101,7 +149,6 @@ impl Kept {
         if let Some(location) = self.location.and_then(|location| HeaderValue::from_str(&location).ok()) {
             response.headers_mut().insert(header::LOCATION, location);
         }
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
         response
     }
 }

@@ -17,7 +17,7 @@ use crate::api::answer::{Data, Page};
 use crate::api::app::App;
 use crate::api::body::Body;
 use crate::api::document::{Paging, Queries, ReadsItem, Writes, WritesItem};
-use crate::api::error::{Code, Result};
+use crate::api::error::Result;
 use crate::api::identity::UserId;
 use crate::api::identity::users::{self, After, NewUser, Temporary, User, UserChange};
 use crate::api::resource::cursor::Cursor;
@@ -50,7 +50,8 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Accounts are the school's: a permission over one's own children reaches none.
 fn whole<P: Permission>(access: &Access<P>) -> Result<TenantId> {
-    if access.own().is_some() { Err(Code::Forbidden.into()) } else { Ok(access.tenant().entry.tenant) }
+    access.whole()?;
+    Ok(access.tenant().entry.tenant)
 }
 
 /// The school's accounts by name

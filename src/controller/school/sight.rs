@@ -278,7 +278,7 @@ impl Standing {
             Ok(OnServer { database: Database::Absent, spare: false, .. }) if !known.template => Ok(Server::Away(Away::NotReady)),
             Ok(here) => Ok(Server::Here(here)),
             Err(error) if error.is_unreachable() => {
-                tracing::warn!(server = %self.names.server, error = crate::controller::error::chain(&error), "the server does not answer");
+                tracing::warn!(server = %self.names.server, error = crate::telemetry::logs::chain(&error), "the server does not answer");
                 ctx.suspects.one(server);
                 Ok(Server::Away(Away::Unreachable))
             }

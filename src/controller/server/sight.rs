@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 
 use super::FINALIZER;
 use crate::controller::context::Context;
-use crate::controller::error::{Error, Result, chain};
+use crate::controller::error::{Error, Result};
 use crate::controller::servers::Reach;
 use crate::crd::{DatabaseServer, convert};
 use crate::domain::condition::Reason;
@@ -24,6 +24,7 @@ use crate::postgres::server::{self, Rights};
 use crate::postgres::template;
 use crate::sql;
 use crate::sql::session::{self, Credentials, Endpoint, Purpose, Tls};
+use crate::telemetry::logs::chain;
 
 /// The maintenance database when the admin Secret names none.
 const MAINTENANCE: &str = "postgres";

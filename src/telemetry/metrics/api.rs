@@ -261,6 +261,7 @@ pub fn tenant_database_bytes(tenant: TenantId, bytes: u64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::assert_told;
     use super::*;
     use uuid::Uuid;
 
@@ -288,17 +289,7 @@ mod tests {
             tenants(7);
             server_connections("pg-1", "open", 3);
         });
-        for metric in METRICS {
-            let Metric { name, help, .. } = metric;
-            let kind = format!("{:?}", metric.kind).to_lowercase();
-            assert!(text.contains(&format!("# TYPE {name} {kind}")), "{name}\n{text}");
-            assert!(text.contains(&format!("# HELP {name} {help}")), "{name}\n{text}");
-            for label in metric.labels {
-                let labelled = |line: &str| line.starts_with(name) && line.contains(&format!("{label}=\""));
-                assert!(text.lines().any(labelled), "{name} {label}\n{text}");
-            }
-        }
-        assert_eq!(text.matches("# TYPE").count(), METRICS.len(), "{text}");
+        assert_told(&text, &METRICS);
     }
 
     #[test]

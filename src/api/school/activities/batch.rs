@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -23,7 +23,7 @@ use crate::api::body::Body;
 use crate::api::document::WritesItem;
 use crate::api::error::{Code, Error, Field, Result, Text};
 use crate::api::resource::filter::Id;
-use crate::api::resource::idempotency::{self, Keyed};
+use crate::api::resource::idempotency::{self, Begun};
 use crate::api::resource::{Resource as _, select};
 
 /// The most rows of one entry: the largest class that the schema allows.
@@ -84,27 +84,19 @@ async fn record_class_activity(
     body: Body<ClassActivity>,
 ) -> Result<Response> {
     // A class is nobody's own.
-    if access.own().is_some() {
-        return Err(Code::Forbidden.into());
-    }
+    access.whole()?;
     let path = format!("/classes/{class}/activities");
-    let mut tx = access.begin().await?;
-    let key = match idempotency::claim(&mut tx, access.principal(), &headers, "POST", &path, &body.digest).await? {
-        Keyed::Answered(answer) => {
-            tx.undo().await;
-            return Ok(answer);
-        }
-        Keyed::New(key) => key,
+    let mut tx = match idempotency::begin(&access, &headers, &path, &body.digest).await? {
+        Begun::Answered(answer) => return Ok(answer),
+        Begun::Working(tx) => tx,
     };
     let entry = Entry::of(body)?;
     let present = enrolled(&mut tx, class, &entry.started_at).await?;
     let children = entry.children(&present)?;
     same_day(&mut tx, &entry).await?;
     let batch = insert(&mut tx, class, entry.rows(&children)?).await?;
-    let records = serde_json::to_value(recorded(&mut tx, batch).await?).map_err(|error| Error::new(Code::Internal).because(error))?;
-    idempotency::settle(&mut tx, key, StatusCode::CREATED, None, None, &records).await?;
-    tx.commit().await?;
-    Ok((StatusCode::CREATED, Data::new(records)).into_response())
+    let records = recorded(&mut tx, batch).await?;
+    tx.created(None, None, &records).await
 }
 
 /// A body, taken apart.

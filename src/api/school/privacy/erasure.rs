@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ use crate::api::document::{Paging, Queries, WritesItem};
 use crate::api::error::{Code, Error, Field, Result, Text};
 use crate::api::resource::cursor::{self, Cursor};
 use crate::api::resource::filter::{Asked, Id, equal};
-use crate::api::resource::idempotency::{self, Keyed};
+use crate::api::resource::idempotency::{self, Begun};
 use crate::api::school::day;
 
 /// The name of the list in its cursors.
@@ -89,26 +89,18 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 201, description = "Erased; what went.", body = Data<Erasure>), WritesItem)
 )]
 async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderMap, body: Body<NewErasure>) -> Result<Response> {
-    if access.own().is_some() {
-        return Err(Code::Forbidden.into());
-    }
+    access.whole()?;
     let path = format!("/children/{id}/erasure");
-    let mut tx = access.begin().await?;
-    let key = match idempotency::claim(&mut tx, access.principal(), &headers, "POST", &path, &body.digest).await? {
-        Keyed::Answered(answer) => {
-            tx.undo().await;
-            return Ok(answer);
-        }
-        Keyed::New(key) => key,
+    let mut tx = match idempotency::begin(&access, &headers, &path, &body.digest).await? {
+        Begun::Answered(answer) => return Ok(answer),
+        Begun::Working(tx) => tx,
     };
     removed(&mut tx, id).await?;
     let erasure = erase(&mut tx, id, &body.parse()?.reason).await?;
-    let record = serde_json::to_value(&erasure).map_err(|error| Error::new(Code::Internal).because(error))?;
-    idempotency::settle(&mut tx, key, StatusCode::CREATED, None, None, &record).await?;
-    tx.commit().await?;
+    let response = tx.created(None, None, &erasure).await?;
     // Any value of the school's may hold the child.
     access.app().cache.flush(access.tenant().entry.tenant).await;
-    Ok((StatusCode::CREATED, Data::new(record)).into_response())
+    Ok(response)
 }
 
 /// Refuses a child that is in use, and one that is not there. Holds it until the transaction ends.
@@ -142,9 +134,7 @@ async fn erase(conn: &mut PgConnection, child: Uuid, reason: &str) -> Result<Era
     responses((status = 200, description = "A page.", body = Page<Erasure>), Queries)
 )]
 async fn list_erasures(access: Access<AuditRead>, asked: Asked<ErasureFilter>) -> Result<Response> {
-    if access.own().is_some() {
-        return Err(Code::Forbidden.into());
-    }
+    access.whole()?;
     let ErasureFilter { child_id, from, until } = asked.filter;
     let mut query =
         QueryBuilder::new("SELECT t.id, t.child_id, t.reason, t.erased, t.erased_at, t.erased_by FROM app.erasures t WHERE true");
