@@ -52,8 +52,8 @@ enum Command {
         #[command(flatten)]
         target: plan::Target,
     },
-    /// Makes an account of the platform's staff, with a temporary password that is shown once; works as the operator.
-    PlatformAdmin(platform_admin::Account),
+    /// Makes and ends accounts of the platform's staff and resets their passwords; works as the operator.
+    PlatformAdmin(platform_admin::Line),
     /// Prints the custom resource definitions, ready for kubectl apply -f -.
     Crd,
     /// Prints the API's OpenAPI document.

@@ -44,6 +44,8 @@ pub trait Resource: Sized + Send + Sync + 'static {
     const COLUMNS: &'static str;
     /// The columns that a body may fill.
     const WRITABLE: &'static [&'static str];
+    /// Of these, those that a permission over one's own rows does not reach.
+    const KEPT_BY_SCHOOL: &'static [&'static str] = &[];
     /// How a list is ordered; the id breaks ties.
     const ORDER: Order;
     /// Which rows exist for anybody, as a predicate on `t`.
@@ -142,6 +144,12 @@ pub fn router<R: Resource>() -> OpenApiRouter<App> {
     let item = get(read::read::<R>).merge(patch(change::change::<R>)).merge(axum::routing::delete(remove::remove::<R>));
     let item_path = format!("{}/{{id}}", R::PATH);
     OpenApiRouter::new().routes((schemas, paths, axum::routing::MethodRouter::new())).route(R::PATH, collection).route(&item_path, item)
+}
+
+/// Refuses [`Resource::KEPT_BY_SCHOOL`] to whoever may only write its own.
+fn kept_by_school<R: Resource, P: Permission>(access: &Access<P>, body: &Value) -> Result<()> {
+    let named = R::KEPT_BY_SCHOOL.iter().any(|column| body.get(*column).is_some());
+    if named { access.whole() } else { Ok(()) }
 }
 
 /// What a write of this resource leaves behind that others must not go on believing.

@@ -1,12 +1,14 @@
-//! `dailycare platform-admin`: an account of the platform's staff, whose temporary password is shown once. Works as the operator, because the database
-//! forbids the API to make one.
+//! `dailycare platform-admin`: the accounts of the platform's staff; temporary passwords are shown once. Works as the operator, because the database
+//! forbids the API to make or change such an account.
 
 use std::error::Error;
 use std::io::{self, Write as _};
 
-use clap::Args;
-use secrecy::ExposeSecret as _;
+use clap::{Args, Subcommand};
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
 
 use crate::config::Master;
 use crate::domain::school::wanted::Person;
@@ -14,43 +16,99 @@ use crate::registry::bootstrap::OPERATOR;
 use crate::registry::{password, users};
 use crate::sql::session::{self, Purpose};
 
-/// Whose account.
+/// What to do, and where.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Account {
+pub(super) struct Line {
     #[command(flatten)]
     master: Master,
+    #[command(subcommand)]
+    work: Work,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Work {
+    /// Makes an account, with a temporary password.
+    Create {
+        #[command(flatten)]
+        whose: Whose,
+        /// The person's name.
+        #[arg(long, value_parser = name)]
+        name: String,
+    },
+    /// Replaces a lost password by a temporary one; ends the account's sessions and its lock.
+    ResetPassword(Whose),
+    /// Ends an account and its sessions. What it did stays on record.
+    Remove(Whose),
+}
+
+#[derive(Args, Clone, Debug)]
+struct Whose {
     /// The e-mail address to log in with; of no other account.
     #[arg(long, value_parser = email)]
     email: String,
-    /// The person's name.
-    #[arg(long, value_parser = name)]
-    name: String,
 }
 
-/// Another account has the e-mail address.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} has an account already; nothing was changed")]
-struct Taken(String);
+enum Refusal {
+    #[error("{0} has an account already; nothing was changed")]
+    Taken(String),
+    #[error("no account of the platform's staff has the address {0}; nothing was changed")]
+    Nobody(String),
+}
 
-/// Makes the account.
+/// Does it.
 ///
 /// # Errors
-/// When the e-mail address is taken, or the master database does not answer, is not prepared, or its login is not the operator's.
-pub(super) async fn run(account: &Account) -> Result<(), Box<dyn Error>> {
-    let target = account.master.target().await?;
+/// When the e-mail address is taken or nobody's, or the master database does not answer, is not prepared, or its login is not the operator's.
+pub(super) async fn run(line: &Line) -> Result<(), Box<dyn Error>> {
+    let mut conn = connect(&line.master).await?;
+    match &line.work {
+        Work::Create { whose, name } => {
+            let person = Person { name: name.clone(), email: whose.email.clone() };
+            let (password, hash) = temporary().await?;
+            let mut transaction = conn.begin().await?;
+            let made = users::create_platform_admin(&mut transaction, &person, &hash).await?;
+            let id = made.ok_or_else(|| Refusal::Taken(person.email.clone()))?;
+            show(id, &person.email, &password)?;
+            transaction.commit().await?;
+            eprintln!("The password is temporary and is not shown again: the first login must replace it.");
+        }
+        Work::ResetPassword(Whose { email }) => {
+            let (password, hash) = temporary().await?;
+            let mut transaction = conn.begin().await?;
+            let reset = users::reset_platform_admin(&mut transaction, email, &hash).await?;
+            let id = reset.ok_or_else(|| Refusal::Nobody(email.clone()))?;
+            show(id, email, &password)?;
+            transaction.commit().await?;
+            eprintln!(
+                "The password is temporary and is not shown again: the next login must replace it. The account's sessions have ended."
+            );
+        }
+        Work::Remove(Whose { email }) => {
+            let removed = users::remove_platform_admin(&mut conn, email).await?;
+            removed.ok_or_else(|| Refusal::Nobody(email.clone()))?;
+            eprintln!("The account {email} and its sessions have ended.");
+        }
+    }
+    Ok(())
+}
+
+async fn connect(master: &Master) -> Result<PgConnection, Box<dyn Error>> {
+    let target = master.target().await?;
+    let options = session::options(&target.endpoint, &target.credentials, &target.database, Purpose::Registry);
+    Ok(session::connect(&options.options([("role", OPERATOR)]), "connecting to the master database as the operator").await?)
+}
+
+async fn temporary() -> Result<(SecretString, String), Box<dyn Error>> {
     let password = password::generate_temporary_password()?;
     let hash = password::hash_argon2id(&password).await?;
-    let options = session::options(&target.endpoint, &target.credentials, &target.database, Purpose::Registry);
-    let mut conn = session::connect(&options.options([("role", OPERATOR)]), "connecting to the master database as the operator").await?;
-    let mut transaction = conn.begin().await?;
-    let person = Person { name: account.name.clone(), email: account.email.clone() };
-    let id = users::create_platform_admin(&mut transaction, &person, &hash).await?.ok_or_else(|| Taken(account.email.clone()))?;
-    // Shown before it counts: an account whose password nobody saw could not be made a second time.
-    let text = format!("account   {id}\nemail     {}\npassword  {}\n", person.email, password.expose_secret());
-    io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush())?;
-    transaction.commit().await?;
-    eprintln!("The password is temporary and is not shown again: the first login must replace it.");
-    Ok(())
+    Ok((password, hash))
+}
+
+/// Before it counts: a password that nobody saw would be lost.
+fn show(id: Uuid, email: &str, password: &SecretString) -> io::Result<()> {
+    let text = format!("account   {id}\nemail     {email}\npassword  {}\n", password.expose_secret());
+    io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush())
 }
 
 /// As the master database holds it.

@@ -79,3 +79,37 @@ pub async fn create_platform_admin(conn: &mut PgConnection, person: &Person, has
     let query = sqlx::query_scalar(insert).bind(&person.name).bind(&person.email).bind(hash);
     Ok(query.fetch_optional(conn).await.doing("creating an account of the platform's staff")?)
 }
+
+/// Gives an account of the platform's staff a temporary password and ends its sessions and its lock, on record; none when nobody of theirs has this
+/// e-mail address. As [`create_platform_admin`].
+///
+/// # Errors
+/// When the registry fails.
+pub async fn reset_platform_admin(conn: &mut PgConnection, email: &str, hash: &str) -> Result<Option<Uuid>> {
+    let update = "
+        WITH done AS (
+            UPDATE registry.users SET password_hash = $2, must_change_password = true, failed_logins = 0, locked_until = NULL
+            WHERE role = 'PlatformAdmin' AND lower(email) = lower($1) AND NOT is_deleted RETURNING id),
+        told AS (
+            INSERT INTO registry.access_audit (user_id, action, resource, success)
+            SELECT id, 'platform:reset_password', 'dailycare platform-admin', true FROM done)
+        SELECT id FROM done";
+    let query = sqlx::query_scalar(update).bind(email).bind(hash);
+    Ok(query.fetch_optional(conn).await.doing("resetting a password of the platform's staff")?)
+}
+
+/// Ends an account of the platform's staff, on record; none when nobody of theirs has this e-mail address. As [`create_platform_admin`].
+///
+/// # Errors
+/// When the registry fails.
+pub async fn remove_platform_admin(conn: &mut PgConnection, email: &str) -> Result<Option<Uuid>> {
+    let update = "
+        WITH done AS (
+            UPDATE registry.users SET is_deleted = true, is_active = false
+            WHERE role = 'PlatformAdmin' AND lower(email) = lower($1) AND NOT is_deleted RETURNING id),
+        told AS (
+            INSERT INTO registry.access_audit (user_id, action, resource, success)
+            SELECT id, 'platform:remove_admin', 'dailycare platform-admin', true FROM done)
+        SELECT id FROM done";
+    Ok(sqlx::query_scalar(update).bind(email).fetch_optional(conn).await.doing("ending an account of the platform's staff")?)
+}

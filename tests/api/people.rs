@@ -111,7 +111,7 @@ async fn a_guardian_sees_its_own_children_their_guardians_and_classes_and_nobody
     let herself = made(&admin, "/guardians", json!({"full_name": "Rita Sá", "user_id": rita.user})).await;
     let joao = made(&admin, "/guardians", json!({"full_name": "João Sá"})).await;
     let stranger = made(&admin, "/guardians", json!({"full_name": "Zé Reis"})).await;
-    assert_eq!(listed(&rita, "/guardians", "id").await, [herself.clone()], "before she is anybody's guardian");
+    assert_eq!(listed(&rita, "/guardians", "id").await, [herself.clone()]);
     for (child, guardian) in [(&hers, &herself), (&hers, &joao), (&other, &stranger)] {
         assert_eq!(admin.put(&format!("/children/{child}/guardians/{guardian}"), None, json!({"relation": "other"})).await.status, 201);
     }
@@ -120,7 +120,7 @@ async fn a_guardian_sees_its_own_children_their_guardians_and_classes_and_nobody
     made(&admin, "/enrolments", json!({"child_id": other, "class_id": estrelas, "starts_on": "2026-09-01"})).await;
 
     assert_eq!(listed(&rita, "/children", "id").await, [hers.clone()]);
-    assert_eq!(listed(&rita, "/guardians", "id").await, [joao.clone(), herself.clone()]);
+    assert_eq!(listed(&rita, "/guardians", "id").await, [herself.clone()], "not where the child's father lives");
     assert_eq!(listed(&admin, "/classes", "name").await, ["Estrelas", "Girassóis"]);
     assert_eq!(listed(&rita, "/classes", "name").await, ["Girassóis"], "not from what is cached for others");
     assert_eq!(listed(&rita, "/enrolments", "child_id").await, [hers.clone()]);
@@ -129,6 +129,7 @@ async fn a_guardian_sees_its_own_children_their_guardians_and_classes_and_nobody
         format!("/children/{other}"),
         format!("/children/{other}/guardians"),
         format!("/children/{other}/guardians/{stranger}"),
+        format!("/guardians/{joao}"),
         format!("/guardians/{stranger}"),
         format!("/classes/{estrelas}"),
     ] {
@@ -139,7 +140,7 @@ async fn a_guardian_sees_its_own_children_their_guardians_and_classes_and_nobody
     }
     assert_eq!(rita.put(&format!("/children/{other}/guardians/{herself}"), None, json!({"relation": "mother"})).await.status, 403);
 
-    // Even where the school lets guardians change their own, nobody makes another's child its own.
+    // Where the school lets guardians change their own, that is where they live, not whose child is whose.
     school.sql("INSERT INTO app.role_permissions (role_code, permission_code, scope) VALUES ('Guardian', 'guardians:update', 'own')").await;
     let tag = tag(&admin, "/roles/ReadOnly/permissions").await;
     let list = admin.get("/roles/ReadOnly/permissions").await.data().clone();
@@ -148,9 +149,15 @@ async fn a_guardian_sees_its_own_children_their_guardians_and_classes_and_nobody
         200,
         "what is remembered of the matrix is forgotten"
     );
-    assert_eq!(rita.put(&format!("/children/{other}/guardians/{herself}"), None, json!({"relation": "mother"})).await.status, 404);
-    assert_eq!(rita.put(&format!("/children/{hers}/guardians/{stranger}"), None, json!({"relation": "other"})).await.status, 404);
-    assert_eq!(rita.put(&format!("/children/{hers}/guardians/{joao}"), Some("*"), json!({"relation": "father"})).await.status, 200);
+    for (child, guardian) in [(&other, &herself), (&hers, &stranger), (&hers, &joao), (&hers, &herself)] {
+        let path = format!("/children/{child}/guardians/{guardian}");
+        assert_eq!(rita.put(&path, Some("*"), json!({"relation": "mother", "has_custody": true})).await.status, 403, "{path}");
+        assert_eq!(rita.delete(&path, "*").await.status, 403, "{path}");
+    }
+    let (own, his) = (format!("/guardians/{herself}"), format!("/guardians/{joao}"));
+    assert_eq!(rita.patch(&own, "*", json!({"address": "Rua Nova, 1"})).await.status, 200);
+    assert_eq!(rita.patch(&own, "*", json!({"user_id": null})).await.status, 403, "an account is the school's to give");
+    assert_eq!(rita.patch(&his, "*", json!({"address": "Rua Nova, 1"})).await.status, 404);
 
     assert_eq!(admin.delete(&format!("/children/{hers}"), "*").await.status, 204);
     for path in ["/children", "/classes", "/enrolments"] {

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::filter::Id;
-use super::{Resource, precondition, reference, select, written};
+use super::{Resource, kept_by_school, precondition, reference, select, written};
 use crate::api::access::Access;
 use crate::api::answer::{ETag, tagged};
 use crate::api::body::Body;
@@ -23,6 +23,7 @@ pub(super) async fn change<R: Resource>(
     let demand = precondition::demanded(&headers)?;
     let none = Map::new();
     let fields = body.value.as_object().unwrap_or(&none);
+    kept_by_school::<R, _>(&access, &body.value)?;
     let mut tx = access.begin().await?;
     hold::<R>(&mut tx, id, access.own(), Against::Writers).await.and_then(|version| demand.admit(version))?;
     reference::check::<R>(&mut tx, fields).await?;

@@ -8,13 +8,14 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::idempotency::{self, Begun};
-use super::{Resource, reference, select, written};
+use super::{Resource, kept_by_school, reference, select, written};
 use crate::api::access::Access;
 use crate::api::answer::ETag;
 use crate::api::body::Body;
 use crate::api::error::{Code, Result};
 
 pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: HeaderMap, body: Body<R::New>) -> Result<Response> {
+    kept_by_school::<R, _>(&access, &body.value)?;
     let mut tx = match idempotency::begin(&access, &headers, R::PATH, &body.digest).await? {
         Begun::Answered(answer) => return Ok(answer),
         Begun::Working(tx) => tx,

@@ -1,6 +1,6 @@
 //! What a guardian is to a child and may do for it: one link for each child and guardian, put where both are known.
 //!
-//! Both must exist, and under a permission over one's own both must be one's own: nobody links itself to another's child.
+//! Only a permission over the whole school writes them: nobody links itself to a child, or decides on its own custody.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -173,7 +173,7 @@ async fn read(access: Access<GuardiansRead>, At((child, guardian)): At<(Uuid, Uu
 
 /// Makes somebody a guardian of a child, or says anew what it is to the child
 ///
-/// Needs the permission `guardians:update`. Without `If-Match` only what is not there yet is made.
+/// Needs the permission `guardians:update` over the whole school. Without `If-Match` only what is not there yet is made.
 #[utoipa::path(
     put, path = "/children/{id}/guardians/{guardian_id}", tag = "child_guardians", operation_id = "put_child_guardian",
     params(
@@ -217,7 +217,7 @@ async fn put(
 
 /// Ends that somebody is a guardian of a child
 ///
-/// Needs the permission `guardians:update`.
+/// Needs the permission `guardians:update` over the whole school.
 #[utoipa::path(
     delete, path = "/children/{id}/guardians/{guardian_id}", tag = "child_guardians", operation_id = "remove_child_guardian",
     params(
@@ -240,9 +240,10 @@ async fn remove(access: Access<GuardiansUpdate>, At((child, guardian)): At<(Uuid
 
 /// A transaction that holds the child and the guardian: who writes the same link takes turns here.
 async fn begin<P: Permission>(access: &Access<P>, child: Uuid, guardian: Uuid) -> Result<Writing> {
+    access.whole()?;
     let mut tx = access.begin().await?;
-    hold::<Children>(&mut tx, child, access.own(), Against::Writers).await?;
-    hold::<Guardians>(&mut tx, guardian, access.own(), Against::Writers).await?;
+    hold::<Children>(&mut tx, child, None, Against::Writers).await?;
+    hold::<Guardians>(&mut tx, guardian, None, Against::Writers).await?;
     Ok(tx)
 }
 

@@ -124,11 +124,9 @@ impl Resource for Guardians {
     const WRITABLE: &'static [&'static str] =
         &["full_name", "email", "phone_number", "tax_number", "address", "preferred_locale", "user_id"];
     const ORDER: Order = Order { column: "t.search_name", of: "text COLLATE \"C\"", descending: false };
-    const OWN: &'static str = "(t.user_id = {user} OR t.id IN (SELECT other.guardian_id FROM app.guardians g \
-         JOIN app.child_guardians cg ON cg.guardian_id = g.id \
-         JOIN app.children c ON c.id = cg.child_id AND c.deleted_at IS NULL \
-         JOIN app.child_guardians other ON other.child_id = cg.child_id \
-         WHERE g.user_id = {user} AND g.deleted_at IS NULL))";
+    // Other adults of one's children are seen as links of the child, without where they live: parents may live apart.
+    const OWN: &'static str = "t.user_id = {user}";
+    const KEPT_BY_SCHOOL: &'static [&'static str] = &["user_id"];
 
     type Record = Guardian;
     type New = NewGuardian;
