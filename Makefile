@@ -88,6 +88,10 @@ domain: ## Compiles the domain alone, which keeps it free of clocks, I/O and cli
 
 .PHONY: test
 test: tools ## Runs all tests, on real servers
+	@# Many tests have servers of their own: eight tests at once are enough for any machine. What a shell was given for the demo is not for them.
+	ulimit -Sn "$$(ulimit -Hn)"; cores=$$(nproc); \
+	unset $$(compgen -e DAILYCARE_ | grep -v ^DAILYCARE_TEST_); \
+	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((cores < 8 ? cores : 8))} NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost; \
 	cargo test --locked --features testing
 
 .PHONY: torture-api

@@ -79,7 +79,7 @@ impl Redis {
             let (port, settings) = (Port::prefer(recorded)?, directory.join("settings"));
             let number = port.number();
             let text =
-                format!("bind {HOST}\nport {number}\nrequirepass {password}\ndir {}\nsave \"\"\nappendonly no\n", directory.display());
+                format!("bind {HOST}\nport {number}\nrequirepass {password}\ndir \"{}\"\nsave \"\"\nappendonly no\n", directory.display());
             // In a file and not in the command line, which everybody on the machine can read.
             write_private(&settings, &text)?;
             fs::write(&port_file, number.to_string()).doing(|| format!("write {}", port_file.display()))?;

@@ -314,7 +314,7 @@ async fn a_school_that_cannot_be_entered_holds_up_no_other_and_gets_its_records_
         leave(&running.audit, &left[10..]);
         leave(&running.audit, &records(other.tenant, 300));
         world.until_written(other, 300).await;
-        assert_eq!(running.audit.waiting(), 110);
+        running.until_waiting(110).await;
         world.open(closed).await;
         world.until_written(closed, 120).await;
         assert_eq!(running.stop().await, 0);
@@ -375,7 +375,7 @@ async fn many_schools_on_a_server_that_hangs_take_no_writer_from_those_on_anothe
         leave(&running.audit, &records(school.tenant, 100));
         world.until_written(school, 1 + n * 100).await;
     }
-    assert_eq!(running.audit.waiting(), 20);
+    running.until_waiting(20).await;
     assert_eq!(running.stop().await, 20);
     hanging.abort();
 }

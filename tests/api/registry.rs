@@ -73,7 +73,7 @@ impl Master {
         let sessions = sqlx::query_scalar("SELECT pid::text FROM pg_stat_activity WHERE usename = $1").bind(API_LOGIN);
         let pids: Vec<String> = sessions.fetch_all(&self.operator).await.unwrap();
         assert!(!pids.is_empty());
-        assert!(Command::new("kill").arg("-STOP").args(pids).status().unwrap().success());
+        assert!(Command::new("sh").args(["-c", "kill -s STOP \"$@\"", "kill"]).args(pids).status().unwrap().success());
     }
 
     pub(crate) async fn reserve(&self, n: u128, code: &str) -> TenantId {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use clap::Parser;
 use dailycare::api::run::{self, Started};
@@ -125,9 +126,10 @@ fn arguments(platform: &Platform, files: &Path, flags: &[&str]) -> Vec<String> {
     let (sealing, signing, url) = (path("sealing-keys"), path("signing-keys"), platform.api_url());
     let ours = ["api", "--master-url", &url, "--sealing-key-file", &sealing, "--signing-key-file", &signing];
     let bounds = ["--address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", "--grace-seconds", "0"];
-    // How many requests a test makes in a second is its machine's affair; a test of the rate gives one itself.
-    let rate: &[&str] = if flags.contains(&"--tenant-rate") { &[] } else { &["--tenant-rate", "1000000", "--tenant-burst", "1000000"] };
-    ours.iter().chain(&bounds).chain(rate).chain(flags).map(|&word| word.to_owned()).collect()
+    // How much a machine does in a second is its own affair; a test of such a limit gives it itself.
+    let patience = [["--tenant-rate", "1000000"], ["--tenant-burst", "1000000"], ["--connection-wait-milliseconds", "30000"]];
+    let patience = patience.iter().filter(|[flag, _]| !flags.contains(flag)).flatten();
+    ours.iter().chain(&bounds).chain(patience).chain(flags).map(|&word| word.to_owned()).collect()
 }
 
 impl Running {
@@ -143,9 +145,12 @@ impl Running {
     /// Waits until it takes requests.
     pub(crate) async fn until_ready(&self) {
         let url = format!("http://{}/readyz", self.http_address);
-        while reqwest::get(&url).await.map_or(true, |answer| !answer.status().is_success()) {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        let ready = async {
+            while reqwest::get(&url).await.map_or(true, |answer| !answer.status().is_success()) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), ready).await.unwrap();
     }
 
     /// Stops it as SIGTERM does, and waits for its end.

@@ -16,8 +16,8 @@ fn applying_the_same_manifest_again_changes_no_generation_and_makes_the_operator
         let namespace = world.fresh_namespace().await;
         world.apply_school(&namespace, "yew", json!({})).await;
         let before = world.ready(&namespace, "yew").await;
-        let event = || world.operator_writes(&namespace).iter().any(|write| write.starts_with("create events"));
-        world.until("the operator has told everything", async || event()).await;
+        let ready = ["--namespace", namespace.as_str(), "get", "events", "--field-selector", "reason=Ready", "-o", "name"];
+        world.until("the operator has told everything", async || !world.kubectl(&ready).await.is_empty()).await;
         let writes = world.operator_writes(&namespace).len();
         let manifest = json!({"apiVersion": "dailycare.io/v1alpha1", "kind": "School", "metadata": {"name": "yew"}, "spec": before.spec});
         let tool = PatchParams::apply("argocd-controller").force();

@@ -218,6 +218,7 @@ fn two_operators_without_a_lease_double_nothing() {
     run(async {
         let world = World::new(Setup::default()).await;
         let mut second = Operator::start(&world.options).unwrap();
+        world.until("the second operator works", async || second.log().contains("listening")).await;
         let namespace = world.fresh_namespace().await;
         let (history, watching) = History::keep(&world.client, &namespace);
         let schools = fates();

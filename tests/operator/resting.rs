@@ -32,7 +32,7 @@ fn a_minute_at_rest_and_a_restart_write_nothing_anywhere() {
             world.ready(&namespace, &format!("calm-{number}")).await;
         }
         // The last words about servers and Events are said within a look at each.
-        rested(&world, SCHOOLS).await;
+        rested(&world, 2 * SCHOOLS).await;
         let mut watch = Watch::begin(&world).await;
         watch.over(&world, MINUTE).await;
         assert!(rests(&world) >= 4 * SCHOOLS, "no resyncs took place within the minute");

@@ -55,7 +55,9 @@ impl World {
     /// The world that tests share which break nothing.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<World> = OnceCell::const_new();
-        SHARED.get_or_init(|| World::new(Setup::default())).await
+        // As many tests enter its servers at once as the machine has cores.
+        let many = || PostgresOptions::default().with("max_connections", "500");
+        SHARED.get_or_init(|| World::new(Setup { pg18: many(), pg15: many(), ..Setup::default() })).await
     }
 
     /// A world of one's own, with an operator that needs no Lease, and both servers declared.

@@ -16,7 +16,7 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(1), awaited).await.unwrap_or_else(|_| panic!("{what} did not come true"));
+    tokio::time::timeout(Duration::from_mins(3), awaited).await.unwrap_or_else(|_| panic!("{what} did not come true"));
 }
 
 /// Whether there is such a process that has not ended.

@@ -50,7 +50,7 @@ async fn after_a_restart_the_first_dead_connection_found_lets_all_others_be_repl
 #[tokio::test]
 async fn a_server_that_is_down_opens_the_breaker_of_its_tenants_and_the_first_probe_after_it_is_back_closes_it() {
     let mut fleet = Fleet::start(Version::V18, 1).await;
-    let (pools, target) = (Pools::new(Limits { open_after_failures: Duration::from_millis(100), ..limits() }), fleet.target(0));
+    let (pools, target) = (Pools::new(Limits { open_after_failures: Duration::from_secs(2), ..limits() }), fleet.target(0));
     fleet.server.stop().await.unwrap();
     for _ in 0..5 {
         assert!(matches!(pools.connection(&target).await, Err(Error::Unreachable(_))));

@@ -91,6 +91,11 @@ impl Findings {
         self.faults[fault as usize].fetch_add(times, Ordering::Relaxed);
     }
 
+    /// Whether each fault happened.
+    pub(crate) fn every_fault(&self) -> bool {
+        self.faults.iter().all(|times| times.load(Ordering::Relaxed) > 0)
+    }
+
     pub(crate) fn answered(&self, status: u16) {
         *self.statuses.lock().unwrap_or_else(PoisonError::into_inner).entry(status).or_default() += 1;
     }
