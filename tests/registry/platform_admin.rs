@@ -94,7 +94,7 @@ async fn a_lost_password_is_replaced_and_who_leaves_is_shut_out_both_on_record_a
     let (.., deleted): (String, bool, i32, bool, bool) = sqlx::query_as(account).fetch_one(&pool).await.unwrap();
     assert!(deleted);
     assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&pool).await.unwrap(), 0);
-    let told = "SELECT array_agg(action ORDER BY at) FROM registry.access_audit WHERE action LIKE 'platform:%'";
+    let told = "SELECT array_agg(action ORDER BY occurred_at) FROM registry.access_audit WHERE action LIKE 'platform:%'";
     let actions: Vec<String> = sqlx::query_scalar(told).fetch_one(&pool).await.unwrap();
     assert_eq!(actions, ["platform:create_admin", "platform:reset_password", "platform:remove_admin"]);
 }
