@@ -116,6 +116,8 @@ async fn up(directory: &Path, existing: &Existing) -> Outcome {
         Ok(path.display().to_string())
     };
     let sealing = once("sealing-key", &|| Ok(Keyring::generate_file("k1")?))?;
+    let opening = directory.join("opening-keys");
+    write_private(&opening, Keyring::opening_file(&fs::read_to_string(&sealing)?.into())?.expose_secret())?;
     let signing = once("signing-key", &|| Ok(SigningKeys::generate_file("s1")?))?;
     let api_password = once("api-password", &|| Ok(password::generate_login_password()?))?;
     let (api, cache) = (directory.join("api-url"), directory.join("redis-url"));
@@ -127,6 +129,7 @@ async fn up(directory: &Path, existing: &Existing) -> Outcome {
         ("KUBECONFIG", plane.display().to_string()),
         ("DAILYCARE_MASTER_URL", master),
         ("DAILYCARE_SEALING_KEY_FILE", sealing),
+        ("DAILYCARE_OPENING_KEY_FILE", opening.display().to_string()),
         ("DAILYCARE_API_URL_FILE", api.display().to_string()),
         ("DAILYCARE_SIGNING_KEY_FILE", signing),
         ("DAILYCARE_REDIS_URL_FILE", cache.display().to_string()),

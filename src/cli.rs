@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::identity::SigningKeys;
 use crate::api::{router, run};
 use crate::config::api::Api;
-use crate::config::{Config, Running};
+use crate::config::{Config, Running, Sealing};
 use crate::controller;
 use crate::crd::print;
 use crate::registry::seal::Keyring;
@@ -64,6 +64,9 @@ enum Command {
         #[arg(default_value = "k1")]
         id: String,
     },
+    /// Prints the API's opening key file, from the operator's sealing keys: what opens the schools' credentials, and nothing that the migrator's passwords follow
+    /// from.
+    OpeningKeys(Sealing),
     /// Prints the contents of a new signing key file.
     SigningKey {
         /// The key's name; stands in every token that it signs.
@@ -108,10 +111,22 @@ async fn run(command: Command) -> ExitCode {
             Ok(file) => printed(file.expose_secret()),
             Err(error) => failure(&error),
         },
+        Command::OpeningKeys(sealing) => opening_keys(&sealing).await,
         Command::SigningKey { id } => match SigningKeys::generate_file(&id).and_then(|file| SigningKeys::parse(&file).map(|_| file)) {
             Ok(file) => printed(file.expose_secret()),
             Err(error) => failure(&error),
         },
+    }
+}
+
+async fn opening_keys(sealing: &Sealing) -> ExitCode {
+    let keys = match sealing.keys().await {
+        Ok(keys) => keys,
+        Err(error) => return failure(&error),
+    };
+    match Keyring::opening_file(&keys) {
+        Ok(file) => printed(file.expose_secret()),
+        Err(error) => failure(&error),
     }
 }
 

@@ -26,14 +26,22 @@ pub struct Master {
     pub master_url_file: Option<PathBuf>,
 }
 
+/// Where the operator's sealing keys are.
+#[derive(Args, Clone, Debug)]
+pub struct Sealing {
+    /// File with the keys that seal credentials in the master database: lines `key-id:base64 of 32 bytes`, the first one seals. The operator's alone: the API gets
+    /// what `dailycare opening-keys` prints of it.
+    #[arg(long, env = "DAILYCARE_SEALING_KEY_FILE")]
+    pub sealing_key_file: PathBuf,
+}
+
 /// Settings of `dailycare operator` and `dailycare plan`.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
     #[command(flatten)]
     master: Master,
-    /// File with the keys that seal credentials in the master database: lines `key-id:base64 of 32 bytes`, the first one seals.
-    #[arg(long, env = "DAILYCARE_SEALING_KEY_FILE")]
-    pub sealing_key_file: PathBuf,
+    #[command(flatten)]
+    sealing: Sealing,
     /// Namespace that holds the admin Secrets of servers and the leader Lease; not that of a School.
     #[arg(
         id = "operator_namespace",
@@ -144,6 +152,16 @@ impl Master {
     }
 }
 
+impl Sealing {
+    /// The sealing keys' file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn keys(&self) -> Result<SecretString, Error> {
+        read("the sealing keys", &self.sealing_key_file).await
+    }
+}
+
 impl Config {
     /// Where the master database is.
     ///
@@ -156,9 +174,9 @@ impl Config {
     /// The sealing keys' file.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// As [`Sealing::keys`].
     pub async fn sealing_keys(&self) -> Result<SecretString, Error> {
-        read("the sealing keys", &self.sealing_key_file).await
+        self.sealing.keys().await
     }
 
     /// The tenant schema's migrations.

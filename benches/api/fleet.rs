@@ -9,7 +9,7 @@ use dailycare::api::edge::{Quota, TenantLimits};
 use dailycare::api::identity::{self, Identity};
 use dailycare::domain::names::TenantId;
 use dailycare::domain::school::seen::TenantState;
-use dailycare::registry::seal::Keyring;
+use dailycare::registry::seal::{Keyring, OpeningKeys};
 use dailycare::sql::session::Credentials;
 use dailycare::testing::School;
 use serde::Serialize;
@@ -90,8 +90,8 @@ async fn register(ground: &Ground, like: &School, rows: usize) -> Outcome<Vec<Te
 
 async fn pieces(ground: &Ground, ids: &[TenantId]) -> Outcome<Pieces> {
     let pool = PgPoolOptions::new().max_connections(4).connect(&ground.platform.api_url()).await?;
-    let keyring = Keyring::parse(&ground.platform.sealing_keys)?;
-    let directory = Directory::load(pool.clone(), keyring, directory::Settings::default()).await?;
+    let opening = OpeningKeys::parse(&ground.platform.opening_keys)?;
+    let directory = Directory::load(pool.clone(), opening, directory::Settings::default()).await?;
     let settings = identity::Settings::new("https://dailycare.local", "dailycare-api", ground.files.path().join("signing-keys"));
     let identity = Identity::start(settings, pool).await?;
     let tokens: Vec<String> = (0..TURNS).map(|turn| ground.signer.token(ids[turn % ids.len()])).collect();

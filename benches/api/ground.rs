@@ -52,7 +52,7 @@ impl Ground {
         let options = options.with("shared_buffers", "512MB").with("max_connections", "300");
         let platform = Platform::start(Version::V18, options).await?;
         let (signer, files) = (Signer::new()?, tempfile::tempdir()?);
-        std::fs::write(files.path().join("sealing-keys"), platform.sealing_keys.expose_secret())?;
+        std::fs::write(files.path().join("opening-keys"), platform.opening_keys.expose_secret())?;
         std::fs::write(files.path().join("signing-keys"), signer.file.expose_secret())?;
         Ok(Self { platform, signer, files, api })
     }
@@ -81,7 +81,7 @@ impl Ground {
         let (address, http) = (free()?, free()?);
         let mut command = Command::new(&self.api);
         command.arg("api").args(settings).env_clear().env("DAILYCARE_MASTER_URL", self.platform.api_url());
-        command.env("DAILYCARE_SEALING_KEY_FILE", self.files.path().join("sealing-keys"));
+        command.env("DAILYCARE_OPENING_KEY_FILE", self.files.path().join("opening-keys"));
         command.env("DAILYCARE_SIGNING_KEY_FILE", self.files.path().join("signing-keys"));
         command.args(["--address", &address.to_string(), "--http-address", &http.to_string(), "--grace-seconds", "0"]);
         // For profiling: what a person sets for this program is meant for the API.

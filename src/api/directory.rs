@@ -29,7 +29,7 @@ use self::memory::Memory;
 use crate::domain::names::{SchoolCode, TenantId};
 use crate::registry;
 use crate::registry::listing::Key;
-use crate::registry::seal::Keyring;
+use crate::registry::seal::OpeningKeys;
 use crate::schema::Migrations;
 
 /// The result of asking the directory.
@@ -48,7 +48,7 @@ pub struct Settings {
     pub absence: Duration,
     /// The least time between two refetches of one tenant.
     pub refetch: Duration,
-    /// The file that the keyring was read from; read again when a row names a key that the ring does not have.
+    /// The file that the opening keys were read from; read again when a row names a key that is not among them.
     pub key_file: Option<PathBuf>,
 }
 
@@ -81,13 +81,13 @@ impl Directory {
     ///
     /// # Errors
     /// [`Error::Outdated`] until the operator has migrated the master database, or the registry fails; both may pass, so try again.
-    pub async fn load(pool: PgPool, keyring: Keyring, settings: Settings) -> Result<Arc<Self>> {
+    pub async fn load(pool: PgPool, opening: OpeningKeys, settings: Settings) -> Result<Arc<Self>> {
         let needed = Migrations::master().map_err(registry::Error::from)?.target();
         let found = registry::version(&pool).await?;
         if found < needed {
             return Err(Error::Outdated { found, needed });
         }
-        let memory = Arc::new(Memory::new(Keys::new(keyring, settings.key_file.clone())));
+        let memory = Arc::new(Memory::new(Keys::new(opening, settings.key_file.clone())));
         let lookups = Lookups::new(pool.clone(), Arc::clone(&memory), &settings);
         let confirmed = Mutex::new(Instant::now());
         let directory = Self { memory, lookups, pool, settings, seen: AtomicI64::new(i64::MIN), confirmed };

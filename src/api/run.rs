@@ -23,7 +23,7 @@ use super::upkeep;
 use crate::config;
 use crate::config::api::Api;
 use crate::registry;
-use crate::registry::seal::{self, Keyring};
+use crate::registry::seal::{self, OpeningKeys};
 use crate::telemetry::health::{Heartbeat, Phase, Readiness};
 use crate::telemetry::http::{self, Sources};
 
@@ -39,8 +39,8 @@ pub enum Error {
     /// A setting cannot be used.
     #[error("a setting cannot be used")]
     Config(#[from] config::Error),
-    /// The sealing keys' file.
-    #[error("the sealing keys cannot be used")]
+    /// The opening keys' file.
+    #[error("the opening keys cannot be used")]
     Keys(#[from] seal::Error),
     /// Redis' URL.
     #[error("the cache cannot be used")]
@@ -82,7 +82,7 @@ impl Started {
 /// When a setting cannot be used or an address not listened on. That the master database does not answer is none: it is waited for.
 pub async fn start(config: &Api, metrics: PrometheusHandle, stop: CancellationToken) -> Result<Started, Error> {
     audit::metrics::describe();
-    let keyring = Keyring::parse(&config.sealing_keys().await?)?;
+    let opening = OpeningKeys::parse(&config.opening_keys().await?)?;
     let master = registry::open(&config.master.target().await?);
     let cache = match config.cache.url().await? {
         Some(url) => Cache::connect(cache::Settings { ttl: config.cache.cache_ttl, ..cache::Settings::new(url) })?,
@@ -95,7 +95,7 @@ pub async fn start(config: &Api, metrics: PrometheusHandle, stop: CancellationTo
     // Probes are answered to the very end, so that what happens then can be seen.
     let end = CancellationToken::new();
     work.spawn(http::serve(http_listener, Sources { heartbeat: heartbeat.clone(), readiness: readiness.clone(), metrics }, end.clone()));
-    let serving = Serving { config: config.clone(), keyring, master, cache, identity, listener, readiness, heartbeat, stop };
+    let serving = Serving { config: config.clone(), opening, master, cache, identity, listener, readiness, heartbeat, stop };
     work.spawn(async move {
         serving.run().await;
         end.cancel();
@@ -130,7 +130,7 @@ const AUDIENCE: &str = "dailycare-api";
 /// Everything that serving needs.
 struct Serving {
     config: Api,
-    keyring: Keyring,
+    opening: OpeningKeys,
     master: PgPool,
     cache: Cache,
     identity: identity::Settings,
@@ -169,9 +169,9 @@ impl Serving {
 
     /// Tries until the master database answers.
     async fn parts(&self) -> (App, Writer) {
-        let settings = directory::Settings { key_file: Some(self.config.sealing_key_file.clone()), ..directory::Settings::default() };
+        let settings = directory::Settings { key_file: Some(self.config.opening_key_file.clone()), ..directory::Settings::default() };
         loop {
-            let loaded = Directory::load(self.master.clone(), self.keyring.clone(), settings.clone()).await;
+            let loaded = Directory::load(self.master.clone(), self.opening.clone(), settings.clone()).await;
             match loaded {
                 Ok(directory) => match Identity::start(self.identity.clone(), self.master.clone()).await {
                     Ok(identity) => return self.assemble(directory, identity),

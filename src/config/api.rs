@@ -18,9 +18,10 @@ use super::{Error, Master, parse_seconds, read};
 pub struct Api {
     #[command(flatten)]
     pub(crate) master: Master,
-    /// File with the keys that seal credentials in the master database, the operator's own; read again when a school names a key that it does not hold.
-    #[arg(long, env = "DAILYCARE_SEALING_KEY_FILE")]
-    pub sealing_key_file: PathBuf,
+    /// File with the keys that open sealed credentials in the master database, as `dailycare opening-keys` prints them of the operator's sealing keys, which are
+    /// refused here; read again when a school names a key that it does not hold.
+    #[arg(long, env = "DAILYCARE_OPENING_KEY_FILE")]
+    pub opening_key_file: PathBuf,
     /// Address of the API.
     #[arg(long, env = "DAILYCARE_API_ADDRESS", default_value = "0.0.0.0:8000")]
     pub address: SocketAddr,
@@ -119,12 +120,12 @@ fn parse_access_token(text: &str) -> Result<Duration, String> {
 }
 
 impl Api {
-    /// The sealing keys' file.
+    /// The opening keys' file.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn sealing_keys(&self) -> Result<SecretString, Error> {
-        read("the sealing keys", &self.sealing_key_file).await
+    pub async fn opening_keys(&self) -> Result<SecretString, Error> {
+        read("the opening keys", &self.opening_key_file).await
     }
 }
 

@@ -72,7 +72,13 @@ impl seal::Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::NoKey | Self::BadLine(_) | Self::Repeated(_) | Self::UnknownKey => Class::Denied,
+            Self::NoKey
+            | Self::BadLine(_)
+            | Self::BadOpeningLine(_)
+            | Self::SealingKey(_)
+            | Self::OpeningKey(_)
+            | Self::Repeated(_)
+            | Self::UnknownKey => Class::Denied,
             Self::Refused => Class::Invalid,
             Self::Failed => Class::Transient,
         }

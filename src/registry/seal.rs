@@ -1,18 +1,25 @@
 //! Sealing of school credentials in the registry, so that whoever reads the master database or its backups reads no password.
 //!
-//! One master key per line of a mounted file; from each, HKDF derives one key that seals, one that fingerprints and one that makes the migrator's passwords. Must not show, log or
-//! serialise a key, and must not seal anything without the tenant that it belongs to.
+//! One sealing key per line of a mounted file, the operator's alone; from each, HKDF derives one key that seals and opens, one that fingerprints and one that
+//! makes the migrator's passwords. The API holds the first of these three and none of the others: see [`OpeningKeys`]. Must not show, log or serialise a key, and
+//! must not seal anything without the tenant that it belongs to.
+
+mod key_file;
+mod opening;
 
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad};
 use aws_lc_rs::{constant_time, hkdf, hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
+use self::key_file::Line;
+use self::opening::OpeningKey;
+pub use self::opening::OpeningKeys;
 use crate::domain::names::{ClusterUid, TenantId};
 use crate::sql::session::Credentials;
 
@@ -29,13 +36,24 @@ pub struct Sealed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The file holds no key.
-    #[error("the sealing key file holds no key")]
+    #[error("the key file holds no key")]
     NoKey,
     /// A line is not `key-id:base64 of 32 bytes`.
     #[error("line {0} of the sealing key file is not key-id:base64 of 32 bytes")]
     BadLine(usize),
+    /// A line is none of an opening key file.
+    #[error("line {0} of the opening key file is none that `dailycare opening-keys` prints")]
+    BadOpeningLine(usize),
+    /// The API was given the operator's file.
+    #[error(
+        "line {0} of the opening key file is a sealing key, which is the operator's alone: give the API what `dailycare opening-keys` prints of that file"
+    )]
+    SealingKey(usize),
+    /// The operator was given the API's file.
+    #[error("line {0} of the sealing key file only opens: give the operator the file of `dailycare sealing-key` that it was printed from")]
+    OpeningKey(usize),
     /// Two lines have one key id.
-    #[error("line {0} of the sealing key file repeats a key id")]
+    #[error("line {0} of the key file repeats a key id")]
     Repeated(usize),
     /// None of the keys has this id.
     #[error("the credentials were sealed with a key that the key file does not hold")]
@@ -48,20 +66,19 @@ pub enum Error {
     Failed,
 }
 
-/// The keys of a mounted file: the first seals, all open. To rotate, put a new key first and remove the old one once nothing is sealed with it.
+/// The operator's sealing keys: the first seals, all open. To rotate, put a new key first and remove the old one once nothing is sealed with it.
 #[derive(Clone)]
 pub struct Keyring(Arc<[Key]>);
 
 struct Key {
-    id: String,
-    aead: RandomizedNonceKey,
+    opening: OpeningKey,
     mac: hmac::Key,
     migrator: hmac::Key,
 }
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
+        f.debug_list().entries(self.0.iter().map(|key| &key.opening.id)).finish()
     }
 }
 
@@ -69,24 +86,32 @@ const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 const FORM: u8 = 1;
 
+/// What keys are derived for.
+const CREDENTIALS: &[u8] = b"credentials aes-256-gcm v1";
+const FINGERPRINT: &[u8] = b"fingerprint hmac-sha256 v1";
+const MIGRATOR: &[u8] = b"migrator password hmac-sha256 v1";
+
 impl Keyring {
     /// Reads a key file: lines `key-id:base64(32 bytes)`; empty lines and lines that start with `#` are passed over.
     ///
     /// # Errors
-    /// The number of the line that is wrong, quoting nothing.
+    /// The number of the line that is wrong, quoting nothing; [`Error::OpeningKey`] for a line of the API's file.
     pub fn parse(file: &SecretString) -> Result<Self, Error> {
-        let mut keys: Vec<Key> = Vec::new();
-        for (number, line) in (1..).zip(file.expose_secret().lines().map(str::trim)) {
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let key = Key::parse(line).ok_or(Error::BadLine(number))?;
-            if keys.iter().any(|known| known.id == key.id) {
-                return Err(Error::Repeated(number));
-            }
-            keys.push(key);
+        let keys: Option<_> = sealing_lines(file)?.iter().map(Key::of).collect();
+        keys.map(Self).ok_or(Error::Failed)
+    }
+
+    /// The file of [`OpeningKeys`] that goes with a key file, line by line and the same each time: what the API gets.
+    ///
+    /// # Errors
+    /// As [`Keyring::parse`].
+    pub fn opening_file(sealing_keys: &SecretString) -> Result<SecretString, Error> {
+        let mut file = Zeroizing::new(String::new());
+        for line in sealing_lines(sealing_keys)? {
+            let key = derive(&extract(&line), CREDENTIALS).ok_or(Error::Failed)?;
+            file.push_str(&opening::write(&line.id, &key));
         }
-        if keys.is_empty() { Err(Error::NoKey) } else { Ok(Self(keys.into())) }
+        Ok(file.as_str().into())
     }
 
     /// A key file with one new key.
@@ -112,9 +137,9 @@ impl Keyring {
         text.extend_from_slice(credentials.username.as_bytes());
         text.push(0);
         text.extend_from_slice(password.as_bytes());
-        let nonce = key.aead.seal_in_place_append_tag(Aad::from(context(tenant)), &mut *text).map_err(|_| Error::Failed)?;
+        let nonce = key.opening.aead.seal_in_place_append_tag(Aad::from(context(tenant)), &mut *text).map_err(|_| Error::Failed)?;
         let bytes = [&[FORM][..], nonce.as_ref().as_slice(), text.as_slice()].concat();
-        Ok(Sealed { key_id: key.id.clone(), bytes })
+        Ok(Sealed { key_id: key.opening.id.clone(), bytes })
     }
 
     /// Opens what was sealed for this tenant.
@@ -122,21 +147,13 @@ impl Keyring {
     /// # Errors
     /// [`Error::UnknownKey`], or [`Error::Refused`] for another tenant's or altered bytes.
     pub fn open(&self, tenant: TenantId, sealed: &Sealed) -> Result<Credentials, Error> {
-        let key = self.0.iter().find(|key| key.id == sealed.key_id).ok_or(Error::UnknownKey)?;
-        let (head, text) = sealed.bytes.split_at_checked(1 + NONCE_BYTES).ok_or(Error::Refused)?;
-        let Some((&FORM, nonce)) = head.split_first() else { return Err(Error::Refused) };
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Error::Refused)?;
-        let mut text = Zeroizing::new(text.to_vec());
-        let text = key.aead.open_in_place(nonce, Aad::from(context(tenant)), &mut text).map_err(|_| Error::Refused)?;
-        let plain = std::str::from_utf8(text).map_err(|_| Error::Refused)?;
-        let (username, password) = plain.split_once('\0').ok_or(Error::Refused)?;
-        Ok(Credentials { username: username.to_owned(), password: password.into() })
+        opening::open(self.0.iter().map(|key| &key.opening), tenant, sealed)
     }
 
     /// Sealed for this tenant, with the first key, and holding exactly these credentials: sealing again would change nothing but bytes.
     #[must_use]
     pub fn is_current(&self, tenant: TenantId, sealed: &Sealed, credentials: &Credentials) -> bool {
-        self.0.first().is_some_and(|first| first.id == sealed.key_id)
+        self.0.first().is_some_and(|first| first.opening.id == sealed.key_id)
             && self.open(tenant, sealed).is_ok_and(|held| {
                 held.username == credentials.username && equal(held.password.expose_secret(), credentials.password.expose_secret())
             })
@@ -172,22 +189,12 @@ impl Keyring {
 }
 
 impl Key {
-    fn parse(line: &str) -> Option<Self> {
-        let (id, encoded) = line.split_once(':')?;
-        let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let mut bytes = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
-        if id.is_empty() || id.len() > 63 || !id.bytes().all(word) || bytes.len() != KEY_BYTES {
-            return None;
-        }
-        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"dailycare sealing key").extract(&bytes);
-        bytes.zeroize();
-        let mut derived = derive(&prk, b"credentials aes-256-gcm v1")?;
-        let aead = RandomizedNonceKey::new(&AES_256_GCM, derived.as_ref()).ok()?;
-        derived = derive(&prk, b"fingerprint hmac-sha256 v1")?;
-        let mac = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
-        derived = derive(&prk, b"migrator password hmac-sha256 v1")?;
-        let migrator = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
-        Some(Self { id: id.to_owned(), aead, mac, migrator })
+    fn of(line: &Line) -> Option<Self> {
+        let prk = extract(line);
+        let opening = OpeningKey::new(&line.id, &*derive(&prk, CREDENTIALS)?)?;
+        let mac = hmac::Key::new(hmac::HMAC_SHA256, derive(&prk, FINGERPRINT)?.as_ref());
+        let migrator = hmac::Key::new(hmac::HMAC_SHA256, derive(&prk, MIGRATOR)?.as_ref());
+        Some(Self { opening, mac, migrator })
     }
 
     fn fingerprint(&self, tenant: TenantId, password: &SecretString) -> String {
@@ -198,6 +205,25 @@ impl Key {
         let half = tag.as_ref().first_chunk().copied().unwrap_or_default();
         format!("{:032x}", u128::from_be_bytes(half))
     }
+}
+
+/// The lines of the operator's file.
+fn sealing_lines(file: &SecretString) -> Result<Vec<Line>, Error> {
+    let read = |text: &str, number| match sealing_line(text) {
+        Some(line) => Ok(line),
+        None if opening::opening_line(text).is_some() => Err(Error::OpeningKey(number)),
+        None => Err(Error::BadLine(number)),
+    };
+    key_file::lines(file, read)
+}
+
+/// A line of a sealing key file; none for anything else.
+fn sealing_line(text: &str) -> Option<Line> {
+    key_file::line(text, KEY_BYTES)
+}
+
+fn extract(line: &Line) -> hkdf::Prk {
+    hkdf::Salt::new(hkdf::HKDF_SHA256, b"dailycare sealing key").extract(&line.bytes)
 }
 
 fn derive(prk: &hkdf::Prk, purpose: &[u8]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
@@ -236,6 +262,10 @@ mod tests {
 
     fn file(id: &str) -> SecretString {
         Keyring::generate_file(id).unwrap()
+    }
+
+    fn opening(file: &SecretString) -> OpeningKeys {
+        OpeningKeys::parse(&Keyring::opening_file(file).unwrap()).unwrap()
     }
 
     #[test]
@@ -310,9 +340,62 @@ mod tests {
     }
 
     #[test]
-    fn a_keyring_shows_key_ids_and_no_keys() {
+    fn keys_show_their_ids_and_nothing_more() {
         let file = file("k1");
-        let shown = format!("{:?}", ring(&[&file]));
-        assert_eq!(shown, "[\"k1\"]");
+        assert_eq!(format!("{:?}", ring(&[&file])), "[\"k1\"]");
+        assert_eq!(format!("{:?}", opening(&file)), "[\"k1\"]");
+    }
+
+    #[test]
+    fn opening_keys_open_what_any_of_the_sealing_keys_sealed_and_for_its_tenant_alone() {
+        let (old, new) = (file("old"), file("new"));
+        let both = SecretString::from(format!("# two keys\n\n{}{}", new.expose_secret(), old.expose_secret()));
+        let keys = opening(&both);
+        for sealed in [&old, &new].map(|file| ring(&[file]).seal(A, &credentials()).unwrap()) {
+            let opened = keys.open(A, &sealed).unwrap();
+            assert_eq!((opened.username.as_str(), opened.password.expose_secret()), ("dailycare_tenant_north_a", "canary"));
+            assert_eq!(keys.open(B, &sealed).unwrap_err(), Error::Refused);
+        }
+        let sealed = ring(&[&old]).seal(A, &credentials()).unwrap();
+        assert_eq!(opening(&new).open(A, &sealed).unwrap_err(), Error::UnknownKey);
+    }
+
+    #[test]
+    fn an_opening_file_is_the_same_each_time_and_tells_nothing_else_that_is_derived() {
+        let sealing = file("k1");
+        let printed = Keyring::opening_file(&sealing).unwrap();
+        let text = printed.expose_secret();
+        assert_eq!(Keyring::opening_file(&sealing).unwrap().expose_secret(), text);
+        let bytes = STANDARD.decode(text.trim().strip_prefix("open:k1:").unwrap()).unwrap();
+        let line = sealing_line(sealing.expose_secret().trim()).unwrap();
+        let prk = extract(&line);
+        assert_eq!(bytes[..KEY_BYTES], *derive(&prk, CREDENTIALS).unwrap());
+        for secret in [line.bytes.to_vec(), derive(&prk, FINGERPRINT).unwrap().to_vec(), derive(&prk, MIGRATOR).unwrap().to_vec()] {
+            assert!(secret.windows(8).all(|part| bytes.windows(8).all(|other| part != other)), "the API gets more than opens");
+        }
+        // The best that a thief of it can do: take it for a sealing key.
+        let forced = ring(&[&format!("k1:{}\n", STANDARD.encode(&bytes[..KEY_BYTES])).into()]);
+        let password = |ring: &Keyring| ring.migrator_password(ClusterUid(Uuid::from_u128(3)), "7301").unwrap();
+        assert_ne!(password(&forced).expose_secret(), password(&ring(&[&sealing])).expose_secret());
+    }
+
+    #[test]
+    fn neither_file_passes_for_the_other_and_no_line_is_made_to_by_its_prefix() {
+        let sealing = file("k1");
+        let printed = Keyring::opening_file(&sealing).unwrap();
+        let (master, open) = (sealing.expose_secret().trim(), printed.expose_secret().trim());
+        let opening = |text: String| OpeningKeys::parse(&text.into()).unwrap_err();
+        let keyring = |text: String| Keyring::parse(&text.into()).unwrap_err();
+        assert_eq!(opening(format!("# ours\n{master}")), Error::SealingKey(2));
+        assert_eq!(opening(format!("{open}\n{master}")), Error::SealingKey(2), "an id that is there already hid it");
+        assert_eq!(opening(master.replacen("k1", "open", 1)), Error::SealingKey(1));
+        assert_eq!(keyring(format!("{master}\n{open}")), Error::OpeningKey(2));
+        assert_eq!(opening(format!("open:{master}")), Error::BadOpeningLine(1));
+        assert_eq!(keyring(open.replacen("open:", "", 1)), Error::BadLine(1));
+        assert_eq!(opening(open.replacen("k1", "k2", 1)), Error::BadOpeningLine(1), "a key went under another's id");
+        assert_eq!(opening(format!("{open}\n{open}")), Error::Repeated(2));
+        assert_eq!(opening("# none\n".into()), Error::NoKey);
+        let told = Error::SealingKey(1).to_string() + &Error::OpeningKey(1).to_string();
+        assert!(told.contains("dailycare opening-keys") && told.contains("dailycare sealing-key"), "{told}");
     }
 }

@@ -40,6 +40,8 @@ pub struct Platform {
     pub operator: PgPool,
     /// The sealing keys' file, as text.
     pub sealing_keys: SecretString,
+    /// The opening keys' file that goes with them, as text: the API's.
+    pub opening_keys: SecretString,
     admin: PgPool,
     keyring: Keyring,
     migrations: Migrations,
@@ -77,6 +79,7 @@ impl Platform {
         let master = Target { endpoint: endpoint.clone(), credentials, database: MASTER.into() };
         let operator = registry::bootstrap(&master, &Migrations::master().map_err(Error::product)?).await.map_err(Error::product)?;
         let sealing_keys = Keyring::generate_file("k1").map_err(Error::product)?;
+        let opening_keys = Keyring::opening_file(&sealing_keys).map_err(Error::product)?;
         let keyring = Keyring::parse(&sealing_keys).map_err(Error::product)?;
         let migrator = Credentials { username: MIGRATOR.into(), password: random_token()?.into() };
         let mut conn = admin.acquire().await.map_err(Error::product)?;
@@ -88,7 +91,7 @@ impl Platform {
         let create = format!("CREATE ROLE {API_LOGIN} LOGIN PASSWORD '{api_password}' IN ROLE {}", registry::bootstrap::API);
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *conn).await.map_err(Error::product)?;
         drop(conn);
-        Ok(Self { server, operator, sealing_keys, admin, keyring, migrations, api_password })
+        Ok(Self { server, operator, sealing_keys, opening_keys, admin, keyring, migrations, api_password })
     }
 
     /// The master database's URL for the API's login, password included.

@@ -64,7 +64,7 @@ impl World {
             made.push(School { tenant, database });
         }
         also(&master).await;
-        let directory = Directory::load(master.api(), master.keyring.clone(), directory::Settings::default()).await.unwrap();
+        let directory = Directory::load(master.api(), master.opening.clone(), directory::Settings::default()).await.unwrap();
         let limits = Limits { connect_timeout: NEVER, ..Limits::default() };
         Self { master, schools: made, pools: Pools::new(limits), directory }
     }

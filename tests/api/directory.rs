@@ -35,7 +35,7 @@ struct Followed {
 
 impl Followed {
     async fn start(master: &Master, settings: Settings) -> Self {
-        let directory = Directory::load(master.api(), master.keyring.clone(), settings).await.unwrap();
+        let directory = Directory::load(master.api(), master.opening.clone(), settings).await.unwrap();
         let (told, changes) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let following = Arc::clone(&directory).follow(move |tenant, epoch| told.send((tenant, epoch)).unwrap_or_default(), stop.clone());
@@ -122,7 +122,7 @@ async fn everything_is_loaded_and_a_new_route_is_heard_of_without_a_poll() {
 async fn a_change_is_told_after_memory_has_it() {
     let master = Master::start(Version::V18).await;
     let tenant = master.school(1, "norte").await;
-    let directory = Directory::load(master.api(), master.keyring.clone(), settings()).await.unwrap();
+    let directory = Directory::load(master.api(), master.opening.clone(), settings()).await.unwrap();
     let (told, mut changes) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let seen = Arc::clone(&directory);
@@ -296,7 +296,7 @@ async fn a_line_that_is_dead_without_knowing_it_is_left_for_a_new_one() {
 #[tokio::test]
 async fn a_thousand_callers_that_ask_for_one_unknown_tenant_cost_one_query_and_those_after_them_none() {
     let master = Master::start(Version::V18).await;
-    let directory = Directory::load(master.api(), master.keyring.clone(), settings()).await.unwrap();
+    let directory = Directory::load(master.api(), master.opening.clone(), settings()).await.unwrap();
     for _ in 0..2 {
         let answers = join_all((0..1000).map(|_| directory.by_id(stranger(9)))).await;
         assert!(answers.into_iter().all(|answer| answer.unwrap().is_none()));
@@ -323,7 +323,7 @@ async fn a_tenant_that_was_unknown_is_found_as_soon_as_it_exists() {
 #[tokio::test]
 async fn a_tenant_that_nobody_announced_yet_is_looked_up_by_id_and_by_code() {
     let master = Master::start(Version::V18).await;
-    let directory = Directory::load(master.api(), master.keyring.clone(), settings()).await.unwrap();
+    let directory = Directory::load(master.api(), master.opening.clone(), settings()).await.unwrap();
     let (norte, sul) = (master.school(1, "norte").await, master.school(2, "sul").await);
     assert_eq!(directory.by_id(norte).await.unwrap().unwrap().code, "norte");
     assert_eq!(directory.by_code(&code("sul")).await.unwrap().unwrap().tenant, sul);
@@ -375,7 +375,7 @@ async fn a_row_that_cannot_be_served_stops_no_other() {
         alter(2, "state = 'hibernating', is_active = false").await;
         alter(3, "tls_mode = NULL").await;
         alter(4, &format!("credentials = (SELECT credentials FROM registry.tenants WHERE id = '{}')", tenants[5])).await;
-        let directory = Directory::load(master.api(), master.keyring.clone(), settings()).await.unwrap();
+        let directory = Directory::load(master.api(), master.opening.clone(), settings()).await.unwrap();
         let faults: Vec<_> = tenants.iter().map(|&tenant| directory.known(tenant).unwrap().fault).collect();
         let expected = [Fault::Refused, Fault::UnknownKey, Fault::UnknownState, Fault::NoRoute, Fault::Refused].map(Some);
         assert_eq!(faults[..5], expected);
@@ -397,7 +397,8 @@ async fn a_rotated_key_is_read_from_the_file_whether_the_file_or_the_row_comes_f
     let settings = Settings { poll, key_file: Some(file.path().to_owned()), ..Settings::default() };
     let mut followed = Followed::start(&master, settings).await;
 
-    std::fs::write(file.path(), keys[0].expose_secret()).unwrap();
+    let write = |text: &str| std::fs::write(file.path(), Keyring::opening_file(&text.into()).unwrap().expose_secret()).unwrap();
+    write(keys[0].expose_secret());
     master.publish_with(&moved(&master.publication(1, "norte"), 7), &ring(&keys[0])).await;
     followed.until("a row of the new key", |directory| size(directory, norte) == Some(7)).await;
 
@@ -405,7 +406,7 @@ async fn a_rotated_key_is_read_from_the_file_whether_the_file_or_the_row_comes_f
     let fault = |directory: &Directory| directory.known(sul).unwrap().fault;
     followed.until("a row of a key that is not there yet", |directory| fault(directory) == Some(Fault::UnknownKey)).await;
     assert_eq!(size(&followed.directory, norte), Some(7));
-    std::fs::write(file.path(), format!("{}{}", keys[1].expose_secret(), keys[0].expose_secret())).unwrap();
+    write(&format!("{}{}", keys[1].expose_secret(), keys[0].expose_secret()));
     let directory = Arc::clone(&followed.directory);
     eventually("the late key", || size(&directory, sul) == Some(8)).await;
 }
@@ -415,7 +416,7 @@ async fn refetching_reads_what_was_not_announced_shares_one_query_and_never_goes
     let master = Master::start(Version::V18).await;
     let tenant = master.school(1, "norte").await;
     let rare = Settings { refetch: NEVER, ..settings() };
-    let directory = Directory::load(master.api(), master.keyring.clone(), rare).await.unwrap();
+    let directory = Directory::load(master.api(), master.opening.clone(), rare).await.unwrap();
     master.publish(&moved(&master.publication(1, "norte"), 7)).await;
     assert_eq!(size(&directory, tenant), Some(100));
     for entry in join_all((0..1000).map(|_| directory.refetch(tenant))).await {
@@ -443,7 +444,7 @@ async fn refetching_reads_what_was_not_announced_shares_one_query_and_never_goes
 #[tokio::test]
 async fn an_older_registry_is_refused_with_what_to_do_and_a_missing_one_is_an_error() {
     let master = Master::start(Version::V18).await;
-    let load = async || Directory::load(master.api(), master.keyring.clone(), settings()).await.err();
+    let load = async || Directory::load(master.api(), master.opening.clone(), settings()).await.err();
     assert!(load().await.is_none());
     master.write("DELETE FROM registry.schema_migrations WHERE version = (SELECT max(version) FROM registry.schema_migrations)").await;
     let Some(Error::Outdated { found, needed }) = load().await else { panic!("an outdated registry was taken") };
@@ -459,7 +460,7 @@ async fn tenants_are_listed_by_code_page_by_page() {
         master.school(n, name).await;
     }
     master.withdraw(4, Withdrawn::Retained).await;
-    let directory = Directory::load(master.api(), master.keyring.clone(), settings()).await.unwrap();
+    let directory = Directory::load(master.api(), master.opening.clone(), settings()).await.unwrap();
     let page = |after| directory.entries(after, 2).iter().map(|entry| entry.code.clone()).collect::<Vec<_>>();
     assert_eq!(page(None), ["leste", "norte"]);
     assert_eq!(page(Some("norte")), ["sul"]);

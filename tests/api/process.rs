@@ -63,6 +63,39 @@ fn read(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
 }
 
+/// What the program prints and how it ends; it is ended after a while anyway.
+async fn run(arguments: &[&str], variables: &[(&str, &Path)]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dailycare"));
+    command.args(arguments).envs(variables.iter().copied()).stdin(Stdio::null()).kill_on_drop(true);
+    timeout(LONG, command.output()).await.unwrap_or_else(|_| panic!("{arguments:?} goes on")).unwrap()
+}
+
+#[tokio::test]
+async fn the_api_is_printed_keys_of_its_own_and_neither_program_starts_with_the_others() {
+    let world = world().await;
+    let files = tempfile::tempdir().unwrap();
+    let (sealing, opening) = (files.path().join("sealing"), files.path().join("opening"));
+    std::fs::write(&sealing, world.platform.sealing_keys.expose_secret()).unwrap();
+    let printed = run(&["--log", "trace", "opening-keys"], &[("DAILYCARE_SEALING_KEY_FILE", &sealing)]).await;
+    let told = [printed.stdout.as_slice(), &printed.stderr].concat();
+    assert_eq!(String::from_utf8(told).unwrap(), world.platform.opening_keys.expose_secret());
+    std::fs::write(&opening, printed.stdout).unwrap();
+
+    let mut arguments = world.arguments(&[]);
+    let flag = arguments.iter().position(|word| word == "--opening-key-file").unwrap();
+    arguments[flag + 1] = sealing.display().to_string();
+    let api = arguments.iter().map(String::as_str).collect::<Vec<_>>();
+    let operator = ["operator", "--master-url", "postgres://x:x@127.0.0.1:1/x", "--sealing-key-file", opening.to_str().unwrap()];
+    for (arguments, advice) in [(api.as_slice(), "dailycare opening-keys"), (&operator, "dailycare sealing-key")] {
+        let output = run(arguments, &[]).await;
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!output.status.success() && told.contains(advice), "{told}");
+        for keys in [&world.platform.sealing_keys, &world.platform.opening_keys] {
+            assert!(!told.contains(keys.expose_secret().trim().rsplit_once(':').unwrap().1), "{told}");
+        }
+    }
+}
+
 /// What one client was answered until nobody answered any more.
 #[derive(Default)]
 struct Acknowledged {
@@ -125,8 +158,9 @@ async fn a_process_that_is_told_to_end_under_load_loses_nothing_it_acknowledged_
     let url = world.platform.api_url();
     let password = url.split([':', '@']).nth(2).unwrap();
     let sealing = world.platform.sealing_keys.expose_secret().trim().split_once(':').unwrap().1.to_owned();
+    let opening = world.platform.opening_keys.expose_secret().trim().rsplit_once(':').unwrap().1.to_owned();
     let signing = world.signing_keys().trim().split_once(':').unwrap().1.to_owned();
-    for secret in [PASSWORD, "canary-wrong-password", password, &sealing, &signing, &ana.token, "Canary "] {
+    for secret in [PASSWORD, "canary-wrong-password", password, &sealing, &opening, &signing, &ana.token, "Canary "] {
         assert!(!log.contains(secret), "the log tells {:.8}…: {:?}", secret, log.lines().find(|line| line.contains(secret)));
     }
 }

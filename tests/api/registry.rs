@@ -6,7 +6,7 @@ use dailycare::domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, 
 use dailycare::domain::school::seen::TenantState;
 use dailycare::domain::school::wanted::Profile;
 use dailycare::registry::route::{PoolSettings, Publication, Route};
-use dailycare::registry::seal::Keyring;
+use dailycare::registry::seal::{Keyring, OpeningKeys};
 use dailycare::registry::tenants::{Change, Reservation, Reserved, Withdrawn, publish, reserve, set_state};
 use dailycare::registry::{self, Owner};
 use dailycare::schema::Migrations;
@@ -30,6 +30,8 @@ pub(crate) struct Master {
     pub(crate) operator: PgPool,
     /// What seals credentials.
     pub(crate) keyring: Keyring,
+    /// What opens them, the API's.
+    pub(crate) opening: OpeningKeys,
 }
 
 impl Master {
@@ -38,8 +40,10 @@ impl Master {
         let server = Postgres::start(version, PostgresOptions::default().with("log_statement", "all")).await.unwrap();
         let admin = server.create_plain_admin("plain").await.unwrap();
         let operator = registry::bootstrap(&target(&server, "plain", &admin), &Migrations::master().unwrap()).await.unwrap();
-        let keyring = Keyring::parse(&Keyring::generate_file("k1").unwrap()).unwrap();
-        let master = Self { server, operator, keyring };
+        let file = Keyring::generate_file("k1").unwrap();
+        let keyring = Keyring::parse(&file).unwrap();
+        let opening = OpeningKeys::parse(&Keyring::opening_file(&file).unwrap()).unwrap();
+        let master = Self { server, operator, keyring, opening };
         let create = format!("CREATE ROLE {API_LOGIN} LOGIN PASSWORD '{API_PASSWORD}' IN ROLE dailycare_api");
         master.superuser(&create).await;
         master

@@ -69,7 +69,7 @@ impl World {
         let platform = Platform::start(version, options).await.unwrap();
         let files = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &SecretString| std::fs::write(files.path().join(name), text.expose_secret()).unwrap();
-        write("sealing-keys", &platform.sealing_keys);
+        write("opening-keys", &platform.opening_keys);
         write("signing-keys", &dailycare::api::identity::SigningKeys::generate_file("s1").unwrap());
         let hash = password::hash_argon2id(&PASSWORD.to_owned().into()).await.unwrap();
         let api = Running::start(&platform, files.path(), flags).await;
@@ -123,8 +123,8 @@ impl Deref for World {
 /// The command line of an API on this platform.
 fn arguments(platform: &Platform, files: &Path, flags: &[&str]) -> Vec<String> {
     let path = |name: &str| files.join(name).display().to_string();
-    let (sealing, signing, url) = (path("sealing-keys"), path("signing-keys"), platform.api_url());
-    let ours = ["api", "--master-url", &url, "--sealing-key-file", &sealing, "--signing-key-file", &signing];
+    let (opening, signing, url) = (path("opening-keys"), path("signing-keys"), platform.api_url());
+    let ours = ["api", "--master-url", &url, "--opening-key-file", &opening, "--signing-key-file", &signing];
     let bounds = ["--address", "127.0.0.1:0", "--http-address", "127.0.0.1:0", "--grace-seconds", "0"];
     // How much a machine does in a second is its own affair; a test of such a limit gives it itself.
     let patience = [["--tenant-rate", "1000000"], ["--tenant-burst", "1000000"], ["--connection-wait-milliseconds", "30000"]];

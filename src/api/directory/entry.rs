@@ -8,7 +8,7 @@ use crate::api::pools::Target;
 use crate::domain::names::{DatabaseName, ServerName, TenantId};
 use crate::registry::listing::Listing;
 use crate::registry::route::PoolSettings;
-use crate::registry::seal::{self, Keyring};
+use crate::registry::seal::{self, OpeningKeys};
 use crate::sql::session::Endpoint;
 
 /// A tenant, as the registry said at one moment; never changed, only replaced.
@@ -75,11 +75,11 @@ pub enum Fault {
 
 impl Entry {
     /// `share` gives the endpoint that equal ones are replaced by.
-    pub(super) fn of(row: &Listing, keyring: &Keyring, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Self {
+    pub(super) fn of(row: &Listing, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Self {
         let state = State::parse(&row.state);
         let (target, fault) = match state {
             None => (None, Some(Fault::UnknownState)),
-            Some(State::Active) => match target(row, keyring, share) {
+            Some(State::Active) => match target(row, opening, share) {
                 Ok(target) => (Some(Arc::new(target)), None),
                 Err(fault) => (None, Some(fault)),
             },
@@ -116,9 +116,9 @@ impl Entry {
     }
 }
 
-fn target(row: &Listing, keyring: &Keyring, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Result<Target, Fault> {
+fn target(row: &Listing, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Result<Target, Fault> {
     let (Some(route), Some(sealed)) = (&row.route, &row.sealed) else { return Err(Fault::NoRoute) };
-    let credentials = keyring.open(row.tenant, sealed).map_err(|error| match error {
+    let credentials = opening.open(row.tenant, sealed).map_err(|error| match error {
         seal::Error::UnknownKey => Fault::UnknownKey,
         _ => Fault::Refused,
     })?;

@@ -26,12 +26,12 @@ impl Memory {
         if let Some(known) = self.map.get(row.tenant).filter(|known| !says_more(row, known)) {
             return known;
         }
-        let entry = Entry::of(row, &self.keys.ring(), |endpoint| self.share(endpoint));
+        let entry = Entry::of(row, &self.keys.held(), |endpoint| self.share(endpoint));
         if entry.fault != Some(Fault::UnknownKey) {
             return self.map.put(entry);
         }
-        let ring = self.keys.reread().await;
-        self.map.put(Entry::of(row, &ring, |endpoint| self.share(endpoint)))
+        let opening = self.keys.reread().await;
+        self.map.put(Entry::of(row, &opening, |endpoint| self.share(endpoint)))
     }
 
     fn share(&self, endpoint: &Endpoint) -> Arc<Endpoint> {
