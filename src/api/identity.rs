@@ -59,7 +59,7 @@ pub struct Identity {
     pool: PgPool,
     keys: KeyFile,
     known: Known,
-    external: Option<Issuer>,
+    external: Option<Arc<Issuer>>,
     revocations: Revocations,
     passwords: Checker,
     attempts: Attempts,
@@ -78,7 +78,7 @@ impl Identity {
             return Err(SetupError::AccessLife);
         }
         let keys = KeyFile::open(settings.signing_key_file.clone()).await?;
-        let external = settings.external.clone().map(Issuer::new).transpose()?;
+        let external = settings.external.clone().map(Issuer::new).transpose()?.map(Arc::new);
         let revocations = Revocations::default();
         revocations.load(&pool, WINDOW).await?;
         let (passwords, attempts) = (Checker::new(settings.hash_queue), Attempts::new(settings.attempts_per_minute));

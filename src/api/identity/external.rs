@@ -1,6 +1,7 @@
 //! Another issuer's keys, fetched from one configured address and kept.
 //!
-//! At most one fetch at a time, and none within [`External::pause`] of the last: a token with an unknown key cannot have them fetched at will. While the issuer
+//! At most one fetch at a time, and none within [`External::pause`] of the last: a token with an unknown key cannot have them fetched at will. A fetch belongs to
+//! nobody who waits for it: who goes away in the middle takes nothing from the next. While the issuer
 //! is down its keys go on working until [`External::max_age`]; from then on nobody can be verified, and nobody is let in.
 
 use std::collections::{HashMap, HashSet};
@@ -76,8 +77,8 @@ pub(super) struct Issuer {
     pub(super) settings: External,
     client: reqwest::Client,
     held: RwLock<Held>,
-    /// When the last fetch began; held while one is under way.
-    flight: Mutex<Option<Instant>>,
+    /// When the last fetch began; held while one is under way, by its task.
+    flight: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Clone, Default)]
@@ -95,11 +96,11 @@ impl Issuer {
         }
         let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
         let client = client.build().map_err(Error::Http)?;
-        Ok(Self { settings, client, held: RwLock::default(), flight: Mutex::default() })
+        Ok(Self { settings, client, held: RwLock::default(), flight: Arc::default() })
     }
 
     /// The key of this id, fetching the set when it is not there and that is due; none when the issuer has no such key.
-    pub(super) async fn key(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>, Unknown> {
+    pub(super) async fn key(self: &Arc<Self>, kid: &str) -> Result<Option<Arc<VerifyingKey>>, Unknown> {
         if let Ok(Some(key)) = self.look(kid) {
             return Ok(Some(key));
         }
@@ -120,12 +121,22 @@ impl Issuer {
     }
 
     /// Fetches the keys, unless that was tried a moment ago; who comes while it is under way waits for it.
-    pub(super) async fn refresh(&self) {
-        let mut last = self.flight.lock().await;
+    pub(super) async fn refresh(self: &Arc<Self>) {
+        let mut last = Arc::clone(&self.flight).lock_owned().await;
         if last.is_some_and(|last| last.elapsed() < self.settings.pause) {
             return;
         }
         *last = Some(Instant::now());
+        let issuer = Arc::clone(self);
+        let fetching = tokio::spawn(async move {
+            issuer.renew().await;
+            drop(last);
+        });
+        // A task that panicked has changed nothing, and is tried again after the pause.
+        let _ = fetching.await;
+    }
+
+    async fn renew(&self) {
         match self.fetch().await {
             Ok(keys) => {
                 let held = Held { keys: Arc::new(keys), fetched: Some(Instant::now()) };

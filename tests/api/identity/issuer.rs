@@ -10,6 +10,7 @@ use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use dailycare::api::identity::External;
+use tokio::sync::Notify;
 
 use super::forged::{EXTERNAL, EXTERNAL_AUDIENCE, Forge};
 use super::*;
@@ -20,10 +21,13 @@ enum Says {
     Status(StatusCode),
     Redirect,
     Endless,
+    /// Nothing before it says something else.
+    Nothing,
 }
 
 struct Inner {
     says: Mutex<Says>,
+    said: Notify,
     fetches: AtomicUsize,
     strays: AtomicUsize,
 }
@@ -37,11 +41,19 @@ pub(super) struct Jwks {
 
 async fn keys(State(inner): State<Arc<Inner>>) -> Response {
     inner.fetches.fetch_add(1, Ordering::SeqCst);
+    loop {
+        let said = inner.said.notified();
+        if !matches!(*inner.says.lock().unwrap(), Says::Nothing) {
+            break;
+        }
+        said.await;
+    }
     match &*inner.says.lock().unwrap() {
         Says::Keys(keys) => axum::Json(keys.clone()).into_response(),
         Says::Status(status) => status.into_response(),
         Says::Redirect => Redirect::temporary("/elsewhere").into_response(),
         Says::Endless => " ".repeat(1 << 20).into_response(),
+        Says::Nothing => unreachable!("waited for"),
     }
 }
 
@@ -54,6 +66,7 @@ impl Jwks {
     pub(super) async fn start() -> Self {
         let inner = Arc::new(Inner {
             says: Mutex::new(Says::Status(StatusCode::SERVICE_UNAVAILABLE)),
+            said: Notify::new(),
             fetches: AtomicUsize::new(0),
             strays: AtomicUsize::new(0),
         });
@@ -80,6 +93,7 @@ impl Jwks {
 
     fn say(&self, says: Says) {
         *self.inner.says.lock().unwrap() = says;
+        self.inner.said.notify_waiters();
     }
 
     pub(super) fn fetches(&self) -> usize {
@@ -121,6 +135,28 @@ async fn an_unknown_key_is_fetched_once_for_all_who_ask_and_not_again_within_the
     assert!(asked.iter().all(|code| *code == Some(Code::Unauthenticated)));
     assert_eq!(jwks.fetches(), 1, "within a minute of the first fetch there was another");
     assert_eq!(code(&site, &forge.external(&json!({}), &json!({}))).await, None);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_in_the_middle_of_a_fetch_does_not_cost_the_next_one_the_key() {
+    let (forge, jwks) = (Forge::new(), Jwks::start().await);
+    let site = Site::start(Version::V18).await;
+    let mut settings = Settings::new(ISSUER, AUDIENCE, site.keys.path().join("keys"));
+    settings.external = Some(jwks.external(EXTERNAL, EXTERNAL_AUDIENCE));
+    // Nothing but callers has it fetch.
+    let identity = Identity::start(settings, site.api.clone()).await.unwrap();
+    let token = forge.external(&json!({}), &json!({}));
+    jwks.say(Says::Nothing);
+    let asking = tokio::spawn({
+        let (identity, token) = (Arc::clone(&identity), token.clone());
+        async move { identity.verify(&token).await.map(drop) }
+    });
+    jwks.until_fetched().await;
+    asking.abort();
+    assert!(asking.await.unwrap_err().is_cancelled());
+    jwks.serve(ed(&forge, "ed"));
+    assert_eq!(identity.verify(&token).await.err().map(|error| error.code), None);
+    assert_eq!(jwks.fetches(), 1, "within a minute of the first fetch there was another");
 }
 
 #[tokio::test]
