@@ -29,7 +29,7 @@ use chrono::Utc;
 use sqlx::postgres::PgPool;
 
 use self::attempts::Attempts;
-pub use self::external::{Error as ExternalError, External};
+pub use self::external::{Error as ExternalError, External, Subject};
 use self::external::{Issuer, Unknown};
 pub use self::issuing::Minted;
 use self::keys::KeyFile;

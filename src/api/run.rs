@@ -116,7 +116,9 @@ fn local(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, Erro
 fn identity_settings(config: &Api) -> Result<identity::Settings, Error> {
     let tokens = &config.tokens;
     let external = match (&tokens.external_issuer, &tokens.external_jwks_url, &tokens.external_audience) {
-        (Some(issuer), Some(keys), Some(audience)) => Some(External::new(issuer, keys, audience)),
+        (Some(issuer), Some(keys), Some(audience)) => {
+            Some(External { subject: tokens.external_subject, ..External::new(issuer, keys, audience) })
+        }
         (None, None, None) => None,
         _ => return Err(config::Error::ExternalIssuer.into()),
     };

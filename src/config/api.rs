@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 
 use super::{Error, Master, parse_seconds, read};
+use crate::api::identity::Subject;
 
 /// Settings of `dailycare api`.
 #[derive(Args, Clone, Debug)]
@@ -60,6 +61,9 @@ pub struct Tokens {
     /// The audience that its tokens must name.
     #[arg(long, env = "DAILYCARE_EXTERNAL_AUDIENCE")]
     pub external_audience: Option<String>,
+    /// What its tokens' `sub` is here.
+    #[arg(long, env = "DAILYCARE_EXTERNAL_SUBJECT", value_enum, default_value_t)]
+    pub external_subject: Subject,
 }
 
 /// Connections to schools' databases. What a school's own row says of pooling goes before none of these bounds.

@@ -27,6 +27,8 @@ pub struct External {
     pub jwks_url: String,
     /// What `aud` must name.
     pub audience: String,
+    /// What its `sub` is here.
+    pub subject: Subject,
     /// Between two fetches, at least.
     pub pause: Duration,
     /// Between two fetches when nothing is missing.
@@ -35,12 +37,30 @@ pub struct External {
     pub max_age: Duration,
 }
 
+/// What another issuer's `sub` is here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Subject {
+    /// The issuer's own name for a user: the user's id here is a UUID (version 5) of issuer and `sub`, which is no account's.
+    #[default]
+    Derived,
+    /// The id of one of our accounts. Only for an issuer that lets nobody choose a `sub`: whoever has a token with an account's id is that account in its school.
+    UserId,
+}
+
 impl External {
     /// An issuer with the usual intervals: one fetch a minute at most, one in five minutes anyway, keys kept for a day.
     #[must_use]
     pub fn new(issuer: impl Into<String>, jwks_url: impl Into<String>, audience: impl Into<String>) -> Self {
         let [pause, period, max_age] = [Duration::from_mins(1), Duration::from_mins(5), Duration::from_hours(24)];
-        Self { issuer: issuer.into(), jwks_url: jwks_url.into(), audience: audience.into(), pause, period, max_age }
+        Self {
+            issuer: issuer.into(),
+            jwks_url: jwks_url.into(),
+            audience: audience.into(),
+            subject: Subject::default(),
+            pause,
+            period,
+            max_age,
+        }
     }
 }
 

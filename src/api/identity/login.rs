@@ -160,9 +160,11 @@ pub(super) async fn logout(identity: &Identity, text: &str, asked: Asked<'_>) ->
     commit(transaction).await
 }
 
-/// Whoever has a token, as the registry knows them now; none for another issuer's users.
-pub(super) async fn profile(identity: &Identity, user: UserId) -> Result<Option<Profile>> {
-    Ok(find(identity, By::Id(user.0)).await?.as_ref().map(Profile::from))
+/// Whoever has a token, as the registry knows them now; none for another issuer's users, unless they are an account of the school that their token names.
+pub(super) async fn profile(identity: &Identity, principal: &Principal) -> Result<Option<Profile>> {
+    let found = find(identity, By::Id(principal.user.0)).await?;
+    let own = |account: &Account| principal.role.is_some() || account.tenant == principal.tenant.map(|tenant| tenant.0);
+    Ok(found.filter(own).as_ref().map(Profile::from))
 }
 
 /// Whether platform staff may act in a school, recorded. Answers when a token given now is issued.

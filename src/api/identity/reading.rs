@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::external::Issuer;
+use super::external::{Issuer, Subject};
 use super::token::{self, Claims, Presented, Refusal};
 use super::{Identity, Impersonation, LIFE_MOST, Principal, Role, SigningKeys, UserId};
 use crate::domain::names::TenantId;
@@ -65,9 +65,13 @@ pub(super) fn foreign(claims: &Claims, external: &Issuer, now: i64) -> token::Re
     let times = claims.times(now, EXTERNAL_LIFE_MOST)?;
     let tenant = TenantId(claims.uuid("tenant_id").ok_or(Refusal("tenant_id is missing or no UUID"))?);
     let sub = claims.text("sub").ok_or(Refusal("sub is missing"))?;
-    let derived = || Uuid::new_v5(&Uuid::new_v5(&Uuid::NAMESPACE_URL, external.settings.issuer.as_bytes()), sub.as_bytes());
+    let user = match external.settings.subject {
+        // Whatever it looks like: an issuer may let its users choose it.
+        Subject::Derived => Uuid::new_v5(&Uuid::new_v5(&Uuid::NAMESPACE_URL, external.settings.issuer.as_bytes()), sub.as_bytes()),
+        Subject::UserId => token::uuid(sub).ok_or(Refusal("sub is no UUID"))?,
+    };
     Ok(Principal {
-        user: UserId(token::uuid(sub).unwrap_or_else(derived)),
+        user: UserId(user),
         tenant: Some(tenant),
         role: None,
         issued_at: second(times.issued_at)?,

@@ -66,11 +66,12 @@ struct NewPassword {
 /// Who the token speaks for.
 #[derive(Serialize, ToSchema)]
 struct Me {
+    /// The id that roles are given to. Of another issuer's user it follows from issuer and `sub`, unless the platform says that they are accounts here.
     id: Uuid,
-    /// Null for a user of another issuer.
+    /// Null for a user of another issuer without an account in the school.
     #[schema(required)]
     name: Option<String>,
-    /// Null for a user of another issuer.
+    /// Null for a user of another issuer without an account in the school.
     #[schema(required)]
     email: Option<String>,
     /// Null for a user of another issuer: the school's own tables decide.
@@ -182,7 +183,7 @@ async fn me(State(identity): State<Arc<Identity>>, headers: HeaderMap) -> Result
     if principal.must_change_password {
         return Err(Code::PasswordChangeRequired.into());
     }
-    let (name, email) = within(login::profile(&identity, principal.user)).await?.map(|profile| (profile.name, profile.email)).unzip();
+    let (name, email) = within(login::profile(&identity, &principal)).await?.map(|profile| (profile.name, profile.email)).unzip();
     let tenant_id = principal.tenant.map(|tenant| tenant.0);
     let impersonation_reason = principal.impersonation.map(|impersonation| impersonation.reason);
     Ok(private(Me { id: principal.user.0, name, email, role: principal.role, tenant_id, impersonation_reason }))

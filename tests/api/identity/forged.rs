@@ -170,8 +170,10 @@ async fn tokens_that_are_right_are_accepted_for_what_they_say() {
         users.insert(principal.user.0);
     }
     assert_eq!(users.len(), 1, "one sub is several users");
-    let known = forge.external(&json!({}), &json!({ "sub": SUL }));
-    assert_eq!(site.identity.verify(&known).await.unwrap().user.0, SUL);
+    let user = async |sub: Value| site.identity.verify(&forge.external(&json!({}), &json!({ "sub": sub }))).await.unwrap().user.0;
+    let derived = |sub: &str| Uuid::new_v5(&Uuid::new_v5(&Uuid::NAMESPACE_URL, EXTERNAL.as_bytes()), sub.as_bytes());
+    assert_eq!(users.first(), Some(&derived("ana")));
+    assert_eq!(user(json!(ANA)).await, derived(&ANA.to_string()), "another issuer's sub is taken for an account");
 }
 
 #[tokio::test]

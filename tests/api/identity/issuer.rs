@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
-use dailycare::api::identity::External;
+use dailycare::api::identity::{External, Subject};
 use tokio::sync::Notify;
 
 use super::forged::{EXTERNAL, EXTERNAL_AUDIENCE, Forge};
@@ -205,6 +205,35 @@ async fn an_issuer_that_never_answered_lets_nobody_in_and_leaves_own_tokens_alon
     assert_eq!(code(&site, &forge.external(&json!({}), &json!({}))).await, Some(Code::IssuerUnavailable));
     let session = site.login("ana@norte.example", PASSWORD).await;
     assert_eq!(code(&site, session.access()).await, None);
+}
+
+#[tokio::test]
+async fn another_issuers_user_is_an_account_only_where_that_is_configured_and_only_in_its_own_school() {
+    let (forge, jwks) = (Forge::new(), Jwks::start().await);
+    jwks.serve(ed(&forge, "ed"));
+    for (subject, is_account) in [(Subject::Derived, false), (Subject::UserId, true)] {
+        let site = site(&jwks, |external| external.subject = subject).await;
+        let of = |sub: Value, tenant: Uuid| forge.external(&json!({}), &json!({ "sub": sub, "tenant_id": tenant }));
+        until("the key is known", async || code(&site, &of(json!(ANA), NORTE)).await.is_none()).await;
+        let me = async |token: String| site.me(&token).await.body["data"].clone();
+        let ana = me(of(json!(ANA), NORTE)).await;
+        assert_eq!((ana["id"] == json!(ANA), ana["email"] == "Ana@norte.example"), (is_account, is_account), "{subject:?} {ana}");
+        assert_eq!((&ana["role"], &ana["tenant_id"]), (&Value::Null, &json!(NORTE)));
+        // What `/auth/me` says is what the school gives roles to.
+        let principal = site.identity.verify(&of(json!(ANA), NORTE)).await.unwrap();
+        assert_eq!((json!(principal.user.0), principal.role), (ana["id"].clone(), None));
+        // Accounts of another school and of the platform, named with this one.
+        for (sub, tenant) in [(ANA, SUL), (ROOT, NORTE)] {
+            let other = me(of(json!(sub), tenant)).await;
+            assert_eq!(
+                (&other["name"], &other["email"], &other["role"]),
+                (&Value::Null, &Value::Null, &Value::Null),
+                "{subject:?} {other}"
+            );
+        }
+        let refused = is_account.then_some(Code::Unauthenticated);
+        assert_eq!(code(&site, &of(json!("ana"), NORTE)).await, refused, "{subject:?}");
+    }
 }
 
 #[tokio::test]
