@@ -63,6 +63,7 @@ pub struct Identity {
     revocations: Revocations,
     passwords: Checker,
     attempts: Attempts,
+    renewals: Attempts,
 }
 
 impl Identity {
@@ -81,8 +82,9 @@ impl Identity {
         let external = settings.external.clone().map(Issuer::new).transpose()?.map(Arc::new);
         let revocations = Revocations::default();
         revocations.load(&pool, WINDOW).await?;
-        let (passwords, attempts) = (Checker::new(settings.hash_queue), Attempts::new(settings.attempts_per_minute));
-        Ok(Arc::new(Self { settings, pool, keys, known: Known::default(), external, revocations, passwords, attempts }))
+        let passwords = Checker::new(settings.hash_queue);
+        let (attempts, renewals) = (Attempts::new(settings.attempts_per_minute), Attempts::new(settings.renewals_per_minute));
+        Ok(Arc::new(Self { settings, pool, keys, known: Known::default(), external, revocations, passwords, attempts, renewals }))
     }
 
     /// The token of a request: one `Authorization` header of the scheme `Bearer`.

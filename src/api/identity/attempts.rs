@@ -1,4 +1,5 @@
-//! How often one address may try a password. What one account allows stands in its row; this is for those who try many accounts.
+//! How often one address may try a password, or renew and end sessions. What one account allows stands in its row; this is for those who try many accounts, or
+//! make up tokens: each of them costs a connection to the registry.
 //!
 //! Must not grow with the number of addresses: beyond its bound all new ones share one allowance.
 

@@ -127,6 +127,7 @@ pub(super) async fn change_password(
 }
 
 pub(super) async fn renew(identity: &Identity, text: &str, asked: Asked<'_>) -> Result<Session> {
+    identity.renewals.allow(asked.client)?;
     let token = RefreshToken::parse(text).ok_or(Code::Unauthenticated)?;
     let mut transaction = begin(&identity.pool).await?;
     let owner = refresh::owner(&mut transaction, &token).await.map_err(unavailable)?.ok_or(Code::Unauthenticated)?;
@@ -149,6 +150,7 @@ pub(super) async fn renew(identity: &Identity, text: &str, asked: Asked<'_>) -> 
 
 /// Ends a session. One that is not there has ended.
 pub(super) async fn logout(identity: &Identity, text: &str, asked: Asked<'_>) -> Result<()> {
+    identity.renewals.allow(asked.client)?;
     let Some(token) = RefreshToken::parse(text) else { return Ok(()) };
     let mut transaction = begin(&identity.pool).await?;
     if !refresh::holds(&mut transaction, &token).await.map_err(unavailable)? {

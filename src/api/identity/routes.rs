@@ -113,7 +113,7 @@ async fn log_in(State(identity): State<Arc<Identity>>, client: Client, uri: Orig
         (status = 401, description = "The session has ended; a refresh token used twice ends it", body = Problem),
         (status = 403, description = "The school is suspended", body = Problem),
         (status = 422, description = "Fields are wrong", body = Problem),
-        (status = 429, description = "Too many requests", body = Problem),
+        (status = 429, description = "Too many attempts; Retry-After says when to come back", body = Problem),
         (status = 503, description = "The registry does not answer, or the school is unavailable for the moment", body = Problem),
     )
 )]
@@ -129,7 +129,7 @@ async fn refresh(State(identity): State<Arc<Identity>>, client: Client, uri: Ori
         (status = 204, description = "The session has ended, now or before"),
         (status = 400, description = "The request cannot be read", body = Problem),
         (status = 422, description = "Fields are wrong", body = Problem),
-        (status = 429, description = "Too many requests", body = Problem),
+        (status = 429, description = "Too many attempts; Retry-After says when to come back", body = Problem),
         (status = 503, description = "The registry does not answer", body = Problem),
     )
 )]

@@ -23,6 +23,8 @@ pub struct Settings {
     pub external: Option<External>,
     /// Passwords that one address may try in a minute, all at once or spread.
     pub attempts_per_minute: NonZeroU32,
+    /// Sessions that one address may renew or end in a minute: many more, because all of a school may share an address, and each costs one transaction.
+    pub renewals_per_minute: NonZeroU32,
     /// Passwords that may wait to be hashed.
     pub hash_queue: usize,
     /// Between two looks at the signing key file.
@@ -44,6 +46,7 @@ impl Settings {
             access_life: Duration::from_mins(15),
             external: None,
             attempts_per_minute: NonZeroU32::MIN.saturating_add(59),
+            renewals_per_minute: NonZeroU32::MIN.saturating_add(599),
             hash_queue: 64,
             key_file_period: Duration::from_secs(30),
             revocation_period: Duration::from_secs(10),

@@ -72,6 +72,7 @@ impl Identity {
         loop {
             tokio::time::sleep(self.settings.sweep_period).await;
             self.attempts.forget();
+            self.renewals.forget();
             if let Err(error) = refresh::sweep(&self.pool).await {
                 tracing::warn!(error = chain(&error), "sessions that have run out stay for now");
             }

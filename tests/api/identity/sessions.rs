@@ -1,5 +1,8 @@
 //! Sessions: renewed, stolen, ended, and how fast an access token ends with its account.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+
 use super::*;
 
 const EMAIL: &str = "ana@norte.example";
@@ -32,6 +35,31 @@ async fn a_refresh_token_counts_once_and_a_lost_answer_is_given_again() {
         assert_eq!(site.refresh(next.refresh()).await.code(), Some(Code::Unauthenticated));
         assert_eq!(site.text("SELECT count(*)::text FROM registry.refresh_tokens").await.as_deref(), Some("0"));
     }
+}
+
+#[tokio::test]
+async fn one_address_may_renew_and_end_sessions_only_so_often_whether_there_are_such_or_not() {
+    let site = Site::with(Version::V18, |settings| settings.renewals_per_minute = 3.try_into().unwrap()).await;
+    let session = site.login(EMAIL, PASSWORD).await;
+    let made_up = B64.encode([7; 48]);
+    let send = async |address: &str, path: &str, token: &str| {
+        let body = json!({ "refresh_token": token });
+        site.send_from(address, "POST", &format!("/api/v1/auth/{path}"), None, Some(body)).await
+    };
+    for (path, status) in [("refresh", 401), ("logout", 204), ("refresh", 401)] {
+        assert_eq!(send("192.0.2.9", path, &made_up).await.status, status, "{path}");
+    }
+    for (path, token) in
+        [("refresh", made_up.as_str()), ("logout", &made_up), ("refresh", session.refresh()), ("logout", session.refresh())]
+    {
+        let error = send("192.0.2.9", path, token).await.error.unwrap();
+        assert_eq!(error.code, Code::TooManyRequests, "{path}");
+        assert!(error.retry_after.is_some());
+    }
+    // Neither other addresses nor logins pay for it, and the session was left alone.
+    assert_eq!(send("192.0.2.10", "refresh", session.refresh()).await.status, StatusCode::OK);
+    let login = json!({ "email": EMAIL, "password": PASSWORD });
+    assert_eq!(site.send_from("192.0.2.9", "POST", "/api/v1/auth/login", None, Some(login)).await.status, StatusCode::OK);
 }
 
 #[tokio::test]
