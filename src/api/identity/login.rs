@@ -1,6 +1,7 @@
 //! Logging in, renewing, logging out, changing a password: each one transaction, with its audit row.
 //!
-//! Whether there is no such account, it is inactive, it is locked, or the password is wrong is never told, and costs the same hash and the same statements.
+//! Whether there is no such account, it is inactive, it is locked, or the password is wrong is never told, and costs one hash and the same statements. The hash is
+//! dearer or cheaper only for an account that still has one of an older system: see [`password::Checker`].
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! Checking a password against what an account has: Argon2id, or bcrypt from older systems.
 //!
-//! Must do one hash for every question, whether there is an account or not, so that neither the answer nor its time says which exist. The queue
-//! is bounded: who asks for more is told so at once.
+//! Must do one hash for every question, whether there is an account or not: an account that is not there costs exactly what one with a hash of ours costs, so that
+//! neither the answer nor its time tells these two apart. An older hash costs what its own form and parameters say, bcrypt several times as much: until the login
+//! that replaces it, who measures can tell that such an account exists. The queue is bounded: who asks for more is told so at once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -52,7 +53,7 @@ impl Checker {
         self.done.load(Ordering::Relaxed)
     }
 
-    /// Whether `password` is the one that `stored` was made of; none for an account that is not there. One hash in either case.
+    /// Whether `password` is the one that `stored` was made of; none for an account that is not there. One hash in either case, of the stored one's cost or ours.
     ///
     /// # Errors
     /// [`Error::Busy`] when too many wait already.
