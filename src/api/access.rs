@@ -74,6 +74,15 @@ impl<P: Permission> Access<P> {
         if self.own().is_some() { Err(Code::Forbidden.into()) } else { Ok(()) }
     }
 
+    /// Refuses all but the school's own people with a permission over all of it: who may see which rows is theirs to say, and platform staff who act in
+    /// the school could leave themselves or others more than their quarter of an hour.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub fn of_the_school(&self) -> Result<()> {
+        if self.principal.impersonation.is_some() { Err(Code::Forbidden.into()) } else { self.whole() }
+    }
+
     /// The parts of the running API.
     #[must_use]
     pub fn app(&self) -> &App {

@@ -44,7 +44,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
     const COLUMNS: &'static str;
     /// The columns that a body may fill.
     const WRITABLE: &'static [&'static str];
-    /// Of these, those that a permission over one's own rows does not reach.
+    /// Of these, those that say who may see a row: a permission over one's own rows does not reach them, nor do platform staff who act in the school.
     const KEPT_BY_SCHOOL: &'static [&'static str] = &[];
     /// How a list is ordered; the id breaks ties.
     const ORDER: Order;
@@ -146,10 +146,10 @@ pub fn router<R: Resource>() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes((schemas, paths, axum::routing::MethodRouter::new())).route(R::PATH, collection).route(&item_path, item)
 }
 
-/// Refuses [`Resource::KEPT_BY_SCHOOL`] to whoever may only write its own.
+/// Refuses [`Resource::KEPT_BY_SCHOOL`] to whoever may only write its own, and to platform staff.
 fn kept_by_school<R: Resource, P: Permission>(access: &Access<P>, body: &Value) -> Result<()> {
     let named = R::KEPT_BY_SCHOOL.iter().any(|column| body.get(*column).is_some());
-    if named { access.whole() } else { Ok(()) }
+    if named { access.of_the_school() } else { Ok(()) }
 }
 
 /// What a write of this resource leaves behind that others must not go on believing.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::Tenant;
 use super::connection::connect;
+use super::permission::GIVES_RIGHTS;
 use crate::api::app::App;
 use crate::api::cache::Key;
 use crate::api::error::{Error, Result};
@@ -40,6 +41,12 @@ impl Grants {
         self.0.get(permission).copied()
     }
 
+    /// Without those that platform staff do not have while they act in a school.
+    fn acting(mut self) -> Self {
+        self.0.retain(|code, _| !GIVES_RIGHTS.contains(&code.as_str()));
+        self
+    }
+
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = (&str, Scope)> {
         self.0.iter().map(|(code, scope)| (code.as_str(), *scope))
@@ -52,8 +59,9 @@ const USERS: usize = 20_000;
 /// How long they are remembered.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// The role that the master database gives is part of the key: a token of another role is another question.
-type Question = (TenantId, Uuid, Option<&'static str>);
+/// The role that the master database gives is part of the key: a token of another role is another question. Nobody stands for platform staff who act in
+/// the school: they may do the same, whoever they are.
+type Question = (TenantId, Option<Uuid>, Option<&'static str>);
 
 /// Grants as asked a moment ago.
 pub struct Recent {
@@ -76,8 +84,10 @@ impl Recent {
     pub async fn of(&self, app: &App, tenant: &Tenant, principal: &Principal) -> Result<Arc<Grants>> {
         let id = tenant.entry.tenant;
         // Platform staff act as the school's own administrators, for as long as their token says and under their own name.
-        let role = if principal.impersonation.is_some() { Some(Role::SchoolAdmin) } else { principal.role }.map(Role::name);
-        let question = (id, principal.user.0, role);
+        let acting = principal.impersonation.is_some();
+        let (user, role) = if acting { (None, Some(Role::SchoolAdmin)) } else { (Some(principal.user.0), principal.role) };
+        let role = role.map(Role::name);
+        let question = (id, user, role);
         let generation = self.generation(id);
         if let Some((asked, of, grants)) = self.answers.get(&question)
             && of == generation
@@ -86,9 +96,9 @@ impl Recent {
             return Ok(grants);
         }
         let asked = Instant::now();
-        let key = Key::of("permissions", &principal.user.0).and(role.unwrap_or("none"));
-        let grants = app.cache.get_or_load(id, key, Box::pin(ask(app, tenant, principal.user.0, role))).await?;
-        let grants = Arc::new(grants);
+        let key = Key::of("permissions", &user.unwrap_or_default()).and(role.unwrap_or("none"));
+        let grants = app.cache.get_or_load(id, key, Box::pin(ask(app, tenant, user, role))).await?;
+        let grants = Arc::new(if acting { grants.acting() } else { grants });
         self.answers.insert(question, (asked, generation, Arc::clone(&grants)));
         Ok(grants)
     }
@@ -104,7 +114,7 @@ impl Recent {
     }
 }
 
-async fn ask(app: &App, tenant: &Tenant, user: Uuid, role: Option<&str>) -> Result<Grants, Error> {
+async fn ask(app: &App, tenant: &Tenant, user: Option<Uuid>, role: Option<&str>) -> Result<Grants, Error> {
     let mut conn = connect(app, tenant).await?;
     let look = "
         SELECT permission_code, bool_or(scope = 'school') FROM app.role_permissions
