@@ -16,7 +16,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use uuid::Uuid;
 
-pub use connection::{Snapshot, Writing};
+pub use connection::{Outdated, Snapshot, Writing};
 pub use grants::Scope;
 pub use permission::Permission;
 pub use platform::Platform;

@@ -28,8 +28,9 @@ use uuid::Uuid;
 pub use filter::{Filter, Words};
 pub use select::Order;
 
-use super::access::{Access, Permission};
+use super::access::{Access, Outdated, Permission};
 use super::app::App;
+use super::cache::Key;
 use super::error::Result;
 
 /// A table of `app.*` with a row version and soft deletion.
@@ -153,8 +154,6 @@ fn kept_by_school<R: Resource, P: Permission>(access: &Access<P>, body: &Value) 
 }
 
 /// What a write of this resource leaves behind that others must not go on believing.
-async fn written<R: Resource, P: Permission>(access: &Access<P>) {
-    if let Some(name) = R::CACHED {
-        access.app().cache.forget(access.tenant().entry.tenant, super::cache::Key::new(name)).await;
-    }
+fn outdated<R: Resource>() -> Option<Outdated> {
+    R::CACHED.map(|name| Outdated::Value(Key::new(name)))
 }

@@ -107,7 +107,8 @@ async fn nothing_that_platform_staff_do_in_a_school_gives_rights_that_outlive_th
 
 #[tokio::test]
 async fn where_there_is_another_issuer_its_users_are_given_roles_and_other_schools_accounts_are_not() {
-    let issuer = ["--external-issuer", "https://issuer.example", "--external-jwks-url", "http://127.0.0.1:1/", "--external-audience", "dailycare"];
+    let issuer =
+        ["--external-issuer", "https://issuer.example", "--external-jwks-url", "http://127.0.0.1:1/", "--external-audience", "dailycare"];
     let world = World::start(Version::V18, &issuer).await;
     let (school, other) = (world.school("norte").await, world.school("sul").await);
     let (staff, admin) = (world.staff().await, school.user("SchoolAdmin").await);

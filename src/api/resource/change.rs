@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::filter::Id;
-use super::{Resource, kept_by_school, precondition, reference, select, written};
+use super::{Resource, kept_by_school, outdated, precondition, reference, select};
 use crate::api::access::Access;
 use crate::api::answer::{ETag, tagged};
 use crate::api::body::Body;
@@ -33,8 +33,8 @@ pub(super) async fn change<R: Resource>(
     }
     // What was changed may have left the user's own rows: then it never happened.
     let found = select::one::<R>(&mut tx, id, access.own()).await?.ok_or(Code::Forbidden)?;
+    tx.outdates(outdated::<R>());
     tx.commit().await?;
-    written::<R, _>(&access).await;
     Ok(tagged(StatusCode::OK, ETag(found.version), found.record))
 }
 

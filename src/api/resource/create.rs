@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::idempotency::{self, Begun};
-use super::{Resource, kept_by_school, reference, select, written};
+use super::{Resource, kept_by_school, outdated, reference, select};
 use crate::api::access::Access;
 use crate::api::answer::ETag;
 use crate::api::body::Body;
@@ -24,9 +24,8 @@ pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: Head
     // Somebody who may only touch their own may not create what is not theirs.
     let found = select::one::<R>(&mut tx, id, access.own()).await?.ok_or(Code::Forbidden)?;
     let location = format!("/api/v1{}/{id}", R::PATH);
-    let response = tx.created(Some(ETag(found.version)), Some(location), &found.record).await?;
-    written::<R, _>(&access).await;
-    Ok(response)
+    tx.outdates(outdated::<R>());
+    tx.created(Some(ETag(found.version)), Some(location), &found.record).await
 }
 
 /// Inserts the columns that the body names and those that follow from them; the others get their defaults.

@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::api::access::{Access, Permission, Writing};
+use crate::api::access::{Access, Outdated, Permission, Writing};
 use crate::api::answer::{Data, ETag};
 use crate::api::error::{Code, Error, Result};
 
@@ -65,6 +65,11 @@ pub async fn begin<P: Permission>(access: &Access<P>, headers: &HeaderMap, path:
 }
 
 impl Once {
+    /// As [`Writing::outdates`].
+    pub fn outdates(&mut self, what: impl Into<Option<Outdated>>) {
+        self.tx.outdates(what);
+    }
+
     /// Makes the work last, its answer beside the key, and answers 201.
     ///
     /// # Errors

@@ -14,8 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::api::access::Access;
 use crate::api::access::permission::{AuditRead, ChildrenErase};
+use crate::api::access::{Access, Outdated};
 use crate::api::answer::{Data, Page};
 use crate::api::app::App;
 use crate::api::body::Body;
@@ -97,10 +97,9 @@ async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderM
     };
     removed(&mut tx, id).await?;
     let erasure = erase(&mut tx, id, &body.parse()?.reason).await?;
-    let response = tx.created(None, None, &erasure).await?;
     // Any value of the school's may hold the child.
-    access.app().cache.flush(access.tenant().entry.tenant).await;
-    Ok(response)
+    tx.outdates(Outdated::Values);
+    tx.created(None, None, &erasure).await
 }
 
 /// Refuses a child that is in use, and one that is not there. Holds it until the transaction ends.

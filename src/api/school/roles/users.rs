@@ -11,8 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::api::access::Access;
 use crate::api::access::permission::{RolesRead, RolesUpdate};
+use crate::api::access::{Access, Outdated};
 use crate::api::answer::Data;
 use crate::api::app::App;
 use crate::api::document::ReadsItem;
@@ -93,8 +93,8 @@ async fn put(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)>) 
     let insert = "INSERT INTO app.user_roles (user_id, role_code) SELECT $1, code FROM app.roles WHERE code = $2 ON CONFLICT DO NOTHING";
     let given = sqlx::query(insert).bind(user).bind(&role).execute(&mut *tx).await?.rows_affected() == 1;
     let found = one(&mut tx, user, &role).await?.ok_or(Code::NotFound)?;
+    tx.outdates(Outdated::Grants);
     tx.commit().await?;
-    access.app().recent.forget(access.app(), access.tenant().entry.tenant).await;
     if !given {
         return Ok(Data::new(found).into_response());
     }
@@ -119,8 +119,8 @@ async fn remove(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)
     if sqlx::query(delete).bind(user).bind(&role).execute(&mut *tx).await?.rows_affected() == 0 {
         return Err(Code::NotFound.into());
     }
+    tx.outdates(Outdated::Grants);
     tx.commit().await?;
-    access.app().recent.forget(access.app(), access.tenant().entry.tenant).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
