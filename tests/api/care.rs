@@ -265,6 +265,32 @@ async fn guardians_see_what_is_visible_to_them_of_their_own_children() {
 }
 
 #[tokio::test]
+async fn a_key_shows_nobody_a_record_that_is_not_theirs_any_more() {
+    let nursery = Nursery::open().await;
+    nursery
+        .school
+        .sql("INSERT INTO app.role_permissions (role_code, permission_code, scope) VALUES ('Guardian', 'activities:create', 'own')")
+        .await;
+    let ((guardian, _), (teacher, _)) = (nursery.guardian().await, nursery.staff("Teacher").await);
+    let nap = json!({"child_id": nursery.children[0], "kind": "nap", "started_at": NOON, "notes": "canary"});
+    let (hers, his) =
+        (guardian.post_keyed("/activities", "k", nap.clone()).await, teacher.post_keyed("/activities", "k", nap.clone()).await);
+    assert_eq!((hers.status, his.status), (201, 201), "{} {}", hers.body, his.body);
+    let again = guardian.post_keyed("/activities", "k", nap.clone()).await;
+    assert_eq!((again.status, again.id()), (201, hers.id()));
+
+    // She is not the child's guardian any more, and he keeps the permission over his own alone.
+    nursery.school.sql("DELETE FROM app.child_guardians").await;
+    let path = "/roles/Teacher/permissions";
+    let mut grants = nursery.admin.get(path).await.data().clone();
+    grants.as_array_mut().unwrap().iter_mut().for_each(|grant| grant["scope"] = json!("own"));
+    assert_eq!(nursery.admin.put(path, Some("*"), grants).await.status, 200);
+    for former in [&guardian, &teacher] {
+        assert_eq!(former.post_keyed("/activities", "k", nap.clone()).await.code(), "NOT_FOUND");
+    }
+}
+
+#[tokio::test]
 async fn health_records_are_kept_within_their_rules() {
     let nursery = Nursery::open().await;
     let (nurse, _) = nursery.staff("HealthStaff").await;

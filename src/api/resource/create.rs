@@ -17,7 +17,14 @@ use crate::api::error::{Code, Result};
 pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: HeaderMap, body: Body<R::New>) -> Result<Response> {
     kept_by_school::<R, _>(&access, &body.value)?;
     let mut tx = match idempotency::begin(&access, &headers, R::PATH, &body.digest).await? {
-        Begun::Answered(answer) => return Ok(answer),
+        Begun::Answered(mut replay) => {
+            // What was the user's own then may be no more: nobody is shown by a key what is not shown without.
+            if access.own().is_some() {
+                let id = replay.id().ok_or(Code::NotFound)?;
+                select::present::<R>(replay.conn(), id, access.own()).await?;
+            }
+            return Ok(replay.answer().await);
+        }
         Begun::Working(tx) => tx,
     };
     let id = insert::<R>(&mut tx, body.value).await?;

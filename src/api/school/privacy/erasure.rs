@@ -92,7 +92,7 @@ async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderM
     access.whole()?;
     let path = format!("/children/{id}/erasure");
     let mut tx = match idempotency::begin(&access, &headers, &path, &body.digest).await? {
-        Begun::Answered(answer) => return Ok(answer),
+        Begun::Answered(replay) => return Ok(replay.answer().await),
         Begun::Working(tx) => tx,
     };
     removed(&mut tx, id).await?;
