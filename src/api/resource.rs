@@ -53,7 +53,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
     const LIVE: &'static str = "t.deleted_at IS NULL";
     /// Which rows are the user's own, as a predicate on `t`, with `{user}` where the user's id goes.
     const OWN: &'static str;
-    /// Columns that must name a live row, of which table, and whether that row must be the user's own when the permission is only over those.
+    /// Columns that must name a live row, of which table, and which of its rows when the permission is only over one's own.
     const REFERENCES: &'static [Reference] = &[];
     /// The unfiltered first page is kept in the cache under this name, and forgotten with each write.
     const CACHED: Option<&'static str> = None;
@@ -91,15 +91,6 @@ pub trait Resource: Sized + Send + Sync + 'static {
     }
 }
 
-/// A column that names a row of another table.
-#[derive(Clone, Copy, Debug)]
-pub struct Reference {
-    /// The column.
-    pub column: &'static str,
-    /// The table in schema `app` that it names a row of; it has `deleted_at`.
-    pub table: &'static str,
-}
-
 /// That a column names a child of whom the user is a guardian, perhaps after another condition.
 macro_rules! own_child {
     ($column:literal) => {
@@ -111,6 +102,29 @@ macro_rules! own_child {
     };
 }
 pub(crate) use own_child;
+
+/// A column that names a row of another table.
+#[derive(Clone, Copy, Debug)]
+pub struct Reference {
+    /// The column.
+    pub column: &'static str,
+    /// The table in schema `app` that it names a row of; it has `deleted_at`.
+    pub table: &'static str,
+    /// Under a permission over one's own: which rows may be named, as [`Resource::OWN`] says it; none: any. Another family's row is answered like one that
+    /// is not there, before a constraint could tell that it is.
+    pub own: Option<&'static str>,
+}
+
+impl Reference {
+    /// To a row that is nobody's own.
+    #[must_use]
+    pub const fn to(column: &'static str, table: &'static str) -> Self {
+        Self { column, table, own: None }
+    }
+
+    /// `child_id`, of the user's own children.
+    pub const CHILD: Self = Self { column: "child_id", table: "children", own: Some(own_child!("t.id")) };
+}
 
 /// The rows about children that are the user's own: those of the children it is a guardian of.
 pub const OWN_CHILD: &str = own_child!("t.child_id");

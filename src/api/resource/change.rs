@@ -26,7 +26,7 @@ pub(super) async fn change<R: Resource>(
     kept_by_school::<R, _>(&access, &body.value)?;
     let mut tx = access.begin().await?;
     hold::<R>(&mut tx, id, access.own(), Against::Writers).await.and_then(|version| demand.admit(version))?;
-    reference::check::<R>(&mut tx, fields).await?;
+    reference::check::<R>(&mut tx, fields, access.own()).await?;
     R::check(&mut tx, Some(id), &body.value).await?;
     if let Some(mut query) = update::<R>(id, fields, &body.value) {
         query.build().execute(&mut *tx).await?;

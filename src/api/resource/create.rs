@@ -27,7 +27,7 @@ pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: Head
         }
         Begun::Working(tx) => tx,
     };
-    let id = insert::<R>(&mut tx, body.value).await?;
+    let id = insert::<R>(&mut tx, body.value, access.own()).await?;
     // Somebody who may only touch their own may not create what is not theirs.
     let found = select::one::<R>(&mut tx, id, access.own()).await?.ok_or(Code::Forbidden)?;
     let location = format!("/api/v1{}/{id}", R::PATH);
@@ -36,9 +36,9 @@ pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: Head
 }
 
 /// Inserts the columns that the body names and those that follow from them; the others get their defaults.
-pub(super) async fn insert<R: Resource>(conn: &mut PgConnection, value: Value) -> Result<Uuid> {
+async fn insert<R: Resource>(conn: &mut PgConnection, value: Value, own: Option<Uuid>) -> Result<Uuid> {
     let Value::Object(mut fields) = value else { return Err(Code::Internal.into()) };
-    reference::check::<R>(conn, &fields).await?;
+    reference::check::<R>(conn, &fields, own).await?;
     R::complete(conn, &mut fields).await?;
     let value = Value::Object(fields);
     R::check(conn, None, &value).await?;

@@ -97,8 +97,7 @@ impl Resource for Enrolments {
     const ORDER: Order = Order { column: "t.starts_on", of: "date", descending: true };
     const LIVE: &'static str = LIVE_CHILD;
     const OWN: &'static str = OWN_CHILD;
-    const REFERENCES: &'static [Reference] =
-        &[Reference { column: "child_id", table: "children" }, Reference { column: "class_id", table: "classes" }];
+    const REFERENCES: &'static [Reference] = &[Reference::CHILD, Reference::to("class_id", "classes")];
 
     type Record = Enrolment;
     type New = NewEnrolment;
