@@ -80,6 +80,11 @@ pub trait Resource: Sized + Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Holds what a change of this row must hold before the row itself: what whoever removes that holds first, and this row after it.
+    fn before(_conn: &mut PgConnection, _id: Uuid) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Refuses what no constraint of the schema refuses, in the transaction of the write; `id` of the row that is changed, `value` as it was sent.
     fn check(_conn: &mut PgConnection, _id: Option<Uuid>, _value: &Value) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }

@@ -25,6 +25,7 @@ pub(super) async fn change<R: Resource>(
     let fields = body.value.as_object().unwrap_or(&none);
     kept_by_school::<R, _>(&access, &body.value)?;
     let mut tx = access.begin().await?;
+    R::before(&mut tx, id).await?;
     hold::<R>(&mut tx, id, access.own(), Against::Writers).await.and_then(|version| demand.admit(version))?;
     reference::check::<R>(&mut tx, fields, access.own()).await?;
     R::check(&mut tx, Some(id), &body.value).await?;
