@@ -1,5 +1,5 @@
-//! What Redis saves where it is used: the rights of users whom this replica has not seen for a while, and the documents that the API keeps there.
-//! Each without Redis, with it, and with a Redis that is gone.
+//! What Redis saves where it is used: the documents that the API keeps there, and a user's first request, whose rights are read from the school's
+//! database whatever Redis does. Each without Redis, with it, and with a Redis that is gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Cache
     let mut redis = Redis::start(&[]).await?;
     let url = redis.url();
     let with_redis = [&UNLIMITED[..], &["--redis-url", &url]].concat();
-    // A user's first request asks for its rights, in Redis or in the school's database; the next ones within seconds find them in memory.
+    // A user's first request asks for its rights in the school's database, on all three sides; the next ones within seconds find them in memory.
     let mut kinds = vec![("one child, a user's first request".to_owned(), first_requests(ground, &school, children[0], options.users))];
     let off = ground.api(&UNLIMITED).await?;
     let document = described(&off).await?;

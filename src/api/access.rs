@@ -16,7 +16,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use uuid::Uuid;
 
-pub use connection::{Snapshot, Writing};
+pub use connection::{Outdated, Snapshot, Writing};
 pub use grants::Scope;
 pub use permission::Permission;
 pub use platform::Platform;
@@ -72,6 +72,15 @@ impl<P: Permission> Access<P> {
     /// [`Code::Forbidden`].
     pub fn whole(&self) -> Result<()> {
         if self.own().is_some() { Err(Code::Forbidden.into()) } else { Ok(()) }
+    }
+
+    /// Refuses all but the school's own people with a permission over all of it: who may see which rows is theirs to say, and platform staff who act in
+    /// the school could leave themselves or others more than their quarter of an hour.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`].
+    pub fn of_the_school(&self) -> Result<()> {
+        if self.principal.impersonation.is_some() { Err(Code::Forbidden.into()) } else { self.whole() }
     }
 
     /// The parts of the running API.

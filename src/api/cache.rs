@@ -2,7 +2,7 @@
 //!
 //! Redis is never needed and never believed: whatever goes wrong with it costs one caller a bounded time and a load, and a value counts only when
 //! it says itself that it is this tenant's, this key's and not older than what was last forgotten. Must not be asked whether somebody may do
-//! something that suspension or revocation can take away at once: those read the registry.
+//! something: what was taken away could live on in Redis, or be forged there (decision 21).
 
 mod breaker;
 mod debt;
@@ -134,7 +134,8 @@ impl Cache {
         }
     }
 
-    /// Makes the value worthless for everybody who asks from now on, also one that is being loaded. To be called after the write is committed.
+    /// Makes the value worthless for everybody who asks from now on, also one that is being loaded. To be called after the write is committed, by what
+    /// goes on when the request is given up between the two (`access::Writing::outdates`).
     /// It goes on when its caller is dropped, and when Redis cannot be told now it is told later.
     pub async fn forget(&self, tenant: TenantId, key: Key) {
         self.detached(async move |store| store.forget(&Place { tenant, key }).await).await;

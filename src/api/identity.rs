@@ -20,6 +20,7 @@ mod settings;
 mod token;
 pub mod users;
 mod watch;
+mod whose;
 
 use std::sync::Arc;
 use std::time::Duration;

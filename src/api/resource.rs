@@ -28,8 +28,9 @@ use uuid::Uuid;
 pub use filter::{Filter, Words};
 pub use select::Order;
 
-use super::access::{Access, Permission};
+use super::access::{Access, Outdated, Permission};
 use super::app::App;
+use super::cache::Key;
 use super::error::Result;
 
 /// A table of `app.*` with a row version and soft deletion.
@@ -44,7 +45,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
     const COLUMNS: &'static str;
     /// The columns that a body may fill.
     const WRITABLE: &'static [&'static str];
-    /// Of these, those that a permission over one's own rows does not reach.
+    /// Of these, those that say who may see a row: a permission over one's own rows does not reach them, nor do platform staff who act in the school.
     const KEPT_BY_SCHOOL: &'static [&'static str] = &[];
     /// How a list is ordered; the id breaks ties.
     const ORDER: Order;
@@ -52,7 +53,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
     const LIVE: &'static str = "t.deleted_at IS NULL";
     /// Which rows are the user's own, as a predicate on `t`, with `{user}` where the user's id goes.
     const OWN: &'static str;
-    /// Columns that must name a live row, of which table, and whether that row must be the user's own when the permission is only over those.
+    /// Columns that must name a live row, of which table, and which of its rows when the permission is only over one's own.
     const REFERENCES: &'static [Reference] = &[];
     /// The unfiltered first page is kept in the cache under this name, and forgotten with each write.
     const CACHED: Option<&'static str> = None;
@@ -79,6 +80,11 @@ pub trait Resource: Sized + Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Holds what a change of this row must hold before the row itself: what whoever removes that holds first, and this row after it.
+    fn before(_conn: &mut PgConnection, _id: Uuid) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
     /// Refuses what no constraint of the schema refuses, in the transaction of the write; `id` of the row that is changed, `value` as it was sent.
     fn check(_conn: &mut PgConnection, _id: Option<Uuid>, _value: &Value) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
@@ -88,15 +94,6 @@ pub trait Resource: Sized + Send + Sync + 'static {
     fn removing(_conn: &mut PgConnection, _id: Uuid) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
-}
-
-/// A column that names a row of another table.
-#[derive(Clone, Copy, Debug)]
-pub struct Reference {
-    /// The column.
-    pub column: &'static str,
-    /// The table in schema `app` that it names a row of; it has `deleted_at`.
-    pub table: &'static str,
 }
 
 /// That a column names a child of whom the user is a guardian, perhaps after another condition.
@@ -110,6 +107,29 @@ macro_rules! own_child {
     };
 }
 pub(crate) use own_child;
+
+/// A column that names a row of another table.
+#[derive(Clone, Copy, Debug)]
+pub struct Reference {
+    /// The column.
+    pub column: &'static str,
+    /// The table in schema `app` that it names a row of; it has `deleted_at`.
+    pub table: &'static str,
+    /// Under a permission over one's own: which rows may be named, as [`Resource::OWN`] says it; none: any. Another family's row is answered like one that
+    /// is not there, before a constraint could tell that it is.
+    pub own: Option<&'static str>,
+}
+
+impl Reference {
+    /// To a row that is nobody's own.
+    #[must_use]
+    pub const fn to(column: &'static str, table: &'static str) -> Self {
+        Self { column, table, own: None }
+    }
+
+    /// `child_id`, of the user's own children.
+    pub const CHILD: Self = Self { column: "child_id", table: "children", own: Some(own_child!("t.id")) };
+}
 
 /// The rows about children that are the user's own: those of the children it is a guardian of.
 pub const OWN_CHILD: &str = own_child!("t.child_id");
@@ -146,15 +166,13 @@ pub fn router<R: Resource>() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes((schemas, paths, axum::routing::MethodRouter::new())).route(R::PATH, collection).route(&item_path, item)
 }
 
-/// Refuses [`Resource::KEPT_BY_SCHOOL`] to whoever may only write its own.
+/// Refuses [`Resource::KEPT_BY_SCHOOL`] to whoever may only write its own, and to platform staff.
 fn kept_by_school<R: Resource, P: Permission>(access: &Access<P>, body: &Value) -> Result<()> {
     let named = R::KEPT_BY_SCHOOL.iter().any(|column| body.get(*column).is_some());
-    if named { access.whole() } else { Ok(()) }
+    if named { access.of_the_school() } else { Ok(()) }
 }
 
 /// What a write of this resource leaves behind that others must not go on believing.
-async fn written<R: Resource, P: Permission>(access: &Access<P>) {
-    if let Some(name) = R::CACHED {
-        access.app().cache.forget(access.tenant().entry.tenant, super::cache::Key::new(name)).await;
-    }
+fn outdated<R: Resource>() -> Option<Outdated> {
+    R::CACHED.map(|name| Outdated::Value(Key::new(name)))
 }

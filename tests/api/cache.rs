@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use dailycare::api::cache::{Breaking, Cache, Key, Settings};
 use dailycare::domain::names::TenantId;
-use dailycare::testing::Redis;
+use dailycare::testing::{Redis, Version};
 use futures::future::join_all;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, FromRedisValue};
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
+
+use crate::world::World;
 
 const A: TenantId = TenantId(Uuid::from_u128(0xa));
 const B: TenantId = TenantId(Uuid::from_u128(0xb));
@@ -91,6 +94,52 @@ async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
         }
     };
     timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("{what} did not come"));
+}
+
+#[tokio::test]
+async fn what_somebody_may_do_is_never_in_redis() {
+    let redis = Redis::start(&[]).await.unwrap();
+    let world = World::start(Version::V18, &["--redis-url", &redis.url()]).await;
+    let school = world.school("norte").await;
+    let (admin, teacher) = (school.user("SchoolAdmin").await, school.user("Teacher").await);
+    for path in ["/settings", "/classes", "/children"] {
+        assert_eq!((admin.get(path).await.status, teacher.get(path).await.status), (200, 200), "{path}");
+    }
+    let tenant = TenantId(school.id());
+    let place = |key: &str| format!("tenant:{tenant}:{key}");
+    let mut keys = Raw::of(&redis).await.keys().await;
+    keys.sort();
+    assert_eq!(keys, ["#generation", "classes", "classes#stamp", "settings", "settings#stamp"].map(place));
+}
+
+#[tokio::test]
+async fn what_a_write_outdates_is_forgotten_also_when_its_caller_hangs_up_during_the_commit() {
+    let redis = Redis::start(&[]).await.unwrap();
+    let world = World::start(Version::V18, &["--redis-url", &redis.url()]).await;
+    let school = world.school("norte").await;
+    let admin = school.user("SchoolAdmin").await;
+    // Its commit waits for a lock that the test holds.
+    let slow = "CREATE FUNCTION app.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NULL; END';
+                GRANT EXECUTE ON FUNCTION app.slow() TO PUBLIC;
+                CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON app.settings DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION app.slow()";
+    school.sql(slow).await;
+    let listed = async || {
+        let all = admin.get("/settings").await;
+        all.data().as_array().unwrap().iter().find(|row| row["key"] == "school.locale").unwrap()["value"].clone()
+    };
+    assert_eq!(listed().await, "pt-PT");
+    let mut holder = world.platform.superuser(&school.school).await.unwrap();
+    sqlx::raw_sql("SELECT pg_advisory_lock(7)").execute(&mut holder).await.unwrap();
+    let caller = admin.clone();
+    let put = tokio::spawn(async move { caller.put("/settings/school.locale", Some("*"), json!({ "value": "en" })).await });
+    let waiting =
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' AND wait_event = 'advisory')";
+    until("the commit", async || school.ask::<bool>(waiting).await).await;
+    put.abort();
+    let given_up = "SELECT EXISTS (SELECT FROM app.access_audit WHERE action = 'settings:update' AND NOT success)";
+    until("the end of the request", async || school.ask::<bool>(given_up).await).await;
+    drop(holder);
+    until("the new value", async || listed().await == "en").await;
 }
 
 #[tokio::test]

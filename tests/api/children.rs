@@ -94,6 +94,31 @@ async fn the_answer_to_a_key_is_kept_for_its_day_and_goes_with_the_next_key_of_a
 }
 
 #[tokio::test]
+async fn an_id_has_one_spelling_so_that_no_request_for_a_child_is_missing_from_its_audit() {
+    let world = world().await;
+    let school = world.school("norte").await;
+    let (admin, reader) = (school.user("SchoolAdmin").await, school.user("ReadOnly").await);
+    let child = admin.post("/children", json!({ "full_name": "Inês" })).await.id();
+    let guardian = admin.post("/guardians", json!({ "full_name": "Rita" })).await.id();
+    assert_eq!(admin.put(&format!("/children/{child}/guardians/{guardian}"), None, json!({ "relation": "mother" })).await.status, 201);
+    let (start, rest) = child.split_at(1);
+    let encoded = format!("%{:02X}{rest}", start.as_bytes()[0]);
+    for other in [child.to_uppercase(), child.replace('-', ""), format!("%7B{child}%7D"), format!("urn:uuid:{child}"), encoded] {
+        if other == child {
+            continue;
+        }
+        let paths = ["", "/guardians", "/daily-report", "/export", &format!("/guardians/{guardian}")]
+            .map(|rest| format!("/children/{other}{rest}"));
+        for path in paths.into_iter().chain([format!("/users/{other}/roles"), format!("/users/{other}/roles/Teacher")]) {
+            assert_eq!(admin.get(&path).await.code(), "NOT_FOUND", "{path}");
+        }
+    }
+    assert_eq!(admin.get("/roles/%54eacher/permissions").await.code(), "NOT_FOUND");
+    assert_eq!(reader.get(&format!("/children/{child}")).await.status, 200);
+    assert_eq!(admin.get(&format!("/children/{child}/guardians/{guardian}")).await.status, 200);
+}
+
+#[tokio::test]
 async fn every_wrong_field_is_named_in_the_requests_language() {
     let world = world().await;
     let admin = world.school("norte").await.user("SchoolAdmin").await;

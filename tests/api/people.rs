@@ -282,6 +282,29 @@ async fn no_child_is_enrolled_in_a_class_while_that_is_removed() {
 }
 
 #[tokio::test]
+async fn an_enrolment_is_changed_made_and_ended_with_its_child_at_once_and_nobody_waits_for_the_other_in_turn() {
+    let world = world().await;
+    let school = world.school("norte").await;
+    let admin = school.user("SchoolAdmin").await;
+    // Slow enough between the rows that each takes for the others to come in between.
+    let slow = "CREATE FUNCTION app.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END';
+                GRANT EXECUTE ON FUNCTION app.slow() TO PUBLIC;
+                CREATE TRIGGER slow BEFORE INSERT OR UPDATE ON app.enrolments FOR EACH ROW EXECUTE FUNCTION app.slow()";
+    school.sql(slow).await;
+    for n in 0..12 {
+        let (sala, ines) = (class(&admin, &format!("Sala {n}"), Some(5)).await, child(&admin, "Inês").await);
+        let stay = |from: &str, until: Option<&str>| json!({"child_id": ines, "class_id": sala, "starts_on": from, "ends_on": until});
+        let path = format!("/enrolments/{}", made(&admin, "/enrolments", stay("2026-09-01", None)).await);
+        let (child, past) = (format!("/children/{ines}"), stay("2020-01-01", Some("2020-06-30")));
+        let change = json!({"starts_on": "2026-10-01", "class_id": sala});
+        let (changed, removed, made) =
+            tokio::join!(admin.patch(&path, "*", change), admin.delete(&child, "*"), admin.post("/enrolments", past));
+        assert_eq!(removed.status, 204, "{}", removed.body);
+        assert!([200, 404].contains(&changed.status) && [201, 422].contains(&made.status), "{} {}", changed.body, made.body);
+    }
+}
+
+#[tokio::test]
 async fn staff_are_found_by_name_day_and_class_and_leave_their_classes_with_the_school() {
     let world = world().await;
     let school = world.school("norte").await;

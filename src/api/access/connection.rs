@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use tracing::Instrument as _;
 
 use super::{Access, Permission, Tenant, Trail, tenant};
 use crate::api::app::App;
 use crate::api::audit::Audit;
+use crate::api::cache::Key;
 use crate::api::directory;
 use crate::api::error::{Code, Error, Result};
 use crate::api::identity::UserId;
 use crate::api::pools::{self, Connection};
+use crate::domain::names::TenantId;
 use crate::sql::error::Doing as _;
 use crate::telemetry::metrics::api as metrics;
 
@@ -47,7 +50,8 @@ impl<P: Permission> Access<P> {
         let mut conn = self.connection().await?;
         conn.mark_transaction(true);
         begin(&mut conn, self.principal.user).await?;
-        Ok(Writing { conn, trail: self.trail.clone() })
+        let (app, tenant) = (self.app.clone(), self.tenant.entry.tenant);
+        Ok(Writing { conn, trail: self.trail.clone(), app, tenant, outdated: Vec::new() })
     }
 }
 
@@ -85,14 +89,48 @@ async fn begin(conn: &mut PgConnection, user: UserId) -> Result<()> {
 pub struct Writing {
     conn: Connection,
     trail: Trail,
+    app: App,
+    tenant: TenantId,
+    outdated: Vec<Outdated>,
+}
+
+/// What was remembered of a school and must not be believed any more once a transaction lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outdated {
+    /// What its users may do.
+    Grants,
+    /// One value in the cache.
+    Value(Key),
+    /// Every value in the cache.
+    Values,
 }
 
 impl Writing {
-    /// Makes it last, together with its record in the access audit.
+    /// Names what is out of date once this lasts. [`Writing::commit`] has it forgotten, whatever becomes of its caller.
+    pub fn outdates(&mut self, what: impl Into<Option<Outdated>>) {
+        self.outdated.extend(what.into());
+    }
+
+    /// Makes it last, together with its record in the access audit, and has forgotten what that outdates. Where there is something to forget it goes on
+    /// when its caller is dropped: a client that hangs up between the two would leave the old for as long as it is kept.
     ///
     /// # Errors
     /// When the database refuses, or does not answer: then it is unknown whether it lasts, and a repetition needs the same idempotency key.
     pub async fn commit(mut self) -> Result<()> {
+        let (app, tenant, outdated) = (self.app.clone(), self.tenant, std::mem::take(&mut self.outdated));
+        if outdated.is_empty() {
+            return self.lasting().await;
+        }
+        let work = async move {
+            let committed = self.lasting().await;
+            // After an error too: it may last all the same.
+            forget(&app, tenant, outdated).await;
+            committed
+        };
+        tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| Err(Error::new(Code::Internal).because(error)))
+    }
+
+    async fn lasting(mut self) -> Result<()> {
         if let Some(record) = self.trail.record(true) {
             Audit::write(&mut self.conn, &record).await?;
         }
@@ -108,6 +146,16 @@ impl Writing {
         if sqlx::raw_sql("ROLLBACK").execute(&mut *self.conn).await.is_ok() {
             self.conn.mark_transaction(false);
             self.conn.finish();
+        }
+    }
+}
+
+async fn forget(app: &App, tenant: TenantId, outdated: Vec<Outdated>) {
+    for what in outdated {
+        match what {
+            Outdated::Grants => app.recent.forget(tenant),
+            Outdated::Value(key) => app.cache.forget(tenant, key).await,
+            Outdated::Values => app.cache.flush(tenant).await,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which school a request is for: the token's claim decides, and the header may only agree.
 //!
-//! Must not look up a tenant that only the caller's header names, so that nothing can be enumerated.
+//! Must not look up a tenant that only a header names, so that nothing can be enumerated and nobody chooses a school for a request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,16 +67,11 @@ impl Named {
 /// The registry's entry of the school that a request is for, whatever state it is in.
 ///
 /// # Errors
-/// [`Code::InvalidTenant`] for none, [`Code::TenantMismatch`] when the header disagrees with the claim.
+/// [`Code::Forbidden`] to whoever is of no school, whatever the header names: platform staff act in one with a token for it. [`Code::InvalidTenant`]
+/// for a school that is gone, [`Code::TenantMismatch`] when the header disagrees with the claim.
 pub async fn find(principal: &Principal, headers: &HeaderMap, directory: &Directory) -> Result<Arc<Entry>> {
     let named = Named::of(headers)?;
-    let entry = match (principal.tenant, &named) {
-        (Some(claimed), _) => directory.by_id(claimed).await?,
-        // Only platform staff have tokens without a tenant.
-        (None, Some(Named::Id(id))) => directory.by_id(*id).await?,
-        (None, Some(Named::Code(code))) => directory.by_code(code).await?,
-        (None, None) => None,
-    };
+    let entry = directory.by_id(principal.tenant.ok_or(Code::Forbidden)?).await?;
     let disagrees = |entry: &Entry| named.as_ref().is_some_and(|named| !named.is(entry));
     match entry {
         Some(entry) if disagrees(&entry) => Err(Code::TenantMismatch.into()),

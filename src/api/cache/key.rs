@@ -14,7 +14,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.'
 /// A longer part is replaced by its digest: Redis compares and stores names whole.
 const LONGEST_PART: usize = 128;
 
-/// What is cached within a tenant, such as `permissions` or `classes:<id>`. Two keys are equal only if all their parts are.
+/// What is cached within a tenant, such as `settings` or `classes:<id>`. Two keys are equal only if all their parts are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     name: &'static str,

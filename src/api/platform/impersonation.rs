@@ -62,6 +62,9 @@ pub struct Impersonated {
 }
 
 /// A token to act in a school with, as its administrator
+///
+/// Nobody is given rights with it: `roles:update` is not among its permissions, and neither whose account is a guardian's nor who is whose guardian is
+/// changed by it.
 #[utoipa::path(
     post, path = "/platform/tenants/{id}/impersonation", tag = "platform", operation_id = "impersonate", params(("id" = Uuid, Path)),
     request_body = NewImpersonation, responses((status = 200, description = "The token.", body = Data<ImpersonationToken>), WritesItem)

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::filter::Id;
-use super::{Resource, kept_by_school, precondition, reference, select, written};
+use super::{Resource, kept_by_school, outdated, precondition, reference, select};
 use crate::api::access::Access;
 use crate::api::answer::{ETag, tagged};
 use crate::api::body::Body;
@@ -25,16 +25,17 @@ pub(super) async fn change<R: Resource>(
     let fields = body.value.as_object().unwrap_or(&none);
     kept_by_school::<R, _>(&access, &body.value)?;
     let mut tx = access.begin().await?;
+    R::before(&mut tx, id).await?;
     hold::<R>(&mut tx, id, access.own(), Against::Writers).await.and_then(|version| demand.admit(version))?;
-    reference::check::<R>(&mut tx, fields).await?;
+    reference::check::<R>(&mut tx, fields, access.own()).await?;
     R::check(&mut tx, Some(id), &body.value).await?;
     if let Some(mut query) = update::<R>(id, fields, &body.value) {
         query.build().execute(&mut *tx).await?;
     }
     // What was changed may have left the user's own rows: then it never happened.
     let found = select::one::<R>(&mut tx, id, access.own()).await?.ok_or(Code::Forbidden)?;
+    tx.outdates(outdated::<R>());
     tx.commit().await?;
-    written::<R, _>(&access).await;
     Ok(tagged(StatusCode::OK, ETag(found.version), found.record))
 }
 

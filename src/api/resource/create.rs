@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::idempotency::{self, Begun};
-use super::{Resource, kept_by_school, reference, select, written};
+use super::{Resource, kept_by_school, outdated, reference, select};
 use crate::api::access::Access;
 use crate::api::answer::ETag;
 use crate::api::body::Body;
@@ -17,22 +17,28 @@ use crate::api::error::{Code, Result};
 pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: HeaderMap, body: Body<R::New>) -> Result<Response> {
     kept_by_school::<R, _>(&access, &body.value)?;
     let mut tx = match idempotency::begin(&access, &headers, R::PATH, &body.digest).await? {
-        Begun::Answered(answer) => return Ok(answer),
+        Begun::Answered(mut replay) => {
+            // What was the user's own then may be no more: nobody is shown by a key what is not shown without.
+            if access.own().is_some() {
+                let id = replay.id().ok_or(Code::NotFound)?;
+                select::present::<R>(replay.conn(), id, access.own()).await?;
+            }
+            return Ok(replay.answer().await);
+        }
         Begun::Working(tx) => tx,
     };
-    let id = insert::<R>(&mut tx, body.value).await?;
+    let id = insert::<R>(&mut tx, body.value, access.own()).await?;
     // Somebody who may only touch their own may not create what is not theirs.
     let found = select::one::<R>(&mut tx, id, access.own()).await?.ok_or(Code::Forbidden)?;
     let location = format!("/api/v1{}/{id}", R::PATH);
-    let response = tx.created(Some(ETag(found.version)), Some(location), &found.record).await?;
-    written::<R, _>(&access).await;
-    Ok(response)
+    tx.outdates(outdated::<R>());
+    tx.created(Some(ETag(found.version)), Some(location), &found.record).await
 }
 
 /// Inserts the columns that the body names and those that follow from them; the others get their defaults.
-pub(super) async fn insert<R: Resource>(conn: &mut PgConnection, value: Value) -> Result<Uuid> {
+async fn insert<R: Resource>(conn: &mut PgConnection, value: Value, own: Option<Uuid>) -> Result<Uuid> {
     let Value::Object(mut fields) = value else { return Err(Code::Internal.into()) };
-    reference::check::<R>(conn, &fields).await?;
+    reference::check::<R>(conn, &fields, own).await?;
     R::complete(conn, &mut fields).await?;
     let value = Value::Object(fields);
     R::check(conn, None, &value).await?;

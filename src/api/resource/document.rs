@@ -52,8 +52,12 @@ fn list<R: Resource>() -> Operation {
 fn create<R: Resource>() -> Operation {
     let request = RequestBodyBuilder::new().content(JSON, body(&R::New::name())).required(Some(Required::True)).build();
     let created = answer::<R>("Created.").header("Location", location_header());
-    operation::<R>("create", "A new {}", R::Create::CODE, with(refused(&[ANY, BODY]), "201", created))
-        .parameter(header_parameter(idempotency::HEADER, false, "Sent again, the request is answered as it was the first time."))
+    operation::<R>("create", "A new {}", R::Create::CODE, with(refused(&[ANY, ITEM, BODY]), "201", created))
+        .parameter(header_parameter(
+            idempotency::HEADER,
+            false,
+            "Sent again, the request is answered as it was the first time; `NOT_FOUND` to who may only see their own, when the record is theirs no more.",
+        ))
         .request_body(Some(request))
         .build()
 }

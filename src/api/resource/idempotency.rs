@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::api::access::{Access, Permission, Writing};
+use crate::api::access::{Access, Outdated, Permission, Writing};
 use crate::api::answer::{Data, ETag};
 use crate::api::error::{Code, Error, Result};
 
@@ -20,8 +20,8 @@ pub const HEADER: &str = "idempotency-key";
 
 /// What a request with a key, or without one, is to do.
 pub enum Begun {
-    /// Nothing: the work was done before, and this was the answer.
-    Answered(Response),
+    /// Nothing: the work was done before.
+    Answered(Replay),
     /// The work, in this transaction.
     Working(Once),
 }
@@ -30,6 +30,13 @@ pub enum Begun {
 pub struct Once {
     tx: Writing,
     key: Option<Key>,
+}
+
+/// The answer that a key's request got, in a transaction that has changed nothing.
+pub struct Replay {
+    tx: Writing,
+    status: StatusCode,
+    kept: Kept,
 }
 
 /// A key that this transaction holds.
@@ -59,12 +66,37 @@ pub async fn begin<P: Permission>(access: &Access<P>, headers: &HeaderMap, path:
     if key.claim(&mut tx, &route, digest).await? {
         return Ok(Begun::Working(Once { tx, key: Some(key) }));
     }
-    let answer = key.answer(&mut tx, &route, digest).await?;
-    tx.undo().await;
-    Ok(Begun::Answered(answer))
+    let (status, kept) = key.answer(&mut tx, &route, digest).await?;
+    Ok(Begun::Answered(Replay { tx, status, kept }))
+}
+
+impl Replay {
+    /// The row that was made, if it was one.
+    #[must_use]
+    pub fn id(&self) -> Option<Uuid> {
+        self.kept.data.get("id")?.as_str()?.parse().ok()
+    }
+
+    /// To look with, whether the user may still see that row.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.tx
+    }
+
+    /// The answer as it was.
+    pub async fn answer(self) -> Response {
+        self.tx.undo().await;
+        let mut response = self.kept.answer(self.status);
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+        response
+    }
 }
 
 impl Once {
+    /// As [`Writing::outdates`].
+    pub fn outdates(&mut self, what: impl Into<Option<Outdated>>) {
+        self.tx.outdates(what);
+    }
+
     /// Makes the work last, its answer beside the key, and answers 201.
     ///
     /// # Errors
@@ -109,7 +141,7 @@ impl Key {
     }
 
     /// The answer that the key's request got.
-    async fn answer(&self, conn: &mut PgConnection, route: &str, digest: &[u8; 32]) -> Result<Response> {
+    async fn answer(&self, conn: &mut PgConnection, route: &str, digest: &[u8; 32]) -> Result<(StatusCode, Kept)> {
         let look = "SELECT route, request_hash, status, response FROM app.idempotency_keys WHERE user_id = $1 AND key = $2";
         let (of, hash, status, kept): (String, Vec<u8>, Option<i16>, Option<Json<Kept>>) =
             sqlx::query_as(look).bind(self.user).bind(&self.key).fetch_one(conn).await?;
@@ -118,9 +150,7 @@ impl Key {
         }
         let (Some(status), Some(Json(kept))) = (status, kept) else { return Err(Code::Conflict.into()) };
         let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
-        let mut response = kept.answer(status);
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-        Ok(response)
+        Ok((status, kept))
     }
 
     /// Writes the answer beside the key.

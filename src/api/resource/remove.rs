@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 
 use super::change::{self, Against};
 use super::filter::Id;
-use super::{Resource, precondition, written};
+use super::{Resource, outdated, precondition};
 use crate::api::access::Access;
 use crate::api::error::Result;
 
@@ -16,7 +16,7 @@ pub(super) async fn remove<R: Resource>(access: Access<R::Delete>, Id(id): Id, h
     R::removing(&mut tx, id).await?;
     let statement = format!("UPDATE app.{} SET deleted_at = now() WHERE id = $1", R::TABLE);
     sqlx::query(AssertSqlSafe(statement)).bind(id).execute(&mut *tx).await?;
+    tx.outdates(outdated::<R>());
     tx.commit().await?;
-    written::<R, _>(&access).await;
     Ok(StatusCode::NO_CONTENT)
 }

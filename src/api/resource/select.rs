@@ -71,12 +71,17 @@ pub fn all<R: Resource>() -> QueryBuilder<Postgres> {
 pub fn restrict<R: Resource>(query: &mut QueryBuilder<Postgres>, own: Option<Uuid>) {
     query.push(R::LIVE);
     if let Some(user) = own {
-        query.push(" AND ");
-        let mut parts = R::OWN.split("{user}");
-        query.push(parts.next().unwrap_or_default());
-        for part in parts {
-            query.push_bind(user).push(part);
-        }
+        mine(query, R::OWN, user);
+    }
+}
+
+/// Only rows of which this says that they are the user's.
+pub(super) fn mine(query: &mut QueryBuilder<Postgres>, own: &'static str, user: Uuid) {
+    query.push(" AND ");
+    let mut parts = own.split("{user}");
+    query.push(parts.next().unwrap_or_default());
+    for part in parts {
+        query.push_bind(user).push(part);
     }
 }
 

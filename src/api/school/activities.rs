@@ -210,8 +210,7 @@ impl Resource for Activities {
     const ORDER: Order = Order { column: "t.started_at", of: "timestamptz", descending: true };
     const LIVE: &'static str = LIVE_CHILD;
     const OWN: &'static str = own_child!("t.visible_to_guardians AND t.child_id");
-    const REFERENCES: &'static [Reference] =
-        &[Reference { column: "child_id", table: "children" }, Reference { column: "class_id", table: "classes" }];
+    const REFERENCES: &'static [Reference] = &[Reference::CHILD, Reference::to("class_id", "classes")];
 
     type Record = Activity;
     type New = NewActivity;

@@ -133,7 +133,7 @@ impl Resource for Allergies {
     const ORDER: Order = Order { column: "(app.search_key(t.allergen) COLLATE \"C\")", of: "text COLLATE \"C\"", descending: false };
     const LIVE: &'static str = LIVE_CHILD;
     const OWN: &'static str = OWN_CHILD;
-    const REFERENCES: &'static [Reference] = &[Reference { column: "child_id", table: "children" }];
+    const REFERENCES: &'static [Reference] = &[Reference::CHILD];
 
     type Record = Allergy;
     type New = NewAllergy;

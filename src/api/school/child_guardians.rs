@@ -240,7 +240,7 @@ async fn remove(access: Access<GuardiansUpdate>, At((child, guardian)): At<(Uuid
 
 /// A transaction that holds the child and the guardian: who writes the same link takes turns here.
 async fn begin<P: Permission>(access: &Access<P>, child: Uuid, guardian: Uuid) -> Result<Writing> {
-    access.whole()?;
+    access.of_the_school()?;
     let mut tx = access.begin().await?;
     hold::<Children>(&mut tx, child, None, Against::Writers).await?;
     hold::<Guardians>(&mut tx, guardian, None, Against::Writers).await?;

@@ -97,8 +97,7 @@ impl Resource for Enrolments {
     const ORDER: Order = Order { column: "t.starts_on", of: "date", descending: true };
     const LIVE: &'static str = LIVE_CHILD;
     const OWN: &'static str = OWN_CHILD;
-    const REFERENCES: &'static [Reference] =
-        &[Reference { column: "child_id", table: "children" }, Reference { column: "class_id", table: "classes" }];
+    const REFERENCES: &'static [Reference] = &[Reference::CHILD, Reference::to("class_id", "classes")];
 
     type Record = Enrolment;
     type New = NewEnrolment;
@@ -109,8 +108,19 @@ impl Resource for Enrolments {
     type Update = ChildrenUpdate;
     type Delete = ChildrenUpdate;
 
+    /// The child: the schema takes turns over it (its stays do not overlap), and whoever removes it comes from there to its enrolments.
+    async fn before(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+        let child = "SELECT FROM app.children c WHERE c.id = (SELECT e.child_id FROM app.enrolments e WHERE e.id = $1) FOR NO KEY UPDATE";
+        sqlx::query(child).bind(id).execute(conn).await?;
+        Ok(())
+    }
+
     /// The class has room on every day that this write adds.
     async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
+        // A new one holds the child before the class too, as a change does.
+        if let Some(child) = value.get("child_id").and_then(Value::as_str) {
+            sqlx::query("SELECT FROM app.children c WHERE c.id = $1::text::uuid FOR NO KEY UPDATE").bind(child).execute(&mut *conn).await?;
+        }
         // Two writes that fill the same class take turns here; the second one's next statement sees the first one's row.
         sqlx::query(CLASS).bind(id).bind(value).execute(&mut *conn).await?;
         if sqlx::query_scalar(FULL).bind(id).bind(value).fetch_one(conn).await? {

@@ -186,11 +186,8 @@ impl Resource for Incidents {
     const ORDER: Order = Order { column: "t.occurred_at", of: "timestamptz", descending: true };
     const LIVE: &'static str = LIVE_CHILD;
     const OWN: &'static str = OWN_CHILD;
-    const REFERENCES: &'static [Reference] = &[
-        Reference { column: "child_id", table: "children" },
-        Reference { column: "class_id", table: "classes" },
-        Reference { column: "reported_by", table: "staff" },
-    ];
+    const REFERENCES: &'static [Reference] =
+        &[Reference::CHILD, Reference::to("class_id", "classes"), Reference::to("reported_by", "staff")];
 
     type Record = Incident;
     type New = NewIncident;

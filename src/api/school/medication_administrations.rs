@@ -127,9 +127,9 @@ impl Resource for MedicationAdministrations {
     const LIVE: &'static str = LIVE_CHILD;
     const OWN: &'static str = OWN_CHILD;
     const REFERENCES: &'static [Reference] = &[
-        Reference { column: "medication_id", table: "medications" },
-        Reference { column: "administered_by", table: "staff" },
-        Reference { column: "witnessed_by", table: "staff" },
+        Reference { column: "medication_id", table: "medications", own: Some(OWN_CHILD) },
+        Reference::to("administered_by", "staff"),
+        Reference::to("witnessed_by", "staff"),
     ];
 
     type Record = MedicationAdministration;

@@ -14,7 +14,7 @@ use super::words::words;
 use crate::api::access::permission::{HealthCreate, HealthDelete, HealthRead, HealthUpdate};
 use crate::api::error::{Error, Result, Text};
 use crate::api::resource::filter::equal;
-use crate::api::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
+use crate::api::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp, own_child};
 
 /// The resource.
 pub enum Medications {}
@@ -153,6 +153,9 @@ impl Filter for MedicationFilter {
     }
 }
 
+/// The guardians of the children whose guardian the user is.
+const OWN_CHILDS_GUARDIAN: &str = concat!("t.id IN (SELECT l.guardian_id FROM app.child_guardians l WHERE ", own_child!("l.child_id"), ")");
+
 impl Resource for Medications {
     const TABLE: &'static str = "medications";
     const PATH: &'static str = "/medications";
@@ -176,7 +179,7 @@ impl Resource for Medications {
     const LIVE: &'static str = LIVE_CHILD;
     const OWN: &'static str = OWN_CHILD;
     const REFERENCES: &'static [Reference] =
-        &[Reference { column: "child_id", table: "children" }, Reference { column: "authorised_by", table: "guardians" }];
+        &[Reference::CHILD, Reference { column: "authorised_by", table: "guardians", own: Some(OWN_CHILDS_GUARDIAN) }];
 
     type Record = Medication;
     type New = NewMedication;

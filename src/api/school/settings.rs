@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::api::access::Access;
 use crate::api::access::permission::{SettingsRead, SettingsUpdate};
+use crate::api::access::{Access, Outdated};
 use crate::api::answer::{Data, ETag, tagged};
 use crate::api::app::App;
 use crate::api::body::Body;
@@ -154,8 +154,8 @@ async fn put(access: Access<SettingsUpdate>, At(key): At<String>, headers: Heade
     content::check(&mut tx, &key, &kind, &value).await?;
     sqlx::query("UPDATE app.settings SET value = $2 WHERE key = $1").bind(&key).bind(&value).execute(&mut *tx).await?;
     let setting = one(&mut tx, &key).await?.ok_or(Code::NotFound)?;
+    tx.outdates(Outdated::Value(Key::new(CACHED)));
     tx.commit().await?;
-    access.app().cache.forget(access.tenant().entry.tenant, Key::new(CACHED)).await;
     Ok(tagged(StatusCode::OK, ETag(setting.stamp.row_version), setting))
 }
 

@@ -115,8 +115,7 @@ impl Resource for StaffAssignments {
     const ORDER: Order = Order { column: "t.starts_on", of: "date", descending: true };
     const LIVE: &'static str = "t.deleted_at IS NULL AND EXISTS (SELECT FROM app.staff s WHERE s.id = t.staff_id AND s.deleted_at IS NULL)";
     const OWN: &'static str = OWN_NONE;
-    const REFERENCES: &'static [Reference] =
-        &[Reference { column: "staff_id", table: "staff" }, Reference { column: "class_id", table: "classes" }];
+    const REFERENCES: &'static [Reference] = &[Reference::to("staff_id", "staff"), Reference::to("class_id", "classes")];
 
     type Record = StaffAssignment;
     type New = NewStaffAssignment;

@@ -92,7 +92,7 @@ async fn read_user(access: Access<RolesRead>, Id(id): Id) -> Result<Data<User>> 
 async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserChange>) -> Result<Data<User>> {
     let tenant = whole(&access)?;
     let user = users::change(&access.app().master, tenant, UserId(id), &body.parse()?).await?;
-    access.app().recent.forget(access.app(), tenant).await;
+    access.app().recent.forget(tenant);
     Ok(Data::new(user))
 }
 

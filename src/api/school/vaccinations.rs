@@ -128,7 +128,7 @@ impl Resource for Vaccinations {
     const ORDER: Order = Order { column: "coalesce(t.due_on, t.given_on)", of: "date", descending: false };
     const LIVE: &'static str = LIVE_CHILD;
     const OWN: &'static str = OWN_CHILD;
-    const REFERENCES: &'static [Reference] = &[Reference { column: "child_id", table: "children" }];
+    const REFERENCES: &'static [Reference] = &[Reference::CHILD];
 
     type Record = Vaccination;
     type New = NewVaccination;

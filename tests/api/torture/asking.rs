@@ -477,10 +477,8 @@ fn refusal(caller: Caller, named: Named) -> Option<(u16, &'static str)> {
     match (caller, named) {
         (_, Named::Twice | Named::TwoSchools) => Some((400, "MALFORMED_REQUEST")),
         (Caller::Forged(_) | Caller::Nobody, _) => Some((401, "UNAUTHENTICATED")),
-        (_, Named::Malformed(_)) | (Caller::OfNoSchool, _) | (Caller::Staff, Named::Nothing | Named::Forwarded) => {
-            Some((400, "INVALID_TENANT"))
-        }
-        (Caller::Staff, _) => Some((403, "")),
+        (_, Named::Malformed(_)) | (Caller::OfNoSchool, _) => Some((400, "INVALID_TENANT")),
+        (Caller::Staff, _) => Some((403, "FORBIDDEN")),
         (_, Named::OtherId | Named::OtherCode) => Some((403, "TENANT_MISMATCH")),
         (Caller::Admin | Caller::Reader, Named::Nothing | Named::Id | Named::Code | Named::Forwarded) => None,
     }

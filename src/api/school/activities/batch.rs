@@ -87,7 +87,7 @@ async fn record_class_activity(
     access.whole()?;
     let path = format!("/classes/{class}/activities");
     let mut tx = match idempotency::begin(&access, &headers, &path, &body.digest).await? {
-        Begun::Answered(answer) => return Ok(answer),
+        Begun::Answered(replay) => return Ok(replay.answer().await),
         Begun::Working(tx) => tx,
     };
     let entry = Entry::of(body)?;

@@ -14,8 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::api::access::Access;
 use crate::api::access::permission::{AuditRead, ChildrenErase};
+use crate::api::access::{Access, Outdated};
 use crate::api::answer::{Data, Page};
 use crate::api::app::App;
 use crate::api::body::Body;
@@ -92,15 +92,14 @@ async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderM
     access.whole()?;
     let path = format!("/children/{id}/erasure");
     let mut tx = match idempotency::begin(&access, &headers, &path, &body.digest).await? {
-        Begun::Answered(answer) => return Ok(answer),
+        Begun::Answered(replay) => return Ok(replay.answer().await),
         Begun::Working(tx) => tx,
     };
     removed(&mut tx, id).await?;
     let erasure = erase(&mut tx, id, &body.parse()?.reason).await?;
-    let response = tx.created(None, None, &erasure).await?;
     // Any value of the school's may hold the child.
-    access.app().cache.flush(access.tenant().entry.tenant).await;
-    Ok(response)
+    tx.outdates(Outdated::Values);
+    tx.created(None, None, &erasure).await
 }
 
 /// Refuses a child that is in use, and one that is not there. Holds it until the transaction ends.

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::Grant;
 use crate::api::access::permission::{Permission as _, RolesRead, RolesUpdate};
-use crate::api::access::{Access, Scope};
+use crate::api::access::{Access, Outdated, Scope};
 use crate::api::answer::{Data, ETag, tagged};
 use crate::api::app::App;
 use crate::api::body::Body;
@@ -82,8 +82,8 @@ async fn put(access: Access<RolesUpdate>, At(role): At<String>, headers: HeaderM
     check(&mut tx, &role, &new).await?;
     replace(&mut tx, &role, &new).await?;
     let grants = of(&mut tx, &role).await?.ok_or(Code::NotFound)?;
+    tx.outdates(Outdated::Grants);
     tx.commit().await?;
-    access.app().recent.forget(access.app(), access.tenant().entry.tenant).await;
     Ok(tagged(StatusCode::OK, tag(&grants)?, grants))
 }
 

@@ -11,12 +11,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::api::access::Access;
 use crate::api::access::permission::{RolesRead, RolesUpdate};
+use crate::api::access::{Access, Outdated};
 use crate::api::answer::Data;
 use crate::api::app::App;
 use crate::api::document::ReadsItem;
 use crate::api::error::{Code, Result};
+use crate::api::identity::UserId;
 use crate::api::resource::filter::{At, Id};
 
 /// A role that a user has beside the main one.
@@ -74,7 +75,8 @@ async fn read(access: Access<RolesRead>, At((user, role)): At<(Uuid, String)>) -
 
 /// Gives a user a role
 ///
-/// Needs the permission `roles:update`. Given again, nothing changes.
+/// Needs the permission `roles:update`. The user is an account of the school's own, or, where there is another issuer, one of that issuer's. Given again,
+/// nothing changes.
 #[utoipa::path(
     put, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "put_user_role",
     params(("id" = Uuid, Path, description = "The user."), ("code" = String, Path, description = "The role's code.")),
@@ -86,12 +88,13 @@ async fn read(access: Access<RolesRead>, At((user, role)): At<(Uuid, String)>) -
 )]
 async fn put(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)>) -> Result<Response> {
     access.whole()?;
+    access.app().identity.of_school(UserId(user), access.tenant().entry.tenant).await?;
     let mut tx = access.begin().await?;
     let insert = "INSERT INTO app.user_roles (user_id, role_code) SELECT $1, code FROM app.roles WHERE code = $2 ON CONFLICT DO NOTHING";
     let given = sqlx::query(insert).bind(user).bind(&role).execute(&mut *tx).await?.rows_affected() == 1;
     let found = one(&mut tx, user, &role).await?.ok_or(Code::NotFound)?;
+    tx.outdates(Outdated::Grants);
     tx.commit().await?;
-    access.app().recent.forget(access.app(), access.tenant().entry.tenant).await;
     if !given {
         return Ok(Data::new(found).into_response());
     }
@@ -116,8 +119,8 @@ async fn remove(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)
     if sqlx::query(delete).bind(user).bind(&role).execute(&mut *tx).await?.rows_affected() == 0 {
         return Err(Code::NotFound.into());
     }
+    tx.outdates(Outdated::Grants);
     tx.commit().await?;
-    access.app().recent.forget(access.app(), access.tenant().entry.tenant).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

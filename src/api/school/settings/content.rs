@@ -2,6 +2,8 @@
 //!
 //! A key that this program does not know is a newer migration's: its kind alone is held.
 
+use std::collections::HashSet;
+
 use chrono::NaiveDate;
 use serde_json::{Map, Value};
 use sqlx::postgres::PgConnection;
@@ -10,6 +12,8 @@ use crate::api::error::{Error, Field, Result, Text};
 
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 const MEALS: [&str; 6] = ["breakfast", "morning_snack", "lunch", "afternoon_snack", "dinner", "bottle"];
+/// Bytes of JSON: the table's own bound (`settings_value_length`), told before anything is looked at.
+const LONGEST: usize = 16_384;
 /// Days of warning: no longer than a year.
 const LONGEST_WARNING: u64 = 366;
 /// The longest language tag that is in use (BCP 47, section 4.4.1).
@@ -40,6 +44,7 @@ impl Wrong {
     fn value(&mut self, key: &str, kind: &str, value: &Value) {
         match (key, value) {
             _ if kind_of(value) != kind => self.add("value", "type", "tipo de valor errado", "wrong type of value"),
+            _ if value.to_string().len() > LONGEST => self.add("value", "length", "comprimento inválido", "has the wrong length"),
             ("school.locale", Value::String(text)) if !is_locale(text) => self.malformed("value"),
             ("school.opening_hours", Value::Object(days)) => self.each(days, &WEEKDAYS, Self::hours),
             ("school.closed_days", Value::Array(days)) => self.days(days),
@@ -103,12 +108,13 @@ impl Wrong {
     }
 
     fn days(&mut self, days: &[Value]) {
+        let mut seen = HashSet::new();
         for (i, value) in days.iter().enumerate() {
             let at = format!("value.{i}");
-            if value.as_str().and_then(day).is_none() {
-                self.add(&at, "format", "não é um dia AAAA-MM-DD", "is not a day YYYY-MM-DD");
-            } else if days[..i].contains(value) {
-                self.add(&at, "repeated", "há elementos repetidos", "items are repeated");
+            match value.as_str().and_then(day) {
+                None => self.add(&at, "format", "não é um dia AAAA-MM-DD", "is not a day YYYY-MM-DD"),
+                Some(day) if !seen.insert(day) => self.add(&at, "repeated", "há elementos repetidos", "items are repeated"),
+                Some(_) => {}
             }
         }
     }
@@ -185,6 +191,17 @@ mod tests {
         ] {
             assert_eq!(wrong(key, kind, &value), [], "{key} = {value}");
         }
+    }
+
+    #[test]
+    fn what_is_longer_than_any_value_is_refused_for_that_alone() {
+        // A list of quotes around 10 characters, with commas.
+        let days = |bytes: usize| json!(vec!["2026-12-25"; (bytes - 1) / 13]);
+        assert_eq!(wrong("school.closed_days", "array", &days(LONGEST + 14)), [("value".to_owned(), "length")]);
+        assert_eq!(wrong("newer.key", "string", &json!("a".repeat(LONGEST - 1))), [("value".to_owned(), "length")]);
+        assert_eq!(wrong("newer.key", "string", &json!("a".repeat(LONGEST - 2))), []);
+        let repeated = wrong("school.closed_days", "array", &days(LONGEST));
+        assert!(repeated.len() == days(LONGEST).as_array().unwrap().len() - 1 && repeated.iter().all(|(_, code)| *code == "repeated"));
     }
 
     #[test]
