@@ -139,9 +139,9 @@ mod tests {
         let question = (here, Some(Uuid::from_u128(3)), None);
         let answer = |asked: Asked| recent.answers.insert(question, (asked, Arc::default()));
         let counts = || recent.remembered(&question, recent.asking(here)).is_some();
-        let late = Asked { at: Instant::now() + FRESH, ..recent.asking(here) };
         answer(recent.asking(here));
         recent.forget(elsewhere);
+        let late = Asked { at: Instant::now() + FRESH, ..recent.asking(here) };
         assert!(counts() && recent.remembered(&question, late).is_none());
         let slow = recent.asking(here);
         recent.forget(here);
