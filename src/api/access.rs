@@ -24,6 +24,7 @@ pub use tenant::Tenant;
 pub use trail::Trail;
 
 use super::app::App;
+use super::audit::Record;
 use super::client::ClientAddress;
 use super::edge::{InFlight, TenantSlot};
 use super::error::{Code, Error, Result};
@@ -81,6 +82,18 @@ impl<P: Permission> Access<P> {
     /// [`Code::Forbidden`].
     pub fn of_the_school(&self) -> Result<()> {
         if self.principal.impersonation.is_some() { Err(Code::Forbidden.into()) } else { self.whole() }
+    }
+
+    /// The record of a write outside the school's database, to stand in that write's own transaction; with the reason why platform staff act here.
+    #[must_use]
+    pub fn evidence(&self) -> Record {
+        let reason = self.principal.impersonation.as_ref().map(|acting| acting.reason.clone());
+        Record { reason, ..self.trail.record_of(Some(self.tenant.entry.tenant), Some(self.principal.user), P::CODE, true) }
+    }
+
+    /// That transaction lasts: the school's own copy of its record says so too, even when the caller does not wait for the answer.
+    pub fn done(&self) {
+        self.trail.done();
     }
 
     /// The parts of the running API.

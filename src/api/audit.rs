@@ -1,6 +1,6 @@
 //! The access audit: who did what to which thing, from where, and who was refused; evidence that stands in the school's own database.
 //!
-//! Writes are recorded in their own transaction; reads and refusals go through a bounded queue and are written in batches. Recording never waits and never
+//! Writes are recorded in their own transaction (accounts: in the master database); reads and refusals go through a bounded queue and are written in batches. Recording never waits and never
 //! fails: what cannot be kept is dropped and counted. Must not hold a query string, a body, a token or an e-mail address.
 
 pub mod metrics;
@@ -90,6 +90,14 @@ impl Audit {
     /// When the database refuses it; the transaction is over then.
     pub async fn write(conn: &mut PgConnection, record: &Record) -> sql::Result<()> {
         Table::School.insert(conn, std::slice::from_ref(record)).await
+    }
+
+    /// The same in the master database, for what is done there.
+    ///
+    /// # Errors
+    /// As [`Audit::write`].
+    pub async fn write_platform(conn: &mut PgConnection, record: &Record) -> sql::Result<()> {
+        Table::Platform.insert(conn, std::slice::from_ref(record)).await
     }
 
     /// At most `limit` records of a school, newest first, from before `after` (the last one's `at` and `id`).

@@ -191,6 +191,7 @@ fn record(tenant: impl Into<Option<TenantId>>, n: usize) -> Record {
         address: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))),
         at: now(),
         success: true,
+        reason: None,
     }
 }
 

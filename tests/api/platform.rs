@@ -1,9 +1,19 @@
 //! The platform's staff over HTTP: tenants, their measures, acting in a school; and a school's own accounts.
 
 use dailycare::testing::Version;
+use reqwest::Method;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::world::{Client, PASSWORD, World, world};
+
+/// The platform's records of a user's writes to accounts, oldest first: id, tenant, path, address, reason.
+async fn accounts_told(world: &World, user: Uuid) -> Vec<(Uuid, Option<Uuid>, String, Option<String>, Option<String>)> {
+    let select = "
+        SELECT id, tenant_id, resource, host(ip_address), reason FROM registry.access_audit
+        WHERE user_id = $1 AND action = 'roles:update' AND success ORDER BY occurred_at";
+    sqlx::query_as(select).bind(user).fetch_all(&world.platform.operator).await.unwrap()
+}
 
 #[tokio::test]
 async fn platform_staff_see_tenants_and_their_measures_and_nobody_else_does() {
@@ -58,6 +68,11 @@ async fn platform_staff_act_in_a_school_for_a_reason_that_is_kept_and_only_there
     let written: i64 =
         north.ask(&format!("SELECT count(*) FROM app.access_audit WHERE user_id = '{}' AND action = 'children:create'", staff.user)).await;
     assert_eq!(written, 1);
+    let made = acting.post("/users", json!({ "name": "Rita", "email": "rita@norte.example", "role": "Teacher" })).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let reasons: Vec<_> = accounts_told(&world, staff.user).await.into_iter().map(|(.., reason)| reason).collect();
+    assert_eq!(reasons, [Some("support case 4711".to_owned())], "why platform staff wrote to an account");
+    assert_eq!(staff.get("/platform/impersonations").await.data().as_array().unwrap().len(), 1, "a write is no impersonation");
     drop(south);
 }
 
@@ -154,4 +169,48 @@ async fn an_administrator_makes_changes_and_ends_accounts_of_its_own_school_alon
         "CONFLICT",
         "somebody must run the school"
     );
+}
+
+#[tokio::test]
+async fn every_write_to_an_account_commits_with_its_record_even_while_the_schools_own_audit_takes_none() {
+    for version in Version::ALL {
+        let world = World::start(version, &[]).await;
+        let north = world.school("norte").await;
+        let admin = north.user("SchoolAdmin").await;
+        north.sql("REVOKE INSERT ON app.access_audit FROM tenant_app").await;
+        let made = admin.post("/users", json!({ "name": "Rita", "email": "rita@norte.example", "role": "Teacher" })).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        let path = format!("/users/{}", made.data()["user"]["id"].as_str().unwrap());
+        let changed = admin.send(Method::PATCH, &path, Some(json!({ "role": "HealthStaff" }))).await;
+        let reset = admin.send(Method::POST, &format!("{path}/reset-password"), None).await;
+        let removed = admin.send(Method::DELETE, &path, None).await;
+        assert_eq!((changed.status, reset.status, removed.status), (200, 200, 204));
+        assert_eq!(admin.send(Method::DELETE, &path, None).await.code(), "NOT_FOUND");
+
+        let told = accounts_told(&world, admin.user).await;
+        let (ids, paths): (Vec<_>, Vec<_>) =
+            told.iter().map(|(id, _, path, ..)| (*id, path.trim_start_matches("/api/v1").to_owned())).unzip();
+        assert_eq!(paths, ["/users".to_owned(), path.clone(), format!("{path}/reset-password"), path.clone()]);
+        assert!(told.iter().all(|(_, tenant, _, address, reason)| {
+            (*tenant, address.as_deref(), reason) == (Some(north.id()), Some("127.0.0.1"), &None)
+        }));
+
+        north.sql("GRANT INSERT ON app.access_audit TO tenant_app").await;
+        world.api.stop().await;
+        let copies: Vec<Uuid> =
+            north.ask("SELECT array_agg(id ORDER BY occurred_at) FROM app.access_audit WHERE action = 'roles:update' AND success").await;
+        assert_eq!(copies, ids, "the school's copies are the same records");
+    }
+}
+
+#[tokio::test]
+async fn an_account_whose_record_cannot_be_written_is_not_made() {
+    let world = world().await;
+    let north = world.school("norte").await;
+    let admin = north.user("SchoolAdmin").await;
+    sqlx::raw_sql("REVOKE INSERT ON registry.access_audit FROM dailycare_api").execute(&world.platform.operator).await.unwrap();
+    let new = json!({ "name": "Rita", "email": "rita@norte.example", "role": "Teacher" });
+    assert_eq!(admin.post("/users", new).await.status, 500);
+    let count = "SELECT count(*) FROM registry.users WHERE name = 'Rita'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&world.platform.operator).await.unwrap(), 0);
 }

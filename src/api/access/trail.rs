@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::api::app::App;
@@ -27,11 +27,16 @@ pub struct Trail(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// The record's, wherever it is written: the school's copy of one in the master database is the same record.
+    id: Uuid,
+    at: DateTime<Utc>,
     resource: String,
     address: Option<IpAddr>,
     who: Mutex<Who>,
     /// Its own transaction has recorded it.
     recorded: AtomicBool,
+    /// A transaction outside the school's database has done it, whatever becomes of the answer.
+    done: AtomicBool,
 }
 
 /// Who asked for what, as far as it is known.
@@ -48,7 +53,8 @@ impl Trail {
     pub fn new(path: &str, address: Option<IpAddr>) -> Self {
         let end = path.char_indices().map(|(at, _)| at).nth(LONGEST).unwrap_or(path.len());
         let resource = path[..end].to_owned();
-        Self(Arc::new(Inner { resource, address, who: Mutex::default(), recorded: AtomicBool::new(false) }))
+        let (id, at, who) = (Uuid::now_v7(), Utc::now(), Mutex::default());
+        Self(Arc::new(Inner { id, at, resource, address, who, recorded: AtomicBool::default(), done: AtomicBool::default() }))
     }
 
     /// Somebody asked for something, successfully or not.
@@ -60,23 +66,33 @@ impl Trail {
     #[must_use]
     pub fn record(&self, success: bool) -> Option<Record> {
         let Who { tenant, user, action } = self.0.who.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Inner { resource, address, .. } = &*self.0;
-        let (id, user) = (Uuid::now_v7(), user.map(|user| user.0));
-        action.map(|action| Record {
-            id,
+        action.map(|action| self.record_of(tenant, user, action, success))
+    }
+
+    /// The record of what is known otherwise.
+    pub(super) fn record_of(&self, tenant: Option<TenantId>, user: Option<UserId>, action: &'static str, success: bool) -> Record {
+        let Inner { id, at, resource, address, .. } = &*self.0;
+        Record {
+            id: *id,
             tenant,
-            user,
+            user: user.map(|user| user.0),
             action: action.into(),
             resource: resource.clone(),
             address: *address,
-            at: Utc::now(),
+            at: *at,
             success,
-        })
+            reason: None,
+        }
     }
 
     /// The transaction that did the work holds the record: not again.
     pub fn recorded(&self) {
         self.0.recorded.store(true, Ordering::Relaxed);
+    }
+
+    /// It is done and stands elsewhere; the school's copy is still to be written, and says so.
+    pub(super) fn done(&self) {
+        self.0.done.store(true, Ordering::Relaxed);
     }
 }
 
@@ -101,7 +117,7 @@ struct Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         if !self.trail.0.recorded.load(Ordering::Relaxed)
-            && let Some(record) = self.trail.record(self.success)
+            && let Some(record) = self.trail.record(self.success || self.trail.0.done.load(Ordering::Relaxed))
         {
             self.app.audit.record(record);
         }

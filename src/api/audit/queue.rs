@@ -269,8 +269,8 @@ mod tests {
         for n in numbers {
             let at = Utc::now() + TimeDelta::seconds(n.into());
             let (tenant, user, address, success) = (None, None, None, true);
-            queue
-                .push(sink, Record { id: Uuid::now_v7(), tenant, user, action: "a".into(), resource: n.to_string(), address, at, success });
+            let (id, resource) = (Uuid::now_v7(), n.to_string());
+            queue.push(sink, Record { id, tenant, user, action: "a".into(), resource, address, at, success, reason: None });
         }
     }
 

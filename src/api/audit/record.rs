@@ -31,6 +31,8 @@ pub struct Record {
     pub at: DateTime<Utc>,
     /// It was allowed and done.
     pub success: bool,
+    /// Why platform staff acted for a school, at most 500 characters. The platform's table alone has it.
+    pub reason: Option<String>,
 }
 
 impl Record {
@@ -72,7 +74,17 @@ mod tests {
 
     fn record(action: &'static str, resource: &str) -> Record {
         let (id, at) = (Uuid::now_v7(), Utc::now());
-        Record { id, tenant: None, user: None, action: action.into(), resource: resource.into(), address: None, at, success: true }
+        Record {
+            id,
+            tenant: None,
+            user: None,
+            action: action.into(),
+            resource: resource.into(),
+            address: None,
+            at,
+            success: true,
+            reason: None,
+        }
     }
 
     #[test]

@@ -39,22 +39,18 @@ pub(super) enum Table {
 }
 
 impl Table {
-    fn name(self) -> &'static str {
-        match self {
-            Self::School => "app.access_audit",
-            Self::Platform => "registry.access_audit",
-        }
-    }
-
     /// All of them in one statement. Those that are there already, because an earlier answer was lost, are left as they are.
     pub(super) async fn insert(self, conn: &mut PgConnection, records: &[Record]) -> sql::Result<()> {
+        let (table, reason) = match self {
+            Self::School => ("app.access_audit", ""),
+            Self::Platform => ("registry.access_audit", ", reason"),
+        };
         let insert = format!(
-            "INSERT INTO {} (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success)
-             SELECT id, tenant_id, user_id, action, resource, ip_address::inet, occurred_at, success
-             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bool[])
-                 AS record (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success)
-             ON CONFLICT DO NOTHING",
-            self.name()
+            "INSERT INTO {table} (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success{reason})
+             SELECT id, tenant_id, user_id, action, resource, ip_address::inet, occurred_at, success{reason}
+             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bool[], $9::text[])
+                 AS record (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, reason)
+             ON CONFLICT DO NOTHING"
         );
         sqlx::query(AssertSqlSafe(insert))
             .bind(records.iter().map(|record| record.id).collect::<Vec<_>>())
@@ -65,6 +61,7 @@ impl Table {
             .bind(records.iter().map(|record| record.address.map(|address| address.to_string())).collect::<Vec<_>>())
             .bind(records.iter().map(|record| record.at).collect::<Vec<_>>())
             .bind(records.iter().map(|record| record.success).collect::<Vec<_>>())
+            .bind(records.iter().map(|record| record.reason.as_deref()).collect::<Vec<_>>())
             .execute(conn)
             .await
             .doing("writing the access audit")
@@ -80,9 +77,12 @@ impl Table {
         after: Option<(DateTime<Utc>, Uuid)>,
         limit: u32,
     ) -> sql::Result<Vec<Record>> {
+        let (table, reason) = match self {
+            Self::School => ("app.access_audit", "NULL::text AS reason"),
+            Self::Platform => ("registry.access_audit", "reason"),
+        };
         let mut query = QueryBuilder::<Postgres>::new(format!(
-            "SELECT id, tenant_id, user_id, action, resource, host(ip_address) AS address, occurred_at, success FROM {} WHERE true",
-            self.name()
+            "SELECT id, tenant_id, user_id, action, resource, host(ip_address) AS address, occurred_at, success, {reason} FROM {table} WHERE true"
         ));
         if let Some(TenantId(tenant)) = tenant {
             query.push(" AND tenant_id = ").push_bind(tenant);
@@ -134,5 +134,6 @@ fn read(row: &PgRow) -> Result<Record, sqlx::Error> {
         address: address.map(|address| address.parse()).transpose().map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
         at: row.try_get("occurred_at")?,
         success: row.try_get("success")?,
+        reason: row.try_get("reason")?,
     })
 }

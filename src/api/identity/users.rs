@@ -1,16 +1,18 @@
 //! A school's accounts, managed by its administrators.
 //!
-//! Every statement names the tenant; what platform staff are and that nobody changes school is held by the database. Must not know HTTP or permissions.
+//! Every statement names the tenant; what platform staff are and that nobody changes school is held by the database. Every write commits with its record in
+//! the audit, or not at all. Must not know HTTP or permissions.
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
-use sqlx::{FromRow, Row as _};
+use sqlx::{FromRow, Postgres, Row as _, Transaction};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Role, UserId, begin, commit, unavailable, within};
+use crate::api::audit::{Audit, Record};
 use crate::api::error::{Code, Error, Result, Text};
 use crate::domain::names::TenantId;
 use crate::registry::password;
@@ -204,7 +206,7 @@ pub async fn get(pool: &PgPool, tenant: TenantId, id: UserId) -> Result<User> {
 ///
 /// # Errors
 /// [`Code::Conflict`] when the address belongs to another account, of whichever school.
-pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewUser) -> Result<Temporary> {
+pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewUser, record: &Record) -> Result<Temporary> {
     let (password, hash) = temporary().await?;
     let insert = user!(
         "INSERT INTO registry.users (tenant_id, name, email, phone_number, role, password_hash, must_change_password)
@@ -213,15 +215,20 @@ pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewUser) -> Result<Te
     );
     let query = sqlx::query_as(insert).bind(tenant.0).bind(new.name.trim()).bind(new.email.trim()).bind(&new.phone_number);
     let query = query.bind(new.role.name()).bind(hash);
-    let user = within(async { query.fetch_one(pool).await.doing("making an account").map_err(refusal) }).await?;
-    Ok(Temporary { user, password })
+    let user = within(async {
+        let mut transaction = begin(pool).await?;
+        let user = query.fetch_one(&mut *transaction).await.doing("making an account").map_err(refusal)?;
+        commit_with(transaction, record).await?;
+        Ok(user)
+    });
+    Ok(Temporary { user: user.await?, password })
 }
 
 /// Changes an account. What it may not do any more it may not do within moments: role and activity end its access tokens.
 ///
 /// # Errors
 /// [`Code::NotFound`]; [`Code::Conflict`] when the address is another's, or nobody would be left to run the school.
-pub async fn change(pool: &PgPool, tenant: TenantId, id: UserId, change: &UserChange) -> Result<User> {
+pub async fn change(pool: &PgPool, tenant: TenantId, id: UserId, change: &UserChange, record: &Record) -> Result<User> {
     within(async {
         let mut transaction = begin(pool).await?;
         if change.role.is_some_and(|role| role != SchoolRole::SchoolAdmin) || change.is_active == Some(false) {
@@ -236,9 +243,10 @@ pub async fn change(pool: &PgPool, tenant: TenantId, id: UserId, change: &UserCh
         let query = sqlx::query_as(update).bind(tenant.0).bind(id.0).bind(change.name.as_deref().map(str::trim));
         let query = query.bind(change.email.as_deref().map(str::trim)).bind(change.phone_number.is_some());
         let query = query.bind(change.phone_number.clone().flatten()).bind(change.role.map(SchoolRole::name)).bind(change.is_active);
-        let changed = query.fetch_optional(&mut *transaction).await.doing("changing an account").map_err(refusal)?;
-        commit(transaction).await?;
-        changed.ok_or_else(|| Code::NotFound.into())
+        let changed: Option<User> = query.fetch_optional(&mut *transaction).await.doing("changing an account").map_err(refusal)?;
+        let changed = changed.ok_or(Code::NotFound)?;
+        commit_with(transaction, record).await?;
+        Ok(changed)
     })
     .await
 }
@@ -247,15 +255,17 @@ pub async fn change(pool: &PgPool, tenant: TenantId, id: UserId, change: &UserCh
 ///
 /// # Errors
 /// [`Code::NotFound`]; [`Code::Conflict`] when nobody would be left to run the school.
-pub async fn remove(pool: &PgPool, tenant: TenantId, id: UserId) -> Result<()> {
+pub async fn remove(pool: &PgPool, tenant: TenantId, id: UserId, record: &Record) -> Result<()> {
     within(async {
         let mut transaction = begin(pool).await?;
         leave_an_administrator(&mut transaction, tenant, id).await?;
         let update = "UPDATE registry.users SET is_deleted = true, is_active = false WHERE tenant_id = $1 AND id = $2 AND NOT is_deleted";
         let query = sqlx::query(update).bind(tenant.0).bind(id.0);
         let removed = query.execute(&mut *transaction).await.doing("removing an account").map_err(unavailable)?;
-        commit(transaction).await?;
-        if removed.rows_affected() == 1 { Ok(()) } else { Err(Code::NotFound.into()) }
+        if removed.rows_affected() != 1 {
+            return Err(Code::NotFound.into());
+        }
+        commit_with(transaction, record).await
     })
     .await
 }
@@ -264,7 +274,7 @@ pub async fn remove(pool: &PgPool, tenant: TenantId, id: UserId) -> Result<()> {
 ///
 /// # Errors
 /// [`Code::NotFound`].
-pub async fn reset_password(pool: &PgPool, tenant: TenantId, id: UserId) -> Result<Temporary> {
+pub async fn reset_password(pool: &PgPool, tenant: TenantId, id: UserId, record: &Record) -> Result<Temporary> {
     get(pool, tenant, id).await?;
     let (password, hash) = temporary().await?;
     let update = user!(
@@ -273,8 +283,20 @@ pub async fn reset_password(pool: &PgPool, tenant: TenantId, id: UserId) -> Resu
         ""
     );
     let query = sqlx::query_as(update).bind(tenant.0).bind(id.0).bind(hash);
-    let user: Option<User> = within(async { query.fetch_optional(pool).await.doing("resetting a password").map_err(unavailable) }).await?;
-    Ok(Temporary { user: user.ok_or(Code::NotFound)?, password })
+    let user = within(async {
+        let mut transaction = begin(pool).await?;
+        let user: Option<User> = query.fetch_optional(&mut *transaction).await.doing("resetting a password").map_err(unavailable)?;
+        let user = user.ok_or(Code::NotFound)?;
+        commit_with(transaction, record).await?;
+        Ok(user)
+    });
+    Ok(Temporary { user: user.await?, password })
+}
+
+/// The write and its record in the platform's audit, both or neither.
+async fn commit_with(mut transaction: Transaction<'static, Postgres>, record: &Record) -> Result<()> {
+    Audit::write_platform(&mut transaction, record).await.map_err(unavailable)?;
+    commit(transaction).await
 }
 
 /// Locks the school's administrators: of two who remove each other at once, one stays.

@@ -95,7 +95,7 @@ pub(super) async fn list(platform: Platform, asked: Asked<Unfiltered>) -> Result
     let after = asked.cursor(LIST)?.map(|cursor| Ok::<_, crate::api::error::Error>((cursor.moment()?, cursor.id))).transpose()?;
     let select = "
         SELECT id, tenant_id, user_id, reason, occurred_at, success FROM registry.access_audit
-        WHERE reason IS NOT NULL AND ($1::timestamptz IS NULL OR (occurred_at, id) < ($1, $2)) ORDER BY occurred_at DESC, id DESC LIMIT $3";
+        WHERE action = 'auth:impersonate' AND ($1::timestamptz IS NULL OR (occurred_at, id) < ($1, $2)) ORDER BY occurred_at DESC, id DESC LIMIT $3";
     let query = sqlx::query_as(select).bind(after.map(|(at, _)| at)).bind(after.map(|(_, id)| id)).bind(i64::from(asked.limit) + 1);
     let found: Vec<Impersonated> = query.fetch_all(&platform.app().master).await.doing("reading who acted in schools")?;
     Ok(cursor::page(found, asked.limit, |last| Cursor::at(LIST, last.occurred_at, last.id)).into_response())

@@ -1,6 +1,7 @@
 //! The school's accounts: who may sign in, made and ended by its administrators.
 //!
-//! They are rows of the master database, which holds that none becomes the platform's or another school's. Who gives somebody an account gives them a
+//! They are rows of the master database, which holds that none becomes the platform's or another school's, and with them their records in the audit: the
+//! school's own audit has copies. Who gives somebody an account gives them a
 //! role, so the permissions over roles are those over accounts.
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -71,7 +72,8 @@ async fn list_users(access: Access<RolesRead>, asked: Asked<Unfiltered>) -> Resu
 /// Needs the permission `roles:update` for the whole school.
 #[utoipa::path(post, path = "/users", tag = "users", request_body = NewUser, responses((status = 201, description = "Created.", body = Data<UserWithPassword>), Writes))]
 async fn create_user(access: Access<RolesUpdate>, body: Body<NewUser>) -> Result<Response> {
-    let made = users::create(&access.app().master, whole(&access)?, &body.parse()?).await?;
+    let made = users::create(&access.app().master, whole(&access)?, &body.parse()?, &access.evidence()).await?;
+    access.done();
     let location = HeaderValue::from_str(&format!("/api/v1/users/{}", made.user.id)).unwrap_or(HeaderValue::from_static("/api/v1/users"));
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Data::new(UserWithPassword::from(made))).into_response())
 }
@@ -91,7 +93,8 @@ async fn read_user(access: Access<RolesRead>, Id(id): Id) -> Result<Data<User>> 
 #[utoipa::path(patch, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)), request_body = UserChange, responses((status = 200, description = "As it is now.", body = Data<User>), WritesItem))]
 async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserChange>) -> Result<Data<User>> {
     let tenant = whole(&access)?;
-    let user = users::change(&access.app().master, tenant, UserId(id), &body.parse()?).await?;
+    let user = users::change(&access.app().master, tenant, UserId(id), &body.parse()?, &access.evidence()).await?;
+    access.done();
     access.app().recent.forget(tenant);
     Ok(Data::new(user))
 }
@@ -101,7 +104,8 @@ async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserCha
 /// Needs the permission `roles:update` for the whole school.
 #[utoipa::path(delete, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)), responses((status = 204, description = "Removed."), WritesItem))]
 async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCode> {
-    users::remove(&access.app().master, whole(&access)?, UserId(id)).await?;
+    users::remove(&access.app().master, whole(&access)?, UserId(id), &access.evidence()).await?;
+    access.done();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -110,6 +114,7 @@ async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCo
 /// Needs the permission `roles:update` for the whole school.
 #[utoipa::path(post, path = "/users/{id}/reset-password", tag = "users", params(("id" = Uuid, Path)), responses((status = 200, description = "Reset.", body = Data<UserWithPassword>), ReadsItem))]
 async fn reset_password(access: Access<RolesUpdate>, Id(id): Id) -> Result<Data<UserWithPassword>> {
-    let reset = users::reset_password(&access.app().master, whole(&access)?, UserId(id)).await?;
+    let reset = users::reset_password(&access.app().master, whole(&access)?, UserId(id), &access.evidence()).await?;
+    access.done();
     Ok(Data::new(reset.into()))
 }

@@ -1,5 +1,6 @@
 //! Accounts of a school, platform staff who act for one, and what the database holds whoever asks.
 
+use dailycare::api::audit::Record;
 use dailycare::api::identity::users::{self, NewUser, SchoolRole, UserChange};
 use dailycare::api::identity::{Role, UserId};
 use dailycare::domain::names::TenantId;
@@ -12,6 +13,21 @@ fn rui() -> NewUser {
     NewUser { name: "Rui".into(), email: "rui@norte.example".into(), phone_number: None, role: SchoolRole::Teacher }
 }
 
+/// What every write leaves in the audit.
+fn told() -> Record {
+    Record {
+        id: Uuid::now_v7(),
+        tenant: Some(HERE),
+        user: Some(ANA),
+        action: "roles:update".into(),
+        resource: "/api/v1/users".into(),
+        address: None,
+        at: chrono::Utc::now(),
+        success: true,
+        reason: None,
+    }
+}
+
 fn code<T>(result: Result<T, Error>) -> Option<Code> {
     result.err().map(|error| error.code)
 }
@@ -20,35 +36,36 @@ fn code<T>(result: Result<T, Error>) -> Option<Code> {
 async fn an_administrator_makes_changes_and_removes_accounts_of_the_own_school() {
     for version in Version::ALL {
         let site = Site::start(version).await;
-        let made = users::create(&site.api, HERE, &rui()).await.unwrap();
+        let made = users::create(&site.api, HERE, &rui(), &told()).await.unwrap();
         let id = UserId(made.user.id);
         assert!(made.user.must_change_password && made.user.role == Role::Teacher);
         let session = site.login("rui@norte.example", made.password.expose_secret()).await;
         assert_eq!(session.body["data"]["must_change_password"], true);
 
-        let taken = users::create(&site.api, TenantId(SUL), &NewUser { email: "RUI@norte.example".into(), ..rui() }).await;
+        let taken = users::create(&site.api, TenantId(SUL), &NewUser { email: "RUI@norte.example".into(), ..rui() }, &told()).await;
         assert_eq!(taken.err().map(|error| (error.code, error.fields[0].field.clone())), Some((Code::Conflict, "email".to_owned())));
         let change = UserChange { role: Some(SchoolRole::HealthStaff), phone_number: Some(Some("1".into())), ..UserChange::default() };
-        let changed = users::change(&site.api, HERE, id, &change).await.unwrap();
+        let changed = users::change(&site.api, HERE, id, &change, &told()).await.unwrap();
         assert_eq!((changed.role, changed.phone_number.as_deref(), changed.name.as_str()), (Role::HealthStaff, Some("1"), "Rui"));
-        let cleared = users::change(&site.api, HERE, id, &UserChange { phone_number: Some(None), ..UserChange::default() }).await.unwrap();
+        let cleared =
+            users::change(&site.api, HERE, id, &UserChange { phone_number: Some(None), ..UserChange::default() }, &told()).await.unwrap();
         assert_eq!((cleared.phone_number, cleared.role), (None, Role::HealthStaff));
 
-        let reset = users::reset_password(&site.api, HERE, id).await.unwrap();
+        let reset = users::reset_password(&site.api, HERE, id, &told()).await.unwrap();
         assert_eq!(site.login("rui@norte.example", made.password.expose_secret()).await.code(), Some(Code::InvalidCredentials));
         assert_eq!(site.login("rui@norte.example", reset.password.expose_secret()).await.status, StatusCode::OK);
 
         let elsewhere = TenantId(SUL);
         assert_eq!(code(users::get(&site.api, elsewhere, id).await), Some(Code::NotFound));
-        assert_eq!(code(users::change(&site.api, elsewhere, id, &UserChange::default()).await), Some(Code::NotFound));
-        assert_eq!(code(users::remove(&site.api, elsewhere, id).await), Some(Code::NotFound));
-        assert_eq!(code(users::reset_password(&site.api, elsewhere, id).await), Some(Code::NotFound));
-        assert_eq!(code(users::reset_password(&site.api, HERE, UserId(ROOT)).await), Some(Code::NotFound));
+        assert_eq!(code(users::change(&site.api, elsewhere, id, &UserChange::default(), &told()).await), Some(Code::NotFound));
+        assert_eq!(code(users::remove(&site.api, elsewhere, id, &told()).await), Some(Code::NotFound));
+        assert_eq!(code(users::reset_password(&site.api, elsewhere, id, &told()).await), Some(Code::NotFound));
+        assert_eq!(code(users::reset_password(&site.api, HERE, UserId(ROOT), &told()).await), Some(Code::NotFound));
 
-        users::remove(&site.api, HERE, id).await.unwrap();
+        users::remove(&site.api, HERE, id, &told()).await.unwrap();
         assert_eq!(code(users::get(&site.api, HERE, id).await), Some(Code::NotFound));
         assert_eq!(site.login("rui@norte.example", reset.password.expose_secret()).await.code(), Some(Code::InvalidCredentials));
-        assert!(users::create(&site.api, HERE, &rui()).await.is_ok(), "the address of a removed account is not free");
+        assert!(users::create(&site.api, HERE, &rui(), &told()).await.is_ok(), "the address of a removed account is not free");
     }
 }
 
@@ -78,11 +95,12 @@ async fn accounts_are_listed_in_pages_that_miss_none_and_show_no_other_school() 
 #[tokio::test]
 async fn of_two_administrators_who_remove_each_other_one_stays() {
     let site = Site::start(Version::V18).await;
-    assert_eq!(code(users::remove(&site.api, HERE, UserId(ANA)).await), Some(Code::Conflict));
+    assert_eq!(code(users::remove(&site.api, HERE, UserId(ANA), &told()).await), Some(Code::Conflict));
     let demote = UserChange { role: Some(SchoolRole::ReadOnly), ..UserChange::default() };
-    assert_eq!(code(users::change(&site.api, HERE, UserId(ANA), &demote).await), Some(Code::Conflict));
-    let other = users::create(&site.api, HERE, &NewUser { role: SchoolRole::SchoolAdmin, ..rui() }).await.unwrap();
-    let (one, two) = tokio::join!(users::remove(&site.api, HERE, UserId(ANA)), users::remove(&site.api, HERE, UserId(other.user.id)));
+    assert_eq!(code(users::change(&site.api, HERE, UserId(ANA), &demote, &told()).await), Some(Code::Conflict));
+    let other = users::create(&site.api, HERE, &NewUser { role: SchoolRole::SchoolAdmin, ..rui() }, &told()).await.unwrap();
+    let (one, two) =
+        tokio::join!(users::remove(&site.api, HERE, UserId(ANA), &told()), users::remove(&site.api, HERE, UserId(other.user.id), &told()));
     assert_eq!(one.is_ok(), two.is_err());
     let left = "SELECT count(*)::text FROM registry.users WHERE role = 'SchoolAdmin' AND NOT is_deleted";
     assert_eq!(site.text(left).await.as_deref(), Some("1"));
