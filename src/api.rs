@@ -3,6 +3,7 @@
 //! Reads routes from the master database and nothing else of the platform: must not know Kubernetes, an admin's credentials or `controller`.
 
 pub mod access;
+pub mod allowance;
 pub mod answer;
 pub mod app;
 pub mod audit;

@@ -6,6 +6,7 @@
 pub mod metrics;
 mod queue;
 mod record;
+mod refusals;
 mod sinks;
 mod table;
 mod writer;
@@ -18,10 +19,13 @@ use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
 pub use record::Record;
+pub use refusals::Limits;
 pub use table::Filter;
 pub use writer::Writer;
 
+use self::metrics::Unrecorded;
 use self::queue::{Queue, Sink};
+use self::refusals::Refusals;
 use self::sinks::Sinks;
 use self::table::Table;
 use super::directory::Directory;
@@ -44,6 +48,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Time to write what is left on a stop.
     pub drain: Duration,
+    /// Refusals that the platform's audit is to hold.
+    pub refusals: Limits,
 }
 
 impl Default for Settings {
@@ -55,6 +61,7 @@ impl Default for Settings {
             writers: 4,
             timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
+            refusals: Limits::default(),
         }
     }
 }
@@ -63,6 +70,7 @@ impl Default for Settings {
 #[derive(Clone)]
 pub struct Audit {
     queue: Arc<Queue>,
+    refusals: Arc<Refusals>,
     directory: Arc<Directory>,
 }
 
@@ -70,18 +78,32 @@ impl Audit {
     /// An empty queue, and who empties it: nothing is written until [`Writer::run`] runs. `master` is a pool to the master database.
     #[must_use]
     pub fn start(pools: Arc<Pools>, directory: Arc<Directory>, master: PgPool, settings: Settings) -> (Self, Writer) {
-        let queue = Arc::new(Queue::new(&settings));
+        let (queue, refusals) = (Arc::new(Queue::new(&settings)), Arc::new(Refusals::new(settings.refusals)));
         let sinks = Arc::new(Sinks::new(pools, Arc::clone(&directory), master, settings.timeout));
         let writer = Writer::new(Arc::clone(&queue), sinks, settings);
-        (Self { queue, directory }, writer)
+        (Self { queue, refusals, directory }, writer)
     }
 
     /// Leaves a record to be written to its school, or to the platform when it has none that serves. Ends at once. When the queue is full, the sink with the
-    /// most to wait for loses its oldest record; what is lost is counted.
+    /// most to wait for loses its oldest record; what is lost is counted. So are refusals of no school that come too often to be recorded each.
     pub fn record(&self, record: Record) {
         let serves = |tenant: &TenantId| self.directory.known(*tenant).is_some_and(|entry| entry.target.is_some());
         let sink = record.tenant.filter(serves).map_or(Sink::Platform, Sink::School);
+        if sink == Sink::Platform
+            && !record.success
+            && let Err(reason) = self.admit(&record)
+        {
+            return metrics::unrecorded(reason);
+        }
         self.queue.push(sink, record.bounded());
+    }
+
+    /// Anybody can be refused as often as they like: that must neither fill the master database nor push others' records out.
+    fn admit(&self, refusal: &Record) -> Result<(), Unrecorded> {
+        if self.queue.is_pressed() {
+            return Err(Unrecorded::Queue);
+        }
+        self.refusals.admit(refusal)
     }
 
     /// Writes a record within the caller's transaction in the school's database: both commit, or neither. The record names its tenant.

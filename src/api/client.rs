@@ -1,6 +1,6 @@
 //! Who is at the other end: the address that the audit and the limits count. Believes a proxy only when it is configured as one.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
@@ -22,6 +22,15 @@ impl ClientAddress {
     pub fn of(parts: &Parts, trusted: &[IpNet]) -> Self {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
         Self(behind(peer.to_canonical(), &parts.headers, trusted))
+    }
+
+    /// What limits count by: an IPv4 address, or the /64 that one IPv6 customer has to itself.
+    #[must_use]
+    pub fn network(self) -> IpAddr {
+        match self.0.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+            v4 @ IpAddr::V4(_) => v4,
+        }
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
-use dailycare::api::audit::{Audit, Filter, Record, Settings, Writer};
+use dailycare::api::audit::{Audit, Filter, Limits, Record, Settings, Writer};
 use dailycare::api::directory::{self, Directory};
-use dailycare::api::pools::{Limits, Pools};
+use dailycare::api::pools::{self, Pools};
 use dailycare::domain::names::{ServerName, TenantId};
 use dailycare::registry::tenants::Withdrawn;
 use dailycare::schema::Migrations;
@@ -65,7 +65,7 @@ impl World {
         }
         also(&master).await;
         let directory = Directory::load(master.api(), master.opening.clone(), directory::Settings::default()).await.unwrap();
-        let limits = Limits { connect_timeout: NEVER, ..Limits::default() };
+        let limits = pools::Limits { connect_timeout: NEVER, ..pools::Limits::default() };
         Self { master, schools: made, pools: Pools::new(limits), directory }
     }
 
@@ -395,6 +395,32 @@ async fn what_waits_is_bounded_and_what_is_lost_is_counted_to_the_record() {
     assert_eq!(Running::start(audit, writer).stop().await, 910);
     assert_eq!(world.written(quiet).await, ids(&few));
     assert_eq!(world.written(noisy).await, ids(&many[910..]));
+}
+
+#[tokio::test]
+async fn refusals_of_nobody_are_recorded_within_bounds_and_push_nobody_elses_records_out() {
+    let world = World::start(Version::V18, 1).await;
+    let limit = |n| std::num::NonZeroU32::new(n).unwrap();
+    let refusals = Limits { address: limit(3), nobody: limit(1), user: limit(2) };
+    let (audit, writer) = world.audit(Settings { capacity: 100, refusals, ..Settings::default() });
+    let staff = record(None, 0);
+    audit.record(staff.clone());
+    let refused = |user: Option<u128>, address: [u8; 4], n| {
+        let (user, address) = (user.map(Uuid::from_u128), Some(IpAddr::from(address)));
+        audit.record(Record { user, address, success: false, ..record(None, n) });
+    };
+    (0..1_000).for_each(|n| refused(None, [192, 0, 2, 9], n));
+    assert_eq!(audit.waiting(), 1 + 3, "one address");
+    (0..200).for_each(|n| refused(None, [198, 51, 100, n], n.into()));
+    assert_eq!(audit.waiting(), 1 + 10, "all addresses");
+    (0..100).for_each(|n| refused(Some(1), [192, 0, 2, 1], n));
+    (0..100).for_each(|n| refused(Some(2), [192, 0, 2, 1], n));
+    assert_eq!((audit.waiting(), audit.dropped()), (1 + 10 + 4, 0), "each user");
+    leave(&audit, &records(world.schools[0].tenant, 40));
+    (100..200).for_each(|n| refused(Some(n), [192, 0, 2, 1], 0));
+    assert_eq!((audit.waiting(), audit.dropped()), (1 + 10 + 4 + 40, 0), "half the queue waits");
+    assert_eq!(Running::start(audit, writer).stop().await, 0);
+    assert!(world.platform(None).await.contains(&staff));
 }
 
 #[tokio::test]

@@ -109,6 +109,29 @@ async fn a_header_that_names_another_school_is_refused_and_recorded_with_the_pla
 }
 
 #[tokio::test]
+async fn who_has_no_token_leaves_a_few_records_however_often_they_ask() {
+    const OFTEN: i64 = 60;
+    let world = world().await;
+    let north = world.school("norte").await;
+    let ana = north.user("SchoolAdmin").await;
+    let nobody = Client::with_token(world.api.address, "x", Uuid::nil());
+    for _ in 0..OFTEN {
+        assert_eq!(nobody.get("/children").await.code(), "UNAUTHENTICATED");
+    }
+    assert_eq!(ana.header("x-tenant-id", "sul").get("/children").await.code(), "TENANT_MISMATCH");
+    let mut master = superuser(&world, MASTER).await;
+    let mut told = async |action: &'static str| {
+        let count = "SELECT count(*) FROM registry.access_audit WHERE action = $1 AND NOT success";
+        sqlx::query_scalar::<_, i64>(count).bind(action).fetch_one(&mut master).await.unwrap()
+    };
+    // Asked last, so written last.
+    until("the refusal of a user", async || told("children:read").await == 1).await;
+    assert!((1..OFTEN).contains(&told("auth:verify").await), "as many rows as somebody cares to ask for");
+    let metrics = reqwest::get(format!("http://{}/metrics", world.api.http_address)).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains(r#"dailycare_api_audit_unrecorded_total{reason="address"}"#), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_school_is_named_by_its_token_and_by_one_canonical_header_at_most() {
     let world = world().await;
     let (north, south) = (world.school("norte").await, world.school("sul").await);

@@ -9,10 +9,11 @@ use crate::telemetry::metrics::{Kind, Metric};
 const QUEUE: &str = "dailycare_api_audit_queue";
 const WRITTEN: &str = "dailycare_api_audit_written_total";
 const DROPPED: &str = "dailycare_api_audit_dropped_total";
+const UNRECORDED: &str = "dailycare_api_audit_unrecorded_total";
 const BATCH_DURATION: &str = "dailycare_api_audit_batch_duration_seconds";
 
 /// The audit's metrics.
-pub const METRICS: [Metric; 4] = [
+pub const METRICS: [Metric; 5] = [
     Metric { name: QUEUE, kind: Kind::Gauge, labels: &[], help: "Audit records that wait to be written." },
     Metric { name: WRITTEN, kind: Kind::Counter, labels: &["sink"], help: "Audit records written from the queue: school or platform." },
     Metric {
@@ -20,6 +21,12 @@ pub const METRICS: [Metric; 4] = [
         kind: Kind::Counter,
         labels: &["reason"],
         help: "Audit records lost: full (the queue), refused (by the database), stopped (the process ended first).",
+    },
+    Metric {
+        name: UNRECORDED,
+        kind: Kind::Counter,
+        labels: &["reason"],
+        help: "Refusals of no school that were not recorded, being too many: of one address, of all addresses (process), of one user, or while half the queue waits.",
     },
     Metric { name: BATCH_DURATION, kind: Kind::Histogram, labels: &["sink"], help: "How long writing one batch took, well or not." },
 ];
@@ -30,6 +37,15 @@ pub(super) enum Reason {
     Full,
     Refused,
     Stopped,
+}
+
+/// Why a refusal was not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unrecorded {
+    Address,
+    Process,
+    User,
+    Queue,
 }
 
 /// Says what the metrics mean, to the recorder that is installed.
@@ -61,6 +77,16 @@ pub(super) fn dropped(reason: Reason, records: u64) {
     counter!(DROPPED, "reason" => reason).increment(records);
 }
 
+pub(super) fn unrecorded(reason: Unrecorded) {
+    let reason = match reason {
+        Unrecorded::Address => "address",
+        Unrecorded::Process => "process",
+        Unrecorded::User => "user",
+        Unrecorded::Queue => "queue",
+    };
+    counter!(UNRECORDED, "reason" => reason).increment(1);
+}
+
 pub(super) fn batch(sink: &'static str, took: Duration) {
     histogram!(BATCH_DURATION, "sink" => sink).record(took);
 }
@@ -80,6 +106,7 @@ mod tests {
             queued(3);
             written("school", 5);
             dropped(Reason::Full, 7);
+            unrecorded(Unrecorded::Address);
             batch("platform", Duration::from_millis(3));
         });
         let text = recorder.handle().render();

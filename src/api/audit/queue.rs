@@ -88,6 +88,11 @@ impl Queue {
         }
     }
 
+    /// More waits than can be trusted to be written soon: what need not be recorded would push out what must be.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.lock().held >= self.capacity.div_ceil(2)
+    }
+
     /// Sinks that a batch can be taken for now; who waits for longest comes first.
     pub(super) fn due(&self, now: Instant) -> Vec<Due> {
         let state = self.lock();
