@@ -502,8 +502,30 @@ async fn a_schools_first_batch_makes_this_months_partition_and_the_next_ones() {
         }
         assert_eq!(running.stop().await, 0);
         assert_eq!((scalar::<i64>(&mut conn, PARTITIONS).await, scalar::<i64>(&mut conn, IN_DEFAULT).await), (2, 0));
-        assert_eq!(world.master.statements("ensure_access_audit_partitions"), 1, "asked once a day");
+        assert_eq!(world.master.statements("SELECT app.ensure_access_audit_partitions"), 1, "asked once a day");
     }
+}
+
+#[tokio::test]
+async fn the_platforms_partitions_are_kept_although_nothing_is_written_to_them() {
+    let world = World::start(Version::V15, 1).await;
+    let mut conn = world.superuser("dailycare_master").await;
+    // As at the beginning of the month after the next.
+    let months = "
+        DO $$ DECLARE month regclass; BEGIN
+            FOR month IN SELECT inhrelid::regclass FROM pg_inherits
+                WHERE inhparent = 'registry.access_audit'::regclass AND inhrelid <> 'registry.access_audit_default'::regclass
+            LOOP EXECUTE format('DROP TABLE %s', month); END LOOP;
+        END $$";
+    sqlx::raw_sql(months).execute(&mut conn).await.unwrap();
+    let running = world.running(Settings::default());
+    let kept = async {
+        while scalar::<i64>(&mut conn, "SELECT count(*) FROM pg_inherits WHERE inhparent = 'registry.access_audit'::regclass").await != 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, kept).await.unwrap_or_else(|_| panic!("nobody made this month's and the next one's"));
+    assert_eq!(running.stop().await, 0);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's fixtures fail as its assertions do")]
 
 mod api_login;
+mod audit;
 mod bootstrap;
 mod migrations;
 mod platform_admin;
@@ -131,7 +132,7 @@ fn publication(n: u128, code: &str) -> Publication {
     let pool = PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true };
     let tls = Tls::VerifyFull(b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n".to_vec());
     let route = Route { server, endpoint: Endpoint { host: "pg-1.example".into(), port: 5432, tls }, database, login, pool };
-    Publication { owner, profile, route, password: "canary-password".into(), schema_version: 20, state: TenantState::Active }
+    Publication { owner, profile, route, password: "canary-password".into(), schema_version: Migrations::tenant().unwrap().target(), state: TenantState::Active }
 }
 
 /// What changes whenever a tenant's row is written.

@@ -14,7 +14,7 @@ use super::table::Table;
 use super::{Record, metrics};
 use crate::api::directory::Directory;
 use crate::api::pools::{self, Pools, Target};
-use crate::domain::names::{ServerName, TenantId};
+use crate::domain::names::ServerName;
 use crate::domain::retry::Class;
 use crate::sql;
 use crate::sql::error::Doing as _;
@@ -29,8 +29,8 @@ pub(super) struct Sinks {
     timeout: Duration,
     /// Servers that could not be reached when they were last tried; none is the master database's.
     doubted: Mutex<HashSet<Option<ServerName>>>,
-    /// When a school's partitions are looked at again; one entry for each school that this process wrote to.
-    partitions: Mutex<HashMap<TenantId, DateTime<Utc>>>,
+    /// When a sink's partitions are looked at again; one entry for each school that this process wrote to, and the platform's.
+    partitions: Mutex<HashMap<Sink, DateTime<Utc>>>,
 }
 
 /// Why a batch was not written.
@@ -108,10 +108,30 @@ impl Sinks {
 
     async fn to_school(&self, target: &Arc<Target>, records: &[Record]) -> Result<usize, Error> {
         let mut conn = self.pools.connection(target).await?;
-        self.keep_partitions(&mut conn, target.tenant).await;
+        self.keep_partitions(&mut conn, Sink::School(target.tenant)).await;
         let refused = insert(&mut conn, Table::School, records).await?;
         conn.finish();
         Ok(refused)
+    }
+
+    /// The platform's partitions are to be looked at: once a day, whether or not a batch is written, because logins are recorded without one.
+    pub(super) fn platform_partitions_due(&self) -> bool {
+        lock(&self.partitions).get(&Sink::Platform).is_none_or(|due| *due <= Utc::now())
+    }
+
+    /// Looks at them.
+    pub(super) async fn keep_platform_partitions(self: Arc<Self>) {
+        let keeping = async {
+            match self.master.acquire().await.doing("connecting to the master database") {
+                Ok(mut conn) => self.keep_partitions(&mut conn, Sink::Platform).await,
+                Err(error) => {
+                    lock(&self.partitions).insert(Sink::Platform, Utc::now() + PARTITIONS_RETRY);
+                    tracing::debug!(%error, "the platform's partitions are made later");
+                }
+            }
+        };
+        // Out of time, it was noted before it began that it is tried again.
+        let _ = tokio::time::timeout(self.timeout, keeping).await;
     }
 
     async fn to_platform(&self, records: &[Record]) -> Result<usize, Error> {
@@ -121,20 +141,24 @@ impl Sinks {
 
     /// Before a school's first batch of a day (UTC), so of a month too, in a transaction of its own. Whatever becomes of it, the batch can be written:
     /// the default partition takes what has no other.
-    async fn keep_partitions(&self, conn: &mut PgConnection, tenant: TenantId) {
+    async fn keep_partitions(&self, conn: &mut PgConnection, sink: Sink) {
         let now = Utc::now();
-        if lock(&self.partitions).get(&tenant).is_some_and(|due| now < *due) {
+        if lock(&self.partitions).get(&sink).is_some_and(|due| now < *due) {
             return;
         }
         // Said before it is tried, so that one that takes all the batch's time does not take the next batch's too.
-        lock(&self.partitions).insert(tenant, now + PARTITIONS_RETRY);
-        match sqlx::query("SELECT app.ensure_access_audit_partitions(1)").execute(conn).await.doing("making partitions of the access audit")
+        lock(&self.partitions).insert(sink, now + PARTITIONS_RETRY);
+        let ensure = match sink {
+            Sink::School(_) => "SELECT app.ensure_access_audit_partitions(1)",
+            Sink::Platform => "SELECT registry.ensure_access_audit_partitions(1)",
+        };
+        match sqlx::query(ensure).execute(conn).await.doing("making partitions of the access audit")
         {
             Ok(_) => {
-                lock(&self.partitions).insert(tenant, tomorrow(now));
+                lock(&self.partitions).insert(sink, tomorrow(now));
             }
-            Err(error) if error.class() == Class::Contended => tracing::debug!(%tenant, %error, "partitions are made later"),
-            Err(error) => tracing::warn!(%tenant, %error, "partitions of the access audit could not be made"),
+            Err(error) if error.class() == Class::Contended => tracing::debug!(?sink, %error, "partitions are made later"),
+            Err(error) => tracing::warn!(?sink, %error, "partitions of the access audit could not be made"),
         }
     }
 }
