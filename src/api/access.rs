@@ -151,6 +151,8 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
 
 /// Every request has one, unless it came past the router's layers, as some tests' do.
 fn trail_of(parts: &Parts) -> Trail {
-    let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
-    parts.extensions.get::<Trail>().cloned().unwrap_or_else(|| Trail::new(parts.uri.path(), address))
+    parts.extensions.get::<Trail>().cloned().unwrap_or_else(|| {
+        let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
+        Trail::new(parts.uri.path(), address, parts.extensions.get().cloned())
+    })
 }

@@ -87,7 +87,7 @@ impl Audit {
     /// Leaves a record to be written to its school, or to the platform when it has none that serves. Ends at once. When the queue is full, the sink with the
     /// most to wait for loses its oldest record; what is lost is counted. So are refusals of no school that come too often to be recorded each.
     pub fn record(&self, record: Record) {
-        let serves = |tenant: &TenantId| self.directory.known(*tenant).is_some_and(|entry| entry.target.is_some());
+        let serves = |tenant: &TenantId| sinks::school(&self.directory, *tenant).is_some();
         let sink = record.tenant.filter(serves).map_or(Sink::Platform, Sink::School);
         if sink == Sink::Platform
             && !record.success

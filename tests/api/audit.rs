@@ -192,6 +192,7 @@ fn record(tenant: impl Into<Option<TenantId>>, n: usize) -> Record {
         at: now(),
         success: true,
         reason: None,
+        request_id: Some(format!("request-{n}").into()),
     }
 }
 
@@ -255,6 +256,23 @@ async fn what_belongs_to_no_school_that_serves_goes_to_the_platform_with_the_ten
         assert_eq!(world.platform(Some(suspended)).await, left[..1]);
         assert_eq!((world.written(&world.schools[0]).await.len(), world.written(&world.schools[1]).await.len()), (1, 0));
     }
+}
+
+#[tokio::test]
+async fn a_school_whose_schema_is_older_than_records_leaves_them_to_the_platform() {
+    let mut older = None;
+    let world = World::with(Version::V18, 1, async |master| {
+        older = Some(master.reserve(100, "antiga").await);
+        let mut publication = master.publication(100, "antiga");
+        publication.schema_version = 20;
+        master.publish(&publication).await;
+    })
+    .await;
+    let running = world.running(Settings::default());
+    let left = record(older.unwrap(), 1);
+    running.audit.record(left.clone());
+    assert_eq!(running.stop().await, 0);
+    assert_eq!(world.platform(older).await, [left]);
 }
 
 #[tokio::test]

@@ -214,3 +214,35 @@ async fn an_account_whose_record_cannot_be_written_is_not_made() {
     let count = "SELECT count(*) FROM registry.users WHERE name = 'Rita'";
     assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&world.platform.operator).await.unwrap(), 0);
 }
+
+#[tokio::test]
+async fn a_record_names_the_request_that_its_answer_names() {
+    for version in Version::ALL {
+        let world = World::start(version, &[]).await;
+        let north = world.school("norte").await;
+        let (staff, admin) = (world.staff().await, north.user("SchoolAdmin").await);
+        let as_request = |id| admin.header("x-request-id", id);
+        let written = as_request("write-1").post("/children", json!({ "full_name": "Inês" })).await;
+        assert_eq!(written.headers["x-request-id"], "write-1");
+        assert_eq!(admin.get("/audit?action=children:create").await.data()[0]["request_id"], "write-1");
+
+        assert_eq!(as_request("read-1").get("/children").await.status, 200);
+        while admin.get("/audit?action=children:read").await.data()[0]["request_id"] != "read-1" {
+            tokio::task::yield_now().await;
+        }
+
+        let new = json!({ "name": "Rita", "email": "rita@norte.example", "role": "Teacher" });
+        assert_eq!(as_request("account-1").post("/users", new).await.status, 201);
+        let wrong = json!({ "email": "rita@norte.example", "password": "wrong" });
+        assert_eq!(as_request("login-1").anonymous().post("/auth/login", wrong).await.status, 401);
+        let reason = json!({ "reason": "support case 4711" });
+        let path = format!("/platform/tenants/{}/impersonation", north.id());
+        assert_eq!(staff.header("x-request-id", "acting-1").post(&path, reason).await.status, 200);
+        for (action, success, id) in
+            [("roles:update", true, "account-1"), ("auth:login", false, "login-1"), ("auth:impersonate", true, "acting-1")]
+        {
+            let found = staff.get(&format!("/platform/audit?tenant_id={}&action={action}&success={success}", north.id())).await;
+            assert_eq!(found.data()[0]["request_id"], id, "{}", found.body);
+        }
+    }
+}

@@ -98,7 +98,14 @@ impl Master {
         let endpoint = Endpoint { host: self.server.host().into(), port: self.server.port(), tls: Tls::Disable };
         let pool = PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true };
         let route = Route { server: ServerName::parse("pg-1").unwrap(), endpoint, database, login, pool };
-        Publication { owner: owner(n), profile, route, password: "canary-password".into(), schema_version: Migrations::tenant().unwrap().target(), state: TenantState::Active }
+        Publication {
+            owner: owner(n),
+            profile,
+            route,
+            password: "canary-password".into(),
+            schema_version: Migrations::tenant().unwrap().target(),
+            state: TenantState::Active,
+        }
     }
 
     pub(crate) async fn publish(&self, publication: &Publication) {

@@ -43,7 +43,8 @@ async fn rows_from_before_the_months_survive_each_in_its_own() {
         let pool = master.bootstrap().await;
         let mut conn = pool.acquire().await.unwrap();
         assert_eq!(held(&mut conn).await, told, "{version:?} {admin:?}");
-        let places = "SELECT right(tableoid::regclass::text, 8) AS place, to_char(occurred_at AT TIME ZONE 'UTC', '\"y\"YYYY\"m\"MM') AS month
+        let places =
+            "SELECT right(tableoid::regclass::text, 8) AS place, to_char(occurred_at AT TIME ZONE 'UTC', '\"y\"YYYY\"m\"MM') AS month
             FROM registry.access_audit ORDER BY occurred_at";
         let places = sqlx::query(places).fetch_all(&mut *conn).await.unwrap();
         let places: Vec<(String, String)> = places.iter().map(|row| (row.get("place"), row.get("month"))).collect();

@@ -132,7 +132,14 @@ fn publication(n: u128, code: &str) -> Publication {
     let pool = PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true };
     let tls = Tls::VerifyFull(b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n".to_vec());
     let route = Route { server, endpoint: Endpoint { host: "pg-1.example".into(), port: 5432, tls }, database, login, pool };
-    Publication { owner, profile, route, password: "canary-password".into(), schema_version: Migrations::tenant().unwrap().target(), state: TenantState::Active }
+    Publication {
+        owner,
+        profile,
+        route,
+        password: "canary-password".into(),
+        schema_version: Migrations::tenant().unwrap().target(),
+        state: TenantState::Active,
+    }
 }
 
 /// What changes whenever a tenant's row is written.

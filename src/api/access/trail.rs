@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::api::app::App;
 use crate::api::audit::Record;
 use crate::api::client::ClientAddress;
+use crate::api::edge::RequestId;
 use crate::api::identity::UserId;
 use crate::domain::names::TenantId;
 
@@ -32,6 +33,7 @@ struct Inner {
     at: DateTime<Utc>,
     resource: String,
     address: Option<IpAddr>,
+    request_id: Option<RequestId>,
     who: Mutex<Who>,
     /// Its own transaction has recorded it.
     recorded: AtomicBool,
@@ -50,11 +52,11 @@ struct Who {
 impl Trail {
     /// Of a request; `path` without its query, which may hold a name that somebody searched for.
     #[must_use]
-    pub fn new(path: &str, address: Option<IpAddr>) -> Self {
+    pub fn new(path: &str, address: Option<IpAddr>, request_id: Option<RequestId>) -> Self {
         let end = path.char_indices().map(|(at, _)| at).nth(LONGEST).unwrap_or(path.len());
         let resource = path[..end].to_owned();
         let (id, at, who) = (Uuid::now_v7(), Utc::now(), Mutex::default());
-        Self(Arc::new(Inner { id, at, resource, address, who, recorded: AtomicBool::default(), done: AtomicBool::default() }))
+        Self(Arc::new(Inner { id, at, resource, address, request_id, who, recorded: AtomicBool::default(), done: AtomicBool::default() }))
     }
 
     /// Somebody asked for something, successfully or not.
@@ -71,7 +73,7 @@ impl Trail {
 
     /// The record of what is known otherwise.
     pub(super) fn record_of(&self, tenant: Option<TenantId>, user: Option<UserId>, action: &'static str, success: bool) -> Record {
-        let Inner { id, at, resource, address, .. } = &*self.0;
+        let Inner { id, at, resource, address, request_id, .. } = &*self.0;
         Record {
             id: *id,
             tenant,
@@ -82,6 +84,7 @@ impl Trail {
             at: *at,
             success,
             reason: None,
+            request_id: request_id.as_ref().map(RequestId::shared),
         }
     }
 
@@ -98,8 +101,8 @@ impl Trail {
 
 /// Gives each request its trail, and the audit what it holds in the end. A request that its caller gave up on is a failed one.
 pub async fn follow(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
-    let trail = Trail::new(request.uri().path(), address);
+    let (address, request_id) = (request.extensions().get::<ClientAddress>(), request.extensions().get::<RequestId>());
+    let trail = Trail::new(request.uri().path(), address.map(|address| address.0), request_id.cloned());
     request.extensions_mut().insert(trail.clone());
     let mut telling = Telling { app, trail, success: false };
     let response = next.run(request).await;

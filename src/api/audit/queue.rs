@@ -274,8 +274,8 @@ mod tests {
         for n in numbers {
             let at = Utc::now() + TimeDelta::seconds(n.into());
             let (tenant, user, address, success) = (None, None, None, true);
-            let (id, resource) = (Uuid::now_v7(), n.to_string());
-            queue.push(sink, Record { id, tenant, user, action: "a".into(), resource, address, at, success, reason: None });
+            let (id, resource, request_id) = (Uuid::now_v7(), n.to_string(), None);
+            queue.push(sink, Record { id, tenant, user, action: "a".into(), resource, address, at, success, reason: None, request_id });
         }
     }
 

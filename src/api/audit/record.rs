@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -33,6 +34,8 @@ pub struct Record {
     pub success: bool,
     /// Why platform staff acted for a school, at most 500 characters. The platform's table alone has it.
     pub reason: Option<String>,
+    /// The id that the request was answered with, at most 64 characters.
+    pub request_id: Option<Arc<str>>,
 }
 
 impl Record {
@@ -84,6 +87,7 @@ mod tests {
             at,
             success: true,
             reason: None,
+            request_id: None,
         }
     }
 

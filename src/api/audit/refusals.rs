@@ -79,6 +79,7 @@ mod tests {
             at: Utc::now(),
             success: false,
             reason: None,
+            request_id: None,
         }
     }
 

@@ -12,9 +12,10 @@ use sqlx::postgres::{PgConnection, PgPool};
 use super::queue::{Batch, Sink};
 use super::table::Table;
 use super::{Record, metrics};
+use crate::api::access::tenant::SCHEMA;
 use crate::api::directory::Directory;
 use crate::api::pools::{self, Pools, Target};
-use crate::domain::names::ServerName;
+use crate::domain::names::{ServerName, TenantId};
 use crate::domain::retry::Class;
 use crate::sql;
 use crate::sql::error::Doing as _;
@@ -103,7 +104,7 @@ impl Sinks {
     /// Where a school's records go now; none when it does not serve, and its records are the platform's.
     fn target(&self, sink: Sink) -> Option<Arc<Target>> {
         let Sink::School(tenant) = sink else { return None };
-        self.directory.known(tenant).and_then(|entry| entry.target.clone())
+        school(&self.directory, tenant)
     }
 
     async fn to_school(&self, target: &Arc<Target>, records: &[Record]) -> Result<usize, Error> {
@@ -152,8 +153,7 @@ impl Sinks {
             Sink::School(_) => "SELECT app.ensure_access_audit_partitions(1)",
             Sink::Platform => "SELECT registry.ensure_access_audit_partitions(1)",
         };
-        match sqlx::query(ensure).execute(conn).await.doing("making partitions of the access audit")
-        {
+        match sqlx::query(ensure).execute(conn).await.doing("making partitions of the access audit") {
             Ok(_) => {
                 lock(&self.partitions).insert(sink, tomorrow(now));
             }
@@ -161,6 +161,12 @@ impl Sinks {
             Err(error) => tracing::warn!(?sink, %error, "partitions of the access audit could not be made"),
         }
     }
+}
+
+/// A school's own database, when it serves and its table has every column of a record.
+pub(super) fn school(directory: &Directory, tenant: TenantId) -> Option<Arc<Target>> {
+    let entry = directory.known(tenant).filter(|entry| entry.schema_version.is_some_and(|version| version >= SCHEMA))?;
+    entry.target.clone()
 }
 
 /// All of them, or one by one when the database refuses what one of them says. Returns how many it refused.

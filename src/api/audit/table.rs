@@ -46,10 +46,10 @@ impl Table {
             Self::Platform => ("registry.access_audit", ", reason"),
         };
         let insert = format!(
-            "INSERT INTO {table} (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success{reason})
-             SELECT id, tenant_id, user_id, action, resource, ip_address::inet, occurred_at, success{reason}
-             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bool[], $9::text[])
-                 AS record (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, reason)
+            "INSERT INTO {table} (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, request_id{reason})
+             SELECT id, tenant_id, user_id, action, resource, ip_address::inet, occurred_at, success, request_id{reason}
+             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bool[], $9::text[], $10::text[])
+                 AS record (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, request_id, reason)
              ON CONFLICT DO NOTHING"
         );
         sqlx::query(AssertSqlSafe(insert))
@@ -61,6 +61,7 @@ impl Table {
             .bind(records.iter().map(|record| record.address.map(|address| address.to_string())).collect::<Vec<_>>())
             .bind(records.iter().map(|record| record.at).collect::<Vec<_>>())
             .bind(records.iter().map(|record| record.success).collect::<Vec<_>>())
+            .bind(records.iter().map(|record| record.request_id.as_deref()).collect::<Vec<_>>())
             .bind(records.iter().map(|record| record.reason.as_deref()).collect::<Vec<_>>())
             .execute(conn)
             .await
@@ -82,7 +83,7 @@ impl Table {
             Self::Platform => ("registry.access_audit", "reason"),
         };
         let mut query = QueryBuilder::<Postgres>::new(format!(
-            "SELECT id, tenant_id, user_id, action, resource, host(ip_address) AS address, occurred_at, success, {reason} FROM {table} WHERE true"
+            "SELECT id, tenant_id, user_id, action, resource, host(ip_address) AS address, occurred_at, success, request_id, {reason} FROM {table} WHERE true"
         ));
         if let Some(TenantId(tenant)) = tenant {
             query.push(" AND tenant_id = ").push_bind(tenant);
@@ -135,5 +136,6 @@ fn read(row: &PgRow) -> Result<Record, sqlx::Error> {
         at: row.try_get("occurred_at")?,
         success: row.try_get("success")?,
         reason: row.try_get("reason")?,
+        request_id: row.try_get::<Option<String>, _>("request_id")?.map(Into::into),
     })
 }

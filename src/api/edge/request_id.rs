@@ -39,6 +39,12 @@ impl RequestId {
         &self.0
     }
 
+    /// The same, shared.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+
     /// As the answer's header.
     pub(super) fn value(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.0).ok()

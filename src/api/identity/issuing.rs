@@ -7,8 +7,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Identity, Principal, Role, UserId, login, within};
-use crate::api::client::ClientAddress;
+use super::{Identity, Origin, Principal, Role, UserId, login, within};
 use crate::api::error::{Code, Error, Result, Text};
 use crate::domain::names::TenantId;
 
@@ -56,18 +55,11 @@ impl Identity {
     }
 
     /// A token with which platform staff act in a school for 15 minutes. Asks the registry again whether they are platform staff and the school exists, and
-    /// records it, with the reason, in the same transaction; `resource` is the path that was asked, at most 500 characters.
+    /// records it, with the reason, in the same transaction; the origin's path has at most 500 characters.
     ///
     /// # Errors
     /// [`Code::Forbidden`] for anybody but platform staff, [`Code::Validation`] without a reason of 10 to 500 characters, [`Code::InvalidTenant`].
-    pub async fn mint(
-        &self,
-        by: &Principal,
-        tenant: TenantId,
-        reason: &str,
-        resource: &str,
-        client: Option<ClientAddress>,
-    ) -> Result<Minted> {
+    pub async fn mint(&self, by: &Principal, tenant: TenantId, reason: &str, origin: &Origin) -> Result<Minted> {
         let reason = reason.trim();
         if !(10..=500).contains(&reason.chars().count()) {
             let text = Text::new("indique o motivo, em 10 a 500 caracteres", "give the reason, in 10 to 500 characters");
@@ -76,7 +68,7 @@ impl Identity {
         if by.role != Some(Role::PlatformAdmin) || by.impersonation.is_some() || by.must_change_password {
             return Err(Code::Forbidden.into());
         }
-        let issue_at = within(login::impersonate(self, by.user, tenant, reason, resource, client)).await?;
+        let issue_at = within(login::impersonate(self, by.user, tenant, reason, origin)).await?;
         let audience = self.impersonation_audience();
         let claims = OwnClaims {
             act: Some(Actor { sub: by.user }),

@@ -14,8 +14,7 @@ use uuid::Uuid;
 use super::account::{self, Account, By};
 use super::record::{IMPERSONATE, LOGIN, LOGOUT, PASSWORD, REFRESH_REUSE, Record};
 use super::refresh::{self, RefreshToken, Renewal};
-use super::{Identity, Principal, Role, UserId, begin, commit, unavailable};
-use crate::api::client::ClientAddress;
+use super::{Identity, Origin, Principal, Role, UserId, begin, commit, unavailable};
 use crate::api::error::{Code, Error, Result, Text};
 use crate::domain::names::TenantId;
 use crate::registry::password::{self, Verdict};
@@ -59,38 +58,31 @@ impl From<&Account> for Profile {
     }
 }
 
-/// Where a request came from and what it asked.
-#[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) path: &'a str,
-    pub(super) client: Option<ClientAddress>,
-}
-
-impl Asked<'_> {
-    async fn record(self, conn: &mut PgConnection, action: &'static str, user: Option<(Uuid, Option<Uuid>)>, success: bool) -> Result<()> {
+impl Origin {
+    async fn record(&self, conn: &mut PgConnection, action: &'static str, user: Option<(Uuid, Option<Uuid>)>, success: bool) -> Result<()> {
         let (user, tenant) = user.map_or((None, None), |(user, tenant)| (Some(user), tenant));
-        let record = Record { action, resource: self.path, tenant, user, reason: None, success };
-        record.write(conn, self.client).await.map_err(unavailable)
+        let record = Record { action, tenant, user, reason: None, success };
+        record.write(conn, self).await.map_err(unavailable)
     }
 }
 
-pub(super) async fn login(identity: &Identity, email: &str, password: &SecretString, asked: Asked<'_>) -> Result<Session> {
-    identity.attempts.allow(asked.client)?;
+pub(super) async fn login(identity: &Identity, email: &str, password: &SecretString, origin: &Origin) -> Result<Session> {
+    identity.attempts.allow(origin.client)?;
     let found = find(identity, By::Email(email)).await?;
     let checked = check(identity, found.as_ref(), password).await?;
     let mut transaction = begin(&identity.pool).await?;
     let Some(account) = confirm(&mut transaction, found, checked.verdict).await? else {
-        return refuse(transaction, checked.account, LOGIN, asked).await;
+        return refuse(transaction, checked.account, LOGIN, origin).await;
     };
     account::succeeded(&mut transaction, account.id, checked.rehashed.as_deref()).await.map_err(unavailable)?;
     let whose = Some((account.id, account.tenant));
     if let Err(closed) = account.admitted() {
-        asked.record(&mut transaction, LOGIN, whose, false).await?;
+        origin.record(&mut transaction, LOGIN, whose, false).await?;
         commit(transaction).await?;
         return Err(closed);
     }
     let token = new_session(&mut transaction, account.id).await?;
-    asked.record(&mut transaction, LOGIN, whose, true).await?;
+    origin.record(&mut transaction, LOGIN, whose, true).await?;
     commit(transaction).await?;
     session(identity, &account, &token)
 }
@@ -101,7 +93,7 @@ pub(super) async fn change_password(
     principal: &Principal,
     current: &SecretString,
     new: &SecretString,
-    asked: Asked<'_>,
+    origin: &Origin,
 ) -> Result<Session> {
     if principal.role.is_none() || principal.impersonation.is_some() {
         return Err(Code::Forbidden.into());
@@ -110,25 +102,25 @@ pub(super) async fn change_password(
         let text = Text::new("escolha uma palavra-passe diferente da atual", "choose a password other than the present one");
         return Err(Error::field("new_password", "repeated", text));
     }
-    identity.attempts.allow(asked.client)?;
+    identity.attempts.allow(origin.client)?;
     let found = find(identity, By::Id(principal.user.0)).await?;
     let checked = check(identity, found.as_ref(), current).await?;
     let open = found.as_ref().is_some_and(|account| account.is_active && !account.is_locked) && checked.verdict != Verdict::Wrong;
     let hash = if open { Some(identity.passwords.hash(new).await.map_err(busy)?) } else { None };
     let mut transaction = begin(&identity.pool).await?;
     let (Some(mut account), Some(hash)) = (confirm(&mut transaction, found, checked.verdict).await?, hash) else {
-        return refuse(transaction, checked.account, PASSWORD, asked).await;
+        return refuse(transaction, checked.account, PASSWORD, origin).await;
     };
     account.issue_at = account::change_password(&mut transaction, account.id, &hash).await.map_err(unavailable)?.max(account.issue_at);
     account.must_change_password = false;
     let token = new_session(&mut transaction, account.id).await?;
-    asked.record(&mut transaction, PASSWORD, Some((account.id, account.tenant)), true).await?;
+    origin.record(&mut transaction, PASSWORD, Some((account.id, account.tenant)), true).await?;
     commit(transaction).await?;
     session(identity, &account, &token)
 }
 
-pub(super) async fn renew(identity: &Identity, text: &str, asked: Asked<'_>) -> Result<Session> {
-    identity.renewals.allow(asked.client)?;
+pub(super) async fn renew(identity: &Identity, text: &str, origin: &Origin) -> Result<Session> {
+    identity.renewals.allow(origin.client)?;
     let token = RefreshToken::parse(text).ok_or(Code::Unauthenticated)?;
     let mut transaction = begin(&identity.pool).await?;
     let owner = refresh::owner(&mut transaction, &token).await.map_err(unavailable)?.ok_or(Code::Unauthenticated)?;
@@ -137,7 +129,7 @@ pub(super) async fn renew(identity: &Identity, text: &str, asked: Asked<'_>) -> 
     let next = match refresh::renew(&mut transaction, &token).await.map_err(unavailable)? {
         Renewal::Renewed(next) => next,
         Renewal::Reused => {
-            asked.record(&mut transaction, REFRESH_REUSE, Some((account.id, account.tenant)), false).await?;
+            origin.record(&mut transaction, REFRESH_REUSE, Some((account.id, account.tenant)), false).await?;
             commit(transaction).await?;
             return Err(Code::Unauthenticated.into());
         }
@@ -150,8 +142,8 @@ pub(super) async fn renew(identity: &Identity, text: &str, asked: Asked<'_>) -> 
 }
 
 /// Ends a session. One that is not there has ended.
-pub(super) async fn logout(identity: &Identity, text: &str, asked: Asked<'_>) -> Result<()> {
-    identity.renewals.allow(asked.client)?;
+pub(super) async fn logout(identity: &Identity, text: &str, origin: &Origin) -> Result<()> {
+    identity.renewals.allow(origin.client)?;
     let Some(token) = RefreshToken::parse(text) else { return Ok(()) };
     let mut transaction = begin(&identity.pool).await?;
     if !refresh::holds(&mut transaction, &token).await.map_err(unavailable)? {
@@ -159,7 +151,7 @@ pub(super) async fn logout(identity: &Identity, text: &str, asked: Asked<'_>) ->
     }
     let Some(user) = refresh::end(&mut transaction, token.family).await.map_err(unavailable)? else { return Ok(()) };
     let account = Account::find(&mut transaction, By::Id(user)).await.map_err(unavailable)?;
-    asked.record(&mut transaction, LOGOUT, Some((user, account.and_then(|account| account.tenant))), true).await?;
+    origin.record(&mut transaction, LOGOUT, Some((user, account.and_then(|account| account.tenant))), true).await?;
     commit(transaction).await
 }
 
@@ -171,21 +163,14 @@ pub(super) async fn profile(identity: &Identity, principal: &Principal) -> Resul
 }
 
 /// Whether platform staff may act in a school, recorded. Answers when a token given now is issued.
-pub(super) async fn impersonate(
-    identity: &Identity,
-    by: UserId,
-    tenant: TenantId,
-    reason: &str,
-    resource: &str,
-    client: Option<ClientAddress>,
-) -> Result<i64> {
+pub(super) async fn impersonate(identity: &Identity, by: UserId, tenant: TenantId, reason: &str, origin: &Origin) -> Result<i64> {
     let mut transaction = begin(&identity.pool).await?;
     let account = Account::lock(&mut transaction, by.0).await.map_err(unavailable)?;
     let account = account.filter(|account| account.is_active && account.role == Role::PlatformAdmin).ok_or(Code::Forbidden)?;
     let exists = sqlx::query_scalar("SELECT EXISTS (SELECT FROM registry.tenants WHERE id = $1 AND NOT is_deleted)").bind(tenant.0);
     let exists: bool = exists.fetch_one(&mut *transaction).await.doing("looking for a school").map_err(unavailable)?;
-    let record = Record { action: IMPERSONATE, resource, tenant: Some(tenant.0), user: Some(by.0), reason: Some(reason), success: exists };
-    record.write(&mut transaction, client).await.map_err(unavailable)?;
+    let record = Record { action: IMPERSONATE, tenant: Some(tenant.0), user: Some(by.0), reason: Some(reason), success: exists };
+    record.write(&mut transaction, origin).await.map_err(unavailable)?;
     commit(transaction).await?;
     if exists { Ok(account.issue_at) } else { Err(Code::InvalidTenant.into()) }
 }
@@ -230,9 +215,9 @@ async fn refuse<T>(
     mut transaction: sqlx::Transaction<'static, sqlx::Postgres>,
     whose: Option<(Uuid, Option<Uuid>)>,
     action: &'static str,
-    asked: Asked<'_>,
+    origin: &Origin,
 ) -> Result<T> {
-    asked.record(&mut transaction, action, whose, false).await?;
+    origin.record(&mut transaction, action, whose, false).await?;
     commit(transaction).await?;
     Err(Code::InvalidCredentials.into())
 }

@@ -5,13 +5,13 @@
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::api::client::ClientAddress;
+use super::Origin;
+use crate::api::edge::RequestId;
 use crate::sql::error::{Doing as _, Result};
 
 /// One thing that happened.
 pub(super) struct Record<'a> {
     pub(super) action: &'static str,
-    pub(super) resource: &'a str,
     pub(super) tenant: Option<Uuid>,
     pub(super) user: Option<Uuid>,
     pub(super) reason: Option<&'a str>,
@@ -26,13 +26,14 @@ pub(super) const IMPERSONATE: &str = "auth:impersonate";
 
 impl Record<'_> {
     /// Writes it in the transaction of what it speaks of.
-    pub(super) async fn write(&self, conn: &mut PgConnection, client: Option<ClientAddress>) -> Result<()> {
+    pub(super) async fn write(&self, conn: &mut PgConnection, origin: &Origin) -> Result<()> {
         let insert = "
-            INSERT INTO registry.access_audit (tenant_id, user_id, action, resource, ip_address, reason, success)
-            VALUES ($1, $2, $3, $4, $5::text::inet, $6, $7)";
-        let address = client.map(|ClientAddress(address)| address.to_canonical().to_string());
-        let query = sqlx::query(insert).bind(self.tenant).bind(self.user).bind(self.action).bind(self.resource);
+            INSERT INTO registry.access_audit (tenant_id, user_id, action, resource, ip_address, reason, success, request_id)
+            VALUES ($1, $2, $3, $4, $5::text::inet, $6, $7, $8)";
+        let address = origin.client.map(|client| client.0.to_canonical().to_string());
+        let query = sqlx::query(insert).bind(self.tenant).bind(self.user).bind(self.action).bind(&origin.path);
         let query = query.bind(address).bind(self.reason).bind(self.success);
+        let query = query.bind(origin.request_id.as_ref().map(RequestId::as_str));
         query.execute(conn).await.doing("recording an access").map(|_| ())
     }
 }

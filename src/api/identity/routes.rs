@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::{OriginalUri, State};
+use axum::Json;
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,15 +14,12 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::keys::PublicKeys;
-use super::login::{self, Asked, Session};
-use super::{Identity, Role, within};
+use super::login::{self, Session};
+use super::{Identity, Origin, Role, within};
 use crate::api::answer::Data;
 use crate::api::body::Body;
-use crate::api::client::ClientAddress;
 use crate::api::edge::Problem;
 use crate::api::error::{Code, Result};
-
-type Client = Option<Extension<ClientAddress>>;
 
 /// The routes of login and of the public keys.
 pub fn routes() -> OpenApiRouter<Arc<Identity>> {
@@ -98,9 +95,9 @@ struct Me {
         (status = 503, description = "The registry does not answer, or the school is unavailable for the moment", body = Problem),
     )
 )]
-async fn log_in(State(identity): State<Arc<Identity>>, client: Client, uri: OriginalUri, body: Body<Credentials>) -> Result<Response> {
+async fn log_in(State(identity): State<Arc<Identity>>, origin: Origin, body: Body<Credentials>) -> Result<Response> {
     let Credentials { email, password } = body.parse()?;
-    let session = within(login::login(&identity, &email, &SecretString::from(password), asked(&uri, client.as_ref()))).await?;
+    let session = within(login::login(&identity, &email, &SecretString::from(password), &origin)).await?;
     Ok(private(session))
 }
 
@@ -117,9 +114,9 @@ async fn log_in(State(identity): State<Arc<Identity>>, client: Client, uri: Orig
         (status = 503, description = "The registry does not answer, or the school is unavailable for the moment", body = Problem),
     )
 )]
-async fn refresh(State(identity): State<Arc<Identity>>, client: Client, uri: OriginalUri, body: Body<Renewable>) -> Result<Response> {
+async fn refresh(State(identity): State<Arc<Identity>>, origin: Origin, body: Body<Renewable>) -> Result<Response> {
     let Renewable { refresh_token } = body.parse()?;
-    Ok(private(within(login::renew(&identity, &refresh_token, asked(&uri, client.as_ref()))).await?))
+    Ok(private(within(login::renew(&identity, &refresh_token, &origin)).await?))
 }
 
 /// Ends a session. Its access token counts until it expires, minutes later.
@@ -133,9 +130,9 @@ async fn refresh(State(identity): State<Arc<Identity>>, client: Client, uri: Ori
         (status = 503, description = "The registry does not answer", body = Problem),
     )
 )]
-async fn log_out(State(identity): State<Arc<Identity>>, client: Client, uri: OriginalUri, body: Body<Renewable>) -> Result<StatusCode> {
+async fn log_out(State(identity): State<Arc<Identity>>, origin: Origin, body: Body<Renewable>) -> Result<StatusCode> {
     let Renewable { refresh_token } = body.parse()?;
-    within(login::logout(&identity, &refresh_token, asked(&uri, client.as_ref()))).await?;
+    within(login::logout(&identity, &refresh_token, &origin)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -155,15 +152,14 @@ async fn log_out(State(identity): State<Arc<Identity>>, client: Client, uri: Ori
 )]
 async fn change_password(
     State(identity): State<Arc<Identity>>,
-    client: Client,
-    uri: OriginalUri,
+    origin: Origin,
     headers: HeaderMap,
     body: Body<NewPassword>,
 ) -> Result<Response> {
     let principal = identity.verify(Identity::bearer(&headers)?).await?;
     let NewPassword { current_password, new_password } = body.parse()?;
     let (current, new) = (SecretString::from(current_password), SecretString::from(new_password));
-    let session = within(login::change_password(&identity, &principal, &current, &new, asked(&uri, client.as_ref()))).await?;
+    let session = within(login::change_password(&identity, &principal, &current, &new, &origin)).await?;
     Ok(private(session))
 }
 
@@ -199,10 +195,6 @@ async fn me(State(identity): State<Arc<Identity>>, headers: HeaderMap) -> Result
 )]
 async fn jwks(State(identity): State<Arc<Identity>>) -> Response {
     ([(header::CACHE_CONTROL, "public, max-age=300")], Json(identity.keys.keys().public())).into_response()
-}
-
-fn asked<'a>(uri: &'a OriginalUri, client: Option<&Extension<ClientAddress>>) -> Asked<'a> {
-    Asked { path: uri.path(), client: client.map(|Extension(address)| *address) }
 }
 
 /// Tokens and people's data are nobody's to keep on the way.

@@ -1,7 +1,5 @@
 //! Platform staff acting in a school: for a reason, for a quarter of an hour, in its audit under their own name.
 
-use axum::Extension;
-use axum::extract::OriginalUri;
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret as _;
@@ -13,9 +11,9 @@ use uuid::Uuid;
 use crate::api::access::Platform;
 use crate::api::answer::Data;
 use crate::api::body::Body;
-use crate::api::client::ClientAddress;
 use crate::api::document::{Paging, Queries, WritesItem};
 use crate::api::error::{Code, Result};
+use crate::api::identity::Origin;
 use crate::api::resource::cursor::{self, Cursor};
 use crate::api::resource::filter::{Asked, Id, Unfiltered};
 use crate::domain::names::TenantId;
@@ -72,15 +70,13 @@ pub struct Impersonated {
 pub(super) async fn impersonate(
     platform: Platform,
     Id(id): Id,
-    OriginalUri(uri): OriginalUri,
-    client: Option<Extension<ClientAddress>>,
+    origin: Origin,
     body: Body<NewImpersonation>,
 ) -> Result<Data<ImpersonationToken>> {
     platform.does("platform:impersonate");
     let tenant = platform.app().directory.by_id(TenantId(id)).await?.ok_or(Code::NotFound)?;
     let reason = body.parse()?.reason;
-    let client = client.map(|Extension(client)| client);
-    let minted = platform.app().identity.mint(&platform.principal, tenant.tenant, &reason, uri.path(), client).await?;
+    let minted = platform.app().identity.mint(&platform.principal, tenant.tenant, &reason, &origin).await?;
     let access_token = minted.token.expose_secret().to_owned();
     Ok(Data::new(ImpersonationToken { access_token, token_type: "Bearer", expires_in: minted.expires_in.as_secs() }))
 }

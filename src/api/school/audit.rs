@@ -38,6 +38,8 @@ pub struct AuditRecord {
     pub occurred_at: DateTime<Utc>,
     /// It was allowed and done.
     pub success: bool,
+    /// The `X-Request-Id` of the answer; null in old records.
+    pub request_id: Option<String>,
 }
 
 impl From<Record> for AuditRecord {
@@ -50,6 +52,7 @@ impl From<Record> for AuditRecord {
             ip_address: record.address.map(|address| address.to_string()),
             occurred_at: record.at,
             success: record.success,
+            request_id: record.request_id.map(|id| id.to_string()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use dailycare::api::audit::Record;
 use dailycare::api::identity::users::{self, NewUser, SchoolRole, UserChange};
-use dailycare::api::identity::{Role, UserId};
+use dailycare::api::identity::{Origin, Role, UserId};
 use dailycare::domain::names::TenantId;
 
 use super::*;
@@ -25,6 +25,7 @@ fn told() -> Record {
         at: chrono::Utc::now(),
         success: true,
         reason: None,
+        request_id: None,
     }
 }
 
@@ -99,8 +100,8 @@ async fn of_two_administrators_who_remove_each_other_one_stays() {
     let demote = UserChange { role: Some(SchoolRole::ReadOnly), ..UserChange::default() };
     assert_eq!(code(users::change(&site.api, HERE, UserId(ANA), &demote, &told()).await), Some(Code::Conflict));
     let other = users::create(&site.api, HERE, &NewUser { role: SchoolRole::SchoolAdmin, ..rui() }, &told()).await.unwrap();
-    let (one, two) =
-        tokio::join!(users::remove(&site.api, HERE, UserId(ANA), &told()), users::remove(&site.api, HERE, UserId(other.user.id), &told()));
+    let (first, second, other) = (told(), told(), UserId(other.user.id));
+    let (one, two) = tokio::join!(users::remove(&site.api, HERE, UserId(ANA), &first), users::remove(&site.api, HERE, other, &second));
     assert_eq!(one.is_ok(), two.is_err());
     let left = "SELECT count(*)::text FROM registry.users WHERE role = 'SchoolAdmin' AND NOT is_deleted";
     assert_eq!(site.text(left).await.as_deref(), Some("1"));
@@ -142,9 +143,9 @@ async fn platform_staff_act_for_a_school_for_a_reason_for_minutes_and_on_record(
     let staff = site.login("root@dailycare.example", PASSWORD).await;
     let root = site.identity.verify(staff.access()).await.unwrap();
     let ana = site.identity.verify(site.login("ana@norte.example", PASSWORD).await.access()).await.unwrap();
-    let path = "/api/v1/platform/impersonations";
+    let origin = Origin { path: "/api/v1/platform/impersonations".into(), client: None, request_id: None };
     let reason = "ticket 4711: meals are missing";
-    let mint = async |by, tenant, reason| site.identity.mint(by, tenant, reason, path, None).await;
+    let mint = async |by, tenant, reason| site.identity.mint(by, tenant, reason, &origin).await;
     assert_eq!(code(mint(&root, HERE, " ").await), Some(Code::Validation));
     assert_eq!(code(mint(&ana, HERE, reason).await), Some(Code::Forbidden));
     assert_eq!(code(mint(&root, TenantId(Uuid::from_u128(9)), reason).await), Some(Code::InvalidTenant));
