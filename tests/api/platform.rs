@@ -65,6 +65,10 @@ async fn platform_staff_act_in_a_school_for_a_reason_that_is_kept_and_only_there
     assert_eq!(acting.get("/platform/tenants").await.code(), "FORBIDDEN");
     let kept = staff.get("/platform/impersonations").await;
     assert_eq!((&kept.data()[0]["reason"], &kept.data()[0]["tenant_id"]), (&json!("support case 4711"), &json!(north.id())));
+    let audit = staff.get(&format!("/platform/audit?tenant_id={}&action=auth:impersonate", north.id())).await;
+    let told = &audit.data()[0];
+    assert_eq!((&told["tenant_id"], &told["reason"]), (&json!(north.id()), &json!("support case 4711")));
+    assert_eq!((&told["user_id"], &told["success"]), (&json!(staff.user), &json!(true)));
     let written: i64 =
         north.ask(&format!("SELECT count(*) FROM app.access_audit WHERE user_id = '{}' AND action = 'children:create'", staff.user)).await;
     assert_eq!(written, 1);
