@@ -577,6 +577,60 @@ async fn an_export_holds_everything_about_one_child_and_nothing_about_another() 
 }
 
 #[tokio::test]
+async fn an_export_reaches_no_further_than_the_permission_to_read_each_part_and_names_what_it_leaves_out() {
+    let nursery = Nursery::open().await;
+    let (guardian, id) = nursery.guardian().await;
+    nursery.medication(&id).await;
+    let child = &nursery.children[0];
+    let fall = json!({"child_id": child, "occurred_at": NOON, "kind": "fall", "severity": "minor", "description": "caiu do escorrega"});
+    created(nursery.admin.post("/incidents", fall).await);
+    let path = format!("/children/{child}/export");
+    let whole = guardian.get(&path).await;
+    assert_eq!((&whole.data()["withheld"], length(&whole.data()["incidents"])), (&json!([]), 1));
+
+    let withdraw = "DELETE FROM app.role_permissions WHERE role_code = 'Guardian' AND permission_code IN ('incidents:read', 'health:read');
+                    UPDATE app.role_permissions SET scope = 'own' WHERE role_code = 'SchoolAdmin' AND permission_code = 'guardians:read'";
+    nursery.school.sql(withdraw).await;
+    // Permissions are remembered by user: these ones have not asked yet.
+    let other = nursery.school.user("Guardian").await;
+    nursery.school.sql(&format!("UPDATE app.guardians SET user_id = '{}' WHERE id = '{id}'", other.user)).await;
+    let less = other.get(&path).await;
+    let text = less.body.to_string();
+    assert!(!text.contains("caiu do escorrega") && !text.contains("Paracetamol") && text.contains("Marta"), "{text}");
+    let health = ["allergies", "medications", "medication_administrations", "vaccinations"];
+    assert_eq!(less.data()["withheld"], json!([&health[..], &["incidents"]].concat()));
+    let school = nursery.school.user("SchoolAdmin").await.get(&path).await;
+    assert_eq!((&school.data()["withheld"], school.data().get("guardians")), (&json!(["guardians"]), None));
+    assert_eq!(length(&school.data()["incidents"]), 1);
+}
+
+#[tokio::test]
+async fn an_export_tells_a_guardian_of_its_own_account_alone() {
+    let nursery = Nursery::open().await;
+    let (mother, _) = nursery.guardian().await;
+    let (child, father) = (&nursery.children[0], nursery.school.user("Guardian").await);
+    let link = format!(
+        "INSERT INTO app.guardians (full_name, user_id) VALUES ('Paulo', '{}');
+         INSERT INTO app.child_guardians (child_id, guardian_id, relation) SELECT '{child}', id, 'father' FROM app.guardians WHERE full_name = 'Paulo'",
+        father.user
+    );
+    nursery.school.sql(&link).await;
+    let accesses = async |client: &Client| client.get(&format!("/children/{child}/export")).await.data()["accesses"].clone();
+    for parent in [&father, &mother] {
+        assert_eq!(parent.get(&format!("/children/{child}")).await.status, 200);
+    }
+    // Reads are written a moment later.
+    let who = |list: &Value, user: Uuid| list.as_array().unwrap().iter().any(|access| access["user_id"] == json!(user));
+    let mut all = accesses(&nursery.admin).await;
+    while !(who(&all, father.user) && who(&all, mother.user)) {
+        all = accesses(&nursery.admin).await;
+    }
+    let own = accesses(&mother).await;
+    assert!(who(&own, mother.user) && !own.to_string().contains(&father.user.to_string()), "{own}");
+    assert!(own.as_array().unwrap().iter().any(|access| access["user_id"].is_null()), "that somebody asked is not withheld");
+}
+
+#[tokio::test]
 async fn an_export_says_who_asked_for_the_child() {
     let nursery = Nursery::open().await;
     let child = &nursery.children[0];

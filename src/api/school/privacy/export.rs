@@ -2,7 +2,8 @@
 //!
 //! Held in memory until it is sent, and bounded: at most [`MOST_BYTES`] of records, which is some forty years of a busy child, and the newest
 //! [`MOST_ACCESSES`] accesses. For the school removed rows belong to it, which are kept until the child is erased; for a guardian it holds what the
-//! guardian may see, and of other guardians no address, number or account.
+//! guardian may see, and of other guardians no address, number or account. Must not reach further than the user's other permissions do: it says which
+//! parts it leaves out, because a document that looks whole and is not would be a false answer.
 
 use axum::http::header::{CONTENT_DISPOSITION, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
@@ -16,8 +17,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use crate::api::access::Access;
+use crate::api::access::grants::Grants;
 use crate::api::access::permission::ChildrenExport;
+use crate::api::access::{Access, Permission, Scope};
 use crate::api::answer::Data;
 use crate::api::app::App;
 use crate::api::document::ReadsItem;
@@ -27,6 +29,8 @@ use crate::api::resource::{Resource, select};
 use crate::api::school::activities::{Activities, Activity};
 use crate::api::school::allergies::{Allergies, Allergy};
 use crate::api::school::children::{Child, Children};
+use crate::api::school::enrolments::Enrolments;
+use crate::api::school::guardians::Guardians;
 use crate::api::school::incidents::{Incident, Incidents};
 use crate::api::school::medication_administrations::{MedicationAdministration, MedicationAdministrations};
 use crate::api::school::medications::{Medication, Medications};
@@ -46,23 +50,41 @@ pub struct ChildExport {
     /// The child.
     pub child: Kept<Child>,
     /// Its guardians, and what they are to it.
-    pub guardians: Vec<ExportedGuardian>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub guardians: Option<Vec<ExportedGuardian>>,
     /// Its stays in classes.
-    pub enrolments: Vec<ExportedEnrolment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub enrolments: Option<Vec<ExportedEnrolment>>,
     /// Its days.
-    pub activities: Vec<Kept<Activity>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub activities: Option<Vec<Kept<Activity>>>,
     /// Its allergies.
-    pub allergies: Vec<Kept<Allergy>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub allergies: Option<Vec<Kept<Allergy>>>,
     /// Its medicines.
-    pub medications: Vec<Kept<Medication>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub medications: Option<Vec<Kept<Medication>>>,
     /// The doses it was given, refused or missed.
-    pub medication_administrations: Vec<Kept<MedicationAdministration>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub medication_administrations: Option<Vec<Kept<MedicationAdministration>>>,
     /// Its vaccinations.
-    pub vaccinations: Vec<Kept<Vaccination>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub vaccinations: Option<Vec<Kept<Vaccination>>>,
     /// What happened to it.
-    pub incidents: Vec<Kept<Incident>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub incidents: Option<Vec<Kept<Incident>>>,
     /// Who asked for the child's own record or for what is below it, newest first; at most 10,000.
     pub accesses: Vec<ExportedAccess>,
+    /// The parts that are absent because whoever asks may not read them; empty when the document is whole.
+    pub withheld: Vec<&'static str>,
 }
 
 /// A record, and whether it was removed.
@@ -140,7 +162,7 @@ pub struct ExportedEnrolment {
 /// An access.
 #[derive(Debug, Serialize, ToSchema, FromRow)]
 pub struct ExportedAccess {
-    /// By which user.
+    /// By which user; null for a guardian when it was somebody else.
     pub user_id: Option<Uuid>,
     /// To do what.
     pub action: String,
@@ -161,7 +183,8 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Everything about a child
 ///
 /// Needs the permission `children:export`. One document of one moment, as an attachment. The school's holds removed records too, and the child may
-/// be removed itself; a guardian's holds what the guardian may see.
+/// be removed itself; a guardian's holds what the guardian may see. A part is there if the permission to read it (`guardians:read`, `children:read` for
+/// enrolments, `activities:read`, `health:read`, `incidents:read`) reaches as far as the one to export; `withheld` names the others.
 #[utoipa::path(
     get, path = "/children/{id}/export", tag = "privacy", operation_id = "export_child",
     params(("id" = Uuid, Path, description = "The child.")),
@@ -172,8 +195,9 @@ pub fn routes() -> OpenApiRouter<App> {
     )
 )]
 async fn export_child(access: Access<ChildrenExport>, Id(id): Id) -> Result<Response> {
+    let grants = Box::pin(access.app().recent.of(access.app(), access.tenant(), access.principal())).await?;
     let mut conn = access.snapshot().await?;
-    let mut reader = Reader { conn: &mut conn, child: id, own: access.own(), room: MOST_BYTES };
+    let mut reader = Reader { conn: &mut conn, child: id, own: access.own(), grants: &grants, room: MOST_BYTES, withheld: Vec::new() };
     let export = reader.document().await?;
     conn.end().await;
     let mut response = Data::new(export).into_response();
@@ -188,8 +212,11 @@ struct Reader<'c> {
     conn: &'c mut PgConnection,
     child: Uuid,
     own: Option<Uuid>,
+    grants: &'c Grants,
     /// Bytes that the document may still grow by.
     room: usize,
+    /// Parts that are left out.
+    withheld: Vec<&'static str>,
 }
 
 impl Reader<'_> {
@@ -199,16 +226,32 @@ impl Reader<'_> {
         Ok(ChildExport {
             exported_at,
             child,
-            guardians: self.guardians().await?,
-            enrolments: self.enrolments().await?,
-            activities: self.records::<Activities>("child_id").await?,
-            allergies: self.records::<Allergies>("child_id").await?,
-            medications: self.records::<Medications>("child_id").await?,
-            medication_administrations: self.records::<MedicationAdministrations>("child_id").await?,
-            vaccinations: self.records::<Vaccinations>("child_id").await?,
-            incidents: self.records::<Incidents>("child_id").await?,
+            guardians: if self.may_read::<Guardians>() { Some(self.guardians().await?) } else { None },
+            enrolments: if self.may_read::<Enrolments>() { Some(self.enrolments().await?) } else { None },
+            activities: self.part::<Activities>().await?,
+            allergies: self.part::<Allergies>().await?,
+            medications: self.part::<Medications>().await?,
+            medication_administrations: self.part::<MedicationAdministrations>().await?,
+            vaccinations: self.part::<Vaccinations>().await?,
+            incidents: self.part::<Incidents>().await?,
             accesses: self.accesses().await?,
+            withheld: std::mem::take(&mut self.withheld),
         })
+    }
+
+    /// Whether a part may be in the document: what the user may read less of than it may export would be a part of a part. Otherwise it is withheld.
+    fn may_read<R: Resource>(&mut self) -> bool {
+        let within = if self.own.is_some() { Scope::Own } else { Scope::School };
+        let may = self.grants.scope(R::Read::CODE) >= Some(within);
+        if !may {
+            self.withheld.push(R::TABLE);
+        }
+        may
+    }
+
+    /// The records of one kind, unless they are withheld.
+    async fn part<R: Resource>(&mut self) -> Result<Option<Vec<Kept<R::Record>>>> {
+        if self.may_read::<R>() { self.records::<R>("child_id").await.map(Some) } else { Ok(None) }
     }
 
     /// The rows of a table that are about the child, in the order of its list.
@@ -252,10 +295,10 @@ impl Reader<'_> {
 
     /// The audit's resources are paths; an id ends where its text does.
     async fn accesses(&mut self) -> Result<Vec<ExportedAccess>> {
-        let mut query = QueryBuilder::new(
-            "SELECT a.user_id, a.action, a.resource, a.occurred_at, a.success FROM app.access_audit a WHERE a.resource LIKE ",
-        );
-        query.push_bind(format!("/api/v1/children/{}%", self.child));
+        // Of other accounts than its own a guardian learns when and what, not who: the co-parent's would be among them.
+        let mut query = QueryBuilder::new("SELECT CASE WHEN a.user_id = coalesce(");
+        query.push_bind(self.own).push(", a.user_id) THEN a.user_id END AS user_id, a.action, a.resource, a.occurred_at, a.success");
+        query.push(" FROM app.access_audit a WHERE a.resource LIKE ").push_bind(format!("/api/v1/children/{}%", self.child));
         query.push(format!(" ORDER BY a.occurred_at DESC, a.id DESC LIMIT {MOST_ACCESSES}"));
         self.fetch(query).await
     }
