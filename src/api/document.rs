@@ -58,6 +58,9 @@ pub const QUERY: &[Code] = &[Code::Validation];
 /// And one with a body.
 pub const BODY: &[Code] = &[Code::TooLarge, Code::UnsupportedMediaType, Code::Validation, Code::IdempotencyKeyReused, Code::Conflict];
 
+/// And one whose answer may be too large.
+pub const WHOLE: &[Code] = &[Code::Conflict];
+
 /// And one that changes a row.
 pub const VERSIONED: &[Code] = &[Code::PreconditionFailed, Code::PreconditionRequired, Code::Conflict];
 
@@ -67,6 +70,8 @@ pub struct Reads;
 pub struct Queries;
 /// Of one that names a row.
 pub struct ReadsItem;
+/// Of one that answers everything about a row, which may be too much.
+pub struct ReadsWhole;
 /// Of one with a query string that names a row.
 pub struct QueriesItem;
 /// Of one with a body.
@@ -92,6 +97,7 @@ refusals! {
     Reads: ;
     Queries: QUERY;
     ReadsItem: ITEM;
+    ReadsWhole: ITEM, WHOLE;
     QueriesItem: QUERY, ITEM;
     Writes: BODY;
     WritesItem: BODY, ITEM;

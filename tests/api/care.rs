@@ -642,6 +642,41 @@ async fn an_export_says_who_asked_for_the_child() {
 }
 
 #[tokio::test]
+async fn an_export_says_who_asked_for_a_record_about_the_child_and_for_none_about_another() {
+    let nursery = Nursery::open().await;
+    let (nurse, _) = nursery.staff("HealthStaff").await;
+    let mut ids = Vec::new();
+    for child in &nursery.children[..2] {
+        let allergy = json!({"child_id": child, "allergen": "Noz", "kind": "food", "severity": "severe"});
+        ids.push(created(nursery.admin.post("/allergies", allergy).await)["id"].as_str().unwrap().to_owned());
+        assert_eq!(nurse.get(&format!("/allergies/{}", ids[ids.len() - 1])).await.status, 200);
+    }
+    let asked = |list: &Value, id: &str| {
+        let path = json!(format!("/api/v1/allergies/{id}"));
+        list.as_array().unwrap().iter().any(|access| access["resource"] == path && access["user_id"] == json!(nurse.user))
+    };
+    let accesses = async |child: &str| nursery.admin.get(&format!("/children/{child}/export")).await.data()["accesses"].clone();
+    // The last one is written last: with it the first one is.
+    while !asked(&accesses(&nursery.children[1]).await, &ids[1]) {}
+    let of_first = accesses(&nursery.children[0]).await;
+    assert!(asked(&of_first, &ids[0]) && !asked(&of_first, &ids[1]), "{of_first}");
+}
+
+#[tokio::test]
+async fn an_export_that_is_too_large_for_one_document_says_what_to_do() {
+    let nursery = Nursery::open().await;
+    let child = &nursery.children[0];
+    let much = format!(
+        "INSERT INTO app.activities (child_id, kind, notes, started_at)
+         SELECT '{child}', 'observation', repeat('x', 4000), now() - n * interval '1 minute' FROM generate_series(1, 16000) n"
+    );
+    nursery.school.sql(&much).await;
+    let answer = nursery.admin.header("accept-language", "en").get(&format!("/children/{child}/export")).await;
+    refused(&answer, 409, &[("id", "too_large")]);
+    assert!(answer.body["error"]["fields"][0]["message"].as_str().unwrap().contains("from their lists"), "{}", answer.body);
+}
+
+#[tokio::test]
 async fn a_child_is_erased_only_once_it_was_removed_and_leaves_counts() {
     let nursery = Nursery::open().await;
     let child = &nursery.children[0];

@@ -1,7 +1,7 @@
 //! Everything about one child as one document (RGPD, articles 15 and 20), of one moment.
 //!
 //! Held in memory until it is sent, and bounded: at most [`MOST_BYTES`] of records, which is some forty years of a busy child, and the newest
-//! [`MOST_ACCESSES`] accesses. For the school removed rows belong to it, which are kept until the child is erased; for a guardian it holds what the
+//! [`MOST_ACCESSES`] accesses, among them those to each of the [`MOST_TRACED`] newest records of a kind. For the school removed rows belong to it, which are kept until the child is erased; for a guardian it holds what the
 //! guardian may see, and of other guardians no address, number or account. Must not reach further than the user's other permissions do: it says which
 //! parts it leaves out, because a document that looks whole and is not would be a false answer.
 
@@ -11,7 +11,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt as _;
 use serde::Serialize;
 use sqlx::postgres::{PgConnection, PgRow, Postgres};
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::{FromRow, QueryBuilder, Row as _};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,8 +22,8 @@ use crate::api::access::permission::ChildrenExport;
 use crate::api::access::{Access, Permission, Scope};
 use crate::api::answer::Data;
 use crate::api::app::App;
-use crate::api::document::ReadsItem;
-use crate::api::error::{Code, Error, Result};
+use crate::api::document::ReadsWhole;
+use crate::api::error::{Code, Error, Field, Result, Text};
 use crate::api::resource::filter::Id;
 use crate::api::resource::{Resource, select};
 use crate::api::school::activities::{Activities, Activity};
@@ -41,6 +41,9 @@ const MOST_BYTES: usize = 64 << 20;
 
 /// The most accesses, newest first.
 const MOST_ACCESSES: i64 = 10_000;
+
+/// The most records of one kind whose own paths are looked up among the accesses: ten a day for four years of school.
+const MOST_TRACED: usize = 10_000;
 
 /// Everything that is kept about one child.
 #[derive(Debug, Serialize, ToSchema)]
@@ -81,7 +84,8 @@ pub struct ChildExport {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub incidents: Option<Vec<Kept<Incident>>>,
-    /// Who asked for the child's own record or for what is below it, newest first; at most 10,000.
+    /// Who asked for the child's own record, for what is below it, or for one of the records in this document (of each kind, the 10,000 newest), newest
+    /// first; at most 10,000. Lists and creations name no record and are not among them: who created and last changed a record stands in it.
     pub accesses: Vec<ExportedAccess>,
     /// The parts that are absent because whoever asks may not read them; empty when the document is whole.
     pub withheld: Vec<&'static str>,
@@ -90,6 +94,9 @@ pub struct ChildExport {
 /// A record, and whether it was removed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Kept<T> {
+    /// What its path ends with.
+    #[serde(skip)]
+    pub id: Uuid,
     /// The record.
     #[serde(flatten)]
     pub record: T,
@@ -99,7 +106,8 @@ pub struct Kept<T> {
 
 impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Kept<T> {
     fn from_row(row: &'r PgRow) -> sqlx::Result<Self> {
-        Ok(Self { record: T::from_row(row)?, deleted_at: sqlx::Row::try_get(row, "deleted_at")? })
+        let (id, deleted_at) = (row.try_get("id")?, row.try_get("deleted_at")?);
+        Ok(Self { id, record: T::from_row(row)?, deleted_at })
     }
 }
 
@@ -184,20 +192,29 @@ pub fn routes() -> OpenApiRouter<App> {
 ///
 /// Needs the permission `children:export`. One document of one moment, as an attachment. The school's holds removed records too, and the child may
 /// be removed itself; a guardian's holds what the guardian may see. A part is there if the permission to read it (`guardians:read`, `children:read` for
-/// enrolments, `activities:read`, `health:read`, `incidents:read`) reaches as far as the one to export; `withheld` names the others.
+/// enrolments, `activities:read`, `health:read`, `incidents:read`) reaches as far as the one to export; `withheld` names the others. Records of more than
+/// 64 MiB are too many for one document: `CONFLICT` with `too_large`; read them page by page from their lists, with `child_id`.
 #[utoipa::path(
     get, path = "/children/{id}/export", tag = "privacy", operation_id = "export_child",
     params(("id" = Uuid, Path, description = "The child.")),
     responses(
         (status = 200, description = "Everything about the child.", body = Data<ChildExport>,
          headers(("Content-Disposition" = String, description = "The file's name; it names nobody."))),
-        ReadsItem
+        ReadsWhole
     )
 )]
 async fn export_child(access: Access<ChildrenExport>, Id(id): Id) -> Result<Response> {
     let grants = Box::pin(access.app().recent.of(access.app(), access.tenant(), access.principal())).await?;
     let mut conn = access.snapshot().await?;
-    let mut reader = Reader { conn: &mut conn, child: id, own: access.own(), grants: &grants, room: MOST_BYTES, withheld: Vec::new() };
+    let mut reader = Reader {
+        conn: &mut conn,
+        child: id,
+        own: access.own(),
+        grants: &grants,
+        room: MOST_BYTES,
+        traced: Vec::new(),
+        withheld: Vec::new(),
+    };
     let export = reader.document().await?;
     conn.end().await;
     let mut response = Data::new(export).into_response();
@@ -215,6 +232,8 @@ struct Reader<'c> {
     grants: &'c Grants,
     /// Bytes that the document may still grow by.
     room: usize,
+    /// Paths of records in the document.
+    traced: Vec<String>,
     /// Parts that are left out.
     withheld: Vec<&'static str>,
 }
@@ -251,7 +270,17 @@ impl Reader<'_> {
 
     /// The records of one kind, unless they are withheld.
     async fn part<R: Resource>(&mut self) -> Result<Option<Vec<Kept<R::Record>>>> {
-        if self.may_read::<R>() { self.records::<R>("child_id").await.map(Some) } else { Ok(None) }
+        if !self.may_read::<R>() {
+            return Ok(None);
+        }
+        let records = self.records::<R>("child_id").await?;
+        self.trace::<R>(records.iter().map(|kept| kept.id));
+        Ok(Some(records))
+    }
+
+    /// Notes the paths of records, of which the newest come last.
+    fn trace<R: Resource>(&mut self, ids: impl DoubleEndedIterator<Item = Uuid>) {
+        self.traced.extend(ids.rev().take(MOST_TRACED).map(|id| format!("/api/v1{}/{id}", R::PATH)));
     }
 
     /// The rows of a table that are about the child, in the order of its list.
@@ -290,15 +319,18 @@ impl Reader<'_> {
             query.push(" AND e.deleted_at IS NULL");
         }
         query.push(" ORDER BY e.starts_on, e.id");
-        self.fetch(query).await
+        let stays: Vec<ExportedEnrolment> = self.fetch(query).await?;
+        self.trace::<Enrolments>(stays.iter().map(|stay| stay.id));
+        Ok(stays)
     }
 
-    /// The audit's resources are paths; an id ends where its text does.
+    /// The audit's resources are paths; an id ends where its text does. Comes after the parts, which say what was exported.
     async fn accesses(&mut self) -> Result<Vec<ExportedAccess>> {
         // Of other accounts than its own a guardian learns when and what, not who: the co-parent's would be among them.
         let mut query = QueryBuilder::new("SELECT CASE WHEN a.user_id = coalesce(");
         query.push_bind(self.own).push(", a.user_id) THEN a.user_id END AS user_id, a.action, a.resource, a.occurred_at, a.success");
         query.push(" FROM app.access_audit a WHERE a.resource LIKE ").push_bind(format!("/api/v1/children/{}%", self.child));
+        query.push(" OR a.resource = ANY(").push_bind(std::mem::take(&mut self.traced)).push(")");
         query.push(format!(" ORDER BY a.occurred_at DESC, a.id DESC LIMIT {MOST_ACCESSES}"));
         self.fetch(query).await
     }
@@ -313,7 +345,7 @@ impl Reader<'_> {
         while let Some(row) = rows.try_next().await? {
             let mut size = Size(0);
             serde_json::to_writer(&mut size, &row).map_err(|error| Error::new(Code::Internal).because(error))?;
-            self.room = self.room.checked_sub(size.0).ok_or_else(|| Error::new(Code::Internal).because(TooLarge))?;
+            self.room = self.room.checked_sub(size.0).ok_or_else(too_large)?;
             found.push(row);
         }
         Ok(found)
@@ -324,6 +356,15 @@ impl Reader<'_> {
 #[derive(Debug, thiserror::Error)]
 #[error("exporting a child: its records are larger than {MOST_BYTES} bytes")]
 struct TooLarge;
+
+fn too_large() -> Error {
+    let message = Text::new(
+        "os registos da criança não cabem num só documento; leia-os página a página nas suas listas, com child_id",
+        "the child's records are too many for one document; read them page by page from their lists, with child_id",
+    );
+    let field = Field { field: "id".to_owned(), code: "too_large", message };
+    Error { fields: vec![field], ..Error::new(Code::Conflict).because(TooLarge) }
+}
 
 /// Counts what is written.
 struct Size(usize);
