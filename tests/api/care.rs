@@ -705,6 +705,41 @@ async fn a_child_is_erased_only_once_it_was_removed_and_leaves_counts() {
 }
 
 #[tokio::test]
+async fn an_erased_guardian_is_in_no_answer_that_is_kept_and_one_of_another_child_still_is() {
+    let nursery = Nursery::open().await;
+    let mut ids = Vec::new();
+    for (key, name) in [("erased", "Marta"), ("kept", "Paulo")] {
+        let adult = json!({"full_name": name, "tax_number": "123456789", "address": "Rua das Flores"});
+        let id = created(nursery.admin.post_keyed("/guardians", key, adult).await)["id"].as_str().unwrap().to_owned();
+        let path = format!("/children/{}/guardians/{id}", nursery.children[0]);
+        assert_eq!(nursery.admin.put(&path, None, json!({"relation": "other"})).await.status, 201);
+        ids.push(id);
+    }
+    let sibling = format!("/children/{}/guardians/{}", nursery.children[1], ids[1]);
+    assert_eq!(nursery.admin.put(&sibling, None, json!({"relation": "other"})).await.status, 201);
+    let child = format!("/children/{}", nursery.children[0]);
+    assert_eq!(nursery.admin.delete(&child, "*").await.status, 204);
+    created(nursery.admin.post(&format!("{child}/erasure"), json!({"reason": "Fim"})).await);
+    let kept: Vec<String> = nursery.school.ask("SELECT array_agg(key) FROM app.idempotency_keys").await;
+    assert_eq!(kept, ["kept"]);
+}
+
+#[tokio::test]
+async fn kept_answers_that_have_had_their_day_go_without_another_keyed_post() {
+    let nursery = Nursery::open().await;
+    let expired = "INSERT INTO app.idempotency_keys (user_id, key, route, request_hash, status, response, expires_at)
+                   SELECT gen_random_uuid(), 'k', 'POST /guardians', sha256('x'), 201, '{}', now() - interval '1 minute' FROM generate_series(1, 250);
+                   INSERT INTO app.idempotency_keys (user_id, key, route, request_hash, status, response)
+                   VALUES (gen_random_uuid(), 'k', 'POST /guardians', sha256('x'), 201, '{}')";
+    nursery.school.sql(expired).await;
+    // The first request of the day that the audit is told of.
+    assert_eq!(nursery.admin.get("/children").await.status, 200);
+    while nursery.school.ask::<i64>("SELECT count(*) FROM app.idempotency_keys").await != 1 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn erasures_are_paged_newest_first() {
     let nursery = Nursery::open().await;
     for child in &nursery.children {

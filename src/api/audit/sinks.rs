@@ -20,7 +20,7 @@ use crate::domain::retry::Class;
 use crate::sql;
 use crate::sql::error::Doing as _;
 
-/// When making partitions failed, mostly because somebody held a lock.
+/// When a school's daily upkeep failed, mostly because somebody held a lock.
 const PARTITIONS_RETRY: TimeDelta = TimeDelta::minutes(10);
 
 pub(super) struct Sinks {
@@ -109,7 +109,7 @@ impl Sinks {
 
     async fn to_school(&self, target: &Arc<Target>, records: &[Record]) -> Result<usize, Error> {
         let mut conn = self.pools.connection(target).await?;
-        self.keep_partitions(&mut conn, Sink::School(target.tenant)).await;
+        self.keep(&mut conn, Sink::School(target.tenant)).await;
         let refused = insert(&mut conn, Table::School, records).await?;
         conn.finish();
         Ok(refused)
@@ -124,7 +124,7 @@ impl Sinks {
     pub(super) async fn keep_platform_partitions(self: Arc<Self>) {
         let keeping = async {
             match self.master.acquire().await.doing("connecting to the master database") {
-                Ok(mut conn) => self.keep_partitions(&mut conn, Sink::Platform).await,
+                Ok(mut conn) => self.keep(&mut conn, Sink::Platform).await,
                 Err(error) => {
                     lock(&self.partitions).insert(Sink::Platform, Utc::now() + PARTITIONS_RETRY);
                     tracing::debug!(%error, "the platform's partitions are made later");
@@ -140,25 +140,25 @@ impl Sinks {
         Ok(insert(&mut conn, Table::Platform, records).await?)
     }
 
-    /// Before a school's first batch of a day (UTC), so of a month too, in a transaction of its own. Whatever becomes of it, the batch can be written:
-    /// the default partition takes what has no other.
-    async fn keep_partitions(&self, conn: &mut PgConnection, sink: Sink) {
+    /// What is due before a school's first batch of a day (UTC), so of a month too, and for the platform once a day, in transactions of their own.
+    /// Whatever becomes of it, the batch can be written: the default partition takes what has no other.
+    async fn keep(&self, conn: &mut PgConnection, sink: Sink) {
         let now = Utc::now();
         if lock(&self.partitions).get(&sink).is_some_and(|due| now < *due) {
             return;
         }
         // Said before it is tried, so that one that takes all the batch's time does not take the next batch's too.
         lock(&self.partitions).insert(sink, now + PARTITIONS_RETRY);
-        let ensure = match sink {
-            Sink::School(_) => "SELECT app.ensure_access_audit_partitions(1)",
-            Sink::Platform => "SELECT registry.ensure_access_audit_partitions(1)",
+        let kept = match sink {
+            Sink::School(_) => keep_school(conn).await,
+            Sink::Platform => keep_partitions(conn, "SELECT registry.ensure_access_audit_partitions(1)").await,
         };
-        match sqlx::query(ensure).execute(conn).await.doing("making partitions of the access audit") {
-            Ok(_) => {
+        match kept {
+            Ok(()) => {
                 lock(&self.partitions).insert(sink, tomorrow(now));
             }
-            Err(error) if error.class() == Class::Contended => tracing::debug!(?sink, %error, "partitions are made later"),
-            Err(error) => tracing::warn!(?sink, %error, "partitions of the access audit could not be made"),
+            Err(error) if error.class() == Class::Contended => tracing::debug!(?sink, %error, "the daily upkeep is done later"),
+            Err(error) => tracing::warn!(?sink, %error, "the daily upkeep failed"),
         }
     }
 }
@@ -167,6 +167,23 @@ impl Sinks {
 pub(super) fn school(directory: &Directory, tenant: TenantId) -> Option<Arc<Target>> {
     let entry = directory.known(tenant).filter(|entry| entry.schema_version.is_some_and(|version| version >= SCHEMA))?;
     entry.target.clone()
+}
+
+async fn keep_school(conn: &mut PgConnection) -> sql::Result<()> {
+    let partitions = keep_partitions(conn, "SELECT app.ensure_access_audit_partitions(1)").await;
+    // Whatever became of those.
+    partitions.and(sweep_answers(conn).await)
+}
+
+async fn keep_partitions(conn: &mut PgConnection, make: &'static str) -> sql::Result<()> {
+    sqlx::query(make).execute(conn).await.doing("making partitions of the access audit").map(|_| ())
+}
+
+/// Forgets every answer to a keyed POST that has had its day: each such POST sweeps some, and the last ones before a silence have none after them.
+async fn sweep_answers(conn: &mut PgConnection) -> sql::Result<()> {
+    let sweep = "DELETE FROM app.idempotency_keys WHERE (user_id, key) IN \
+                 (SELECT user_id, key FROM app.idempotency_keys WHERE expires_at < now() FOR UPDATE SKIP LOCKED)";
+    sqlx::query(sweep).execute(conn).await.doing("forgetting answers that have had their day").map(|_| ())
 }
 
 /// All of them, or one by one when the database refuses what one of them says. Returns how many it refused.

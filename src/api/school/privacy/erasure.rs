@@ -96,7 +96,10 @@ async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderM
         Begun::Working(tx) => tx,
     };
     removed(&mut tx, id).await?;
+    let adults = Adult::of(&mut tx, id).await?;
     let erasure = erase(&mut tx, id, &body.parse()?.reason).await?;
+    let erased = Adult::erased(&mut tx, adults).await?;
+    forget_answers(&mut tx, id, &erased).await?;
     // Any value of the school's may hold the child.
     tx.outdates(Outdated::Values);
     tx.created(None, None, &erasure).await
@@ -117,12 +120,41 @@ async fn removed(conn: &mut PgConnection, child: Uuid) -> Result<()> {
 
 async fn erase(conn: &mut PgConnection, child: Uuid, reason: &str) -> Result<Erasure> {
     sqlx::query("SELECT app.erase_child($1, $2)").bind(child).bind(reason).execute(&mut *conn).await?;
-    // Answers that are kept for repeated requests hold the child too.
-    let forget = "DELETE FROM app.idempotency_keys WHERE position($1 IN response::text) > 0";
-    sqlx::query(forget).bind(child.hyphenated().to_string()).execute(&mut *conn).await?;
     let look =
         "SELECT id, child_id, reason, erased, erased_at, erased_by FROM app.erasures WHERE child_id = $1 ORDER BY erased_at DESC LIMIT 1";
     Ok(sqlx::query_as(look).bind(child).fetch_one(conn).await?)
+}
+
+/// A guardian of a child that is erased.
+#[derive(Clone, Copy, FromRow)]
+struct Adult {
+    id: Uuid,
+}
+
+impl Adult {
+    /// The child's guardians, removed ones too. Holds them until the transaction ends.
+    async fn of(conn: &mut PgConnection, child: Uuid) -> Result<Vec<Self>> {
+        let look = "
+            SELECT g.id FROM app.guardians g
+            WHERE g.id IN (SELECT cg.guardian_id FROM app.child_guardians cg WHERE cg.child_id = $1) ORDER BY g.id FOR UPDATE";
+        Ok(sqlx::query_as(look).bind(child).fetch_all(conn).await?)
+    }
+
+    /// Those of them who are no more.
+    async fn erased(conn: &mut PgConnection, mut adults: Vec<Self>) -> Result<Vec<Self>> {
+        let ids: Vec<Uuid> = adults.iter().map(|adult| adult.id).collect();
+        let left: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM app.guardians WHERE id = ANY($1)").bind(ids).fetch_all(conn).await?;
+        adults.retain(|adult| !left.contains(&adult.id));
+        Ok(adults)
+    }
+}
+
+/// Answers that are kept for repeated requests hold what was erased too. All rows about a child name it; its guardians do not, nor does it name them.
+async fn forget_answers(conn: &mut PgConnection, child: Uuid, adults: &[Adult]) -> Result<()> {
+    let ids: Vec<String> = adults.iter().map(|adult| adult.id).chain([child]).map(|id| id.hyphenated().to_string()).collect();
+    let forget = "DELETE FROM app.idempotency_keys WHERE EXISTS (SELECT FROM unnest($1::text[]) AS id WHERE position(id IN response::text) > 0)";
+    sqlx::query(forget).bind(ids).execute(conn).await?;
+    Ok(())
 }
 
 /// Who was erased
