@@ -680,8 +680,16 @@ async fn an_export_that_is_too_large_for_one_document_says_what_to_do() {
 async fn a_child_is_erased_only_once_it_was_removed_and_leaves_counts() {
     let nursery = Nursery::open().await;
     let child = &nursery.children[0];
-    let (_, guardian) = nursery.guardian().await;
+    let (mother, guardian) = nursery.guardian().await;
     nursery.medication(&guardian).await;
+    // A member of the staff whose child it is too goes on signing in.
+    let (teacher, _) = nursery.staff("Teacher").await;
+    let father = format!(
+        "INSERT INTO app.guardians (full_name, user_id) VALUES ('Paulo', '{}');
+         INSERT INTO app.child_guardians (child_id, guardian_id, relation) SELECT '{child}', id, 'father' FROM app.guardians WHERE full_name = 'Paulo'",
+        teacher.user
+    );
+    nursery.school.sql(&father).await;
     let note = json!({"child_id": child, "kind": "observation", "notes": "x", "started_at": NOON});
     created(nursery.admin.post_keyed("/activities", "note-1", note).await);
     let (path, reason) = (format!("/children/{child}/erasure"), json!({"reason": "Pedido do encarregado"}));
@@ -691,12 +699,14 @@ async fn a_child_is_erased_only_once_it_was_removed_and_leaves_counts() {
     assert_eq!(nursery.admin.delete(&format!("/children/{child}"), "*").await.status, 204);
     refused(&nursery.admin.post(&path, json!({"reason": " "})).await, 422, &[("reason", "blank")]);
     assert_eq!(nursery.school.user("HealthStaff").await.post(&path, reason.clone()).await.status, 403);
-    let erased = created(nursery.admin.post_keyed(&path, "erase-1", reason.clone()).await);
+    let mut erased = created(nursery.admin.post_keyed(&path, "erase-1", reason.clone()).await);
     let counts = &erased["erased"];
-    assert_eq!(["children", "activities", "medications", "guardians"].map(|table| &counts[table]), [1, 1, 1, 1]);
+    assert_eq!(["children", "activities", "medications", "guardians"].map(|table| &counts[table]), [1, 1, 1, 2]);
+    assert_eq!(erased["accounts_left"], json!([mother.user]));
     assert_eq!(created(nursery.admin.post_keyed(&path, "erase-1", reason.clone()).await), erased);
     assert_eq!(nursery.admin.post(&path, reason).await.status, 404);
     assert_eq!(nursery.admin.get(&format!("/children/{child}/export")).await.status, 404);
+    erased.as_object_mut().unwrap().remove("accounts_left");
     let listed = nursery.admin.get(&format!("/erasures?child_id={child}")).await;
     assert_eq!(listed.data(), &json!([erased]));
     assert_eq!(nursery.school.user("Teacher").await.get("/erasures").await.status, 403);

@@ -134,6 +134,30 @@ async fn a_file_that_ends_its_transaction_is_reported_and_not_recorded() {
 }
 
 #[tokio::test]
+async fn accounts_that_were_removed_before_lose_what_is_personal() {
+    let (_master, mut conn) = server().await;
+    execute(&mut conn, "CREATE ROLE dailycare_operator; CREATE ROLE dailycare_api; ALTER DATABASE postgres OWNER TO dailycare_operator")
+        .await;
+    execute(&mut conn, "SET ROLE dailycare_operator").await;
+    let list = Migrations::master().unwrap();
+    while let Some(next) = list.next_after(list.applied(&mut conn).await.unwrap()) {
+        if next.file == "0008_removed_accounts.sql" {
+            let accounts = "
+                INSERT INTO registry.tenants (name, code, email) VALUES ('Norte', 'norte', 'x@x');
+                INSERT INTO registry.users (tenant_id, name, email, phone_number, password_hash, role, is_deleted)
+                SELECT id, role, role || gone || '@x', '1', 'x', role, gone
+                FROM registry.tenants, unnest(ARRAY['Teacher', 'Guardian']) AS role, unnest(ARRAY[false, true]) AS gone";
+            execute(&mut conn, accounts).await;
+        }
+        list.apply(&mut conn, next, None).await.unwrap();
+    }
+    let left = "SELECT string_agg(name || ' ' || replace(email, id::text, 'id') || coalesce(' ' || phone_number, ''), ', ' ORDER BY is_deleted, role)
+                FROM registry.users";
+    let left: String = sqlx::query_scalar(left).fetch_one(&mut conn).await.unwrap();
+    assert_eq!(left, "Guardian Guardianfalse@x 1, Teacher Teacherfalse@x 1, - id@removed.invalid, Teacher id@removed.invalid");
+}
+
+#[tokio::test]
 async fn the_embedded_tenant_schema_applies_as_tenant_owner() {
     for version in Version::ALL {
         let master = Master::start(version, Admin::Superuser).await;

@@ -251,7 +251,8 @@ pub async fn change(pool: &PgPool, tenant: TenantId, id: UserId, change: &UserCh
     .await
 }
 
-/// Removes an account: it cannot log in, its sessions end, its address is free. The row stays, for what names it.
+/// Removes an account: it cannot log in, its sessions end, its address is free. The row stays, for what names it, without address, telephone and
+/// password. Staff keep their name, which the school's audit must be able to tell; a guardian's acts concern its own children alone, and its name goes.
 ///
 /// # Errors
 /// [`Code::NotFound`]; [`Code::Conflict`] when nobody would be left to run the school.
@@ -259,7 +260,10 @@ pub async fn remove(pool: &PgPool, tenant: TenantId, id: UserId, record: &Record
     within(async {
         let mut transaction = begin(pool).await?;
         leave_an_administrator(&mut transaction, tenant, id).await?;
-        let update = "UPDATE registry.users SET is_deleted = true, is_active = false WHERE tenant_id = $1 AND id = $2 AND NOT is_deleted";
+        let update = "
+            UPDATE registry.users SET is_deleted = true, is_active = false, email = id || '@removed.invalid', phone_number = NULL,
+                password_hash = '!', name = CASE WHEN role = 'Guardian' THEN '-' ELSE name END
+            WHERE tenant_id = $1 AND id = $2 AND NOT is_deleted";
         let query = sqlx::query(update).bind(tenant.0).bind(id.0);
         let removed = query.execute(&mut *transaction).await.doing("removing an account").map_err(unavailable)?;
         if removed.rows_affected() != 1 {

@@ -101,7 +101,7 @@ async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserCha
 
 /// Ends an account: nobody signs in with it any more, and its address is free
 ///
-/// Needs the permission `roles:update` for the whole school.
+/// Its address, telephone and password are forgotten; so is a guardian's name, while staff keep theirs for the audit. Needs the permission `roles:update` for the whole school.
 #[utoipa::path(delete, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)), responses((status = 204, description = "Removed."), WritesItem))]
 async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCode> {
     users::remove(&access.app().master, whole(&access)?, UserId(id), &access.evidence()).await?;

@@ -71,6 +71,32 @@ async fn an_administrator_makes_changes_and_removes_accounts_of_the_own_school()
 }
 
 #[tokio::test]
+async fn a_removed_account_keeps_nothing_personal_but_the_name_of_staff() {
+    let site = Site::start(Version::V18).await;
+    let phone_number = Some("912000001".to_owned());
+    let make = async |role, name: &str, email: &str| {
+        let new = NewUser { name: name.into(), email: email.into(), phone_number: phone_number.clone(), role };
+        users::create(&site.api, HERE, &new, &told()).await.unwrap()
+    };
+    let teacher = make(SchoolRole::Teacher, "Rui", "rui@norte.example").await;
+    let mother = make(SchoolRole::Guardian, "Marta", "marta@norte.example").await;
+    for made in [&teacher, &mother] {
+        users::remove(&site.api, HERE, UserId(made.user.id), &told()).await.unwrap();
+    }
+    let rows: Vec<(Uuid, String, String, Option<String>, String)> =
+        sqlx::query_as("SELECT id, name, email, phone_number, password_hash FROM registry.users WHERE is_deleted ORDER BY role DESC")
+            .fetch_all(&site.operator)
+            .await
+            .unwrap();
+    let kept = |made: &users::Temporary, name: &str| {
+        (made.user.id, name.to_owned(), format!("{}@removed.invalid", made.user.id), None, "!".to_owned())
+    };
+    assert_eq!(rows, [kept(&teacher, "Rui"), kept(&mother, "-")]);
+    let login = site.login(&format!("{}@removed.invalid", teacher.user.id), teacher.password.expose_secret()).await;
+    assert_eq!(login.code(), Some(Code::InvalidCredentials));
+}
+
+#[tokio::test]
 async fn accounts_are_listed_in_pages_that_miss_none_and_show_no_other_school() {
     let site = Site::start(Version::V18).await;
     site.execute(

@@ -47,6 +47,17 @@ pub struct Erasure {
     pub erased_by: Option<Uuid>,
 }
 
+/// That a child was erased, and what is left to be done.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Erased {
+    /// The erasure.
+    #[serde(flatten)]
+    pub erasure: Erasure,
+    /// The accounts of guardians who were erased with it, unless somebody else of the school signs in with them: `DELETE /users/{id}` for those that are of
+    /// no more use.
+    pub accounts_left: Vec<Uuid>,
+}
+
 /// Why a child is to be erased.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -78,7 +89,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Erases a child for good
 ///
 /// Needs the permission `children:erase` for the whole school. The child must have been removed before: `CONFLICT` with `not_removed` otherwise. With it
-/// go all rows about it, and the guardians of no other child.
+/// go all rows about it, and the guardians of no other child. Their accounts are not the school's database's to erase: `accounts_left` names them.
 #[utoipa::path(
     post, path = "/children/{id}/erasure", tag = "privacy", operation_id = "erase_child",
     params(
@@ -86,7 +97,7 @@ pub fn routes() -> OpenApiRouter<App> {
         ("idempotency-key" = Option<String>, Header, description = "Sent again, the request is answered as it was the first time."),
     ),
     request_body = NewErasure,
-    responses((status = 201, description = "Erased; what went.", body = Data<Erasure>), WritesItem)
+    responses((status = 201, description = "Erased; what went.", body = Data<Erased>), WritesItem)
 )]
 async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderMap, body: Body<NewErasure>) -> Result<Response> {
     access.whole()?;
@@ -100,9 +111,10 @@ async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderM
     let erasure = erase(&mut tx, id, &body.parse()?.reason).await?;
     let erased = Adult::erased(&mut tx, adults).await?;
     forget_answers(&mut tx, id, &erased).await?;
+    let accounts_left = Adult::accounts(&mut tx, &erased).await?;
     // Any value of the school's may hold the child.
     tx.outdates(Outdated::Values);
-    tx.created(None, None, &erasure).await
+    tx.created(None, None, &Erased { erasure, accounts_left }).await
 }
 
 /// Refuses a child that is in use, and one that is not there. Holds it until the transaction ends.
@@ -129,13 +141,14 @@ async fn erase(conn: &mut PgConnection, child: Uuid, reason: &str) -> Result<Era
 #[derive(Clone, Copy, FromRow)]
 struct Adult {
     id: Uuid,
+    user_id: Option<Uuid>,
 }
 
 impl Adult {
     /// The child's guardians, removed ones too. Holds them until the transaction ends.
     async fn of(conn: &mut PgConnection, child: Uuid) -> Result<Vec<Self>> {
         let look = "
-            SELECT g.id FROM app.guardians g
+            SELECT g.id, g.user_id FROM app.guardians g
             WHERE g.id IN (SELECT cg.guardian_id FROM app.child_guardians cg WHERE cg.child_id = $1) ORDER BY g.id FOR UPDATE";
         Ok(sqlx::query_as(look).bind(child).fetch_all(conn).await?)
     }
@@ -147,12 +160,23 @@ impl Adult {
         adults.retain(|adult| !left.contains(&adult.id));
         Ok(adults)
     }
+
+    /// The accounts of these that nobody of the school signs in with any more.
+    async fn accounts(conn: &mut PgConnection, erased: &[Self]) -> Result<Vec<Uuid>> {
+        let users: Vec<Uuid> = erased.iter().filter_map(|adult| adult.user_id).collect();
+        let look = "
+            SELECT DISTINCT u FROM unnest($1::uuid[]) AS u
+            WHERE NOT EXISTS (SELECT FROM app.guardians g WHERE g.user_id = u AND g.deleted_at IS NULL)
+              AND NOT EXISTS (SELECT FROM app.staff s WHERE s.user_id = u AND s.deleted_at IS NULL) ORDER BY u";
+        Ok(sqlx::query_scalar(look).bind(users).fetch_all(conn).await?)
+    }
 }
 
 /// Answers that are kept for repeated requests hold what was erased too. All rows about a child name it; its guardians do not, nor does it name them.
 async fn forget_answers(conn: &mut PgConnection, child: Uuid, adults: &[Adult]) -> Result<()> {
     let ids: Vec<String> = adults.iter().map(|adult| adult.id).chain([child]).map(|id| id.hyphenated().to_string()).collect();
-    let forget = "DELETE FROM app.idempotency_keys WHERE EXISTS (SELECT FROM unnest($1::text[]) AS id WHERE position(id IN response::text) > 0)";
+    let forget =
+        "DELETE FROM app.idempotency_keys WHERE EXISTS (SELECT FROM unnest($1::text[]) AS id WHERE position(id IN response::text) > 0)";
     sqlx::query(forget).bind(ids).execute(conn).await?;
     Ok(())
 }
