@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::world::{Client, PASSWORD, World, world};
+use crate::world::{Answer, Client, PASSWORD, World, world};
 
 /// The platform's records of a user's writes to accounts, oldest first: id, tenant, path, address, reason.
 async fn accounts_told(world: &World, user: Uuid) -> Vec<(Uuid, Option<Uuid>, String, Option<String>, Option<String>)> {
@@ -173,6 +173,45 @@ async fn an_administrator_makes_changes_and_ends_accounts_of_its_own_school_alon
         "CONFLICT",
         "somebody must run the school"
     );
+}
+
+#[tokio::test]
+async fn a_new_account_whose_answer_was_lost_is_answered_again_until_somebody_signs_in_with_it() {
+    let world = World::start(Version::V15, &[]).await;
+    let north = world.school("norte").await;
+    let (admin, other) = (north.user("SchoolAdmin").await, north.user("SchoolAdmin").await);
+    let rita = json!({ "name": "Rita", "email": "rita@norte.example", "role": "Teacher" });
+    let temporary = |answer: &Answer| answer.data()["temporary_password"].as_str().unwrap().to_owned();
+    let sign_in = async |password: String| {
+        admin.anonymous().post("/auth/login", json!({ "email": "rita@norte.example", "password": password })).await.status
+    };
+    let lost = admin.post_keyed("/users", "rita-1", rita.clone()).await;
+    assert_eq!((lost.status, lost.headers.get("idempotent-replayed")), (201, None));
+    let again = admin.post_keyed("/users", "rita-1", rita.clone()).await;
+    assert_eq!((again.status, &again.data()["user"]["id"]), (201, &lost.data()["user"]["id"]), "{}", again.body);
+    assert_eq!((&again.headers["idempotent-replayed"], &again.headers["location"]), (&"true".parse().unwrap(), &lost.headers["location"]));
+    let another = json!({ "name": "Rita", "email": "rita@norte.example", "role": "ReadOnly" });
+    assert_eq!(admin.post_keyed("/users", "rita-1", another).await.code(), "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!(other.post_keyed("/users", "rita-1", rita.clone()).await.fields(), [("email".to_owned(), "taken".to_owned())]);
+    assert_eq!(admin.post_keyed("/users", "", rita.clone()).await.code(), "MALFORMED_REQUEST");
+
+    assert_eq!((sign_in(temporary(&lost)).await, sign_in(temporary(&again)).await), (401, 200));
+    let used = admin.post_keyed("/users", "rita-1", rita.clone()).await;
+    assert_eq!((used.code(), used.fields()), ("CONFLICT", vec![("idempotency-key".to_owned(), "spent".to_owned())]));
+    assert_eq!(sign_in(temporary(&again)).await, 200, "a refusal changes nothing");
+
+    let count = "SELECT count(*) FROM registry.users WHERE name = 'Rita'";
+    let second = json!({ "name": "Rita", "email": "rita2@norte.example", "role": "Teacher" });
+    let make = || admin.post_keyed("/users", "rita-2", second.clone());
+    let (one, two) = tokio::join!(make(), make());
+    assert_eq!((one.status, two.status, &one.data()["user"]["id"]), (201, 201, &two.data()["user"]["id"]));
+    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&world.platform.operator).await.unwrap(), 2);
+
+    // A day later the key is as good as new.
+    sqlx::raw_sql("UPDATE registry.account_keys SET expires_at = now() - interval '1 second'").execute(&world.platform.operator).await.unwrap();
+    assert_eq!(admin.post_keyed("/users", "rita-1", rita).await.fields(), [("email".to_owned(), "taken".to_owned())]);
+    let left = "SELECT count(*) FROM registry.account_keys WHERE expires_at < now()";
+    assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&world.platform.operator).await.unwrap(), 2, "a request that failed leaves all as it was");
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ async fn accounts_that_were_removed_before_lose_what_is_personal() {
     execute(&mut conn, "SET ROLE dailycare_operator").await;
     let list = Migrations::master().unwrap();
     while let Some(next) = list.next_after(list.applied(&mut conn).await.unwrap()) {
-        if next.file == "0008_removed_accounts.sql" {
+        if next.name == "removed_accounts" {
             let accounts = "
                 INSERT INTO registry.tenants (name, code, email) VALUES ('Norte', 'norte', 'x@x');
                 INSERT INTO registry.users (tenant_id, name, email, phone_number, password_hash, role, is_deleted)

@@ -3,6 +3,8 @@
 //! Every statement names the tenant; what platform staff are and that nobody changes school is held by the database. Every write commits with its record in
 //! the audit, or not at all. Must not know HTTP or permissions.
 
+mod once;
+
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -11,6 +13,7 @@ use sqlx::{FromRow, Postgres, Row as _, Transaction};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use self::once::{AccountKey, create_once};
 use super::{Role, UserId, begin, commit, unavailable, within};
 use crate::api::audit::{Audit, Record};
 use crate::api::error::{Code, Error, Result, Text};
@@ -165,6 +168,7 @@ macro_rules! user {
         )
     };
 }
+use user;
 
 /// The school's accounts by name, at most `limit` (1 to 200), and where the next page begins.
 ///
@@ -208,20 +212,23 @@ pub async fn get(pool: &PgPool, tenant: TenantId, id: UserId) -> Result<User> {
 /// [`Code::Conflict`] when the address belongs to another account, of whichever school.
 pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewUser, record: &Record) -> Result<Temporary> {
     let (password, hash) = temporary().await?;
+    let user = within(async {
+        let mut transaction = begin(pool).await?;
+        let user = insert(&mut transaction, tenant, new, &hash).await?;
+        commit_with(transaction, record).await?;
+        Ok(user)
+    });
+    Ok(Temporary { user: user.await?, password })
+}
+
+async fn insert(conn: &mut PgConnection, tenant: TenantId, new: &NewUser, hash: &str) -> Result<User> {
     let insert = user!(
         "INSERT INTO registry.users (tenant_id, name, email, phone_number, role, password_hash, must_change_password)
          VALUES ($1, $2, $3, $4, $5, $6, true) RETURNING",
         ""
     );
     let query = sqlx::query_as(insert).bind(tenant.0).bind(new.name.trim()).bind(new.email.trim()).bind(&new.phone_number);
-    let query = query.bind(new.role.name()).bind(hash);
-    let user = within(async {
-        let mut transaction = begin(pool).await?;
-        let user = query.fetch_one(&mut *transaction).await.doing("making an account").map_err(refusal)?;
-        commit_with(transaction, record).await?;
-        Ok(user)
-    });
-    Ok(Temporary { user: user.await?, password })
+    query.bind(new.role.name()).bind(hash).fetch_one(conn).await.doing("making an account").map_err(refusal)
 }
 
 /// Changes an account. What it may not do any more it may not do within moments: role and activity end its access tokens.

@@ -3,7 +3,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +17,19 @@ use crate::api::error::{Code, Error, Result};
 
 /// The header (draft-ietf-httpapi-idempotency-key-header).
 pub const HEADER: &str = "idempotency-key";
+
+/// The header of an answer that was given before.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// The request's key, if it has one.
+///
+/// # Errors
+/// [`Code::Malformed`] for what is no key.
+pub fn key(headers: &HeaderMap) -> Result<Option<&str>> {
+    let Some(value) = headers.get(HEADER) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len())).ok_or(Code::Malformed)?;
+    Ok(Some(key))
+}
 
 /// What a request with a key, or without one, is to do.
 pub enum Begun {
@@ -58,9 +71,9 @@ struct Kept {
 /// # Errors
 /// [`Code::IdempotencyKeyReused`] when the key was used for another request, [`Code::Malformed`] for what is no key; as [`Access::begin`].
 pub async fn begin<P: Permission>(access: &Access<P>, headers: &HeaderMap, path: &str, digest: &[u8; 32]) -> Result<Begun> {
+    let key = key(headers)?;
     let mut tx = access.begin().await?;
-    let Some(value) = headers.get(HEADER) else { return Ok(Begun::Working(Once { tx, key: None })) };
-    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len())).ok_or(Code::Malformed)?;
+    let Some(key) = key else { return Ok(Begun::Working(Once { tx, key: None })) };
     let key = Key { user: access.principal().user.0, key: key.to_owned() };
     let route = format!("POST {path}");
     if key.claim(&mut tx, &route, digest).await? {
@@ -86,7 +99,7 @@ impl Replay {
     pub async fn answer(self) -> Response {
         self.tx.undo().await;
         let mut response = self.kept.answer(self.status);
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         response
     }
 }

@@ -4,7 +4,7 @@
 //! school's own audit has copies. Who gives somebody an account gives them a
 //! role, so the permissions over roles are those over accounts.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -20,9 +20,10 @@ use crate::api::body::Body;
 use crate::api::document::{Paging, Queries, ReadsItem, Writes, WritesItem};
 use crate::api::error::Result;
 use crate::api::identity::UserId;
-use crate::api::identity::users::{self, After, NewUser, Temporary, User, UserChange};
+use crate::api::identity::users::{self, AccountKey, After, NewUser, Temporary, User, UserChange};
 use crate::api::resource::cursor::Cursor;
 use crate::api::resource::filter::{Asked, Id, Unfiltered};
+use crate::api::resource::idempotency;
 use crate::domain::names::TenantId;
 
 /// The list's name in its cursors.
@@ -69,13 +70,32 @@ async fn list_users(access: Access<RolesRead>, asked: Asked<Unfiltered>) -> Resu
 
 /// A new account, with a password to be replaced at the first login
 ///
-/// Needs the permission `roles:update` for the whole school.
-#[utoipa::path(post, path = "/users", tag = "users", request_body = NewUser, responses((status = 201, description = "Created.", body = Data<UserWithPassword>), Writes))]
-async fn create_user(access: Access<RolesUpdate>, body: Body<NewUser>) -> Result<Response> {
-    let made = users::create(&access.app().master, whole(&access)?, &body.parse()?, &access.evidence()).await?;
+/// Needs the permission `roles:update` for the whole school. With an `Idempotency-Key`, sent again within a day and before anybody has signed in with the
+/// account, the request is answered with the same account and another temporary password; the one before no longer counts. After that it is `CONFLICT` with
+/// `spent`.
+#[utoipa::path(
+    post, path = "/users", tag = "users",
+    params(("idempotency-key" = Option<String>, Header, description = "Sent again, the request makes no second account.")),
+    request_body = NewUser,
+    responses((status = 201, description = "Created.", body = Data<UserWithPassword>), Writes)
+)]
+async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body<NewUser>) -> Result<Response> {
+    let (tenant, master, digest, evidence) = (whole(&access)?, &access.app().master, body.digest, access.evidence());
+    let new = body.parse()?;
+    let (made, again) = match idempotency::key(&headers)? {
+        Some(key) => {
+            let key = AccountKey { user: access.principal().user, key, digest: &digest };
+            users::create_once(master, tenant, &new, &key, &evidence).await?
+        }
+        None => (users::create(master, tenant, &new, &evidence).await?, false),
+    };
     access.done();
     let location = HeaderValue::from_str(&format!("/api/v1/users/{}", made.user.id)).unwrap_or(HeaderValue::from_static("/api/v1/users"));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Data::new(UserWithPassword::from(made))).into_response())
+    let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Data::new(UserWithPassword::from(made))).into_response();
+    if again {
+        response.headers_mut().insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 /// One account
@@ -111,7 +131,7 @@ async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCo
 
 /// A new temporary password, which ends the account's sessions
 ///
-/// Needs the permission `roles:update` for the whole school.
+/// Sent again, it resets again, whatever `Idempotency-Key` says: no answer with a password is kept, and the last password counts. Needs the permission `roles:update` for the whole school.
 #[utoipa::path(post, path = "/users/{id}/reset-password", tag = "users", params(("id" = Uuid, Path)), responses((status = 200, description = "Reset.", body = Data<UserWithPassword>), ReadsItem))]
 async fn reset_password(access: Access<RolesUpdate>, Id(id): Id) -> Result<Data<UserWithPassword>> {
     let reset = users::reset_password(&access.app().master, whole(&access)?, UserId(id), &access.evidence()).await?;
