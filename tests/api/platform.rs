@@ -176,6 +176,47 @@ async fn an_administrator_makes_changes_and_ends_accounts_of_its_own_school_alon
 }
 
 #[tokio::test]
+async fn accounts_are_found_by_name_address_role_and_activity() {
+    for version in Version::ALL {
+        let world = World::start(version, &[]).await;
+        let (north, south) = (world.school("norte").await, world.school("sul").await);
+        let admin = north.user("SchoolAdmin").await;
+        for (name, email, role) in [
+            ("Inês Conceição", "Ines@norte.example", "Teacher"),
+            ("João Inácio", "joao@norte.example", "Guardian"),
+            ("Rita D'Água", "rita@norte.example", "Guardian"),
+        ] {
+            assert_eq!(admin.post("/users", json!({ "name": name, "email": email, "role": role })).await.status, 201);
+        }
+        let rita = admin.get("/users?email=rita@norte.example").await.data()[0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(admin.send(Method::PATCH, &format!("/users/{rita}"), Some(json!({ "is_active": false }))).await.status, 200);
+        for (query, names) in [
+            ("name=conceicao%20INE", &["Inês Conceição"][..]),
+            ("name=in", &["Inês Conceição", "João Inácio"]),
+            ("name=dagua", &["Rita D'Água"]),
+            ("name=nes", &[]),
+            ("name=...", &[]),
+            ("email=INES@norte.example", &["Inês Conceição"]),
+            ("email=ines", &[]),
+            ("role=Guardian", &["João Inácio", "Rita D'Água"]),
+            ("role=Guardian&is_active=true", &["João Inácio"]),
+            ("is_active=false", &["Rita D'Água"]),
+        ] {
+            let found = admin.get(&format!("/users?{query}")).await;
+            let found: Vec<&str> = found.data().as_array().unwrap().iter().map(|user| user["name"].as_str().unwrap()).collect();
+            assert_eq!(found, names, "{query}");
+        }
+        let first = admin.get("/users?name=in&limit=1").await;
+        let next = admin.get(&format!("/users?name=in&limit=1&after={}", first.body["next"].as_str().unwrap())).await;
+        assert_eq!((&next.data()[0]["name"], next.body.get("next")), (&json!("João Inácio"), None));
+        for wrong in ["role=PlatformAdmin", "is_active=maybe", "nme=x"] {
+            assert_eq!(admin.get(&format!("/users?{wrong}")).await.code(), "VALIDATION_FAILED", "{wrong}");
+        }
+        assert_eq!(south.user("SchoolAdmin").await.get("/users?name=in").await.data(), &json!([]));
+    }
+}
+
+#[tokio::test]
 async fn a_new_account_whose_answer_was_lost_is_answered_again_until_somebody_signs_in_with_it() {
     let world = World::start(Version::V15, &[]).await;
     let north = world.school("norte").await;
@@ -208,10 +249,17 @@ async fn a_new_account_whose_answer_was_lost_is_answered_again_until_somebody_si
     assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&world.platform.operator).await.unwrap(), 2);
 
     // A day later the key is as good as new.
-    sqlx::raw_sql("UPDATE registry.account_keys SET expires_at = now() - interval '1 second'").execute(&world.platform.operator).await.unwrap();
+    sqlx::raw_sql("UPDATE registry.account_keys SET expires_at = now() - interval '1 second'")
+        .execute(&world.platform.operator)
+        .await
+        .unwrap();
     assert_eq!(admin.post_keyed("/users", "rita-1", rita).await.fields(), [("email".to_owned(), "taken".to_owned())]);
     let left = "SELECT count(*) FROM registry.account_keys WHERE expires_at < now()";
-    assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&world.platform.operator).await.unwrap(), 2, "a request that failed leaves all as it was");
+    assert_eq!(
+        sqlx::query_scalar::<_, i64>(left).fetch_one(&world.platform.operator).await.unwrap(),
+        2,
+        "a request that failed leaves all as it was"
+    );
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize};
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{FromRow, Postgres, Row as _, Transaction};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 pub use self::once::{AccountKey, create_once};
@@ -116,6 +116,23 @@ pub struct UserChange {
     pub is_active: Option<bool>,
 }
 
+/// Which accounts.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UserFilter {
+    /// Words of the name, as prefixes, in any order, without regard to accents and case.
+    #[param(max_length = 200)]
+    pub name: Option<String>,
+    /// With exactly this address, in any case.
+    #[param(max_length = 200)]
+    pub email: Option<String>,
+    /// With this main role.
+    pub role: Option<SchoolRole>,
+    /// That may log in, or that may not.
+    pub is_active: Option<bool>,
+}
+
 /// Absent and null differ.
 #[expect(clippy::option_option, reason = "absent, null and a text are three things")]
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
@@ -170,19 +187,28 @@ macro_rules! user {
 }
 use user;
 
-/// The school's accounts by name, at most `limit` (1 to 200), and where the next page begins.
+/// The school's accounts that a filter lets through, by name, at most `limit` (1 to 200), and where the next page begins.
 ///
 /// # Errors
 /// When the registry does not answer.
-pub async fn list(pool: &PgPool, tenant: TenantId, after: Option<&After>, limit: i64) -> Result<(Vec<User>, Option<After>)> {
+pub async fn list(
+    pool: &PgPool,
+    tenant: TenantId,
+    filter: &UserFilter,
+    after: Option<&After>,
+    limit: i64,
+) -> Result<(Vec<User>, Option<After>)> {
     let doing = "listing a school's accounts";
     let limit = limit.clamp(1, MOST);
     let select = user!(
         "SELECT lower(name) AS sort_name,",
         "FROM registry.users WHERE tenant_id = $1 AND NOT is_deleted AND ($2::text IS NULL OR (lower(name), id) > ($2, $3))
+           AND ($5::text IS NULL OR to_tsvector('pg_catalog.simple', registry.search_key(name)) @@ registry.search_query($5))
+           AND ($6::text IS NULL OR lower(email) = lower($6)) AND ($7::text IS NULL OR role = $7) AND ($8::bool IS NULL OR is_active = $8)
          ORDER BY lower(name), id LIMIT $4"
     );
     let query = sqlx::query(select).bind(tenant.0).bind(after.map(|after| &after.name)).bind(after.map(|after| after.id)).bind(limit + 1);
+    let query = query.bind(&filter.name).bind(&filter.email).bind(filter.role.map(SchoolRole::name)).bind(filter.is_active);
     let mut rows = within(async { query.fetch_all(pool).await.doing(doing).map_err(unavailable) }).await?;
     let more = i64::try_from(rows.len()).is_ok_and(|count| count > limit);
     if more {

@@ -20,9 +20,9 @@ use crate::api::body::Body;
 use crate::api::document::{Paging, Queries, ReadsItem, Writes, WritesItem};
 use crate::api::error::Result;
 use crate::api::identity::UserId;
-use crate::api::identity::users::{self, AccountKey, After, NewUser, Temporary, User, UserChange};
+use crate::api::identity::users::{self, AccountKey, After, NewUser, Temporary, User, UserChange, UserFilter};
 use crate::api::resource::cursor::Cursor;
-use crate::api::resource::filter::{Asked, Id, Unfiltered};
+use crate::api::resource::filter::{Asked, Id};
 use crate::api::resource::idempotency;
 use crate::domain::names::TenantId;
 
@@ -59,11 +59,11 @@ fn whole<P: Permission>(access: &Access<P>) -> Result<TenantId> {
 /// The school's accounts by name
 ///
 /// Needs the permission `roles:read` for the whole school.
-#[utoipa::path(get, path = "/users", tag = "users", params(Paging), responses((status = 200, description = "A page.", body = Page<User>), Queries))]
-async fn list_users(access: Access<RolesRead>, asked: Asked<Unfiltered>) -> Result<Response> {
+#[utoipa::path(get, path = "/users", tag = "users", params(Paging, UserFilter), responses((status = 200, description = "A page.", body = Page<User>), Queries))]
+async fn list_users(access: Access<RolesRead>, asked: Asked<UserFilter>) -> Result<Response> {
     let tenant = whole(&access)?;
     let after = asked.cursor(LIST)?.map(|Cursor { place: name, id, .. }| After { name, id });
-    let (users, next) = users::list(&access.app().master, tenant, after.as_ref(), asked.limit.into()).await?;
+    let (users, next) = users::list(&access.app().master, tenant, &asked.filter, after.as_ref(), asked.limit.into()).await?;
     let next = next.map(|After { name, id }| Cursor::new(LIST, name, id).text());
     Ok(Page::new(users, next).into_response())
 }

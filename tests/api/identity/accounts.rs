@@ -1,7 +1,7 @@
 //! Accounts of a school, platform staff who act for one, and what the database holds whoever asks.
 
 use dailycare::api::audit::Record;
-use dailycare::api::identity::users::{self, NewUser, SchoolRole, UserChange};
+use dailycare::api::identity::users::{self, NewUser, SchoolRole, UserChange, UserFilter};
 use dailycare::api::identity::{Origin, Role, UserId};
 use dailycare::domain::names::TenantId;
 
@@ -106,7 +106,7 @@ async fn accounts_are_listed_in_pages_that_miss_none_and_show_no_other_school() 
     .await;
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let (page, next) = users::list(&site.api, HERE, after.as_ref(), 5).await.unwrap();
+        let (page, next) = users::list(&site.api, HERE, &UserFilter::default(), after.as_ref(), 5).await.unwrap();
         assert!(page.len() == 5 || next.is_none());
         seen.extend(page);
         after = next;
