@@ -67,6 +67,15 @@ pub struct ServerUsage {
     pub budget: u32,
 }
 
+/// One tenant's connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TenantUsage {
+    /// From the moment one begins to open until it is closed.
+    pub open: u32,
+    /// Those of them that wait for a request.
+    pub idle: u32,
+}
+
 impl Pools {
     /// No connection yet.
     #[must_use]
@@ -96,6 +105,17 @@ impl Pools {
             Granted::Session(connection) if connection.epoch() != Some(target.epoch) => Err(Error::Stale),
             Granted::Session(connection) => connection.ready(target).await,
         }
+    }
+
+    /// A connection that the tenant has and does not use, of exactly this epoch; none when there is none, or somebody on that server waits for one. It
+    /// opens nothing and waits for nothing, and whether the session still answers is the caller's to find out.
+    #[must_use]
+    pub fn idle(&self, target: &Target) -> Option<Connection> {
+        if self.shared.epochs.is_stale(target.tenant, target.epoch) {
+            return None;
+        }
+        let server = self.servers.pin().get(&target.server).cloned()?;
+        server.idle(target)
     }
 
     /// Ends a tenant's connections of epochs below this one: idle ones at once, busy ones when they are given back. Whoever waits for or later asks for one
@@ -140,13 +160,14 @@ impl Pools {
         self.servers.pin().values().map(|server| server.usage()).collect()
     }
 
-    /// How many connections each tenant has open, idle ones included; tenants without one are left out.
+    /// Each tenant's connections; tenants without one are left out.
     #[must_use]
-    pub fn open_by_tenant(&self) -> HashMap<TenantId, u32> {
-        let mut all = HashMap::new();
+    pub fn by_tenant(&self) -> HashMap<TenantId, TenantUsage> {
+        let mut all: HashMap<_, TenantUsage> = HashMap::new();
         for server in self.servers.pin().values() {
-            for (tenant, open) in server.open_by_tenant() {
-                *all.entry(tenant).or_default() += open;
+            for (tenant, usage) in server.by_tenant() {
+                let sum = all.entry(tenant).or_default();
+                (sum.open, sum.idle) = (sum.open + usage.open, sum.idle + usage.idle);
             }
         }
         all

@@ -206,6 +206,7 @@ impl Serving {
         background.spawn(Arc::clone(&app.directory).follow(closing, stop.clone()));
         background.spawn(Arc::clone(&app.pools).reap(stop.clone()));
         background.spawn(Arc::clone(&app.identity).run(stop.clone()));
+        background.spawn(upkeep::sizes::run(app.clone(), stop.clone()));
         background.spawn(upkeep::run(app.clone(), self.heartbeat.clone(), stop.clone()));
     }
 

@@ -560,6 +560,20 @@ async fn metrics_count_by_route_pattern_and_by_the_tenant_that_the_handler_named
     assert!(!text.contains("/tenant/0") && !text.contains(&format!("/tenant/{tenant}")), "{text}");
 }
 
+#[tokio::test]
+async fn every_refusal_for_who_asked_or_for_which_school_is_counted_by_its_code_and_nothing_else_is() {
+    let metrics = crate::world::METRICS.clone();
+    let running = start().await;
+    for code in Code::ALL {
+        ask(&running, "GET", &format!("/fail/{}", code.label()), "").await;
+    }
+    let text = metrics.render();
+    for code in Code::ALL {
+        let counted = text.contains(&format!("dailycare_api_refusals_total{{code=\"{}\"}}", code.label()));
+        assert_eq!(counted, matches!(code.status().as_u16(), 401 | 403) || *code == Code::InvalidTenant, "{code:?}\n{text}");
+    }
+}
+
 /// A log in memory. Clones share it.
 #[derive(Clone, Default)]
 struct Log(Arc<std::sync::Mutex<Vec<u8>>>);

@@ -1,11 +1,13 @@
 //! The platform's staff over HTTP: tenants, their measures, acting in a school; and a school's own accounts.
 
+use std::time::Duration;
+
 use dailycare::testing::Version;
 use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::world::{Answer, Client, PASSWORD, World, world};
+use crate::world::{Answer, Client, METRICS, PASSWORD, World, world};
 
 /// The platform's records of a user's writes to accounts, oldest first: id, tenant, path, address, reason.
 async fn accounts_told(world: &World, user: Uuid) -> Vec<(Uuid, Option<Uuid>, String, Option<String>, Option<String>)> {
@@ -48,6 +50,21 @@ async fn platform_staff_see_tenants_and_their_measures_and_nobody_else_does() {
             assert_eq!((named.get(path).await.status, named.get(path).await.code()), (403, "FORBIDDEN"), "{path}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_school_that_works_is_measured_without_anybody_asking() {
+    let world = world().await;
+    let north = world.school("norte").await;
+    let admin = north.user("SchoolAdmin").await;
+    let size = format!("dailycare_tenant_database_bytes{{tenant=\"{}\"}}", north.id());
+    admin.get("/children").await.data();
+    let measured = async {
+        while !METRICS.render().contains(&size) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), measured).await.unwrap_or_else(|_| panic!("{}", METRICS.render()));
 }
 
 #[tokio::test]

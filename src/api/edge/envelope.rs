@@ -14,6 +14,7 @@ use super::RequestId;
 use super::observed::Failed;
 use crate::api::error::{Code, Error, Language};
 use crate::telemetry::logs::chain;
+use crate::telemetry::metrics::api as metrics;
 
 /// A request that failed, as it is answered.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,6 +67,9 @@ pub(super) fn enveloped(mut response: Response, language: Language, id: &Request
         None => return response,
     };
     tell(&error);
+    if error.code.is_refusal() {
+        metrics::refused(error.code.label());
+    }
     let body = Json(problem(&error, language, id)).into_response();
     // Headers that were set beside the error, such as Allow, stay.
     let (mut head, _) = response.into_parts();

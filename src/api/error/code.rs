@@ -43,6 +43,14 @@ macro_rules! codes {
     };
 }
 
+impl Code {
+    /// Whether it refuses somebody, rather than what was asked: for who asked, or for which school.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        matches!(self.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) || self == Self::InvalidTenant
+    }
+}
+
 codes! {
     /// Missing, malformed and unknown tenants alike, so that nobody learns which exist.
     InvalidTenant = "INVALID_TENANT", BAD_REQUEST, "Tenant inválido ou não encontrado", "Invalid or unknown tenant";

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use super::TenantUsage;
 use super::breaker::Breaker;
 use super::queue::Queue;
 use crate::domain::names::TenantId;
@@ -35,6 +36,12 @@ pub(super) struct Account {
     /// Keys of its idle connections, the last used last.
     idle: VecDeque<u64>,
     pub(super) breaker: Breaker,
+}
+
+impl Account {
+    pub(super) fn usage(&self) -> TenantUsage {
+        TenantUsage { open: self.open, idle: u32::try_from(self.idle.len()).unwrap_or(u32::MAX) }
+    }
 }
 
 /// What is to be done when the lock is let go.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::connection::{Connection, Session};
 use super::ledger::{Deed, Ledger};
 use super::place::Place;
-use super::{Error, ServerUsage, Shared, Target};
+use super::{Error, ServerUsage, Shared, Target, TenantUsage};
 use crate::domain::names::{ServerName, TenantId};
 
 /// See the module.
@@ -105,6 +105,25 @@ impl Server {
         entry
     }
 
+    /// The tenant's idle session that it used last, if nobody waits.
+    pub(super) fn idle(self: &Arc<Self>, target: &Target) -> Option<Connection> {
+        let (tenant, mut deeds) = (target.tenant, Vec::new());
+        let mut state = self.lock();
+        let usable = state.ledger.queue.len() == 0 && self.refuse_late(tenant, target.epoch).is_ok();
+        let session = if usable { state.ledger.take(tenant) } else { None };
+        let found = match session {
+            Some(session) if session.epoch == target.epoch => Some(session),
+            Some(passed) => {
+                deeds.push(state.ledger.close(tenant, passed));
+                None
+            }
+            None => None,
+        };
+        drop(state);
+        self.perform(deeds);
+        found.map(|session| Connection::new(session, Place::new(self, tenant)))
+    }
+
     /// Takes a session back that is as it was when it was handed out, or closes it when it is not to be used again.
     pub(super) fn give_back(self: &Arc<Self>, mut session: Session, place: Place) {
         let (tenant, now) = (place.tenant(), Instant::now());
@@ -181,8 +200,9 @@ impl Server {
         ServerUsage { server: self.name.clone(), open, idle, waiting, budget: self.shared.limits.server_budget }
     }
 
-    pub(super) fn open_by_tenant(&self) -> Vec<(TenantId, u32)> {
-        self.lock().ledger.tenants.iter().map(|(&tenant, account)| (tenant, account.open)).filter(|&(_, open)| open > 0).collect()
+    pub(super) fn by_tenant(&self) -> Vec<(TenantId, TenantUsage)> {
+        let state = self.lock();
+        state.ledger.tenants.iter().map(|(&tenant, account)| (tenant, account.usage())).filter(|(_, usage)| usage.open > 0).collect()
     }
 
     /// Never held across an await, nor while a place or a connection is dropped: those take it themselves.

@@ -17,6 +17,7 @@ use crate::domain::names::TenantId;
 
 const REQUESTS: &str = "dailycare_api_requests_total";
 const DURATION: &str = "dailycare_api_request_duration_seconds";
+const REFUSALS: &str = "dailycare_api_refusals_total";
 const IN_FLIGHT: &str = "dailycare_api_requests_in_flight";
 const TENANT_REQUESTS: &str = "dailycare_tenant_requests_total";
 const TENANT_ERRORS: &str = "dailycare_tenant_errors_total";
@@ -29,9 +30,15 @@ const REGISTERED: &str = "dailycare_api_tenants";
 const SERVER_CONNECTIONS: &str = "dailycare_api_server_connections";
 
 /// Those of requests, of tenants and of what they are served with.
-pub const METRICS: [Metric; 11] = [
+pub const METRICS: [Metric; 12] = [
     Metric { name: REQUESTS, kind: Kind::Counter, labels: &["method", "route", "class"], help: "Requests that ended, by class of status." },
     Metric { name: DURATION, kind: Kind::Histogram, labels: &["route"], help: "How long requests took." },
+    Metric {
+        name: REFUSALS,
+        kind: Kind::Counter,
+        labels: &["code"],
+        help: "Requests refused for who asked, or for which school: no token, a wrong password, no permission, another's tenant.",
+    },
     Metric { name: IN_FLIGHT, kind: Kind::Gauge, labels: &[], help: "Requests that have begun and not ended." },
     Metric { name: TENANT_REQUESTS, kind: Kind::Counter, labels: &["tenant", "class"], help: "A tenant's requests, by class of status." },
     Metric {
@@ -181,6 +188,11 @@ fn route_handles(route: &str) -> Arc<Route> {
     }
 }
 
+/// A request was refused for who asked, or for which school. `code` is the label of an error's code. Rare, so without a handle.
+pub fn refused(code: &'static str) {
+    counter!(REFUSALS, "code" => code).increment(1);
+}
+
 /// Requests began (1) or ended (-1).
 pub fn in_flight(change: f64) {
     gauge!(IN_FLIGHT).increment(change);
@@ -279,6 +291,7 @@ mod tests {
         let tenant = TenantId(Uuid::new_v4());
         let text = rendered(|| {
             in_flight(1.0);
+            refused("TENANT_MISMATCH");
             answered("/table/{id}", Verb::Get, Class::Succeeded, Duration::from_millis(3));
             tenant_request(tenant, Class::Refused);
             tenant_error(tenant, "POOL_EXHAUSTED");

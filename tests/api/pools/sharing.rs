@@ -55,8 +55,29 @@ async fn when_the_budget_is_full_the_least_recently_used_idle_connection_of_anot
         pools.connection(&fleet.target(tenant)).await.unwrap().finish();
     }
     let third = pools.connection(&fleet.target(2)).await.unwrap();
-    assert_eq!(pools.open_by_tenant(), [(id(0), 1), (id(2), 1)].into());
+    let open = pools.by_tenant().into_iter().map(|(tenant, usage)| (tenant, usage.open)).collect::<std::collections::HashMap<_, _>>();
+    assert_eq!(open, [(id(0), 1), (id(2), 1)].into());
     third.finish();
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_lent_and_none_is_opened_for_who_has_none_or_while_somebody_waits() {
+    let fleet = Fleet::start(Version::V18, 2).await;
+    let pools = Pools::new(Limits { server_budget: 1, wait: Duration::from_secs(20), ..limits() });
+    assert!(pools.idle(&fleet.target(0)).is_none(), "nobody has one");
+    pools.connection(&fleet.target(0)).await.unwrap().finish();
+    assert!(pools.idle(&fleet.target(1)).is_none(), "it is another's");
+    let mut lent = pools.idle(&fleet.target(0)).unwrap();
+    assert_eq!(database(&mut lent).await, "school_0");
+    assert!(pools.idle(&fleet.target(0)).is_none() && usage(&pools).open == 1, "a second one was opened");
+    let waiting = ask(&pools, &fleet.target(1));
+    until("another waits", async || usage(&pools).waiting == 1).await;
+    lent.finish();
+    let connection = waiting.await.unwrap().unwrap();
+    assert!(pools.idle(&fleet.target(0)).is_none(), "it gave way to who waited");
+    connection.finish();
+    pools.close(id(1), 2);
+    assert!(pools.idle(&fleet.target(1)).is_none(), "its epoch is over");
 }
 
 #[tokio::test]
@@ -156,7 +177,7 @@ async fn what_is_idle_for_long_or_lived_its_time_is_closed_and_its_tenant_forgot
     until("the idle one is closed", async || usage(&pools).open == 1).await;
     database(&mut busy).await;
     busy.finish();
-    until("both are closed", async || pools.open_by_tenant().is_empty() && fleet.sessions().await == 0).await;
+    until("both are closed", async || pools.by_tenant().is_empty() && fleet.sessions().await == 0).await;
     stop.cancel();
     reaper.await.unwrap();
 
