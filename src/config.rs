@@ -60,10 +60,10 @@ pub struct Config {
 /// How the API pools schools' connections: what every school's row in the registry says of it, beside the School's own connection limit.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct PoolDefaults {
-    /// Seconds that the API may take to connect to a school's database.
+    /// Seconds that the API may take to connect to a school's database; no longer than its `--connect-timeout-milliseconds`.
     #[arg(long, env = "DAILYCARE_CONNECT_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
     pub connect_timeout_seconds: u16,
-    /// Seconds that a statement of the API may take.
+    /// Seconds that a statement of the API may take; no longer than its `--request-seconds`.
     #[arg(long, env = "DAILYCARE_COMMAND_TIMEOUT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3600))]
     pub command_timeout_seconds: u16,
     /// Whether the API keeps connections for the next request.

@@ -42,7 +42,7 @@ pub struct Settings {
     pub body_bytes: usize,
     /// For a body to arrive, from the end of its head.
     pub body_timeout: Duration,
-    /// For a request as a whole. Above the longest command timeout of a school, which answers more precisely.
+    /// For a request as a whole, from its head to the head of its answer. A school's command timeout that is shorter ends a statement first.
     pub request_timeout: Duration,
     /// How many headers.
     pub header_count: usize,

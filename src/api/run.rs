@@ -150,7 +150,7 @@ impl Serving {
         let stop = CancellationToken::new();
         self.spawn_background(&app, &background, &stop);
         let writing = tokio::spawn(writer.run(last.clone()));
-        let edge = self.edge();
+        let edge = edge_settings(&self.config.edge);
         let routes = router(&app, &edge);
         let limits = edge::Limits {
             grace: Duration::from_secs(self.config.edge.grace_seconds),
@@ -187,12 +187,7 @@ impl Serving {
 
     fn assemble(&self, directory: Arc<Directory>, identity: Arc<Identity>) -> (App, Writer) {
         let (connections, edge) = (&self.config.connections, &self.config.edge);
-        let pools = Pools::new(pools::Limits {
-            server_budget: connections.server_budget,
-            tenant_cap: connections.tenant_connections,
-            wait: Duration::from_millis(connections.connection_wait_milliseconds),
-            ..pools::Limits::default()
-        });
+        let pools = Pools::new(pool_limits(&self.config));
         let (audit, writer) = Audit::start(Arc::clone(&pools), Arc::clone(&directory), self.master.clone(), audit::Settings::default());
         let in_flight = connections.tenant_connections.saturating_mul(4);
         let limits = TenantLimits::new(Quota { rate: edge.tenant_rate, burst: edge.tenant_burst, in_flight });
@@ -209,16 +204,58 @@ impl Serving {
         background.spawn(upkeep::sizes::run(app.clone(), stop.clone()));
         background.spawn(upkeep::run(app.clone(), self.heartbeat.clone(), stop.clone()));
     }
+}
 
-    fn edge(&self) -> edge::Settings {
-        let edge = &self.config.edge;
-        edge::Settings {
-            cors_origins: edge.cors_origins.clone(),
-            trusted_proxies: edge.trusted_proxies.clone(),
-            strict_transport: edge.strict_transport.then_some(YEAR),
-            ..edge::Settings::default()
-        }
+fn pool_limits(config: &Api) -> pools::Limits {
+    let (connections, edge) = (&config.connections, &config.edge);
+    pools::Limits {
+        server_budget: connections.server_budget,
+        tenant_cap: connections.tenant_connections,
+        wait: Duration::from_millis(connections.connection_wait_milliseconds),
+        connect_timeout: Duration::from_millis(connections.connect_timeout_milliseconds),
+        command_timeout: Duration::from_secs(edge.request_seconds),
+        ..pools::Limits::default()
+    }
+}
+
+fn edge_settings(edge: &config::api::Edge) -> edge::Settings {
+    edge::Settings {
+        cors_origins: edge.cors_origins.clone(),
+        trusted_proxies: edge.trusted_proxies.clone(),
+        request_timeout: Duration::from_secs(edge.request_seconds),
+        strict_transport: edge.strict_transport.then_some(YEAR),
+        ..edge::Settings::default()
     }
 }
 
 const YEAR: Duration = Duration::from_hours(365 * 24);
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        api: Api,
+    }
+
+    fn bounds(flags: &[&str]) -> [Duration; 3] {
+        let needed = ["api", "--master-url", "postgres://a:b@c/d", "--sealing-key-file", "s", "--signing-key-file", "t"];
+        let config = Line::parse_from(needed.iter().chain(flags)).api;
+        let (pools, edge) = (pool_limits(&config), edge_settings(&config.edge));
+        [pools.connect_timeout, pools.command_timeout, edge.request_timeout]
+    }
+
+    #[test]
+    fn the_bounds_of_what_a_school_may_ask_for_are_flags() {
+        let defaults =
+            [pools::Limits::default().connect_timeout, pools::Limits::default().command_timeout, edge::Settings::default().request_timeout];
+        assert_eq!(bounds(&[]), defaults);
+        let (more, less) = (["--connect-timeout-milliseconds", "30000", "--request-seconds", "3700"], ["--request-seconds", "5"]);
+        assert_eq!(bounds(&more), [30, 3700, 3700].map(Duration::from_secs));
+        assert_eq!(bounds(&less), [3, 5, 5].map(Duration::from_secs));
+    }
+}

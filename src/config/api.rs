@@ -78,6 +78,10 @@ pub struct Connections {
     /// How long a request waits for a connection, in milliseconds.
     #[arg(long, env = "DAILYCARE_CONNECTION_WAIT_MILLISECONDS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub connection_wait_milliseconds: u64,
+    /// The most that connecting to a school's database may take once there is a place for it, in milliseconds; a school's own connect timeout counts when
+    /// it is shorter.
+    #[arg(long, env = "DAILYCARE_CONNECT_TIMEOUT_MILLISECONDS", default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    pub connect_timeout_milliseconds: u64,
 }
 
 /// The cache.
@@ -112,6 +116,9 @@ pub struct Edge {
     /// Requests that one school may make at once after a silence.
     #[arg(long, env = "DAILYCARE_TENANT_BURST", default_value = "400")]
     pub tenant_burst: NonZeroU32,
+    /// The most that a request may take, in seconds, and so any of its statements; a school's own command timeout counts when it is shorter.
+    #[arg(long, env = "DAILYCARE_REQUEST_SECONDS", default_value_t = 70, value_parser = clap::value_parser!(u64).range(1..=3_700))]
+    pub request_seconds: u64,
     /// How long requests are still taken after SIGTERM, in seconds, so that load balancers notice first.
     #[arg(long, env = "DAILYCARE_GRACE_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=300))]
     pub grace_seconds: u64,

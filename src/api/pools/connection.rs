@@ -1,7 +1,7 @@
 //! A connection that is in use. However it is let go, the next user gets a session as new.
 
 use std::ops::{Deref, DerefMut};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
@@ -18,6 +18,8 @@ pub(super) struct Session {
     pub(super) connection: PgConnection,
     pub(super) epoch: i64,
     pub(super) pooling: bool,
+    /// The tenant's own setting when it was opened.
+    pub(super) command_timeout: Duration,
     pub(super) dirty: bool,
     /// A transaction is open that the driver does not know of.
     pub(super) transaction: bool,
@@ -82,9 +84,16 @@ impl Connection {
         self.held.as_ref().map(|held| held.session.epoch)
     }
 
-    /// This connection, or a new one in its place when it turns out to be dead.
+    /// This connection, or a new one in its place when it turns out to be dead, or was opened with another command timeout: settings change without a new
+    /// epoch, and the next request is held to them.
     pub(super) async fn ready(mut self, target: &Target) -> Result<Self, Error> {
+        if let Some(Held { session, place }) = self.held.take_if(|held| held.session.command_timeout != target.command_timeout) {
+            // The server may be full: the old session is gone before the new one begins.
+            let _ = timeout(place.server().shared().limits.answer, session.connection.close()).await;
+            return open(place, target).await;
+        }
         let Some(held) = &mut self.held else { return Ok(self) };
+        held.session.pooling = target.pooling;
         let (server, connection) = (held.place.server(), &mut held.session.connection);
         let check = async {
             // What the last user left to be read of finished statements is in the socket: reading it asks the server nothing.

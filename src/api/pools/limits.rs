@@ -21,8 +21,10 @@ pub struct Limits {
     pub lifetime: Duration,
     /// A connection that was idle for longer must answer before it is handed out.
     pub check_after_idle: Duration,
-    /// The most time to connect; a tenant's own setting may allow less.
+    /// The most time to connect, once there is a place to (`wait` is for that); a tenant's own setting may allow less.
     pub connect_timeout: Duration,
+    /// The most time that a statement may take; a tenant's own setting may allow less. No more than a request has: beyond, nobody waits for it.
+    pub command_timeout: Duration,
     /// A session that does not answer in this time is closed.
     pub answer: Duration,
     /// How long a server may go on with a statement whose session was closed: the session's `client_connection_check_interval`.
@@ -49,6 +51,7 @@ impl Default for Limits {
             lifetime: Duration::from_mins(30),
             check_after_idle: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(3),
+            command_timeout: Duration::from_secs(70),
             answer: Duration::from_secs(1),
             abandoned: Duration::from_secs(10),
             failures: 5,

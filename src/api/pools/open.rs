@@ -21,13 +21,14 @@ pub(super) async fn open(place: Place, target: &Target) -> Result<Connection, Er
     let server = Arc::clone(place.server());
     let limits = &server.shared().limits;
     let attempt = Attempt::begin(&server, target)?;
-    let options = target.options();
+    let options = target.options(limits.command_timeout);
     let connecting = tokio::time::timeout(target.connect_timeout.min(limits.connect_timeout), PgConnection::connect_with(&options));
     let connected = connecting.await.map_or_else(|_| Err(sql::Error::timed_out(DOING)), |connected| connected.doing(DOING));
     let connection = attempt.end(connected.map_err(Error::connecting))?;
-    let (now, epoch, pooling) = (Instant::now(), target.epoch, target.pooling);
+    let (now, epoch, pooling, command_timeout) = (Instant::now(), target.epoch, target.pooling, target.command_timeout);
     let expires = now + server.shared().spread_lifetime(now);
-    let connection = Connection::new(Session { connection, epoch, pooling, dirty: false, transaction: false, since: now, expires }, place);
+    let session = Session { connection, epoch, pooling, command_timeout, dirty: false, transaction: false, since: now, expires };
+    let connection = Connection::new(session, place);
     // The route may have changed, or the end begun, meanwhile; giving the connection back then closes it.
     server.refuse_late(target.tenant, epoch).map(|()| connection)
 }

@@ -21,9 +21,9 @@ pub struct Target {
     pub server: ServerName,
     /// The most connections that the tenant's own setting allows.
     pub size: u16,
-    /// Time to connect.
+    /// Time to connect, as far as [`super::Limits`] allow.
     pub connect_timeout: Duration,
-    /// Time that a statement may take; the session's `statement_timeout`.
+    /// Time that a statement may take, as far as [`super::Limits`] allow; the session's `statement_timeout`.
     pub command_timeout: Duration,
     /// Connections are kept for the next request.
     pub pooling: bool,
@@ -58,11 +58,11 @@ impl Target {
     }
 
     /// What the driver connects with; holds the password, so it is not to be shown. Made for each connection: the driver's form is many times larger than
-    /// this one, and a replica knows thousands of targets and connects to few.
-    pub(super) fn options(&self) -> PgConnectOptions {
+    /// this one, and a replica knows thousands of targets and connects to few. No statement takes longer than `most`.
+    pub(super) fn options(&self, most: Duration) -> PgConnectOptions {
         let credentials = Credentials { username: self.login.to_string(), password: self.password.clone() };
         let options = session::options(&self.endpoint, &credentials, self.database.as_str(), Purpose::School);
-        options.options([("statement_timeout", format!("{}ms", self.command_timeout.as_millis()))])
+        options.options([("statement_timeout", format!("{}ms", self.command_timeout.min(most).as_millis()))])
     }
 }
 

@@ -8,7 +8,7 @@ use dailycare::api::pools::{Limits, Pools, Target};
 use dailycare::testing::Version;
 use sqlx::{Connection as _, Executor as _};
 
-use super::fleet::{Fleet, in_transaction, limits, pid, until, usage};
+use super::fleet::{Fleet, id, in_transaction, limits, pid, until, usage};
 
 /// Pools of one connection, so that the next user gets the last one's.
 fn one() -> Arc<Pools> {
@@ -41,6 +41,27 @@ async fn a_transaction_that_is_dropped_is_rolled_back_and_the_connection_used_ag
         let mut connection = pools.connection(&target).await.unwrap();
         assert!(!in_transaction(&mut connection).await);
     }
+}
+
+#[tokio::test]
+async fn changed_settings_hold_from_the_next_use_without_a_new_epoch() {
+    let fleet = Fleet::start(Version::V18, 1).await;
+    let pools = Pools::new(Limits { server_budget: 1, command_timeout: Duration::from_secs(40), ..limits() });
+    let with = |seconds, pooling| {
+        let mut route = fleet.route(0);
+        (route.pool.command_timeout_seconds, route.pool.pooling) = (seconds, pooling);
+        Arc::new(Target::new(id(0), 1, &route, "right".into()))
+    };
+    let mut sessions = Vec::new();
+    for (seconds, pooling, shown) in [(7, true, "7s"), (9, true, "9s"), (9, false, "9s"), (9, true, "9s"), (3600, true, "40s")] {
+        let mut connection = pools.connection(&with(seconds, pooling)).await.unwrap();
+        let timeout: String = sqlx::query_scalar("SHOW statement_timeout").fetch_one(&mut *connection).await.unwrap();
+        assert_eq!(timeout, shown);
+        sessions.push(pid(&mut connection).await);
+        connection.finish();
+    }
+    let kept: Vec<_> = sessions.windows(2).map(|pair| pair[0] == pair[1]).collect();
+    assert_eq!(kept, [false, true, false, false], "another timeout, the same, no pooling any more, another timeout");
 }
 
 #[tokio::test]
