@@ -5,6 +5,7 @@ use std::time::Duration;
 use dailycare::testing::Version;
 use reqwest::Method;
 use serde_json::json;
+use sqlx::Connection as _;
 use uuid::Uuid;
 
 use crate::world::{Answer, Client, METRICS, PASSWORD, World, world};
@@ -50,6 +51,40 @@ async fn platform_staff_see_tenants_and_their_measures_and_nobody_else_does() {
             assert_eq!((named.get(path).await.status, named.get(path).await.code()), (403, "FORBIDDEN"), "{path}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_school_that_is_suspended_or_down_is_measured_as_far_as_it_can_be() {
+    let world = world().await;
+    let (north, south) = (world.school("norte").await, world.school("sul").await);
+    let staff = world.staff().await;
+    for school in [&north, &south] {
+        school.user("SchoolAdmin").await.get("/children").await.data();
+    }
+    let measures = async |id| {
+        let answer = staff.get(&format!("/platform/tenants/{id}/metrics")).await;
+        let data = answer.data();
+        assert_eq!((&data["users"]["enabled"], &data["users"]["active"]), (&json!(1), &json!(1)), "{data}");
+        assert!(data["requests"]["count"].as_u64() >= Some(1) && data["requests"]["mean_milliseconds"].as_f64() > Some(0.0), "{data}");
+        assert_eq!(data["database"].is_null(), data["response_milliseconds"].is_null(), "{data}");
+        assert_ne!(data["database"].is_null(), data["database_missing"].is_null(), "{data}");
+        data["database_missing"].clone()
+    };
+    assert_eq!((measures(north.id()).await, measures(south.id()).await), (json!(null), json!(null)));
+
+    world.platform.suspend(&north.school).await.unwrap();
+    while measures(north.id()).await != "suspended" {
+        tokio::task::yield_now().await;
+    }
+    let mut superuser = sqlx::PgConnection::connect(&world.platform.server.superuser_url("postgres")).await.unwrap();
+    let database = &south.school.holding.database;
+    for statement in [
+        format!("ALTER DATABASE \"{database}\" ALLOW_CONNECTIONS false"),
+        format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'"),
+    ] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut superuser).await.unwrap();
+    }
+    assert_eq!(measures(south.id()).await, "unavailable");
 }
 
 #[tokio::test]

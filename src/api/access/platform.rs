@@ -1,11 +1,14 @@
 //! Leave of the platform's own staff: over tenants as such, never over what is in them.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::connection::connect;
-use super::{Tenant, Trail, tenant, trail_of};
+use super::{Tenant, Trail, trail_of};
 use crate::api::app::App;
+use crate::api::directory::Entry;
 use crate::api::error::{Code, Error, Result};
 use crate::api::identity::{Principal, Role};
 use crate::api::pools::Connection;
@@ -49,12 +52,12 @@ impl Platform {
         self.trail.asked(None, Some(self.principal.user), action);
     }
 
-    /// A tenant that serves.
+    /// A tenant, whatever state it is in.
     ///
     /// # Errors
-    /// [`Code::NotFound`], or what its state tells the caller.
-    pub async fn tenant(&self, id: TenantId) -> Result<Tenant> {
-        tenant::serving(self.app.directory.by_id(id).await?.ok_or(Code::NotFound)?)
+    /// [`Code::NotFound`].
+    pub async fn entry(&self, id: TenantId) -> Result<Arc<Entry>> {
+        self.app.directory.by_id(id).await?.ok_or_else(|| Code::NotFound.into())
     }
 
     /// A connection to count with.

@@ -104,10 +104,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let took = self.since.elapsed();
         metrics::in_flight(-1.0);
-        metrics::answered(self.route.label(), self.verb, self.class, self.since.elapsed());
+        metrics::answered(self.route.label(), self.verb, self.class, took);
         if let Some(tenant) = self.slot.0.0.get() {
-            metrics::tenant_request(*tenant, self.class);
+            metrics::tenant_request(*tenant, self.class, took);
         }
     }
 }

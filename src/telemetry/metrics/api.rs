@@ -1,9 +1,10 @@
 //! The API's metrics, and the only code that records those of requests and of tenants.
 //!
-//! Labels come from closed sets: the routes' patterns, methods, classes. A tenant is a label of five families and of no histogram, and a tenant
-//! that is silent for [`SILENCE`] is not shown any more.
+//! Labels come from closed sets: the routes' patterns, methods, classes. A tenant is a label of five families, and of the sum of durations that stands for
+//! a histogram of its own; one that is silent for [`SILENCE`] is not shown any more.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ const DURATION: &str = "dailycare_api_request_duration_seconds";
 const REFUSALS: &str = "dailycare_api_refusals_total";
 const IN_FLIGHT: &str = "dailycare_api_requests_in_flight";
 const TENANT_REQUESTS: &str = "dailycare_tenant_requests_total";
+const TENANT_DURATION: &str = "dailycare_tenant_request_duration_microseconds_total";
 const TENANT_ERRORS: &str = "dailycare_tenant_errors_total";
 const TENANT_POOL_IN_USE: &str = "dailycare_tenant_pool_in_use";
 const TENANT_POOL_WAIT: &str = "dailycare_tenant_pool_wait_microseconds_total";
@@ -30,7 +32,7 @@ const REGISTERED: &str = "dailycare_api_tenants";
 const SERVER_CONNECTIONS: &str = "dailycare_api_server_connections";
 
 /// Those of requests, of tenants and of what they are served with.
-pub const METRICS: [Metric; 12] = [
+pub const METRICS: [Metric; 13] = [
     Metric { name: REQUESTS, kind: Kind::Counter, labels: &["method", "route", "class"], help: "Requests that ended, by class of status." },
     Metric { name: DURATION, kind: Kind::Histogram, labels: &["route"], help: "How long requests took." },
     Metric {
@@ -41,6 +43,12 @@ pub const METRICS: [Metric; 12] = [
     },
     Metric { name: IN_FLIGHT, kind: Kind::Gauge, labels: &[], help: "Requests that have begun and not ended." },
     Metric { name: TENANT_REQUESTS, kind: Kind::Counter, labels: &["tenant", "class"], help: "A tenant's requests, by class of status." },
+    Metric {
+        name: TENANT_DURATION,
+        kind: Kind::Counter,
+        labels: &["tenant"],
+        help: "How long a tenant's requests took, all together; divided by their number, the mean.",
+    },
     Metric {
         name: TENANT_ERRORS,
         kind: Kind::Counter,
@@ -79,6 +87,9 @@ pub const SILENCE: Duration = Duration::from_mins(15);
 /// How long a handle may be kept. A series that fell silent is removed, and a handle of a removed series counts into nothing: one that is much
 /// younger than [`SILENCE`] and was used when it was made cannot be such a handle.
 const HANDLE: Duration = Duration::from_mins(1);
+
+/// Requests that are younger than this are recent ones.
+const RECENT: Duration = Duration::from_mins(10);
 
 /// Tenants whose handles are kept.
 const TENANTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4095);
@@ -213,9 +224,13 @@ pub fn server_connections(server: &str, state: &'static str, count: u32) {
     gauge!(SERVER_CONNECTIONS, "server" => server.to_owned(), "state" => state).set(count);
 }
 
-/// One tenant's handles, made when they are first used.
+/// One tenant's handles, made when they are first used, and its requests since then and before.
 struct Tenant {
     made: Instant,
+    count: AtomicU64,
+    microseconds: AtomicU64,
+    before: Option<Requests>,
+    duration: OnceLock<Counter>,
     requests: [OnceLock<Counter>; Class::COUNT],
     in_use: OnceLock<Gauge>,
     wait: OnceLock<Counter>,
@@ -226,11 +241,16 @@ static BY_TENANT: LazyLock<quick_cache::sync::Cache<TenantId, Arc<Tenant>>> =
     LazyLock::new(|| quick_cache::sync::Cache::new(TENANTS.get()));
 
 fn tenant_handles(tenant: TenantId) -> Arc<Tenant> {
-    if let Some(handles) = BY_TENANT.get(&tenant).filter(|handles| handles.made.elapsed() < HANDLE) {
-        return handles;
+    let known = BY_TENANT.get(&tenant);
+    if let Some(handles) = known.as_ref().filter(|handles| handles.made.elapsed() < HANDLE) {
+        return Arc::clone(handles);
     }
     let handles = Arc::new(Tenant {
         made: Instant::now(),
+        count: AtomicU64::new(0),
+        microseconds: AtomicU64::new(0),
+        before: known.map(|handles| handles.since_made()),
+        duration: OnceLock::new(),
         requests: Default::default(),
         in_use: OnceLock::new(),
         wait: OnceLock::new(),
@@ -240,10 +260,39 @@ fn tenant_handles(tenant: TenantId) -> Arc<Tenant> {
     handles
 }
 
+/// A tenant's requests from one moment on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Requests {
+    since: Instant,
+    count: u64,
+    microseconds: u64,
+}
+
+impl Tenant {
+    fn since_made(&self) -> Requests {
+        let (count, microseconds) = (self.count.load(Ordering::Relaxed), self.microseconds.load(Ordering::Relaxed));
+        Requests { since: self.made, count, microseconds }
+    }
+}
+
 /// A request of `tenant` ended.
-pub fn tenant_request(tenant: TenantId, class: Class) {
+pub fn tenant_request(tenant: TenantId, class: Class, took: Duration) {
+    let (handles, microseconds) = (tenant_handles(tenant), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     let make = || counter!(TENANT_REQUESTS, "tenant" => tenant.to_string(), "class" => class.label());
-    tenant_handles(tenant).requests[class as usize].get_or_init(make).increment(1);
+    handles.requests[class as usize].get_or_init(make).increment(1);
+    handles.duration.get_or_init(|| counter!(TENANT_DURATION, "tenant" => tenant.to_string())).increment(microseconds);
+    handles.count.fetch_add(1, Ordering::Relaxed);
+    handles.microseconds.fetch_add(microseconds, Ordering::Relaxed);
+}
+
+/// How many requests of `tenant` this process answered of late, and how long one took on average: those of the last minute or two of work, none of which
+/// is older than ten minutes. None when there was none.
+#[must_use]
+pub fn tenant_recent(tenant: TenantId) -> Option<(u64, Duration)> {
+    let handles = BY_TENANT.peek(&tenant)?;
+    let recent = [Some(handles.since_made()), handles.before].into_iter().flatten().filter(|requests| requests.since.elapsed() < RECENT);
+    let (count, microseconds) = recent.fold((0, 0), |(count, sum), requests| (count + requests.count, sum + requests.microseconds));
+    microseconds.checked_div(count).map(|mean| (count, Duration::from_micros(mean)))
 }
 
 /// A request of `tenant` failed by no fault of the client. `code` is the label of an error's code. Rare, so without a handle.
@@ -293,7 +342,7 @@ mod tests {
             in_flight(1.0);
             refused("TENANT_MISMATCH");
             answered("/table/{id}", Verb::Get, Class::Succeeded, Duration::from_millis(3));
-            tenant_request(tenant, Class::Refused);
+            tenant_request(tenant, Class::Refused, Duration::from_millis(2));
             tenant_error(tenant, "POOL_EXHAUSTED");
             tenant_pool_in_use(tenant, 3);
             tenant_pool_wait(tenant, Duration::from_millis(2));
@@ -306,9 +355,22 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_is_a_label_of_five_families_and_of_no_histogram() {
+    fn a_tenant_is_a_label_of_five_families_and_of_one_sum_of_durations_and_of_no_histogram() {
         let with_tenant: Vec<_> = METRICS.into_iter().filter(|metric| metric.labels.contains(&"tenant")).collect();
-        assert!(with_tenant.len() <= 5 && with_tenant.iter().all(|metric| metric.kind != Kind::Histogram), "{with_tenant:?}");
+        assert!(with_tenant.len() <= 5 + 1 && with_tenant.iter().all(|metric| metric.kind != Kind::Histogram), "{with_tenant:?}");
+        let sum = with_tenant.iter().find(|metric| metric.name == TENANT_DURATION).unwrap();
+        assert_eq!((sum.kind, sum.labels), (Kind::Counter, ["tenant"].as_slice()), "a class more would be six series a tenant");
+    }
+
+    #[test]
+    fn a_tenants_requests_have_a_sum_and_a_mean_of_the_recent_ones() {
+        let (tenant, other) = (TenantId(Uuid::new_v4()), TenantId(Uuid::new_v4()));
+        let text = rendered(|| {
+            tenant_request(tenant, Class::Succeeded, Duration::from_millis(3));
+            tenant_request(tenant, Class::Aborted, Duration::from_millis(9));
+        });
+        assert!(text.contains(&format!("{TENANT_DURATION}{{tenant=\"{tenant}\"}} 12000")), "{text}");
+        assert_eq!((tenant_recent(tenant), tenant_recent(other)), (Some((2, Duration::from_millis(6))), None));
     }
 
     #[test]
