@@ -55,7 +55,7 @@ pub const METRICS: [Metric; 13] = [
         labels: &["tenant", "code"],
         help: "A tenant's requests that failed by no fault of the client.",
     },
-    Metric { name: TENANT_POOL_IN_USE, kind: Kind::Gauge, labels: &["tenant"], help: "A tenant's connections that work." },
+    Metric { name: TENANT_POOL_IN_USE, kind: Kind::Gauge, labels: &["tenant"], help: "A tenant's connections that are not idle: at work, being opened or closed." },
     Metric {
         name: TENANT_POOL_WAIT,
         kind: Kind::Counter,
@@ -300,7 +300,7 @@ pub fn tenant_error(tenant: TenantId, code: &'static str) {
     counter!(TENANT_ERRORS, "tenant" => tenant.to_string(), "code" => code).increment(1);
 }
 
-/// Connections of `tenant` that work now.
+/// Connections of `tenant` that are not idle now.
 pub fn tenant_pool_in_use(tenant: TenantId, connections: u32) {
     tenant_handles(tenant).in_use.get_or_init(|| gauge!(TENANT_POOL_IN_USE, "tenant" => tenant.to_string())).set(connections);
 }
