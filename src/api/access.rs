@@ -11,9 +11,12 @@ pub mod tenant;
 pub mod trail;
 
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub use connection::{Outdated, Snapshot, Writing};
@@ -26,9 +29,12 @@ pub use trail::Trail;
 use super::app::App;
 use super::audit::Record;
 use super::client::ClientAddress;
-use super::edge::{InFlight, TenantSlot};
+use super::edge::{Holds, TenantSlot};
 use super::error::{Code, Error, Result};
 use super::identity::{Identity, Principal};
+
+/// When to try again for a place that is taken until somebody's answer has been sent.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// The audit's word for asking without a token that is accepted.
 const AUTHENTICATE: &str = "auth:verify";
@@ -40,8 +46,8 @@ pub struct Access<P> {
     principal: Principal,
     scope: Scope,
     trail: Trail,
-    /// The tenant's share of this process, given back when the request is done.
-    _in_flight: InFlight,
+    /// The tenant's share of this process, given back when the answer has been sent.
+    holds: Holds,
     permission: PhantomData<fn() -> P>,
 }
 
@@ -96,6 +102,14 @@ impl<P: Permission> Access<P> {
         self.trail.done();
     }
 
+    /// Takes one of `places` until the answer has been sent.
+    ///
+    /// # Errors
+    /// [`Code::TooManyRequests`] when none is free.
+    pub fn enter(&self, places: &Arc<Semaphore>) -> Result<()> {
+        if self.holds.enter(places) { Ok(()) } else { Err(Error::new(Code::TooManyRequests).after(BUSY)) }
+    }
+
     /// The parts of the running API.
     #[must_use]
     pub fn app(&self) -> &App {
@@ -141,11 +155,12 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
             slot.fill(entry.tenant);
         }
         trail.asked(Some(entry.tenant), Some(principal.user), P::CODE);
-        let in_flight = app.limits.admit(entry.tenant)?;
+        let holds = parts.extensions.get::<Holds>().cloned().unwrap_or_default();
+        holds.admit(&app.limits, entry.tenant)?;
         let tenant = tenant::serving(entry)?;
         let grants = app.recent.of(app, &tenant, &principal).await?;
         let scope = grants.scope(P::CODE).or(P::EVERYBODYS.then_some(Scope::Own)).ok_or(Code::Forbidden)?;
-        Ok(Self { app: app.clone(), tenant, principal, scope, trail, _in_flight: in_flight, permission: PhantomData })
+        Ok(Self { app: app.clone(), tenant, principal, scope, trail, holds, permission: PhantomData })
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use sqlx::postgres::PgPool;
+use tokio::sync::Semaphore;
 
 use super::access::grants::Recent;
 use super::audit::Audit;
@@ -27,6 +28,8 @@ pub struct Parts {
     pub audit: Audit,
     /// What each tenant may ask of this process at once.
     pub limits: TenantLimits,
+    /// Exports that may be in memory at a time.
+    pub exports: Arc<Semaphore>,
     /// What users may do, as asked a moment ago.
     pub recent: Recent,
     /// The master database, as a member of `dailycare_api`.

@@ -9,6 +9,7 @@ mod envelope;
 mod guarded;
 mod head;
 mod headers;
+mod holds;
 mod language;
 mod observed;
 mod request_id;
@@ -25,6 +26,7 @@ use axum::middleware::from_fn_with_state;
 use ipnet::IpNet;
 
 pub use envelope::{Problem, ProblemError, ProblemField};
+pub use holds::Holds;
 pub use language::language;
 pub use observed::TenantSlot;
 pub use request_id::RequestId;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::postgres::PgPool;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +20,7 @@ use super::edge::{self, Quota, TenantLimits};
 use super::identity::{self, External, Identity, SetupError};
 use super::pools::{self, Pools};
 use super::router::router;
+use super::school::privacy::export::AT_A_TIME as EXPORTS;
 use super::upkeep;
 use crate::config;
 use crate::config::api::Api;
@@ -192,7 +194,8 @@ impl Serving {
         let in_flight = connections.tenant_connections.saturating_mul(4);
         let limits = TenantLimits::new(Quota { rate: edge.tenant_rate, burst: edge.tenant_burst, in_flight });
         let (cache, master) = (self.cache.clone(), self.master.clone());
-        (App::new(Parts { directory, pools, cache, identity, audit, limits, recent: Recent::default(), master }), writer)
+        let exports = Arc::new(Semaphore::new(EXPORTS));
+        (App::new(Parts { directory, pools, cache, identity, audit, limits, exports, recent: Recent::default(), master }), writer)
     }
 
     fn spawn_background(&self, app: &App, background: &TaskTracker, stop: &CancellationToken) {

@@ -11,7 +11,7 @@ use axum::{Extension, Router};
 use dailycare::api::answer::Data;
 use dailycare::api::body::Json;
 use dailycare::api::client::ClientAddress;
-use dailycare::api::edge::{Limits, RequestId, Settings, TenantSlot, layered, serve};
+use dailycare::api::edge::{Holds, Limits, Quota, RequestId, Settings, TenantLimits, TenantSlot, layered, serve};
 use dailycare::api::error::{Code, Error, Field, Result, Text};
 use dailycare::domain::names::TenantId;
 use dailycare::telemetry::health::Phase;
@@ -34,7 +34,12 @@ struct Stage {
     go_on: Arc<Semaphore>,
     calls: Arc<AtomicU32>,
     ended: Arc<Semaphore>,
+    tenants: TenantLimits,
 }
+
+/// More than the system's buffers take.
+const LARGE: usize = 32 << 20;
+const TENANT: TenantId = TenantId(uuid::Uuid::nil());
 
 struct Running {
     address: SocketAddr,
@@ -54,7 +59,8 @@ async fn start() -> Running {
 
 async fn start_with(settings: Settings, limits: Limits) -> Running {
     let none = || Arc::new(Semaphore::new(0));
-    let stage = Stage { begun: none(), go_on: none(), calls: Arc::default(), ended: none() };
+    let tenants = TenantLimits::new(Quota { in_flight: 1, ..Quota::default() });
+    let stage = Stage { begun: none(), go_on: none(), calls: Arc::default(), ended: none(), tenants };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop, router) = (listener.local_addr().unwrap(), CancellationToken::new(), layered(router(stage.clone()), &settings));
     let (bounds, told) = (limits.clone(), stop.clone());
@@ -75,6 +81,8 @@ fn router(stage: Stage) -> Router {
         .route("/who", get(who))
         .route("/tenant/{id}", get(tenant))
         .route("/logged/{id}", get(tenant))
+        .route("/large", get(large))
+        .route("/stale-place", get(stale_place))
         .route("/stale", get(stale).post(stale))
         .route("/always-stale", get(async |State(stage): State<Stage>| -> Result<()> { Err(stale_route(&stage)) }))
         .with_state(stage)
@@ -115,6 +123,16 @@ async fn who(Extension(id): Extension<RequestId>, Extension(client): Extension<C
 async fn tenant(Extension(slot): Extension<TenantSlot>, Path(id): Path<uuid::Uuid>) -> Result<()> {
     slot.fill(TenantId(id));
     Err(Code::PoolExhausted.into())
+}
+
+async fn large(State(stage): State<Stage>, Extension(holds): Extension<Holds>) -> Result<Vec<u8>> {
+    holds.admit(&stage.tenants, TENANT)?;
+    Ok(vec![b'x'; LARGE])
+}
+
+async fn stale_place(State(stage): State<Stage>, Extension(holds): Extension<Holds>) -> Result<Data<u32>> {
+    holds.admit(&stage.tenants, TENANT)?;
+    stale(State(stage)).await
 }
 
 fn stale_route(stage: &Stage) -> Error {
@@ -498,6 +516,54 @@ async fn a_read_on_a_stale_route_is_repeated_once_and_a_write_never() {
         let answer = ask(&running, method, path, "").await;
         assert_eq!((answer.status, running.stage.calls.load(Ordering::SeqCst)), (status, calls), "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_is_in_flight_until_its_last_byte_was_taken() {
+    let running = start().await;
+    let mut client = Client::new(&running).await;
+    client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    // Its first byte is here, so the handler is done.
+    client.0.fill_buf().await.unwrap();
+    assert_eq!(ask(&running, "GET", "/large", "").await.code(), "TOO_MANY_REQUESTS");
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.body.len()), (200, LARGE));
+    until_admitted(&running).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_whole_in_time_is_given_up_even_if_a_byte_is_read_now_and_then() {
+    let running = start_with(Settings::default(), Limits { answer_timeout: SHORT, ..limits() }).await;
+    let mut client = Client::new(&running).await;
+    client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.0.fill_buf().await.unwrap();
+    let trickle = async {
+        while client.0.read(&mut [0]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = until_admitted(&running) => {}
+        () = trickle => {}
+    }
+}
+
+/// Until the school's one place is free.
+async fn until_admitted(running: &Running) {
+    let free = async {
+        while running.stage.tenants.admit(TENANT).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), free).await.expect("the place is never given back");
+}
+
+#[tokio::test]
+async fn a_read_that_is_repeated_on_a_fresh_route_is_one_request_of_its_school() {
+    let running = start().await;
+    let answer = ask(&running, "GET", "/stale-place", "").await;
+    assert_eq!((answer.status, running.stage.calls.load(Ordering::SeqCst)), (200, 1));
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod conformance;
 mod directory;
 mod docs;
 mod edge;
+mod exports;
 mod faults;
 mod fuzzing;
 mod identity;

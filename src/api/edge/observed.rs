@@ -12,7 +12,7 @@ use axum::response::Response;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
-use super::{RequestId, Settings, headers, request_id};
+use super::{Holds, RequestId, Settings, headers, request_id};
 use crate::api::client::ClientAddress;
 use crate::api::error::Code;
 use crate::domain::names::TenantId;
@@ -54,6 +54,8 @@ pub(super) async fn observed(State(settings): State<Arc<Settings>>, request: Req
     head.extensions.insert(id.clone());
     head.extensions.insert(client);
     head.extensions.insert(slot.clone());
+    let holds = Holds::default();
+    head.extensions.insert(holds.clone());
     let path = head.uri.path().to_owned();
     let mut running = Running::start(route, verb, slot);
 
@@ -65,7 +67,8 @@ pub(super) async fn observed(State(settings): State<Arc<Settings>>, request: Req
     }
     span.record("status", response.status().as_u16());
     span.in_scope(|| running.end(&response));
-    response
+    let (head, body) = response.into_parts();
+    Response::from_parts(head, holds.through(body).await)
 }
 
 /// The route's pattern, never the path itself.

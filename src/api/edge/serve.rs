@@ -40,6 +40,9 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// For a connection on which nothing moves: between requests, or when an answer is not read.
     pub idle_timeout: Duration,
+    /// For an answer to be read whole, from the first time that the client was slower than we. It is held in memory for so long, so bytes that trickle do not
+    /// extend it; the largest, an export, passes at 2 Mbit/s.
+    pub answer_timeout: Duration,
     /// After the stop, how long new connections are still served: load balancers need it to notice.
     pub grace: Duration,
     /// After that, how long running requests may take to end.
@@ -54,6 +57,7 @@ impl Default for Limits {
             connections: 4096,
             head_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_mins(1),
+            answer_timeout: Duration::from_mins(5),
             grace: Duration::from_secs(5),
             drain: Duration::from_secs(25),
             readiness: Readiness::default(),
@@ -77,7 +81,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: &Limits, stop:
             accepted = accept(&listener, &slots) => if let Some((slot, stream, peer)) = accepted {
                 let phase = Phase::default();
                 let service = Service { router: router.clone(), peer, phase: phase.clone(), stop: stop.clone() };
-                let socket = Socket::new(stream, phase, limits.head_timeout, limits.idle_timeout);
+                let socket = Socket::new(stream, phase, limits);
                 let connection = connection(socket, service, closing.clone(), killing.clone());
                 tasks.spawn(async move {
                     connection.await;

@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::serve::Limits;
+
 /// Says why before hanging up on a head that does not end. There is no request yet, so no id and no language.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
@@ -76,16 +78,22 @@ pub(super) struct Socket {
     phase: Phase,
     head: Duration,
     idle: Duration,
+    answer: Duration,
     reading: Deadline,
+    /// Until some byte is taken.
     writing: Deadline,
+    /// Until all are.
+    sending: Deadline,
     lingered: usize,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, phase: Phase, head: Duration, idle: Duration) -> Self {
+    pub(super) fn new(stream: TcpStream, phase: Phase, limits: &Limits) -> Self {
         // Answers are small and written whole: waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
-        Self { stream, phase, head, idle, reading: Deadline::new(), writing: Deadline::new(), lingered: 0 }
+        let (head, idle, answer) = (limits.head_timeout, limits.idle_timeout, limits.answer_timeout);
+        let (reading, writing, sending) = (Deadline::new(), Deadline::new(), Deadline::new());
+        Self { stream, phase, head, idle, answer, reading, writing, sending, lingered: 0 }
     }
 
     fn written(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -93,10 +101,9 @@ impl Socket {
             self.writing.armed = None;
             return result;
         }
-        match self.writing.poll(cx, ANSWERING, self.idle) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
+        // Both are asked, so that both wake.
+        let (stuck, late) = (self.writing.poll(cx, ANSWERING, self.idle), self.sending.poll(cx, ANSWERING, self.answer));
+        if stuck.is_ready() || late.is_ready() { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending }
     }
 }
 
@@ -150,6 +157,8 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        // The parser flushes when it has nothing left to write: an answer, which is one piece, is sent.
+        this.sending.armed = None;
         // The parser does not read again after an answer while an earlier read is pending: the idle time begins here.
         if this.phase.now() == IDLE && this.reading.poll(cx, IDLE, this.idle).is_ready() {
             cx.waker().wake_by_ref();

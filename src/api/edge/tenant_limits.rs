@@ -126,6 +126,13 @@ impl TenantLimits {
     }
 }
 
+impl InFlight {
+    /// Whose it is.
+    pub(super) fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         let mut running = self.limits.shard(self.tenant);

@@ -55,7 +55,12 @@ pub const METRICS: [Metric; 13] = [
         labels: &["tenant", "code"],
         help: "A tenant's requests that failed by no fault of the client.",
     },
-    Metric { name: TENANT_POOL_IN_USE, kind: Kind::Gauge, labels: &["tenant"], help: "A tenant's connections that are not idle: at work, being opened or closed." },
+    Metric {
+        name: TENANT_POOL_IN_USE,
+        kind: Kind::Gauge,
+        labels: &["tenant"],
+        help: "A tenant's connections that are not idle: at work, being opened or closed.",
+    },
     Metric {
         name: TENANT_POOL_WAIT,
         kind: Kind::Counter,

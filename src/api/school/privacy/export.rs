@@ -1,6 +1,6 @@
 //! Everything about one child as one document (RGPD, articles 15 and 20), of one moment.
 //!
-//! Held in memory until it is sent, and bounded: at most [`MOST_BYTES`] of records, which is some forty years of a busy child, and the newest
+//! Held in memory until it is sent, few at a time ([`AT_A_TIME`]), and bounded: at most [`MOST_BYTES`] of records, which is some forty years of a busy child, and the newest
 //! [`MOST_ACCESSES`] accesses, among them those to each of the [`MOST_TRACED`] newest records of a kind. For the school removed rows belong to it, which are kept until the child is erased; for a guardian it holds what the
 //! guardian may see, and of other guardians no address, number or account. Must not reach further than the user's other permissions do: it says which
 //! parts it leaves out, because a document that looks whole and is not would be a false answer.
@@ -38,6 +38,9 @@ use crate::api::school::vaccinations::{Vaccination, Vaccinations};
 
 /// The most bytes of records, as JSON.
 const MOST_BYTES: usize = 64 << 20;
+
+/// Exports that this process makes and sends at a time: each may hold its records and their JSON, twice [`MOST_BYTES`].
+pub const AT_A_TIME: usize = 4;
 
 /// The most accesses, newest first.
 const MOST_ACCESSES: i64 = 10_000;
@@ -204,6 +207,7 @@ pub fn routes() -> OpenApiRouter<App> {
     )
 )]
 async fn export_child(access: Access<ChildrenExport>, Id(id): Id) -> Result<Response> {
+    access.enter(&access.app().exports)?;
     let grants = Box::pin(access.app().recent.of(access.app(), access.tenant(), access.principal())).await?;
     let mut conn = access.snapshot().await?;
     let mut reader = Reader {
