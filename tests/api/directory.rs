@@ -412,6 +412,31 @@ async fn a_rotated_key_is_read_from_the_file_whether_the_file_or_the_row_comes_f
 }
 
 #[tokio::test]
+async fn a_late_key_is_found_even_if_the_line_is_never_silent() {
+    let master = Master::start(Version::V18).await;
+    let sul = master.school(2, "sul").await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let keys = Keyring::generate_file("k2").unwrap();
+    let settings = Settings { poll: Duration::from_secs(2), key_file: Some(file.path().to_owned()), ..Settings::default() };
+    let mut followed = Followed::start(&master, settings).await;
+    master.publish_with(&moved(&master.publication(2, "sul"), 8), &Keyring::parse(&keys).unwrap()).await;
+    let fault = |directory: &Directory| directory.known(sul).unwrap().fault;
+    followed.until("a row of a key that is not there yet", |directory| fault(directory) == Some(Fault::UnknownKey)).await;
+    std::fs::write(file.path(), keys.expose_secret()).unwrap();
+    let directory = Arc::clone(&followed.directory);
+    let noise = async {
+        loop {
+            master.write(&format!("NOTIFY tenants, '{}'", stranger(9))).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = eventually("the late key", || size(&directory, sul) == Some(8)) => {}
+        () = noise => {}
+    }
+}
+
+#[tokio::test]
 async fn refetching_reads_what_was_not_announced_shares_one_query_and_never_goes_back() {
     let master = Master::start(Version::V18).await;
     let tenant = master.school(1, "norte").await;
