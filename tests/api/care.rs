@@ -524,6 +524,26 @@ async fn a_daily_report_holds_the_day_and_nothing_else() {
     // Health records are not for a mere reader.
     let reader = nursery.school.user("ReadOnly").await.get(&path).await;
     assert_eq!((reader.status, reader.data().get("medication"), reader.data().get("incidents")), (200, None, None));
+    // Who may read reports alone is told the day; who may read its own alone, nothing of others' children.
+    let grants =
+        "DELETE FROM app.role_permissions WHERE role_code = 'ReadOnly' AND permission_code IN ('children:read', 'activities:read')";
+    for (scope, parts) in [(None, None), (Some("own"), Some(0)), (Some("school"), Some(1))] {
+        nursery.school.sql(grants).await;
+        if let Some(scope) = scope {
+            let grant = format!(
+                "INSERT INTO app.role_permissions (role_code, permission_code, scope)
+                 SELECT 'ReadOnly', code, '{scope}' FROM unnest(ARRAY['children:read', 'activities:read']) code"
+            );
+            nursery.school.sql(&grant).await;
+        }
+        let reader = nursery.school.user("ReadOnly").await.get(&path).await;
+        let report = reader.data();
+        assert_eq!((&report["date"], report.get("child").is_some()), (&json!(DAY), parts == Some(1)), "{scope:?}: {report}");
+        for part in ["nappies", "play", "observations"] {
+            assert_eq!(report.get(part).map(length), parts, "{scope:?} {part}");
+        }
+        assert_eq!(["meals", "naps", "nap_minutes"].map(|part| report.get(part).is_some()), [parts.is_some(); 3], "{scope:?}");
+    }
     let today = teacher.get(&format!("/children/{child}/daily-report")).await;
     assert_eq!((today.status, length(&today.data()["meals"])), (200, 0));
     refused(&teacher.get(&format!("/children/{child}/daily-report?dat={DAY}")).await, 422, &[("dat", "invalid")]);

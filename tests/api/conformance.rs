@@ -14,17 +14,26 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(strict);
 /// One for each schema that an answer had; made when it is first needed.
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
+/// What may be answered before the path is looked at: a request that cannot be read, has no token, is too large, or is one too many.
+const UNREAD: [u16; 4] = [400, 401, 413, 429];
+
 /// Panics unless the document allows this answer to this request.
 pub(crate) fn check(method: &Method, path: &str, status: u16, headers: &HeaderMap, body: &str) {
     let asked = format!("{method} {path} → {status}");
     let path = path.split('?').next().unwrap_or_default();
     let response = match (item(path), method) {
-        (None, _) => &DOCUMENT["components"]["responses"]["NotFound"],
+        (None, _) => {
+            assert!(status == 404 || UNREAD.contains(&status), "{asked}: there is no such path");
+            &DOCUMENT["components"]["responses"]["NotFound"]
+        }
         (Some(item), method) => {
             let verb = if *method == Method::HEAD { "get".to_owned() } else { method.as_str().to_lowercase() };
             match item.get(&verb) {
                 Some(operation) => documented(&operation["responses"][status.to_string()], &asked, body),
-                None => &DOCUMENT["components"]["responses"]["MethodNotAllowed"],
+                None => {
+                    assert!(status == 405 || UNREAD.contains(&status), "{asked}: there is no such method");
+                    &DOCUMENT["components"]["responses"]["MethodNotAllowed"]
+                }
             }
         }
     };

@@ -15,7 +15,7 @@ use super::children::{Child, Children};
 use super::day;
 use super::incidents::{Incident, Incidents};
 use super::medication_administrations::{MedicationAdministration, MedicationAdministrations};
-use crate::api::access::permission::{HealthRead, IncidentsRead, ReportsRead};
+use crate::api::access::permission::{ActivitiesRead, ChildrenRead, HealthRead, IncidentsRead, ReportsRead};
 use crate::api::access::{Access, Permission, Scope};
 use crate::api::answer::Data;
 use crate::api::app::App;
@@ -32,22 +32,37 @@ const MOST: i64 = 500;
 pub struct DailyReport {
     /// The day.
     pub date: NaiveDate,
-    /// The child.
-    pub child: Child,
+    /// The child; absent for those who may not read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub child: Option<Child>,
     /// The class that it was in on that day.
     pub class: Option<ReportClass>,
-    /// Its meals, as all that follows from the first of the day to the last.
-    pub meals: Vec<Activity>,
+    /// Its meals, as all that follows from the first of the day to the last. Like naps, nappies, play and observations absent for those who may not read
+    /// activities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub meals: Option<Vec<Activity>>,
     /// Its naps.
-    pub naps: Vec<Activity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub naps: Option<Vec<Activity>>,
     /// How long it slept, in minutes; a nap that goes on does not count yet.
-    pub nap_minutes: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub nap_minutes: Option<i64>,
     /// Its nappies.
-    pub nappies: Vec<Activity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub nappies: Option<Vec<Activity>>,
     /// What it played.
-    pub play: Vec<Activity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub play: Option<Vec<Activity>>,
     /// What was observed.
-    pub observations: Vec<Activity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub observations: Option<Vec<Activity>>,
     /// Its medication: given, refused or missed; absent for those who may not read health records.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -85,7 +100,8 @@ pub fn routes() -> OpenApiRouter<App> {
 /// A child's day
 ///
 /// Needs the permission `reports:read`. Guardians see what is marked as visible to them, and only if the school's setting
-/// `reports.visible_to_guardians` says so. Medication and incidents are there for those who hold `health:read` and `incidents:read`.
+/// `reports.visible_to_guardians` says so. Each part is there for those who hold its own permission: the child `children:read`, what it did
+/// `activities:read`, medication `health:read`, incidents `incidents:read`; and as far as that reaches.
 #[utoipa::path(
     get, path = "/children/{id}/daily-report", tag = "reports", operation_id = "read_daily_report",
     params(("id" = Uuid, Path, description = "The child."), ReportDay),
@@ -95,26 +111,24 @@ async fn read_daily_report(access: Access<ReportsRead>, Id(id): Id, Parameters(a
     let grants = Box::pin(access.app().recent.of(access.app(), access.tenant(), access.principal())).await?;
     // No part reaches further than the report.
     let within = if access.own().is_some() { Scope::Own } else { Scope::School };
-    let reach = |permission| grants.scope(permission).map(|scope| scope.min(within));
     let own = |scope| (scope == Scope::Own).then_some(access.principal().user.0);
+    let reach = |permission| grants.scope(permission).map(|scope| own(scope.min(within)));
     let mut conn = access.snapshot().await?;
-    let child = select::one::<Children>(&mut conn, id, access.own()).await?.ok_or(Code::NotFound)?.record;
+    select::one::<Children>(&mut conn, id, access.own()).await?.ok_or(Code::NotFound)?;
+    let child = match reach(ChildrenRead::CODE) {
+        Some(own) => select::one::<Children>(&mut conn, id, own).await?.map(|found| found.record),
+        None => None,
+    };
     let heading = Heading::read(&mut conn, id, asked.date).await?;
     if access.own().is_some() && !heading.visible {
         return Err(Code::Forbidden.into());
     }
     let Heading { date, .. } = heading;
-    let medication = match reach(HealthRead::CODE) {
-        Some(scope) => Some(on::<MedicationAdministrations>(&mut conn, id, own(scope), date).await?),
-        None => None,
-    };
-    let incidents = match reach(IncidentsRead::CODE) {
-        Some(scope) => Some(on::<Incidents>(&mut conn, id, own(scope), date).await?),
-        None => None,
-    };
-    let activities = on::<Activities>(&mut conn, id, access.own(), date).await?;
+    let medication = part::<MedicationAdministrations>(&mut conn, id, reach(HealthRead::CODE), date).await?;
+    let incidents = part::<Incidents>(&mut conn, id, reach(IncidentsRead::CODE), date).await?;
+    let activities = part::<Activities>(&mut conn, id, reach(ActivitiesRead::CODE), date).await?;
     conn.end().await;
-    let report = DailyReport { medication, incidents, ..DailyReport::of(child, heading, activities) };
+    let report = DailyReport { child, medication, incidents, ..DailyReport::of(heading, activities) };
     Ok(Data::new(report).into_response())
 }
 
@@ -140,31 +154,40 @@ impl Heading {
     }
 }
 
-/// The rows of a child's day, from the first to the last.
-async fn on<R: Resource>(conn: &mut PgConnection, child: Uuid, own: Option<Uuid>, date: NaiveDate) -> Result<Vec<R::Record>> {
+/// The rows of a child's day, from the first to the last, as far as the reader's permission reaches (to its own alone, if some); none without one.
+async fn part<R: Resource>(
+    conn: &mut PgConnection,
+    child: Uuid,
+    reach: Option<Option<Uuid>>,
+    date: NaiveDate,
+) -> Result<Option<Vec<R::Record>>> {
+    let Some(own) = reach else { return Ok(None) };
     let mut query = select::rows::<R>(own);
     query.push(" AND t.child_id = ").push_bind(child);
     day::during(&mut query, R::ORDER.column, Some(date), None, None);
     query.push(format!(" ORDER BY {}, t.id LIMIT {MOST}", R::ORDER.column));
-    Ok(query.build_query_as().fetch_all(conn).await?)
+    Ok(Some(query.build_query_as().fetch_all(conn).await?))
 }
 
 impl DailyReport {
-    fn of(child: Child, heading: Heading, activities: Vec<Activity>) -> Self {
-        let mut of_kind = activities.into_iter().fold(std::collections::HashMap::<String, Vec<Activity>>::new(), |mut kinds, activity| {
-            kinds.entry(activity.kind.clone()).or_default().push(activity);
-            kinds
+    fn of(heading: Heading, activities: Option<Vec<Activity>>) -> Self {
+        let mut of_kind = activities.map(|activities| {
+            activities.into_iter().fold(std::collections::HashMap::<String, Vec<Activity>>::new(), |mut kinds, activity| {
+                kinds.entry(activity.kind.clone()).or_default().push(activity);
+                kinds
+            })
         });
-        let mut take = |kind: ActivityKind| of_kind.remove(kind.label()).unwrap_or_default();
+        let mut take = |kind: ActivityKind| of_kind.as_mut().map(|of_kind| of_kind.remove(kind.label()).unwrap_or_default());
         let naps = take(ActivityKind::Nap);
-        let slept = naps.iter().filter_map(|nap| Some((nap.ended_at? - nap.started_at).num_seconds())).sum::<i64>();
+        let minutes =
+            |naps: &Vec<Activity>| naps.iter().filter_map(|nap| Some((nap.ended_at? - nap.started_at).num_seconds())).sum::<i64>() / 60;
         Self {
             date: heading.date,
-            child,
+            child: None,
             class: heading.class_id.zip(heading.class_name).map(|(id, name)| ReportClass { id, name }),
             meals: take(ActivityKind::Meal),
+            nap_minutes: naps.as_ref().map(minutes),
             naps,
-            nap_minutes: slept / 60,
             nappies: take(ActivityKind::Nappy),
             play: take(ActivityKind::Play),
             observations: take(ActivityKind::Observation),
