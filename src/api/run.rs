@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn bounds(flags: &[&str]) -> [Duration; 3] {
-        let needed = ["api", "--master-url", "postgres://a:b@c/d", "--sealing-key-file", "s", "--signing-key-file", "t"];
+        let needed = ["api", "--master-url", "postgres://a:b@c/d", "--opening-key-file", "s", "--signing-key-file", "t"];
         let config = Line::parse_from(needed.iter().chain(flags)).api;
         let (pools, edge) = (pool_limits(&config), edge_settings(&config.edge));
         [pools.connect_timeout, pools.command_timeout, edge.request_timeout]

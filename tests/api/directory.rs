@@ -422,7 +422,7 @@ async fn a_late_key_is_found_even_if_the_line_is_never_silent() {
     master.publish_with(&moved(&master.publication(2, "sul"), 8), &Keyring::parse(&keys).unwrap()).await;
     let fault = |directory: &Directory| directory.known(sul).unwrap().fault;
     followed.until("a row of a key that is not there yet", |directory| fault(directory) == Some(Fault::UnknownKey)).await;
-    std::fs::write(file.path(), keys.expose_secret()).unwrap();
+    std::fs::write(file.path(), Keyring::opening_file(&keys).unwrap().expose_secret()).unwrap();
     let directory = Arc::clone(&followed.directory);
     let noise = async {
         loop {
