@@ -524,6 +524,29 @@ async fn a_daily_report_holds_the_day_and_nothing_else() {
     // Health records are not for a mere reader.
     let reader = nursery.school.user("ReadOnly").await.get(&path).await;
     assert_eq!((reader.status, reader.data().get("medication"), reader.data().get("incidents")), (200, None, None));
+    let today = teacher.get(&format!("/children/{child}/daily-report")).await;
+    assert_eq!((today.status, length(&today.data()["meals"])), (200, 0));
+    refused(&teacher.get(&format!("/children/{child}/daily-report?dat={DAY}")).await, 422, &[("dat", "invalid")]);
+
+    nursery.school.sql("UPDATE app.settings SET value = 'false' WHERE key = 'reports.visible_to_guardians'").await;
+    assert_eq!((guardian.get(&path).await.status, teacher.get(&path).await.status), (403, 200));
+}
+
+#[tokio::test]
+async fn of_a_day_a_reader_is_told_the_parts_that_its_other_permissions_reach() {
+    let nursery = Nursery::open().await;
+    let child = &nursery.children[0];
+    for fields in [
+        json!({"kind": "meal", "meal": "lunch"}),
+        json!({"kind": "nappy", "nappy": "wet"}),
+        json!({"kind": "play", "title": "Areia"}),
+        json!({"kind": "observation", "notes": "Contente"}),
+    ] {
+        let mut activity = json!({"child_id": child, "started_at": NOON});
+        activity.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        nursery.record(activity).await;
+    }
+    let path = format!("/children/{child}/daily-report?date={DAY}");
     // Who may read reports alone is told the day; who may read its own alone, nothing of others' children.
     let grants =
         "DELETE FROM app.role_permissions WHERE role_code = 'ReadOnly' AND permission_code IN ('children:read', 'activities:read')";
@@ -544,12 +567,6 @@ async fn a_daily_report_holds_the_day_and_nothing_else() {
         }
         assert_eq!(["meals", "naps", "nap_minutes"].map(|part| report.get(part).is_some()), [parts.is_some(); 3], "{scope:?}");
     }
-    let today = teacher.get(&format!("/children/{child}/daily-report")).await;
-    assert_eq!((today.status, length(&today.data()["meals"])), (200, 0));
-    refused(&teacher.get(&format!("/children/{child}/daily-report?dat={DAY}")).await, 422, &[("dat", "invalid")]);
-
-    nursery.school.sql("UPDATE app.settings SET value = 'false' WHERE key = 'reports.visible_to_guardians'").await;
-    assert_eq!((guardian.get(&path).await.status, teacher.get(&path).await.status), (403, 200));
 }
 
 #[tokio::test]

@@ -28,12 +28,11 @@ pub(crate) fn check(method: &Method, path: &str, status: u16, headers: &HeaderMa
         }
         (Some(item), method) => {
             let verb = if *method == Method::HEAD { "get".to_owned() } else { method.as_str().to_lowercase() };
-            match item.get(&verb) {
-                Some(operation) => documented(&operation["responses"][status.to_string()], &asked, body),
-                None => {
-                    assert!(status == 405 || UNREAD.contains(&status), "{asked}: there is no such method");
-                    &DOCUMENT["components"]["responses"]["MethodNotAllowed"]
-                }
+            if let Some(operation) = item.get(&verb) {
+                documented(&operation["responses"][status.to_string()], &asked, body)
+            } else {
+                assert!(status == 405 || UNREAD.contains(&status), "{asked}: there is no such method");
+                &DOCUMENT["components"]["responses"]["MethodNotAllowed"]
             }
         }
     };

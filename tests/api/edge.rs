@@ -542,7 +542,7 @@ async fn an_answer_that_is_not_read_whole_in_time_is_given_up_even_if_a_byte_is_
         while client.0.read(&mut [0]).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         () = until_admitted(&running) => {}
@@ -557,7 +557,7 @@ async fn until_admitted(running: &Running) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(1), free).await.expect("the place is never given back");
+    tokio::time::timeout(Duration::from_mins(1), free).await.unwrap_or_else(|_| panic!("the place is never given back"));
 }
 
 #[tokio::test]

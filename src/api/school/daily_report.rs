@@ -112,11 +112,11 @@ async fn read_daily_report(access: Access<ReportsRead>, Id(id): Id, Parameters(a
     // No part reaches further than the report.
     let within = if access.own().is_some() { Scope::Own } else { Scope::School };
     let own = |scope| (scope == Scope::Own).then_some(access.principal().user.0);
-    let reach = |permission| grants.scope(permission).map(|scope| own(scope.min(within)));
+    let reach = |permission| grants.scope(permission).map(|scope| Reach { own: own(scope.min(within)) });
     let mut conn = access.snapshot().await?;
     select::one::<Children>(&mut conn, id, access.own()).await?.ok_or(Code::NotFound)?;
     let child = match reach(ChildrenRead::CODE) {
-        Some(own) => select::one::<Children>(&mut conn, id, own).await?.map(|found| found.record),
+        Some(Reach { own }) => select::one::<Children>(&mut conn, id, own).await?.map(|found| found.record),
         None => None,
     };
     let heading = Heading::read(&mut conn, id, asked.date).await?;
@@ -130,6 +130,12 @@ async fn read_daily_report(access: Access<ReportsRead>, Id(id): Id, Parameters(a
     conn.end().await;
     let report = DailyReport { child, medication, incidents, ..DailyReport::of(heading, activities) };
     Ok(Data::new(report).into_response())
+}
+
+/// How far a permission lets a reader see: all rows, or the user's own.
+#[derive(Clone, Copy)]
+struct Reach {
+    own: Option<Uuid>,
 }
 
 /// What a report begins with.
@@ -154,14 +160,9 @@ impl Heading {
     }
 }
 
-/// The rows of a child's day, from the first to the last, as far as the reader's permission reaches (to its own alone, if some); none without one.
-async fn part<R: Resource>(
-    conn: &mut PgConnection,
-    child: Uuid,
-    reach: Option<Option<Uuid>>,
-    date: NaiveDate,
-) -> Result<Option<Vec<R::Record>>> {
-    let Some(own) = reach else { return Ok(None) };
+/// The rows of a child's day, from the first to the last, as far as the reader's permission reaches; none without one.
+async fn part<R: Resource>(conn: &mut PgConnection, child: Uuid, reach: Option<Reach>, date: NaiveDate) -> Result<Option<Vec<R::Record>>> {
+    let Some(Reach { own }) = reach else { return Ok(None) };
     let mut query = select::rows::<R>(own);
     query.push(" AND t.child_id = ").push_bind(child);
     day::during(&mut query, R::ORDER.column, Some(date), None, None);
