@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::world::{METRICS, World};
 
 const A: TenantId = TenantId(Uuid::from_u128(0xa));
 const B: TenantId = TenantId(Uuid::from_u128(0xb));
@@ -136,10 +136,13 @@ async fn what_a_write_outdates_is_forgotten_also_when_its_caller_hangs_up_during
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' AND wait_event = 'advisory')";
     until("the commit", async || school.ask::<bool>(waiting).await).await;
     put.abort();
-    let given_up = "SELECT EXISTS (SELECT FROM app.access_audit WHERE action = 'settings:update' AND NOT success)";
-    until("the end of the request", async || school.ask::<bool>(given_up).await).await;
+    let given_up = format!("dailycare_tenant_requests_total{{tenant=\"{}\",class=\"aborted\"}} 1", school.id());
+    until("the end of the request", async || METRICS.render().contains(&given_up)).await;
     drop(holder);
     until("the new value", async || listed().await == "en").await;
+    // Told of twice, by its transaction and by the caller's going, it is recorded once: the work lasts.
+    let told = "SELECT array_agg(success) FROM app.access_audit WHERE action = 'settings:update'";
+    assert_eq!(school.ask::<Vec<bool>>(told).await, [true]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dailycare::api::access::tenant::SCHEMA;
 use dailycare::api::directory::{Directory, Entry, Error, Fault, Settings, State};
 use dailycare::domain::names::{SchoolCode, TenantId};
 use dailycare::registry::route::Publication;
@@ -106,7 +107,7 @@ async fn everything_is_loaded_and_a_new_route_is_heard_of_without_a_poll() {
         master.reserve(2, "sul").await;
         let mut followed = Followed::start(&master, settings()).await;
         let entry = followed.directory.known(tenant).unwrap();
-        assert_eq!((entry.code.as_str(), entry.state, entry.schema_version), ("norte", State::Active, Some(20)));
+        assert_eq!((entry.code.as_str(), entry.state, entry.schema_version), ("norte", State::Active, Some(SCHEMA)));
         let target = entry.target.as_ref().unwrap();
         assert_eq!((target.tenant, target.epoch, target.size), (tenant, entry.epoch, 100));
         assert_eq!(state(followed.directory.by_code(&code("sul")).await.unwrap()), Some((State::Provisioning, false)));
