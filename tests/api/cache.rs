@@ -14,9 +14,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, FromRedisValue};
 use serde_json::json;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::until::until;
 use crate::world::{METRICS, World};
 
 const A: TenantId = TenantId(Uuid::from_u128(0xa));
@@ -85,15 +86,6 @@ impl Raw {
     async fn value(&mut self, tenant: TenantId, key: &str) -> Option<String> {
         self.run(&["GET", &format!("tenant:{tenant}:{key}")]).await
     }
-}
-
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !condition().await {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("{what} did not come"));
 }
 
 #[tokio::test]

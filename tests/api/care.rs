@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::until::until;
 use crate::world::{Answer, Client, School, world};
 
 /// A Monday in Lisbon, which is an hour ahead of UTC.
@@ -658,10 +659,11 @@ async fn an_export_tells_a_guardian_of_its_own_account_alone() {
     }
     // Reads are written a moment later.
     let who = |list: &Value, user: Uuid| list.as_array().unwrap().iter().any(|access| access["user_id"] == json!(user));
-    let mut all = accesses(&nursery.admin).await;
-    while !(who(&all, father.user) && who(&all, mother.user)) {
-        all = accesses(&nursery.admin).await;
-    }
+    until("both are told of", async || {
+        let all = accesses(&nursery.admin).await;
+        who(&all, father.user) && who(&all, mother.user)
+    })
+    .await;
     let own = accesses(&mother).await;
     assert!(who(&own, mother.user) && !own.to_string().contains(&father.user.to_string()), "{own}");
     assert!(own.as_array().unwrap().iter().any(|access| access["user_id"].is_null()), "that somebody asked is not withheld");
@@ -694,7 +696,7 @@ async fn an_export_says_who_asked_for_a_record_about_the_child_and_for_none_abou
     };
     let accesses = async |child: &str| nursery.admin.get(&format!("/children/{child}/export")).await.data()["accesses"].clone();
     // The last one is written last: with it the first one is.
-    while !asked(&accesses(&nursery.children[1]).await, &ids[1]) {}
+    until("the last one is told of", async || asked(&accesses(&nursery.children[1]).await, &ids[1])).await;
     let of_first = accesses(&nursery.children[0]).await;
     assert!(asked(&of_first, &ids[0]) && !asked(&of_first, &ids[1]), "{of_first}");
 }
@@ -781,9 +783,8 @@ async fn kept_answers_that_have_had_their_day_go_without_another_keyed_post() {
     nursery.school.sql(expired).await;
     // The first request of the day that the audit is told of.
     assert_eq!(nursery.admin.get("/children").await.status, 200);
-    while nursery.school.ask::<i64>("SELECT count(*) FROM app.idempotency_keys").await != 1 {
-        tokio::task::yield_now().await;
-    }
+    let kept = "SELECT count(*) FROM app.idempotency_keys";
+    until("the sweep", async || nursery.school.ask::<i64>(kept).await == 1).await;
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::until::until;
+
 const SHORT: Duration = Duration::from_millis(500);
 /// Longer than any test: a wait that ends for another reason ends for that reason.
 const LONG: Duration = Duration::from_mins(10);
@@ -552,12 +554,7 @@ async fn an_answer_that_is_not_read_whole_in_time_is_given_up_even_if_a_byte_is_
 
 /// Until the school's one place is free.
 async fn until_admitted(running: &Running) {
-    let free = async {
-        while running.stage.tenants.admit(TENANT).is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), free).await.unwrap_or_else(|_| panic!("the place is never given back"));
+    until("the place is given back", async || running.stage.tenants.admit(TENANT).is_ok()).await;
 }
 
 #[tokio::test]
@@ -592,9 +589,7 @@ async fn during_the_grace_new_connections_are_served_while_readiness_says_no() {
     let running = start_with(Settings::default(), Limits { grace: LONG, ..limits() }).await;
     running.limits.readiness.enter(Phase::Leading);
     running.stop.cancel();
-    while running.limits.readiness.is_ready() {
-        tokio::task::yield_now().await;
-    }
+    until("readiness ends", async || !running.limits.readiness.is_ready()).await;
     let answer = ask(&running, "GET", "/api/v1/ok", "").await;
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
 }

@@ -1,13 +1,12 @@
 //! Exports are large and may be read slowly: few are in memory at a time.
 
-use std::time::Duration;
-
 use dailycare::api::school::privacy::export::AT_A_TIME;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
+use crate::until::until;
 use crate::world::world;
 
 #[tokio::test]
@@ -37,10 +36,5 @@ async fn exports_that_nobody_reads_take_the_places_of_others_only_while_they_las
     assert_eq!((refused.code(), refused.headers["retry-after"].to_str().unwrap()), ("TOO_MANY_REQUESTS", "5"));
     admin.get("/children").await.data();
     drop(unread);
-    let free = async {
-        while admin.get(&nobodys).await.code() != "NOT_FOUND" {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), free).await.expect("the places are never given back");
+    until("the places are given back", async || admin.get(&nobodys).await.code() == "NOT_FOUND").await;
 }

@@ -7,22 +7,14 @@ use futures::future::join_all;
 use serde_json::json;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::until::until;
 use crate::world::{Answer, Client, PASSWORD, School, World, world};
 
 const LONG: Duration = Duration::from_mins(1);
 const MASTER: &str = "dailycare_master";
-
-async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !condition().await {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("{what} did not come"));
-}
 
 async fn superuser(world: &World, database: &str) -> PgConnection {
     PgConnection::connect(&world.platform.server.superuser_url(database)).await.unwrap()

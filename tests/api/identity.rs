@@ -29,6 +29,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+use crate::until::until;
+
 const ISSUER: &str = "https://dailycare.example";
 const AUDIENCE: &str = "dailycare";
 const PASSWORD: &str = "canary-password-1";
@@ -174,14 +176,4 @@ async fn prepare(operator: &PgPool) {
     {
         sqlx::query(user).bind(id).bind(tenant).bind(name).bind(email).bind(&hash).bind(role).execute(operator).await.unwrap();
     }
-}
-
-/// Waits for what another task does; fails rather than wait for ever.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
 }

@@ -30,4 +30,5 @@ mod pools;
 mod process;
 mod registry;
 mod torture;
+mod until;
 mod world;

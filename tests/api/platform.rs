@@ -1,13 +1,12 @@
 //! The platform's staff over HTTP: tenants, their measures, acting in a school; and a school's own accounts.
 
-use std::time::Duration;
-
 use dailycare::testing::Version;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
+use crate::until::until;
 use crate::world::{Answer, Client, METRICS, PASSWORD, World, world};
 
 /// The platform's records of a user's writes to accounts, oldest first: id, tenant, path, address, reason.
@@ -73,9 +72,7 @@ async fn a_school_that_is_suspended_or_down_is_measured_as_far_as_it_can_be() {
     assert_eq!((measures(north.id()).await, measures(south.id()).await), (json!(null), json!(null)));
 
     world.platform.suspend(&north.school).await.unwrap();
-    while measures(north.id()).await != "suspended" {
-        tokio::task::yield_now().await;
-    }
+    until("the suspension", async || measures(north.id()).await == "suspended").await;
     let mut superuser = sqlx::PgConnection::connect(&world.platform.server.superuser_url("postgres")).await.unwrap();
     let database = &south.school.holding.database;
     for statement in [
@@ -94,12 +91,7 @@ async fn a_school_that_works_is_measured_without_anybody_asking() {
     let admin = north.user("SchoolAdmin").await;
     let size = format!("dailycare_tenant_database_bytes{{tenant=\"{}\"}}", north.id());
     admin.get("/children").await.data();
-    let measured = async {
-        while !METRICS.render().contains(&size) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), measured).await.unwrap_or_else(|_| panic!("{}", METRICS.render()));
+    until("its size", async || METRICS.render().contains(&size)).await;
 }
 
 #[tokio::test]
@@ -214,9 +206,7 @@ async fn an_administrator_makes_changes_and_ends_accounts_of_its_own_school_alon
 
     assert_eq!(admin.send(reqwest::Method::DELETE, &format!("/users/{id}"), None).await.status, 204);
     // The end of an account is told by the master database; its tokens die when it is heard.
-    while rita.get("/children").await.status == 200 {
-        tokio::task::yield_now().await;
-    }
+    until("the end of its tokens", async || rita.get("/children").await.status != 200).await;
     assert_eq!(rita.get("/children").await.code(), "UNAUTHENTICATED");
     assert_eq!(
         admin.send(reqwest::Method::DELETE, &format!("/users/{}", admin.user), None).await.code(),
@@ -368,9 +358,8 @@ async fn a_record_names_the_request_that_its_answer_names() {
         assert_eq!(admin.get("/audit?action=children:create").await.data()[0]["request_id"], "write-1");
 
         assert_eq!(as_request("read-1").get("/children").await.status, 200);
-        while admin.get("/audit?action=children:read").await.data()[0]["request_id"] != "read-1" {
-            tokio::task::yield_now().await;
-        }
+        let newest = async || admin.get("/audit?action=children:read").await.data()[0]["request_id"].clone();
+        until("the record of the read", async || newest().await == "read-1").await;
 
         let new = json!({ "name": "Rita", "email": "rita@norte.example", "role": "Teacher" });
         assert_eq!(as_request("account-1").post("/users", new).await.status, 201);

@@ -8,7 +8,8 @@ use dailycare::api::pools::{Limits, Pools, Target};
 use dailycare::testing::Version;
 use sqlx::{Connection as _, Executor as _};
 
-use super::fleet::{Fleet, id, in_transaction, limits, pid, until, usage};
+use super::fleet::{Fleet, id, in_transaction, limits, pid, usage};
+use crate::until::until;
 
 /// Pools of one connection, so that the next user gets the last one's.
 fn one() -> Arc<Pools> {

@@ -7,7 +7,8 @@ use dailycare::api::pools::{Error, Limits, Pools};
 use dailycare::testing::Version;
 use sqlx::Executor as _;
 
-use super::fleet::{Fleet, PATIENCE, ask, database, id, limits, pid, until, usage};
+use super::fleet::{Fleet, PATIENCE, ask, database, id, limits, pid, usage};
+use crate::until::until;
 
 #[tokio::test]
 async fn an_idle_connection_whose_backend_was_killed_is_replaced_unseen() {

@@ -9,7 +9,8 @@ use dailycare::testing::Version;
 use futures::future::join_all;
 use sqlx::{Connection as _, Executor as _};
 
-use super::fleet::{Fleet, database, id, in_transaction, limits, pid, until, usage};
+use super::fleet::{Fleet, database, id, in_transaction, limits, pid, usage};
+use crate::until::until;
 
 const TENANTS: u64 = 5;
 
