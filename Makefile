@@ -58,7 +58,7 @@ cluster-status: ## Says what runs and where the logs are
 .PHONY: env
 env: ## Prints the exports for a shell: eval "$(make -s env)"
 	@$(CLUSTER) env
-	@cat .dev/api/env 2>/dev/null || true
+	@if [ -e .dev/api/env ]; then cat .dev/api/env; fi
 
 .PHONY: build
 build: ## Builds the product

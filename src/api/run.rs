@@ -28,6 +28,7 @@ use crate::registry;
 use crate::registry::seal::{self, OpeningKeys};
 use crate::telemetry::health::{Heartbeat, Phase, Readiness};
 use crate::telemetry::http::{self, Sources};
+use crate::telemetry::logs::chain;
 
 /// Between two tries to load the registry.
 const RETRY: Duration = Duration::from_secs(2);
@@ -179,9 +180,9 @@ impl Serving {
             match loaded {
                 Ok(directory) => match Identity::start(self.identity.clone(), self.master.clone()).await {
                     Ok(identity) => return self.assemble(directory, identity),
-                    Err(error) => tracing::warn!(error = crate::telemetry::logs::chain(&error), "identity is not ready; trying again"),
+                    Err(error) => tracing::warn!(error = chain(&error), "identity is not ready; trying again"),
                 },
-                Err(error) => tracing::warn!(error = crate::telemetry::logs::chain(&error), "the registry is not loaded; trying again"),
+                Err(error) => tracing::warn!(error = chain(&error), "the registry is not loaded; trying again"),
             }
             tokio::time::sleep(RETRY).await;
         }

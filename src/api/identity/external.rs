@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::keys::VerifyingKey;
+use crate::telemetry::logs::chain;
 
 /// Another issuer whose tokens count.
 #[derive(Clone, Debug)]
@@ -162,11 +163,7 @@ impl Issuer {
                 let held = Held { keys: Arc::new(keys), fetched: Some(Instant::now()) };
                 *self.held.write().unwrap_or_else(PoisonError::into_inner) = held;
             }
-            Err(error) => tracing::warn!(
-                error = crate::telemetry::logs::chain(&error),
-                issuer = self.settings.issuer,
-                "the issuer's keys stay as they are"
-            ),
+            Err(error) => tracing::warn!(error = chain(&error), issuer = self.settings.issuer, "the issuer's keys stay as they are"),
         }
     }
 

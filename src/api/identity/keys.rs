@@ -17,6 +17,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use crate::telemetry::logs::chain;
+
 /// Why a signing key file could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -178,7 +180,7 @@ impl KeyFile {
     pub(super) async fn reread(&self) {
         let (file, digest) = match read(&self.path).await {
             Ok(read) => read,
-            Err(error) => return tracing::error!(error = crate::telemetry::logs::chain(&error), "the signing keys stay as they are"),
+            Err(error) => return tracing::error!(error = chain(&error), "the signing keys stay as they are"),
         };
         if std::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), digest) == digest {
             return;

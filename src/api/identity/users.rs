@@ -312,7 +312,6 @@ pub async fn remove(pool: &PgPool, tenant: TenantId, id: UserId, record: &Record
 /// # Errors
 /// [`Code::NotFound`].
 pub async fn reset_password(pool: &PgPool, tenant: TenantId, id: UserId, record: &Record) -> Result<Temporary> {
-    get(pool, tenant, id).await?;
     let (password, hash) = temporary().await?;
     let update = user!(
         "UPDATE registry.users SET password_hash = $3, must_change_password = true, failed_logins = 0, locked_until = NULL

@@ -13,6 +13,7 @@ use crate::api::document::{Paging, Queries};
 use crate::api::error::Result;
 use crate::api::resource::cursor::{self, Cursor};
 use crate::api::resource::filter::Asked;
+use crate::api::school::audit::AuditRecord;
 use crate::domain::names::TenantId;
 use crate::sql::error::Doing as _;
 
@@ -45,42 +46,18 @@ pub(super) struct PlatformAuditFilter {
 /// An access or a refusal, whoever's.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PlatformAuditRecord {
-    /// Its id.
-    pub id: Uuid,
     /// Whose data, or the token's tenant; null when it was nobody's, and when somebody named a school that is not theirs.
     pub tenant_id: Option<Uuid>,
-    /// By which user; null when nobody was authenticated.
-    pub user_id: Option<Uuid>,
-    /// What was asked for.
-    pub action: String,
-    /// The path that was asked for, without its query.
-    pub resource: String,
-    /// Where the request came from.
-    pub ip_address: Option<String>,
-    /// The request's moment.
-    pub occurred_at: DateTime<Utc>,
-    /// It was allowed and done.
-    pub success: bool,
     /// Why platform staff acted for a school; null otherwise.
     pub reason: Option<String>,
-    /// The `X-Request-Id` of the answer; null when it was no request.
-    pub request_id: Option<String>,
+    /// What a school's own audit tells of one too.
+    #[serde(flatten)]
+    pub record: AuditRecord,
 }
 
 impl From<Record> for PlatformAuditRecord {
-    fn from(record: Record) -> Self {
-        Self {
-            id: record.id,
-            tenant_id: record.tenant.map(|tenant| tenant.0),
-            user_id: record.user,
-            action: record.action.into_owned(),
-            resource: record.resource,
-            ip_address: record.address.map(|address| address.to_string()),
-            occurred_at: record.at,
-            success: record.success,
-            reason: record.reason,
-            request_id: record.request_id.map(|id| id.to_string()),
-        }
+    fn from(mut record: Record) -> Self {
+        Self { tenant_id: record.tenant.map(|tenant| tenant.0), reason: record.reason.take(), record: record.into() }
     }
 }
 
@@ -91,11 +68,11 @@ impl From<Record> for PlatformAuditRecord {
 )]
 pub(super) async fn list(platform: Platform, asked: Asked<PlatformAuditFilter>) -> Result<Response> {
     platform.does("platform:audit");
-    let after = asked.cursor(LIST)?.map(|cursor| Ok::<_, crate::api::error::Error>((cursor.moment()?, cursor.id))).transpose()?;
+    let after = asked.after_moment(LIST)?;
     let PlatformAuditFilter { tenant_id, user_id: user, action, resource, success, from, until } = asked.filter;
     let filter = Filter { user, action, resource, success, from, until };
     let mut conn = platform.app().master.acquire().await.doing("connecting to the master database")?;
     let found = Audit::list_platform(&mut conn, tenant_id.map(TenantId), &filter, after, asked.limit + 1).await?;
     let records: Vec<PlatformAuditRecord> = found.into_iter().map(PlatformAuditRecord::from).collect();
-    Ok(cursor::page(records, asked.limit, |last| Cursor::at(LIST, last.occurred_at, last.id)).into_response())
+    Ok(cursor::page(records, asked.limit, |last| Cursor::at(LIST, last.record.occurred_at, last.record.id)).into_response())
 }

@@ -88,7 +88,7 @@ pub(super) async fn impersonate(
 )]
 pub(super) async fn list(platform: Platform, asked: Asked<Unfiltered>) -> Result<Response> {
     platform.does("platform:audit");
-    let after = asked.cursor(LIST)?.map(|cursor| Ok::<_, crate::api::error::Error>((cursor.moment()?, cursor.id))).transpose()?;
+    let after = asked.after_moment(LIST)?;
     let select = "
         SELECT id, tenant_id, user_id, reason, occurred_at, success FROM registry.access_audit
         WHERE action = 'auth:impersonate' AND ($1::timestamptz IS NULL OR (occurred_at, id) < ($1, $2)) ORDER BY occurred_at DESC, id DESC LIMIT $3";

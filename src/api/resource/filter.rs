@@ -3,6 +3,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use sqlx::QueryBuilder;
 use sqlx::postgres::Postgres;
@@ -106,6 +107,14 @@ impl<F: DeserializeOwned + IntoParams + 'static> Asked<F> {
     /// [`Code::Malformed`] for a cursor that this list did not give out.
     pub fn cursor(&self, list: &str) -> Result<Option<Cursor>> {
         self.after.as_deref().map(|text| Cursor::parse(list, text)).transpose()
+    }
+
+    /// The moment and the id to go on after, in this list that is ordered by them.
+    ///
+    /// # Errors
+    /// As [`Asked::cursor`].
+    pub fn after_moment(&self, list: &str) -> Result<Option<(DateTime<Utc>, uuid::Uuid)>> {
+        self.cursor(list)?.map(|cursor| Ok((cursor.moment()?, cursor.id))).transpose()
     }
 }
 

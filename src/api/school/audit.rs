@@ -28,7 +28,7 @@ pub struct AuditRecord {
     pub id: Uuid,
     /// By which user; null when nobody was authenticated.
     pub user_id: Option<Uuid>,
-    /// The permission that was asked for.
+    /// What was asked for: a permission, or what needs none.
     pub action: String,
     /// The path that was asked for, without its query.
     pub resource: String,
@@ -38,7 +38,7 @@ pub struct AuditRecord {
     pub occurred_at: DateTime<Utc>,
     /// It was allowed and done.
     pub success: bool,
-    /// The `X-Request-Id` of the answer; null in old records.
+    /// The `X-Request-Id` of the answer; null in old records, and when it was no request.
     pub request_id: Option<String>,
 }
 
@@ -94,7 +94,7 @@ pub fn routes() -> OpenApiRouter<App> {
 async fn list_audit(access: Access<AuditRead>, asked: Asked<AuditFilter>) -> Result<Response> {
     // Records are about users, not about children of whom somebody is a guardian.
     access.whole()?;
-    let after = asked.cursor(LIST)?.map(|cursor| Ok::<_, crate::api::error::Error>((cursor.moment()?, cursor.id))).transpose()?;
+    let after = asked.after_moment(LIST)?;
     let AuditFilter { user_id: user, action, resource, success, from, until } = asked.filter;
     let filter = Filter { user, action, resource, success, from, until };
     let mut conn = access.connection().await?;
