@@ -26,9 +26,8 @@ use sqlx::postgres::PgPool;
 use self::keys::Keys;
 use self::lookup::Lookups;
 use self::memory::Memory;
-use crate::domain::names::{SchoolCode, TenantId};
+use crate::domain::names::TenantId;
 use crate::registry;
-use crate::registry::listing::Key;
 use crate::registry::seal::OpeningKeys;
 use crate::schema::Migrations;
 
@@ -104,18 +103,7 @@ impl Directory {
     pub async fn by_id(&self, id: TenantId) -> Result<Option<Arc<Entry>>> {
         match self.memory.map.get(id) {
             Some(entry) => Ok(entry.visible()),
-            None => self.lookups.find(Key::Id(id)).await,
-        }
-    }
-
-    /// The tenant that has this code; otherwise as [`Directory::by_id`].
-    ///
-    /// # Errors
-    /// As [`Directory::by_id`].
-    pub async fn by_code(&self, code: &SchoolCode) -> Result<Option<Arc<Entry>>> {
-        match self.memory.map.holder(code.as_str()) {
-            Some(entry) => Ok(entry.visible()),
-            None => self.lookups.find(Key::Code(code.clone())).await,
+            None => self.lookups.find(id).await,
         }
     }
 
@@ -149,10 +137,10 @@ impl Directory {
         entries
     }
 
-    /// How many tenants have a code: all but the deleted.
+    /// How many tenants there are: all but the deleted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.memory.map.holders()
+        self.memory.map.len()
     }
 
     /// There is no tenant.

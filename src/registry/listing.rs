@@ -1,4 +1,4 @@
-//! Tenants as whoever serves them reads them: all of them, what changed since, or one by id or code.
+//! Tenants as whoever serves them reads them: all of them, what changed since, or one.
 //!
 //! Must not refuse a row for what it says: one school's damaged row stops no other from being read.
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::route::{Route, Row, read_route, read_sealed};
 use super::seal::Sealed;
 use super::{Result, ask_within};
-use crate::domain::names::{DatabaseName, SchoolCode, ServerName, TenantId};
+use crate::domain::names::{DatabaseName, ServerName, TenantId};
 use crate::sql::error::Doing as _;
 
 /// The channel on which every write of a tenant is announced once it is committed; the payload is the tenant's id.
@@ -43,15 +43,6 @@ pub struct Listing {
     pub epoch: i64,
     /// Grows with every write of any tenant, in commit order.
     pub change_seq: i64,
-}
-
-/// One tenant, as callers name it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Key {
-    /// By identity.
-    Id(TenantId),
-    /// By code; nobody has a deleted tenant's.
-    Code(SchoolCode),
 }
 
 const DOING: &str = "reading tenants";
@@ -86,11 +77,8 @@ pub async fn missing(executor: impl PgExecutor<'_>, tenants: &[TenantId]) -> Res
 ///
 /// # Errors
 /// When the registry fails or does not answer in time.
-pub async fn find(pool: &PgPool, key: &Key, limit: Duration) -> Result<Option<Listing>> {
-    let query = match key {
-        Key::Id(id) => sqlx::query(AssertSqlSafe(select("t.id = $1"))).bind(id.0),
-        Key::Code(code) => sqlx::query(AssertSqlSafe(select("t.code = $1 AND NOT t.is_deleted"))).bind(code.as_str()),
-    };
+pub async fn find(pool: &PgPool, tenant: TenantId, limit: Duration) -> Result<Option<Listing>> {
+    let query = sqlx::query(AssertSqlSafe(select("t.id = $1"))).bind(tenant.0);
     let row = ask_within(limit, pool, "looking a tenant up", async |conn| query.fetch_optional(conn).await).await?;
     row.as_ref().map(Listing::read).transpose()
 }

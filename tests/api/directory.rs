@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dailycare::api::access::tenant::SCHEMA;
 use dailycare::api::directory::{Directory, Entry, Error, Fault, Settings, State};
-use dailycare::domain::names::{SchoolCode, TenantId};
+use dailycare::domain::names::TenantId;
 use dailycare::registry::route::Publication;
 use dailycare::registry::seal::Keyring;
 use dailycare::registry::tenants::Withdrawn;
@@ -75,10 +75,6 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never happened: {what}"));
 }
 
-fn code(code: &str) -> SchoolCode {
-    SchoolCode::parse(code).unwrap()
-}
-
 fn stranger(n: u128) -> TenantId {
     TenantId(Uuid::from_u128(n))
 }
@@ -110,7 +106,8 @@ async fn everything_is_loaded_and_a_new_route_is_heard_of_without_a_poll() {
         assert_eq!((entry.code.as_str(), entry.state, entry.schema_version), ("norte", State::Active, Some(SCHEMA)));
         let target = entry.target.as_ref().unwrap();
         assert_eq!((target.tenant, target.epoch, target.size), (tenant, entry.epoch, 100));
-        assert_eq!(state(followed.directory.by_code(&code("sul")).await.unwrap()), Some((State::Provisioning, false)));
+        let sul = master.publication(2, "sul").owner.tenant;
+        assert_eq!(state(followed.directory.by_id(sul).await.unwrap()), Some((State::Provisioning, false)));
 
         master.publish(&moved(&master.publication(1, "norte"), 7)).await;
         followed.until_epoch(tenant, entry.epoch + 1).await;
@@ -202,7 +199,7 @@ async fn what_was_missed_while_the_line_was_cut_is_caught_up_with_and_removed_ro
             size(directory, kept) == Some(7) && size(directory, new) == Some(100) && directory.known(removed).is_none()
         };
         followed.until("all that was missed", current).await;
-        assert!(followed.directory.by_code(&code("sul")).await.unwrap().is_none());
+        assert!(followed.directory.by_id(removed).await.unwrap().is_none());
     }
 }
 
@@ -229,7 +226,7 @@ async fn a_row_that_is_removed_by_hand_is_forgotten_and_its_connections_are_old(
     tokio::time::timeout(PATIENCE, told).await.unwrap();
     assert!(followed.directory.known(tenant).is_none());
     followed.until("the other school", |directory| directory.len() == 1).await;
-    assert!(followed.directory.by_code(&code("norte")).await.unwrap().is_none());
+    assert!(followed.directory.by_id(tenant).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -241,9 +238,7 @@ async fn while_the_registry_is_down_the_known_are_served_the_unknown_are_an_erro
         let directory = Arc::clone(&followed.directory);
         master.server.kill9().await.unwrap();
         assert_eq!(state(directory.by_id(tenant).await.unwrap()), Some((State::Active, true)));
-        assert_eq!(state(directory.by_code(&code("norte")).await.unwrap()), Some((State::Active, true)));
         assert!(matches!(directory.by_id(stranger(9)).await, Err(Error::Registry(_))), "unknown was taken for absent");
-        assert!(matches!(directory.by_code(&code("nenhures")).await, Err(Error::Registry(_))), "unknown was taken for absent");
         assert!(directory.refetch(tenant).await.is_err());
         assert_eq!(state(directory.known(tenant)), Some((State::Active, true)), "a failed refetch lost what was known");
         let age = directory.age();
@@ -301,10 +296,7 @@ async fn a_thousand_callers_that_ask_for_one_unknown_tenant_cost_one_query_and_t
     for _ in 0..2 {
         let answers = join_all((0..1000).map(|_| directory.by_id(stranger(9)))).await;
         assert!(answers.into_iter().all(|answer| answer.unwrap().is_none()));
-        let nowhere = code("nenhures");
-        let answers = join_all((0..1000).map(|_| directory.by_code(&nowhere))).await;
-        assert!(answers.into_iter().all(|answer| answer.unwrap().is_none()));
-        assert_eq!((master.statements("t.id = $1"), master.statements("t.code = $1")), (1, 1));
+        assert_eq!(master.statements("t.id = $1"), 1);
     }
 }
 
@@ -314,21 +306,18 @@ async fn a_tenant_that_was_unknown_is_found_as_soon_as_it_exists() {
     let mut followed = Followed::start(&master, settings()).await;
     let tenant = master.publication(1, "norte").owner.tenant;
     assert!(followed.directory.by_id(tenant).await.unwrap().is_none());
-    assert!(followed.directory.by_code(&code("norte")).await.unwrap().is_none());
     master.school(1, "norte").await;
     followed.until("the new school", |directory| directory.known(tenant).is_some_and(|entry| entry.target.is_some())).await;
     assert!(followed.directory.by_id(tenant).await.unwrap().is_some());
-    assert!(followed.directory.by_code(&code("norte")).await.unwrap().is_some());
 }
 
 #[tokio::test]
-async fn a_tenant_that_nobody_announced_yet_is_looked_up_by_id_and_by_code() {
+async fn a_tenant_that_nobody_announced_yet_is_looked_up() {
     let master = Master::start(Version::V18).await;
     let directory = Directory::load(master.api(), master.opening.clone(), settings()).await.unwrap();
-    let (norte, sul) = (master.school(1, "norte").await, master.school(2, "sul").await);
+    let norte = master.school(1, "norte").await;
     assert_eq!(directory.by_id(norte).await.unwrap().unwrap().code, "norte");
-    assert_eq!(directory.by_code(&code("sul")).await.unwrap().unwrap().tenant, sul);
-    assert_eq!(directory.known(sul).unwrap().code, "sul");
+    assert_eq!(directory.known(norte).unwrap().code, "norte");
 }
 
 #[tokio::test]
@@ -345,17 +334,15 @@ async fn states_are_told_apart_and_a_tenant_that_is_gone_is_unknown_without_bein
     followed.until("back", |directory| state(directory.known(tenant)) == Some((State::Active, true))).await;
     master.withdraw(1, Withdrawn::Retained).await;
     followed.until("retained", |directory| directory.known(tenant).is_none()).await;
-    assert!(directory.by_id(tenant).await.unwrap().is_none() && directory.by_code(&code("norte")).await.unwrap().is_none());
+    assert!(directory.by_id(tenant).await.unwrap().is_none());
     assert_eq!((directory.entries(None, 10).len(), directory.len()), (0, 1));
-    assert_eq!(master.statements("t.code = $1"), 0, "a retained tenant's code was asked for");
     master.withdraw(1, Withdrawn::Deleted).await;
     followed.until("deleted", Directory::is_empty).await;
-    assert!(directory.by_id(tenant).await.unwrap().is_none() && directory.by_code(&code("norte")).await.unwrap().is_none());
+    assert!(directory.by_id(tenant).await.unwrap().is_none());
     assert_eq!(master.statements("t.id = $1"), 0, "a tenant that is known to be gone was asked for");
 
     let heir = master.school(2, "norte").await;
     followed.until("the heir", |directory| directory.known(heir).is_some_and(|entry| entry.target.is_some())).await;
-    assert_eq!(directory.by_code(&code("norte")).await.unwrap().unwrap().tenant, heir);
     assert!(directory.by_id(tenant).await.unwrap().is_none());
 }
 

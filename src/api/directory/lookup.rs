@@ -16,7 +16,7 @@ use super::flights::Flights;
 use super::memory::Memory;
 use super::{Error, Result, Settings};
 use crate::domain::names::TenantId;
-use crate::registry::listing::{self, Key};
+use crate::registry::listing;
 use crate::sql;
 
 /// Half of the pool's connections; who signs in needs the others.
@@ -28,7 +28,7 @@ type Answer = Result<Option<Arc<Entry>>>;
 
 pub(super) struct Lookups {
     source: Arc<Source>,
-    flights: Flights<Key, Answer>,
+    flights: Flights<TenantId, Answer>,
     refetch: Duration,
 }
 
@@ -50,50 +50,47 @@ impl Lookups {
     }
 
     /// A tenant that is not in memory.
-    pub(super) async fn find(&self, key: Key) -> Answer {
-        if self.source.absent.holds(&key) { Ok(None) } else { self.ask(key).await }
+    pub(super) async fn find(&self, tenant: TenantId) -> Answer {
+        if self.source.absent.holds(tenant) { Ok(None) } else { self.ask(tenant).await }
     }
 
     /// A tenant as the registry has it now, or had it within the last interval.
     pub(super) async fn refetch(&self, tenant: TenantId) -> Answer {
         match self.source.asked.get(&tenant).filter(|(at, _)| at.elapsed() < self.refetch) {
             Some((_, answer)) => answer.map(|()| self.source.memory.map.get(tenant).and_then(Entry::visible)),
-            None => self.ask(Key::Id(tenant)).await,
+            None => self.ask(tenant).await,
         }
     }
 
-    async fn ask(&self, key: Key) -> Answer {
-        let (source, asked) = (&self.source, &key);
+    async fn ask(&self, tenant: TenantId) -> Answer {
         self.flights
-            .join(asked, || {
-                let (source, key) = (Arc::clone(source), asked.clone());
-                async move { source.ask(key).await }.boxed()
+            .join(&tenant, || {
+                let source = Arc::clone(&self.source);
+                async move { source.ask(tenant).await }.boxed()
             })
             .await
     }
 }
 
 impl Source {
-    async fn ask(&self, key: Key) -> Answer {
-        let answer = self.look(&key).await;
-        if let Key::Id(tenant) = key {
-            self.asked.insert(tenant, (Instant::now(), answer.as_ref().map(drop).map_err(Error::clone)));
-        }
+    async fn ask(&self, tenant: TenantId) -> Answer {
+        let answer = self.look(tenant).await;
+        self.asked.insert(tenant, (Instant::now(), answer.as_ref().map(drop).map_err(Error::clone)));
         answer
     }
 
-    async fn look(&self, key: &Key) -> Answer {
+    async fn look(&self, tenant: TenantId) -> Answer {
         // Never closed, so that only time can run out.
         let Ok(Ok(_turn)) = tokio::time::timeout(self.limit, self.turns.acquire()).await else {
             return Err(sql::Error::timed_out("waiting for a turn to ask the registry").into());
         };
         // Known before it was asked for: if the registry has no such row now, it had one then.
-        let held = if let Key::Id(tenant) = key { self.memory.map.get(*tenant) } else { None };
-        let Some(row) = listing::find(&self.pool, key, self.limit).await? else {
+        let held = self.memory.map.get(tenant);
+        let Some(row) = listing::find(&self.pool, tenant, self.limit).await? else {
             if let Some(gone) = held {
                 self.memory.map.withdraw(&gone);
             }
-            self.absent.note(key.clone());
+            self.absent.note(tenant);
             return Ok(None);
         };
         Ok(self.memory.absorb(&row).await.visible())

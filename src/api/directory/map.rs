@@ -1,4 +1,4 @@
-//! Two maps that are read without a lock: tenants by id, and who has a code.
+//! Tenants by id, read without a lock.
 //!
 //! Writers take turns, and nothing goes backwards: an entry is replaced by one that was written later in the registry, and by no other. Must not do I/O.
 
@@ -12,7 +12,6 @@ use crate::domain::names::TenantId;
 
 pub(super) struct Map {
     entries: papaya::HashMap<TenantId, Arc<Entry>>,
-    codes: papaya::HashMap<String, TenantId>,
     turn: Mutex<Pending>,
     grew: Notify,
 }
@@ -28,22 +27,16 @@ struct Pending {
 
 impl Map {
     pub(super) fn new() -> Self {
-        Self { entries: papaya::HashMap::new(), codes: papaya::HashMap::new(), turn: Mutex::default(), grew: Notify::new() }
+        Self { entries: papaya::HashMap::new(), turn: Mutex::default(), grew: Notify::new() }
     }
 
     pub(super) fn get(&self, tenant: TenantId) -> Option<Arc<Entry>> {
         self.entries.pin().get(&tenant).cloned()
     }
 
-    /// Who has a code.
-    pub(super) fn holder(&self, code: &str) -> Option<Arc<Entry>> {
-        let tenant = *self.codes.pin().get(code)?;
-        // Between two writes, the maps may disagree.
-        self.get(tenant).filter(|entry| entry.code == code && entry.state != State::Deleted)
-    }
-
-    pub(super) fn holders(&self) -> usize {
-        self.codes.len()
+    /// How many there are, deleted ones aside.
+    pub(super) fn len(&self) -> usize {
+        self.entries.pin().values().filter(|entry| entry.state != State::Deleted).count()
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Entry>> {
@@ -62,13 +55,6 @@ impl Map {
         }
         let entry = Arc::new(entry);
         self.entries.pin().insert(entry.tenant, Arc::clone(&entry));
-        if let Some(known) = known.as_ref().filter(|known| known.code != entry.code) {
-            self.release(known);
-        }
-        match entry.state {
-            State::Deleted => self.release(&entry),
-            _ => self.hold(&entry),
-        }
         pending.note(&entry, known.map(|known| known.epoch));
         drop(pending);
         self.grew.notify_one();
@@ -81,7 +67,6 @@ impl Map {
         let entries = self.entries.pin();
         if entries.get(&gone.tenant).is_some_and(|known| Arc::ptr_eq(known, gone)) {
             entries.remove(&gone.tenant);
-            self.release(gone);
             pending.unopened.remove(&gone.tenant);
             // Whatever connections it has are old.
             pending.grown.insert(gone.tenant, i64::MAX);
@@ -102,23 +87,6 @@ impl Map {
     /// Tenants whose credentials were sealed with a key that was not there.
     pub(super) fn unopened(&self) -> Vec<TenantId> {
         self.lock().unopened.iter().copied().collect()
-    }
-
-    /// Under the turn. The registry gives a code to one tenant at a time, so the later writer has it, in whatever order the two became known.
-    fn hold(&self, entry: &Entry) {
-        let codes = self.codes.pin();
-        let later = |other: Arc<Entry>| other.tenant != entry.tenant && other.change_seq > entry.change_seq;
-        if !self.holder(&entry.code).is_some_and(later) {
-            codes.insert(entry.code.clone(), entry.tenant);
-        }
-    }
-
-    /// Under the turn.
-    fn release(&self, entry: &Entry) {
-        let codes = self.codes.pin();
-        if codes.get(&entry.code) == Some(&entry.tenant) {
-            codes.remove(&entry.code);
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
@@ -151,10 +119,6 @@ mod tests {
         Entry { tenant, code: code.into(), name, state, epoch: at, schema_version, server, database, pool, target, fault, change_seq: at }
     }
 
-    fn holder(map: &Map, code: &str) -> Option<u128> {
-        map.holder(code).map(|entry| entry.tenant.0.as_u128())
-    }
-
     #[test]
     fn an_entry_that_comes_late_changes_nothing() {
         let map = Map::new();
@@ -162,31 +126,17 @@ mod tests {
         map.take_grown();
         let standing = map.put(entry(1, "velho", State::Suspended, 4));
         assert_eq!((standing.state, standing.change_seq), (State::Active, 5));
-        assert_eq!((holder(&map, "norte"), holder(&map, "velho")), (Some(1), None));
+        assert_eq!(map.get(standing.tenant).map(|entry| entry.code.clone()).as_deref(), Some("norte"));
         assert!(map.take_grown().is_empty());
     }
 
     #[test]
-    fn a_code_belongs_to_the_later_writer_in_whatever_order_they_become_known() {
-        let told = [entry(1, "norte", State::Active, 1), entry(1, "norte", State::Deleted, 2), entry(2, "norte", State::Active, 3)];
-        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-            let map = Map::new();
-            for n in order {
-                map.put(told[n].clone());
-            }
-            assert_eq!((holder(&map, "norte"), map.holders()), (Some(2), 1), "{order:?}");
-        }
-    }
-
-    #[test]
-    fn a_tenant_that_changes_its_code_leaves_the_old_one_and_not_another_tenants() {
+    fn a_deleted_tenant_is_remembered_and_not_counted() {
         let map = Map::new();
-        map.put(entry(1, "norte", State::Active, 1));
-        map.put(entry(1, "sul", State::Active, 2));
-        assert_eq!((holder(&map, "norte"), holder(&map, "sul"), map.holders()), (None, Some(1), 1));
-        map.put(entry(2, "norte", State::Active, 3));
-        map.put(entry(1, "leste", State::Active, 4));
-        assert_eq!((holder(&map, "norte"), holder(&map, "sul"), holder(&map, "leste")), (Some(2), None, Some(1)));
+        for (n, state) in [(1, State::Active), (2, State::Retained), (3, State::Deleted)] {
+            map.put(entry(n, "norte", state, 1));
+        }
+        assert_eq!((map.all().len(), map.len()), (3, 2));
     }
 
     #[test]
@@ -205,9 +155,9 @@ mod tests {
         let old = map.put(entry(1, "norte", State::Active, 1));
         let new = map.put(entry(1, "norte", State::Active, 2));
         map.withdraw(&old);
-        assert_eq!(holder(&map, "norte"), Some(1));
+        assert!(map.get(new.tenant).is_some());
         map.withdraw(&new);
-        assert!(map.all().is_empty() && map.holders() == 0);
+        assert!(map.all().is_empty());
         assert_eq!(map.take_grown().into_values().collect::<Vec<_>>(), [i64::MAX]);
     }
 }
