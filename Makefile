@@ -12,7 +12,7 @@ include dev/versions
 ifeq ($(origin KUBECONFIG),command line)
 export DAILYCARE_KUBECONFIG := $(KUBECONFIG)
 endif
-CLUSTER := cargo run --quiet --features testing --example dev-cluster --
+CLUSTER := cargo run --quiet --example dev-cluster --
 
 .PHONY: help
 help: ## Lists these targets
@@ -69,22 +69,18 @@ fmt: ## Formats the code
 	cargo fmt
 
 .PHONY: lint
-lint: ## Checks format and lints, with and without what tests need
+lint: ## Checks format and lints, of the product alone and with its tests
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings
-	cargo clippy --locked --all-targets --features testing -- -D warnings
+	cargo clippy --locked --workspace -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: crds
-crds: ## Renews crds/ from the types in src/crd
-	UPDATE_CRDS=1 cargo test --locked --features testing --lib -- the_files_in_crds_are_what_the_types_say
+crds: ## Renews crds/ from the types in crates/operator/src/crd
+	UPDATE_CRDS=1 cargo test --locked --package dailycare-operator --lib -- the_files_in_crds_are_what_the_types_say
 
 .PHONY: openapi
-openapi: ## Renews docs/openapi.json from the routes in src/api
-	UPDATE_OPENAPI=1 cargo test --locked --features testing --lib -- the_file_in_docs_is_what_the_code_says
-
-.PHONY: domain
-domain: ## Compiles the domain alone, which keeps it free of clocks, I/O and clients
-	cargo check --locked --no-default-features --lib
+openapi: ## Renews docs/openapi.json from the routes in crates/api
+	UPDATE_OPENAPI=1 cargo test --locked --package dailycare-api --lib -- the_file_in_docs_is_what_the_code_says
 
 .PHONY: test
 test: tools ## Runs all tests, on real servers
@@ -92,27 +88,27 @@ test: tools ## Runs all tests, on real servers
 	ulimit -Sn "$$(ulimit -Hn)"; cores=$$(nproc); \
 	unset $$(compgen -e DAILYCARE_ | grep -v ^DAILYCARE_TEST_); \
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((cores < 8 ? cores : 8))} NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost; \
-	cargo test --locked --features testing
+	cargo test --locked --workspace
 
 .PHONY: torture-api
 torture-api: tools ## Searches a million answers of the API for another school's bytes (REQUESTS=1000000, TENANTS=50)
-	cargo run --release --locked --features testing --example torture-api -- --requests $(or $(REQUESTS),1000000) --tenants $(or $(TENANTS),50)
+	cargo run --release --locked --example torture-api -- --requests $(or $(REQUESTS),1000000) --tenants $(or $(TENANTS),50)
 
 MAX_EXAMPLES ?= 100
 .PHONY: fuzz-api
 fuzz-api: tools ## Fuzzes the API by its own document, MAX_EXAMPLES cases an operation and phase; `make test` has a few
-	SHOW=1 MAX_EXAMPLES=$(MAX_EXAMPLES) cargo test --locked --features testing --test api -- fuzzing:: --test-threads 1
+	SHOW=1 MAX_EXAMPLES=$(MAX_EXAMPLES) cargo test --locked --package dailycare-api --test api -- fuzzing:: --test-threads 1
 
 .PHONY: bench
 bench: tools ## Measures the operator against the floor and the API against its handler, on servers of their own (BENCH_OUTPUT=json for machines)
 	cargo build --release --locked
-	cargo run --release --locked --features testing --example bench-provision
-	cargo run --release --locked --features testing --example bench-api
+	cargo run --release --locked --example bench-provision
+	cargo run --release --locked --example bench-api
 
 .PHONY: bench-api
 bench-api: tools ## Measures the API alone (TENANTS=n: so many in turn over 50 connections)
 	cargo build --release --locked
-	cargo run --release --locked --features testing --example bench-api
+	cargo run --release --locked --example bench-api
 
 .PHONY: deny
 deny: ## Checks licences, sources and banned or doubled crates

@@ -146,7 +146,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bench: {}", dailycare::telemetry::logs::chain(&*error));
+            eprintln!("bench: {}", telemetry::logs::chain(&*error));
             ExitCode::FAILURE
         }
     }

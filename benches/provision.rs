@@ -36,7 +36,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, ValueEnum};
-use dailycare::registry::password;
+use registry::password;
 
 use crate::ground::Ground;
 use crate::phases::Report;
@@ -83,7 +83,7 @@ async fn main() -> ExitCode {
     match Box::pin(run(&options)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("bench: {}", dailycare::telemetry::logs::chain(&*error));
+            eprintln!("bench: {}", telemetry::logs::chain(&*error));
             ExitCode::FAILURE
         }
     }

@@ -6,29 +6,27 @@
 
 mod samples;
 
-use std::{
-    env,
-    fmt::Write as _,
-    fs::{self, File, OpenOptions},
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::env;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
+use api::identity::SigningKeys;
 use clap::{Args, Parser, Subcommand};
-use dailycare::{
-    api::identity::SigningKeys,
-    registry::{password, seal::Keyring},
-    sql::url::Target,
-    testing::{ControlPlane, Lifetime, Postgres, PostgresOptions, Redis, Version, kubectl, psql},
-};
 use futures::future::{try_join, try_join3};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use postgres::url::Target;
+use provisioning::master::keyring::Keyring;
+use registry::password;
 use samples::Servers;
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::PgConnectOptions;
+use testing::{ControlPlane, Lifetime, Postgres, PostgresOptions, Redis, Version, kubectl, psql};
 
 /// The operator's records, on the newer of the two servers.
 const MASTER_DATABASE: &str = "dailycare_master";

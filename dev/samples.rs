@@ -1,12 +1,11 @@
 //! The samples of `config/samples` as they fit the local cluster: an overlay for `kubectl apply -k` that gives each `DatabaseServer` the
 //! address of a server that runs here, and its admin Secret. It changes no sample, and what a sample says about schools stays as it is.
 
-use std::{
-    fs, iter,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
+use std::{fs, iter};
 
-use dailycare::sql::{session::Tls, url::Target};
+use postgres::session::Tls;
+use postgres::url::Target;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 

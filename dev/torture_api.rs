@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is for people")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the harness is the tests' own")]
 
-#[path = "../tests/api"]
+#[path = "../crates/api/tests/api"]
 mod api {
     mod conformance;
     pub(crate) mod torture;

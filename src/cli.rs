@@ -6,19 +6,20 @@ mod platform_admin;
 
 use std::process::ExitCode;
 
+use api::identity::SigningKeys;
+use api::{router, run};
 use clap::{Parser, Subcommand};
+use operator::controller;
+use operator::crd::print;
+use provisioning::master::keyring::Keyring;
 use secrecy::ExposeSecret as _;
+use telemetry::logs::{self, Format};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::identity::SigningKeys;
-use crate::api::{router, run};
-use crate::config::api::Api;
-use crate::config::{Config, Running, Sealing};
-use crate::controller;
-use crate::crd::print;
-use crate::registry::seal::Keyring;
-use crate::telemetry::logs::{self, Format};
+use crate::args::SealingArgs;
+use crate::args::api::ApiArgs;
+use crate::args::operator::{CommonArgs, OperatorArgs};
 
 /// One isolated PostgreSQL database per school, declared by one Kubernetes School.
 #[derive(Debug, Parser)]
@@ -37,18 +38,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the operator.
-    Operator {
-        #[command(flatten)]
-        config: Config,
-        #[command(flatten)]
-        running: Running,
-    },
+    Operator(Box<OperatorArgs>),
     /// Runs the companion API.
-    Api(Box<Api>),
+    Api(Box<ApiArgs>),
     /// Prints what is seen of an object, the next step and why; changes nothing.
     Plan {
         #[command(flatten)]
-        config: Config,
+        common: CommonArgs,
         #[command(flatten)]
         target: plan::Target,
     },
@@ -66,7 +62,7 @@ enum Command {
     },
     /// Prints the API's opening key file, from the operator's sealing keys: what opens the schools' credentials, and nothing that the migrator's passwords follow
     /// from.
-    OpeningKeys(Sealing),
+    OpeningKeys(SealingArgs),
     /// Prints the contents of a new signing key file.
     SigningKey {
         /// The key's name; stands in every token that it signs.
@@ -77,7 +73,7 @@ enum Command {
 
 /// Runs the command line.
 #[must_use]
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Err(error) = logs::start(cli.log_format, &cli.log) {
         return failure(&error);
@@ -92,9 +88,9 @@ pub fn main() -> ExitCode {
 
 async fn run(command: Command) -> ExitCode {
     match command {
-        Command::Operator { config, running } => Box::pin(operator(&config, &running)).await,
-        Command::Api(config) => Box::pin(api(&config)).await,
-        Command::Plan { config, target } => match Box::pin(plan::run(&config, &target)).await {
+        Command::Operator(args) => Box::pin(operator(&args)).await,
+        Command::Api(args) => Box::pin(api(&args)).await,
+        Command::Plan { common, target } => match Box::pin(plan::run(&common, &target)).await {
             Ok(text) => printed(&text),
             Err(error) => failure(&*error),
         },
@@ -119,7 +115,7 @@ async fn run(command: Command) -> ExitCode {
     }
 }
 
-async fn opening_keys(sealing: &Sealing) -> ExitCode {
+async fn opening_keys(sealing: &SealingArgs) -> ExitCode {
     let keys = match sealing.keys().await {
         Ok(keys) => keys,
         Err(error) => return failure(&error),
@@ -142,12 +138,16 @@ fn stop_by_signal() -> CancellationToken {
     stop
 }
 
-async fn api(config: &Api) -> ExitCode {
-    let metrics = match crate::telemetry::metrics::api::install() {
+async fn api(args: &ApiArgs) -> ExitCode {
+    let metrics = match api::metrics::install() {
         Ok(metrics) => metrics,
         Err(error) => return failure(&error),
     };
-    match run::start(config, metrics, stop_by_signal()).await {
+    let settings = match args.settings().await {
+        Ok(settings) => settings,
+        Err(error) => return failure(&error),
+    };
+    match run::start(settings, metrics, stop_by_signal()).await {
         Ok(started) => {
             started.ended().await;
             ExitCode::SUCCESS
@@ -159,9 +159,12 @@ async fn api(config: &Api) -> ExitCode {
     }
 }
 
-async fn operator(config: &Config, running: &Running) -> ExitCode {
-    let stop = stop_by_signal();
-    match Box::pin(controller::run::run(config, running, stop)).await {
+async fn operator(args: &OperatorArgs) -> ExitCode {
+    let settings = match args.settings().await {
+        Ok(settings) => settings,
+        Err(error) => return failure(&error),
+    };
+    match Box::pin(controller::run::run(settings, stop_by_signal())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = logs::chain(&error), "the operator ends");

@@ -1,7 +1,10 @@
 //! The one binary. It only hands over to the command line; nothing is decided here.
 
+mod args;
+mod cli;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    dailycare::cli::main()
+    cli::main()
 }

@@ -6,20 +6,20 @@ use std::net::SocketAddr;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
+use api::answer::{ETag, tagged};
+use api::edge;
+use api::error::Error;
+use api::resource::select;
+use api::school::children::Children;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use clap::Args;
-use dailycare::api::answer::{ETag, tagged};
-use dailycare::api::edge;
-use dailycare::api::error::Error;
-use dailycare::api::resource::select;
-use dailycare::api::school::children::Children;
-use dailycare::telemetry::{logs, metrics};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use telemetry::logs;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -54,7 +54,7 @@ impl Bare {
 /// Serves until it is killed.
 pub(crate) async fn serve(bare: &Bare) -> Outcome {
     logs::start(logs::Format::Human, "info,sqlx=warn")?;
-    let _metrics = metrics::api::install()?;
+    let _metrics = ::api::metrics::install()?;
     let options = PgConnectOptions::from_str(&bare.database)?.disable_statement_logging();
     let pool = |check| {
         let size = PgPoolOptions::new().max_connections(bare.connections).min_connections(bare.connections);

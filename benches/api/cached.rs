@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dailycare::testing::{Redis, School};
 use serde::Serialize;
 use sqlx::Connection as _;
+use testing::{Redis, School};
 
 use crate::client::{Client, Crowd, Request, get};
 use crate::ground::{Api, Ground, UNLIMITED, child_path};

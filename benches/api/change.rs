@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use dailycare::domain::school::seen::TenantState;
-use dailycare::registry::tenants::{self, Withdrawn};
-use dailycare::testing::School;
+use domain::school::seen::TenantState;
+use provisioning::master::tenants::{self, Withdrawn};
 use serde::Serialize;
+use testing::School;
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Request};

@@ -2,18 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use api::access::tenant;
+use api::edge::{Quota, TenantLimits};
+use api::identity::{self, Identity};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use dailycare::api::access::tenant;
-use dailycare::api::directory::{self, Directory};
-use dailycare::api::edge::{Quota, TenantLimits};
-use dailycare::api::identity::{self, Identity};
-use dailycare::domain::names::TenantId;
-use dailycare::domain::school::seen::TenantState;
-use dailycare::registry::seal::{Keyring, OpeningKeys};
-use dailycare::sql::session::Credentials;
-use dailycare::testing::School;
+use domain::names::TenantId;
+use domain::school::seen::TenantState;
+use postgres::session::Credentials;
+use provisioning::master::keyring::Keyring;
+use registry::seal::OpeningKeys;
 use serde::Serialize;
 use sqlx::postgres::PgPoolOptions;
+use tenancy::directory::{self, Directory};
+use testing::School;
 use uuid::Uuid;
 
 use crate::ground::Ground;

@@ -1,11 +1,11 @@
 //! Tokens as the API itself would sign them, without a login for each of thousands of users: a login hashes a password, which is not what is measured.
 
+use api::identity::SigningKeys;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::Utc;
-use dailycare::api::identity::SigningKeys;
-use dailycare::domain::names::TenantId;
+use domain::names::TenantId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use uuid::Uuid;

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use dailycare::api::pools::{Limits, Pools, Target};
-use dailycare::domain::names::{DatabaseName, LoginName, SchoolCode, ServerName, TenantId};
-use dailycare::postgres::scram;
-use dailycare::registry::route::{PoolSettings, Route};
-use dailycare::sql::session::{Endpoint, Tls};
-use dailycare::testing::{Postgres, PostgresOptions, Version};
+use domain::names::{DatabaseName, LoginName, SchoolCode, ServerName, TenantId};
 use futures::{StreamExt as _, TryStreamExt as _};
+use postgres::session::{Endpoint, Tls};
+use provisioning::scram;
+use registry::route::{PoolSettings, Route};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Row as _};
+use tenancy::pools::{Limits, Pools, Target};
+use testing::{Postgres, PostgresOptions, Version};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -163,7 +163,7 @@ async fn measure(admin: &PgPool, targets: &[Arc<Target>], at_once: usize, reques
                 let since = Instant::now();
                 match ask(&pools, &targets, number % targets.len()).await {
                     Ok(()) => latencies.push(since.elapsed().as_secs_f64() * 1e3),
-                    Err(error) => errors.push(dailycare::telemetry::logs::chain(&*error)),
+                    Err(error) => errors.push(telemetry::logs::chain(&*error)),
                 }
             }
         });

@@ -6,35 +6,33 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use dailycare::controller::servers::Reach;
-use dailycare::crd::School;
-use dailycare::crd::convert;
-use dailycare::crd::school::{AdminUserStatus, DatabaseStatus, PlacementStatus, SchemaStatus, SchoolStatus, Tier};
-use dailycare::domain::condition::Condition;
-use dailycare::domain::placement::Choice;
-use dailycare::domain::school::action::Action;
-use dailycare::domain::school::plan::Plan;
-use dailycare::domain::school::seen::{
+use domain::condition::Condition;
+use domain::placement::Choice;
+use domain::school::action::Action;
+use domain::school::plan::Plan;
+use domain::school::seen::{
     Access, Admin, Binding, Bound, Content, Database, Login, OnServer, Schema, Secret, Seen, Server, Tenant, TenantState,
 };
-use dailycare::domain::school::status;
-use dailycare::kubernetes::condition::merge_conditions;
-use dailycare::kubernetes::object;
-use dailycare::kubernetes::secrets::{self, AdminContent, Creation, CredentialsContent, SecretWanted, admin_secret, credentials_secret};
-use dailycare::postgres::scram;
-use dailycare::registry::password;
+use domain::school::status;
 use futures::StreamExt as _;
 use futures::channel::mpsc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client, Resource as _};
+use operator::controller::servers::Reach;
+use operator::crd::school::{AdminUserStatus, DatabaseStatus, PlacementStatus, SchemaStatus, SchoolStatus, Tier};
+use operator::crd::{School, convert};
+use operator::kubernetes::condition::merge_conditions;
+use operator::kubernetes::object;
+use operator::kubernetes::secrets::{self, AdminContent, Creation, CredentialsContent, SecretWanted, admin_secret, credentials_secret};
+use provisioning::scram;
+use registry::password;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::Outcome;
 use crate::ground::{Ground, NAMESPACE};
-use crate::schools;
 use crate::statements::{Case, Password, Sql};
+use crate::{Outcome, schools};
 
 /// More only compete for the server's disk.
 pub(crate) const AT_ONCE_PER_SERVER: usize = 4;
@@ -43,7 +41,7 @@ pub(crate) const AT_ONCE_PER_SERVER: usize = 4;
 struct Floor {
     sql: Sql,
     client: Client,
-    cluster: dailycare::domain::names::ClusterUid,
+    cluster: domain::names::ClusterUid,
 }
 
 /// Applies a School for each code, through the same function as for the operator, and makes each as soon as it exists.
@@ -87,7 +85,7 @@ impl Floor {
         let (name, reach) = &self.sql.reaches[server];
         let case = Case::of(&school, self.cluster, name, self.sql.migrations.target())?;
         let api = Api::<School>::namespaced(self.client.clone(), NAMESPACE);
-        let school = object::add_finalizer(&api, &school, dailycare::controller::school::FINALIZER).await?;
+        let school = object::add_finalizer(&api, &school, operator::controller::school::FINALIZER).await?;
         let school = write_status(&api, &school, &with_names(&case, &school)).await?;
         self.sql.reserve(&case).await?;
         let password = password::generate_login_password()?;

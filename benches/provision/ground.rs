@@ -4,16 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dailycare::controller::servers::Reach;
-use dailycare::crd::{DatabaseServer, School};
-use dailycare::domain::names::{ClusterUid, ServerName};
-use dailycare::kubernetes::{client, cluster};
-use dailycare::registry;
-use dailycare::registry::seal::Keyring;
-use dailycare::schema::Migrations;
-use dailycare::sql::session::{Credentials, Endpoint, Tls};
-use dailycare::sql::url::Target;
-use dailycare::testing::{ControlPlane, Postgres, PostgresOptions, Version};
+use domain::names::{ClusterUid, ServerName};
 use futures::future::{try_join, try_join3};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleRef, Subject};
@@ -22,10 +13,18 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, Config};
+use operator::controller::servers::Reach;
+use operator::crd::{DatabaseServer, School};
+use operator::kubernetes::{client, cluster};
+use postgres::schema::Migrations;
+use postgres::session::{Credentials, Endpoint, Tls};
+use postgres::url::Target;
+use provisioning::master::keyring::Keyring;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use sqlx::PgPool;
 use tempfile::TempDir;
+use testing::{ControlPlane, Postgres, PostgresOptions, Version};
 
 use crate::Outcome;
 use crate::board::Board;
@@ -105,7 +104,7 @@ impl Ground {
 
     /// A pool of the registry, opened as the operator opens its own.
     pub(crate) async fn registry(&self) -> Outcome<PgPool> {
-        Ok(registry::bootstrap(&self.master, &Migrations::master()?).await?)
+        Ok(provisioning::master::bootstrap(&self.master, &Migrations::master()?).await?)
     }
 
     /// Pools of the servers, opened as the operator opens its own.
@@ -148,7 +147,7 @@ impl Ground {
     async fn furnish(&self) -> Outcome {
         let apply = PatchParams::apply("bench").force();
         let definitions = Api::<CustomResourceDefinition>::all(self.person.clone());
-        for definition in dailycare::crd::print::all() {
+        for definition in operator::crd::print::all() {
             let name = definition["metadata"]["name"].as_str().ok_or("a CRD has no name")?.to_owned();
             definitions.patch(&name, &apply, &Patch::Apply(&definition)).await?;
             await_condition(definitions.clone(), &name, conditions::is_crd_established()).await?;

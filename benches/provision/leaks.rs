@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use dailycare::postgres::catalog::{Census, census};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::ListParams;
+use provisioning::catalog::{Census, census};
 use serde::Serialize;
 use sqlx::Row as _;
 use tokio::time::sleep;
@@ -62,7 +62,7 @@ impl Leaks {
         let secrets = Api::<Secret>::namespaced(ground.person.clone(), NAMESPACE);
         leaks.secrets = secrets.list_metadata(&ListParams::default()).await?.items.len();
         let registry = ground.registry().await?;
-        leaks.tenants = dailycare::registry::tenants::occupancy(&registry, ground.cluster).await?.len();
+        leaks.tenants = provisioning::master::tenants::occupancy(&registry, ground.cluster).await?.len();
         registry.close().await;
         Ok(leaks)
     }

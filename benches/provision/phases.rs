@@ -3,23 +3,21 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use dailycare::crd::DatabaseServer;
-use dailycare::postgres::stage;
 use kube::Api;
 use kube::api::ListParams;
+use operator::crd::DatabaseServer;
+use provisioning::stage;
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::Outcome;
 use crate::audit::{self, Calls};
-use crate::floor;
 use crate::ground::Ground;
 use crate::leaks::Leaks;
 use crate::operator::Operator;
 use crate::processes::Memory;
-use crate::schools;
 use crate::spread::Latency;
 use crate::usage::Usage;
+use crate::{Outcome, floor, schools};
 
 /// Schools made before anything is measured.
 const WARM_UP: usize = 10;

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use dailycare::crd::School;
-use dailycare::crd::school::{AdminUser, DeletionPolicy, SchoolSpec};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams};
+use operator::crd::School;
+use operator::crd::school::{AdminUser, DeletionPolicy, SchoolSpec};
 
 use crate::Outcome;
 

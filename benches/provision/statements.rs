@@ -5,20 +5,21 @@
 
 use std::sync::Arc;
 
-use dailycare::controller::servers::Reach;
-use dailycare::crd::{School, convert};
-use dailycare::domain::names::{ClusterUid, DatabaseName, LoginName, SchoolUid, SecretName, ServerName, TenantId};
-use dailycare::domain::school::seen::{Names, TenantState};
-use dailycare::domain::school::wanted::{Ask, Wanted};
-use dailycare::postgres::claim::{Claim, Claimed, claim};
-use dailycare::postgres::{Holding, access, drop, stage};
-use dailycare::registry::Owner;
-use dailycare::registry::route::{PoolSettings, Publication, Route};
-use dailycare::registry::seal::Keyring;
-use dailycare::registry::tenants::{self, Change, Reservation, Reserved, Withdrawn};
-use dailycare::registry::users::{self, Creation};
-use dailycare::schema::Migrations;
+use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolUid, SecretName, ServerName, TenantId};
+use domain::school::seen::{Names, TenantState};
+use domain::school::wanted::{Ask, Wanted};
 use kube::ResourceExt as _;
+use operator::controller::servers::Reach;
+use operator::crd::{School, convert};
+use postgres::schema::Migrations;
+use provisioning::claim::{Claim, Claimed, claim};
+use provisioning::master::Owner;
+use provisioning::master::keyring::Keyring;
+use provisioning::master::row::Publication;
+use provisioning::master::tenants::{self, Change, Reservation, Reserved, Withdrawn};
+use provisioning::master::users::{self, Creation};
+use provisioning::{Holding, access, drop, stage};
+use registry::route::{PoolSettings, Route};
 use secrecy::SecretString;
 use sqlx::PgPool;
 use uuid::Uuid;

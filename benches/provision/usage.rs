@@ -40,7 +40,7 @@ impl Usage {
     pub(crate) fn now(ground: &Ground, operator: Option<u32>) -> Outcome<Self> {
         let [etcd, apiserver, controller_manager] = ground.plane.pids();
         let mut postgres = 0.0;
-        for pid in ground.servers.iter().map(dailycare::testing::Postgres::pid) {
+        for pid in ground.servers.iter().map(testing::Postgres::pid) {
             postgres += family(pid)?;
         }
         Ok(Self {

@@ -5,21 +5,20 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use domain::school::plan::{Plan, plan};
+use domain::school::seen::{Binding, Seen, Server};
+use domain::school::status::report;
 use kube::api::ListParams;
 use kube::runtime::reflector;
+use operator::controller::context::{Context, Parts};
+use operator::controller::school::sight::look;
+use operator::controller::server;
+use operator::kubernetes::{client, cluster, within};
+use postgres::session::{self, Purpose};
 use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 
-use crate::config::Config;
-use crate::controller::context::{Context, Parts};
-use crate::controller::school::sight::look;
-use crate::controller::server;
-use crate::domain::school::plan::{Plan, plan};
-use crate::domain::school::seen::{Binding, Seen, Server};
-use crate::domain::school::status::report;
-use crate::kubernetes::{client, cluster, within};
-use crate::registry::seal::Keyring;
-use crate::sql::session::{self, Purpose};
+use crate::args::operator::CommonArgs;
 
 /// Which object, and how to print.
 #[derive(Args, Clone, Debug)]
@@ -52,8 +51,8 @@ fn school_name(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// When a source does not answer or the School does not exist.
-pub(super) async fn run(config: &Config, target: &Target) -> Result<String, Box<dyn Error>> {
-    let ctx = context(config).await?;
+pub(super) async fn run(args: &CommonArgs, target: &Target) -> Result<String, Box<dyn Error>> {
+    let ctx = context(args).await?;
     // Nothing is placed here, so no other School's place is in the way of the answer.
     let _ = ctx.places_known.set(());
     let school = within("reading the School", ctx.schools_in(&target.namespace).get(&target.object)).await?;
@@ -94,24 +93,24 @@ pub(super) async fn run(config: &Config, target: &Target) -> Result<String, Box<
 }
 
 /// As the operator's, but with nothing running behind it: no watch, no lease, no events, and the master database is neither made nor migrated.
-async fn context(config: &Config) -> Result<Context, Box<dyn Error>> {
+async fn context(args: &CommonArgs) -> Result<Context, Box<dyn Error>> {
     let client = client::client(client::config().await?)?;
-    let target = config.master().await?;
+    let target = args.master().await?;
     let options = session::options(&target.endpoint, &target.credentials, &target.database, Purpose::Registry);
     let registry = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(5)).connect_lazy_with(options);
     Ok(Context::new(Parts {
         cluster: cluster::cluster_uid(&client).await?,
-        recorder: crate::kubernetes::events::recorder(client.clone(), "dailycare-plan").0,
+        recorder: operator::kubernetes::events::recorder(client.clone(), "dailycare-plan").0,
         client,
-        namespace: config.namespace.clone(),
+        namespace: args.namespace().to_owned(),
         registry,
-        keyring: Keyring::parse(&config.sealing_keys().await?)?,
-        migrations: config.migrations()?,
-        pooling: config.pooling.settings(),
+        keyring: args.keyring().await?,
+        migrations: args.migrations()?,
+        pooling: args.pooling(),
         lease: None,
         schools: reflector::store().0,
         server_objects: reflector::store().0,
-        heartbeat: crate::telemetry::health::Heartbeat::default(),
+        heartbeat: telemetry::health::Heartbeat::default(),
         concurrency: 1,
         resync: Duration::MAX,
         progress_deadline: Duration::MAX,

@@ -5,22 +5,23 @@ use std::error::Error;
 use std::io::{self, Write as _};
 
 use clap::{Args, Subcommand};
+use domain::school::wanted::Person;
+use postgres::session::{self, Purpose};
+use provisioning::master::bootstrap::OPERATOR;
+use provisioning::master::users;
+use registry::password;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use crate::config::Master;
-use crate::domain::school::wanted::Person;
-use crate::registry::bootstrap::OPERATOR;
-use crate::registry::{password, users};
-use crate::sql::session::{self, Purpose};
+use crate::args::MasterArgs;
 
 /// What to do, and where.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Line {
     #[command(flatten)]
-    master: Master,
+    master: MasterArgs,
     #[command(subcommand)]
     work: Work,
 }
@@ -93,7 +94,7 @@ pub(super) async fn run(line: &Line) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn connect(master: &Master) -> Result<PgConnection, Box<dyn Error>> {
+async fn connect(master: &MasterArgs) -> Result<PgConnection, Box<dyn Error>> {
     let target = master.target().await?;
     let options = session::options(&target.endpoint, &target.credentials, &target.database, Purpose::Registry);
     Ok(session::connect(&options.options([("role", OPERATOR)]), "connecting to the master database as the operator").await?)

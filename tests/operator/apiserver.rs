@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use dailycare::testing::{Operator, Postgres, PostgresOptions, Version};
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding};
@@ -11,6 +10,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use testing::{Operator, Postgres, PostgresOptions, Version};
 
 use crate::fleet::{ask, tenants_on};
 use crate::world::{SYSTEM, Setup, World, conditions, log_in, run, says};

@@ -1,9 +1,9 @@
 //! Names that two want, and things of the wanted name that are somebody else's.
 
-use dailycare::crd::School;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt as _};
+use operator::crd::School;
 use serde_json::json;
 
 use crate::sources::{database, execute, json_of, names, role, whole};

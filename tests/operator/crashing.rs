@@ -7,16 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 
-use dailycare::crd::DatabaseServer;
-use dailycare::domain::{school, server};
-use dailycare::schema::{Kind, Migrations, short};
-use dailycare::testing::{Postgres, PostgresOptions, Version};
+use domain::{school, server};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
+use operator::crd::DatabaseServer;
+use postgres::schema::{Kind, Migrations, short};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor as _};
 use tempfile::TempDir;
+use testing::{Postgres, PostgresOptions, Version};
 
 use crate::oracle::{Oracle, State};
 use crate::world::{Setup, World, run};

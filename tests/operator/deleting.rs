@@ -1,6 +1,6 @@
 //! What stays and what goes with a School.
 
-use dailycare::domain::school::seen::Names;
+use domain::school::seen::Names;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use dailycare::crd::DatabaseServer;
-use dailycare::testing::{Operator, Postgres};
 use kube::ResourceExt as _;
+use operator::crd::DatabaseServer;
 use serde_json::{Value, json};
+use testing::{Operator, Postgres};
 
 use crate::world::{SYSTEM, World};
 

@@ -1,9 +1,9 @@
 //! A School in the hands of tools that apply it again and again, and of people who write nonsense.
 
-use dailycare::crd::print;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use operator::crd::print;
 use serde_json::{Value, json};
 
 use crate::sources::{list, names, whole};
@@ -98,7 +98,7 @@ fn a_school_that_makes_no_sense_stops_no_other_and_can_be_corrected_or_deleted()
         let namespace = world.fresh_namespace().await;
         let crds = Api::<CustomResourceDefinition>::all(world.client.clone());
         crds.patch("schools.dailycare.io", &PatchParams::apply("test").force(), &Patch::Apply(lax())).await.unwrap();
-        let kind = ApiResource::erase::<dailycare::crd::School>(&());
+        let kind = ApiResource::erase::<operator::crd::School>(&());
         let raw = Api::<DynamicObject>::namespaced_with(world.client.clone(), &namespace, &kind);
         let nonsense = |name: &str, spec: Value| -> DynamicObject {
             serde_json::from_value(

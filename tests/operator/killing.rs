@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use dailycare::crd::School;
-use dailycare::schema::Migrations;
-use dailycare::testing::Operator;
 use futures::TryStreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
+use operator::crd::School;
+use postgres::schema::Migrations;
 use serde_json::{Value, json};
+use testing::Operator;
 use tokio::task::JoinHandle;
 
 use crate::oracle::Oracle;

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dailycare::crd::School;
-use dailycare::schema::{Kind, Migrations, short};
-use dailycare::testing::Postgres;
 use kube::api::{Patch, PatchParams};
+use operator::crd::School;
+use postgres::schema::{Kind, Migrations, short};
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 use tempfile::TempDir;
+use testing::Postgres;
 
 use crate::fleet::{ask, order};
 use crate::world::{Setup, World, conditions, log_in, run, says};

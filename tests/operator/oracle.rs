@@ -5,14 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use dailycare::crd::School;
-use dailycare::domain::names::{ClusterUid, TenantId};
-use dailycare::kubernetes::cluster::cluster_uid;
-use dailycare::postgres::catalog::{Census, census};
+use domain::names::{ClusterUid, TenantId};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use operator::crd::School;
+use operator::kubernetes::cluster::cluster_uid;
+use provisioning::catalog::{Census, census};
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor as _, Row as _};
 use tokio::time::Instant;

@@ -1,9 +1,9 @@
 //! Outages: a tenant server or the master database dies, hangs and comes back; nothing is lost, nothing is doubled, and nobody else notices.
 
-use dailycare::testing::{Postgres, PostgresOptions, Version};
 use futures::future::join_all;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
+use testing::{Postgres, PostgresOptions, Version};
 use tokio::sync::OnceCell;
 
 use crate::fleet::{ask, tenants_on};

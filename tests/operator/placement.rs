@@ -2,8 +2,8 @@
 //!
 //! Servers that these tests add are other names for PostgreSQL 18 and accept only the test's namespace, so that no other test meets them.
 
-use dailycare::crd::School;
 use kube::api::DeleteParams;
+use operator::crd::School;
 use serde_json::{Value, json};
 
 use crate::sources::names;

@@ -5,10 +5,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command};
 
-use dailycare::telemetry::metrics::METRICS;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use operator::metrics::METRICS;
 use serde_json::json;
 
 use crate::world::{SYSTEM, Setup, World, run};

@@ -5,9 +5,9 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::time::Duration;
 
-use dailycare::testing::PostgresOptions;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
+use testing::PostgresOptions;
 use tokio::time::Instant;
 
 use crate::world::{Setup, World, run};

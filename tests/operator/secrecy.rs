@@ -10,17 +10,17 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use dailycare::kubernetes::cluster::cluster_uid;
-use dailycare::postgres::server::identify;
-use dailycare::registry::seal::Keyring;
-use dailycare::testing::{OperatorOptions, Postgres, PostgresOptions};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
+use operator::kubernetes::cluster::cluster_uid;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use provisioning::master::keyring::Keyring;
+use provisioning::server::identify;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
+use testing::{OperatorOptions, Postgres, PostgresOptions};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -214,7 +214,7 @@ impl Story {
     /// Every object of ours but the Secrets' data, as JSON.
     async fn objects(&self) -> String {
         let (client, all) = (&self.world.client, ListParams::default());
-        let schools = Api::<dailycare::crd::School>::all(client.clone()).list(&all).await.unwrap();
+        let schools = Api::<operator::crd::School>::all(client.clone()).list(&all).await.unwrap();
         let servers = self.world.servers().list(&all).await.unwrap();
         let secrets = Api::<Secret>::all(client.clone()).list(&all).await.unwrap();
         let maps = Api::<ConfigMap>::namespaced(client.clone(), SYSTEM).list(&all).await.unwrap();
@@ -271,7 +271,7 @@ impl Story {
     }
 }
 
-async fn migrators(keyring: &Keyring, cluster: dailycare::domain::names::ClusterUid, server: &Postgres) -> String {
+async fn migrators(keyring: &Keyring, cluster: domain::names::ClusterUid, server: &Postgres) -> String {
     let mut conn = World::superuser(server, "postgres").await;
     let identity = identify(&mut conn).await.unwrap();
     keyring.migrator_password(cluster, &identity.system_identifier).unwrap().expose_secret().to_owned()

@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use dailycare::crd::DatabaseServer;
-use dailycare::schema::{Migrations, short};
-use dailycare::sql::session::{self, Credentials, Endpoint, Purpose, Tls};
-use dailycare::testing::{Postgres, PostgresOptions, Version};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use operator::crd::DatabaseServer;
+use postgres::schema::{Migrations, short};
+use postgres::session::{self, Credentials, Endpoint, Purpose, Tls};
 use serde_json::json;
+use testing::{Postgres, PostgresOptions, Version};
 use tokio::sync::OnceCell;
 
 use crate::fleet::{ask, catalog, order, server_message, server_says, server_spec};

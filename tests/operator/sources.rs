@@ -4,16 +4,17 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use dailycare::crd::{School, convert};
-use dailycare::domain::school::seen::Names;
-use dailycare::registry::seal::{Keyring, Sealed};
-use dailycare::sql::session::Credentials;
-use dailycare::testing::{self, Postgres};
+use domain::school::seen::Names;
 use kube::Resource;
 use kube::api::{Patch, PatchParams};
+use operator::crd::{School, convert};
+use postgres::session::Credentials;
+use provisioning::master::keyring::Keyring;
+use registry::seal::Sealed;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use testing::{self, Postgres};
 use tokio::process::Command;
 
 use crate::world::{World, log_in};

@@ -1,6 +1,6 @@
 //! A School that is closed by its spec and opened again, and other changes of a spec.
 
-use dailycare::crd::School;
+use operator::crd::School;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 

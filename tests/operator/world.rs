@@ -6,17 +6,17 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dailycare::crd::{DatabaseServer, School, print};
-use dailycare::registry::seal::Keyring;
-use dailycare::sql::session::{self, Credentials, Endpoint, Purpose, Tls};
-use dailycare::testing::{ControlPlane, Operator, OperatorOptions, Postgres, PostgresOptions, Version};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
+use operator::crd::{DatabaseServer, School, print};
+use postgres::session::{self, Credentials, Endpoint, Purpose, Tls};
+use provisioning::master::keyring::Keyring;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
+use testing::{ControlPlane, Operator, OperatorOptions, Postgres, PostgresOptions, Version};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
@@ -237,7 +237,7 @@ pub fn conditions(school: Option<&School>) -> Vec<k8s_openapi::apimachinery::pkg
 }
 
 /// Logs in with a Secret's own values, to its own database or another.
-pub async fn log_in(secret: &BTreeMap<String, String>, database: Option<&str>) -> dailycare::sql::Result<PgConnection> {
+pub async fn log_in(secret: &BTreeMap<String, String>, database: Option<&str>) -> postgres::Result<PgConnection> {
     let endpoint = Endpoint { host: secret["host"].clone(), port: secret["port"].parse().unwrap(), tls: Tls::Disable };
     let credentials = Credentials { username: secret["username"].clone(), password: secret["password"].as_str().into() };
     let options = session::options(&endpoint, &credentials, database.unwrap_or(&secret["database"]), Purpose::Registry);

@@ -1,0 +1,70 @@
+//! Leave of the platform's own staff: over tenants as such, never over what is in them.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use domain::names::TenantId;
+use tenancy::directory::Entry;
+use tenancy::pools::Connection;
+
+use super::connection::connect;
+use super::{Tenant, Trail, trail_of};
+use crate::app::App;
+use crate::error::{Code, Error, Result};
+use crate::identity::{Principal, Role};
+
+/// The audit's word for what platform staff do.
+const ACTION: &str = "platform";
+
+/// Leave to look at tenants as the platform's staff.
+pub struct Platform {
+    /// Who asks.
+    pub principal: Principal,
+    app: App,
+    trail: Trail,
+}
+
+impl FromRequestParts<App> for Platform {
+    type Rejection = Error;
+
+    /// The role is in a token that we signed for an account of the master database; a token of a school, or for one, never has it.
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let principal = Principal::from_request_parts(parts, app).await?;
+        let trail = trail_of(parts);
+        trail.asked(principal.tenant, Some(principal.user), ACTION);
+        if principal.role != Some(Role::PlatformAdmin) || principal.tenant.is_some() {
+            return Err(Code::Forbidden.into());
+        }
+        Ok(Self { principal, app: app.clone(), trail })
+    }
+}
+
+impl Platform {
+    /// The parts of the running API.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Names what is done in the audit.
+    pub fn does(&self, action: &'static str) {
+        self.trail.asked(None, Some(self.principal.user), action);
+    }
+
+    /// A tenant, whatever state it is in.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`].
+    pub async fn entry(&self, id: TenantId) -> Result<Arc<Entry>> {
+        self.app.directory.by_id(id).await?.ok_or_else(|| Code::NotFound.into())
+    }
+
+    /// A connection to count with.
+    ///
+    /// # Errors
+    /// When none is free in time, or the database cannot be reached.
+    pub async fn connection(&self, tenant: &Tenant) -> Result<Connection> {
+        connect(&self.app, tenant).await
+    }
+}

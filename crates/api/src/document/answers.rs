@@ -1,0 +1,84 @@
+//! The answers that all routes share: one for each status of a refusal, with its headers and an example for each code.
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+use utoipa::openapi::Ref;
+use utoipa::openapi::schema::RefBuilder;
+
+use super::JSON;
+use crate::error::{Code, Language};
+
+/// The answer with these codes, which have one status.
+pub(super) fn refusal(codes: &[Code]) -> Ref {
+    let status = codes.first().map_or(StatusCode::INTERNAL_SERVER_ERROR, |code| code.status());
+    let labels = codes.iter().map(|code| format!("`{}`", code.label())).collect::<Vec<_>>().join(", ");
+    RefBuilder::new().ref_location(format!("#/components/responses/{}", name(status))).description(Some(labels)).build()
+}
+
+/// The name of a status among the document's responses: `NotFound`.
+pub(super) fn name(status: StatusCode) -> String {
+    let words = status.canonical_reason().unwrap_or("Error").split(|c: char| !c.is_alphanumeric());
+    words.flat_map(|word| word.chars().take(1).chain(word.chars().skip(1).map(|c| c.to_ascii_lowercase()))).collect()
+}
+
+/// The document's `components.responses`, by name.
+pub(super) fn all() -> Map<String, Value> {
+    let mut statuses: Vec<StatusCode> = Code::ALL.iter().map(|code| code.status()).collect();
+    statuses.sort_unstable();
+    statuses.dedup();
+    statuses.into_iter().map(|status| (name(status), answer(status))).collect()
+}
+
+fn answer(status: StatusCode) -> Value {
+    let codes = || Code::ALL.iter().filter(|code| code.status() == status);
+    let text = codes().map(|code| format!("`{}`: {}.", code.label(), code.text(Language::English))).collect::<Vec<_>>().join(" ");
+    let examples: Map<String, Value> = codes().map(|code| (code.label().to_owned(), json!({ "value": example(*code) }))).collect();
+    let content = json!({ "schema": { "$ref": "#/components/schemas/Problem" }, "examples": examples });
+    json!({ "description": text, "headers": headers(status), "content": { JSON: content } })
+}
+
+fn example(code: Code) -> Value {
+    let mut error = json!({
+        "code": code.label(),
+        "message": code.text(Language::Portuguese),
+        "request_id": "0199a6c2-5f3e-7d31-9c57-0d5b1f7a4e11",
+    });
+    if code == Code::Validation {
+        error["fields"] = json!([{ "field": "full_name", "code": "required", "message": "campo obrigatório" }]);
+    }
+    json!({ "success": false, "error": error })
+}
+
+fn headers(status: StatusCode) -> Value {
+    let mut headers = json!({ "X-Request-Id": { "$ref": "#/components/headers/RequestId" } });
+    headers["Content-Language"] = text("The language of the message: `pt` or `en`.", true);
+    match status {
+        StatusCode::UNAUTHORIZED => headers["WWW-Authenticate"] = text("`Bearer`.", true),
+        StatusCode::METHOD_NOT_ALLOWED => headers["Allow"] = text("The methods that there are.", false),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let seconds = json!({ "type": "integer", "minimum": 1 });
+            headers["Retry-After"] = json!({ "description": "Seconds after which to ask again.", "schema": seconds });
+        }
+        _ => {}
+    }
+    headers
+}
+
+fn text(description: &str, required: bool) -> Value {
+    json!({ "description": description, "required": required, "schema": { "type": "string" } })
+}
+
+/// The header of every answer.
+pub(super) fn request_id() -> Value {
+    text("The request's id: the caller's own `X-Request-Id` when it is a token of at most 64 characters, else a new one.", true)
+}
+
+/// What platform staff name a school by; everybody else's token does.
+pub(super) fn tenant_parameter() -> Value {
+    json!({
+        "name": "X-Tenant-Id",
+        "in": "header",
+        "description": "The school's id or code. The token already names the school of its users: for them it may only agree.",
+        "schema": { "type": "string", "minLength": 1, "maxLength": 63 },
+    })
+}

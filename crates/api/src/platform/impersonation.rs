@@ -1,0 +1,98 @@
+//! Platform staff acting in a school: for a reason, for a quarter of an hour, in its audit under their own name.
+
+use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, Utc};
+use domain::names::TenantId;
+use postgres::error::Doing as _;
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::access::Platform;
+use crate::answer::Data;
+use crate::body::Body;
+use crate::document::{Paging, Queries, WritesItem};
+use crate::error::{Code, Result};
+use crate::identity::Origin;
+use crate::resource::cursor::{self, Cursor};
+use crate::resource::filter::{Asked, Id, Unfiltered};
+
+/// The list's name in its cursors.
+const LIST: &str = "impersonations";
+
+/// Why somebody is to act in a school.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewImpersonation {
+    /// In their own words; kept.
+    #[schema(min_length = 10, max_length = 500, pattern = r"\S")]
+    pub reason: String,
+}
+
+/// A token to act in a school with.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct ImpersonationToken {
+    /// The token.
+    pub access_token: String,
+    /// Always `Bearer`.
+    pub token_type: &'static str,
+    /// Seconds that it counts for; it cannot be renewed.
+    pub expires_in: u64,
+}
+
+/// That somebody acted, or asked to.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct Impersonated {
+    /// Its id.
+    pub id: Uuid,
+    /// In which school.
+    pub tenant_id: Option<Uuid>,
+    /// Who.
+    pub user_id: Option<Uuid>,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+    /// The token was given.
+    pub success: bool,
+}
+
+/// A token to act in a school with, as its administrator
+///
+/// Nobody is given rights with it: `roles:update` is not among its permissions, and neither whose account is a guardian's nor who is whose guardian is
+/// changed by it.
+#[utoipa::path(
+    post, path = "/platform/tenants/{id}/impersonation", tag = "platform", operation_id = "impersonate", params(("id" = Uuid, Path)),
+    request_body = NewImpersonation, responses((status = 200, description = "The token.", body = Data<ImpersonationToken>), WritesItem)
+)]
+pub(super) async fn impersonate(
+    platform: Platform,
+    Id(id): Id,
+    origin: Origin,
+    body: Body<NewImpersonation>,
+) -> Result<Data<ImpersonationToken>> {
+    platform.does("platform:impersonate");
+    let tenant = platform.app().directory.by_id(TenantId(id)).await?.ok_or(Code::NotFound)?;
+    let reason = body.parse()?.reason;
+    let minted = platform.app().identity.mint(&platform.principal, tenant.tenant, &reason, &origin).await?;
+    let access_token = minted.token.expose_secret().to_owned();
+    Ok(Data::new(ImpersonationToken { access_token, token_type: "Bearer", expires_in: minted.expires_in.as_secs() }))
+}
+
+/// Who acted in which school and why, newest first
+#[utoipa::path(
+    get, path = "/platform/impersonations", tag = "platform", operation_id = "list_impersonations", params(Paging),
+    responses((status = 200, description = "A page.", body = crate::answer::Page<Impersonated>), Queries)
+)]
+pub(super) async fn list(platform: Platform, asked: Asked<Unfiltered>) -> Result<Response> {
+    platform.does("platform:audit");
+    let after = asked.after_moment(LIST)?;
+    let select = "
+        SELECT id, tenant_id, user_id, reason, occurred_at, success FROM registry.access_audit
+        WHERE action = 'auth:impersonate' AND ($1::timestamptz IS NULL OR (occurred_at, id) < ($1, $2)) ORDER BY occurred_at DESC, id DESC LIMIT $3";
+    let query = sqlx::query_as(select).bind(after.map(|(at, _)| at)).bind(after.map(|(_, id)| id)).bind(i64::from(asked.limit) + 1);
+    let found: Vec<Impersonated> = query.fetch_all(&platform.app().master).await.doing("reading who acted in schools")?;
+    Ok(cursor::page(found, asked.limit, |last| Cursor::at(LIST, last.occurred_at, last.id)).into_response())
+}

@@ -1,0 +1,169 @@
+//! The seed's six measures of a tenant: active users, children, activities, storage, query performance, database uptime. Counts, never rows.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use domain::names::TenantId;
+use postgres::error::Doing as _;
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use tenancy::directory::{Entry, State};
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use crate::access::{Platform, tenant};
+use crate::answer::Data;
+use crate::document::ReadsItem;
+use crate::error::{Code, Error, Result};
+use crate::metrics;
+use crate::resource::filter::Id;
+
+/// A tenant in numbers.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TenantMetrics {
+    /// Users of the school.
+    pub users: UserCounts,
+    /// Its requests of late, as this process answered them; null when there was none.
+    pub requests: Option<RecentRequests>,
+    /// What is in its database; null when it could not be asked.
+    pub database: Option<DatabaseMeasures>,
+    /// Why its database could not be asked; null when it could.
+    pub database_missing: Option<Missing>,
+    /// From asking for a connection to its first answer, in milliseconds: what a request waits for the database at least. Null without an answer.
+    pub response_milliseconds: Option<f64>,
+}
+
+/// How a tenant's requests fare.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RecentRequests {
+    /// How many there were in the last minute or two of work, none of which is older than ten minutes.
+    pub count: u64,
+    /// How long one took on average, from its head to the head of its answer, failed ones included.
+    pub mean_milliseconds: f64,
+}
+
+/// Why a school's database could not be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Missing {
+    /// It is being made.
+    Provisioning,
+    /// It is suspended.
+    Suspended,
+    /// It is closed for a while by the platform.
+    Moving,
+    /// It is active, and its row in the registry cannot be used; only an operator can mend it.
+    Unroutable,
+    /// Its schema is older than this program can work with.
+    Outdated,
+    /// No connection was free in time.
+    Busy,
+    /// It did not answer in time.
+    Slow,
+    /// It cannot be reached.
+    Unavailable,
+}
+
+/// Accounts in the master database.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct UserCounts {
+    /// That may sign in.
+    pub enabled: i64,
+    /// That did in the last 30 days.
+    pub active: i64,
+}
+
+/// What the school's own server tells of it; that it tells anything says that it can be reached now.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct DatabaseMeasures {
+    /// Children registered.
+    pub children: i64,
+    /// Activities recorded.
+    pub activities: i64,
+    /// Of them in the last 30 days.
+    pub activities_recent: i64,
+    /// Bytes on disk.
+    pub storage_bytes: i64,
+    /// Sessions in it now.
+    pub sessions: i32,
+    /// Transactions that were committed.
+    pub committed: i64,
+    /// Transactions that were not.
+    pub rolled_back: i64,
+    /// Of the blocks that were read, the share that was in memory; none when none was read.
+    pub cache_hit_ratio: Option<f64>,
+    /// Deadlocks.
+    pub deadlocks: i64,
+    /// When the counters began, if they ever were reset.
+    pub counted_since: Option<DateTime<Utc>>,
+    /// When the `PostgreSQL` server that the database is on last started, after a crash too. Not since when it could be reached: a network may fail between.
+    pub up_since: DateTime<Utc>,
+    /// Seconds since then, by the server's clock.
+    pub uptime_seconds: i64,
+}
+
+const USERS: &str = "
+    SELECT count(*) FILTER (WHERE is_active) AS enabled, count(*) FILTER (WHERE is_active AND last_login_at > now() - interval '30 days') AS active
+    FROM registry.users WHERE tenant_id = $1 AND NOT is_deleted";
+
+const DATABASE: &str = "
+    SELECT (SELECT count(*) FROM app.children WHERE deleted_at IS NULL) AS children,
+           (SELECT count(*) FROM app.activities WHERE deleted_at IS NULL) AS activities,
+           (SELECT count(*) FROM app.activities WHERE deleted_at IS NULL AND started_at > now() - interval '30 days') AS activities_recent,
+           pg_database_size(current_database()) AS storage_bytes, d.numbackends AS sessions, d.xact_commit AS committed, d.xact_rollback AS rolled_back,
+           d.blks_hit::float8 / nullif(d.blks_hit + d.blks_read, 0) AS cache_hit_ratio, d.deadlocks, d.stats_reset AS counted_since,
+           pg_postmaster_start_time() AS up_since, extract(epoch FROM now() - pg_postmaster_start_time())::bigint AS uptime_seconds
+    FROM pg_stat_database d WHERE d.datname = current_database()";
+
+/// For all that its database is asked: a count of a busy school's activities takes a fraction of a second.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A tenant in numbers, counted when asked
+///
+/// What its own database does not tell, because the school is suspended or its server is down, is null, with the reason; the rest is answered all the same.
+#[utoipa::path(get, path = "/platform/tenants/{id}/metrics", tag = "platform", operation_id = "read_tenant_metrics", params(("id" = Uuid, Path)), responses((status = 200, description = "The numbers.", body = Data<TenantMetrics>), ReadsItem))]
+pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantMetrics>> {
+    platform.does("platform:metrics");
+    let entry = platform.entry(TenantId(id)).await?;
+    let users = sqlx::query_as(USERS).bind(id).fetch_one(&platform.app().master).await.doing("counting a school's users")?;
+    let requests =
+        metrics::tenant_recent(entry.tenant).map(|(count, mean)| RecentRequests { count, mean_milliseconds: mean.as_secs_f64() * 1000.0 });
+    let measured = timeout(PATIENCE, measure(&platform, Arc::clone(&entry))).await;
+    let (database, database_missing, response) = match measured.unwrap_or_else(|_| Err(Code::Timeout.into())) {
+        Ok((database, response)) => (Some(database), None, Some(response)),
+        Err(error) => (None, Some(Missing::of(&entry, &error).ok_or(error)?), None),
+    };
+    let response_milliseconds = response.map(|response| response.as_secs_f64() * 1000.0);
+    Ok(Data::new(TenantMetrics { users, requests, database, database_missing, response_milliseconds }))
+}
+
+/// What the database tells, and how long its first answer took.
+async fn measure(platform: &Platform, entry: Arc<Entry>) -> Result<(DatabaseMeasures, Duration)> {
+    let tenant = tenant::serving(entry)?;
+    let started = Instant::now();
+    let mut conn = platform.connection(&tenant).await?;
+    sqlx::query("SELECT 1").execute(&mut *conn).await?;
+    let response = started.elapsed();
+    let database: DatabaseMeasures = sqlx::query_as(DATABASE).fetch_one(&mut *conn).await?;
+    metrics::tenant_database_bytes(tenant.entry.tenant, u64::try_from(database.storage_bytes).unwrap_or_default());
+    conn.finish();
+    Ok((database, response))
+}
+
+impl Missing {
+    /// None for a fault of ours, which is the whole answer's.
+    fn of(entry: &Entry, error: &Error) -> Option<Self> {
+        match (entry.state, error.code) {
+            (State::Provisioning, _) => Some(Self::Provisioning),
+            (State::Suspended, _) | (_, Code::TenantSuspended) => Some(Self::Suspended),
+            (State::Moving, _) => Some(Self::Moving),
+            (_, Code::TenantUnavailable) => Some(Self::Unroutable),
+            (_, Code::SchemaOutdated) => Some(Self::Outdated),
+            (_, Code::PoolExhausted | Code::TooManyRequests) => Some(Self::Busy),
+            (_, Code::Timeout) => Some(Self::Slow),
+            (_, Code::DatabaseUnavailable) => Some(Self::Unavailable),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What every table of a school that people work with has in common: list, read, create, change, remove.
+//!
+//! A resource says what it is ([`Resource`]); how pages, entity tags, idempotency keys and refusals work is said here once. Must not know any one of them.
+
+pub mod change;
+mod create;
+pub mod cursor;
+pub mod document;
+pub mod filter;
+pub mod idempotency;
+mod list;
+pub mod precondition;
+mod read;
+mod reference;
+mod remove;
+pub mod select;
+
+use axum::routing::{get, patch};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sqlx::FromRow;
+use sqlx::postgres::{PgConnection, PgRow};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+pub use filter::{Filter, Words};
+pub use select::Order;
+
+use tenancy::cache::Key;
+
+use super::access::{Access, Outdated, Permission};
+use super::app::App;
+use super::error::Result;
+
+/// A table of `app.*` with a row version and soft deletion.
+pub trait Resource: Sized + Send + Sync + 'static {
+    /// Its table in schema `app`.
+    const TABLE: &'static str;
+    /// Its path under `/api/v1`.
+    const PATH: &'static str;
+    /// What one is called, in the document: `child`.
+    const SINGULAR: &'static str;
+    /// The columns of [`Resource::Record`] beside id and stamp, of a table called `t`, as an SQL select list.
+    const COLUMNS: &'static str;
+    /// The columns that a body may fill.
+    const WRITABLE: &'static [&'static str];
+    /// Of these, those that say who may see a row: a permission over one's own rows does not reach them, nor do platform staff who act in the school.
+    const KEPT_BY_SCHOOL: &'static [&'static str] = &[];
+    /// How a list is ordered; the id breaks ties.
+    const ORDER: Order;
+    /// Which rows exist for anybody, as a predicate on `t`.
+    const LIVE: &'static str = "t.deleted_at IS NULL";
+    /// Which rows are the user's own, as a predicate on `t`, with `{user}` where the user's id goes.
+    const OWN: &'static str;
+    /// Columns that must name a live row, of which table, and which of its rows when the permission is only over one's own.
+    const REFERENCES: &'static [Reference] = &[];
+    /// The unfiltered first page is kept in the cache under this name, and forgotten with each write.
+    const CACHED: Option<&'static str> = None;
+
+    /// What is read.
+    type Record: Serialize + for<'a> Deserialize<'a> + ToSchema + for<'r> FromRow<'r, PgRow> + Send + Sync + Unpin + 'static;
+    /// What creates one.
+    type New: ToSchema + 'static;
+    /// What changes one: every field optional; absent means as it is, null means emptied.
+    type Change: ToSchema + 'static;
+    /// The list's filters.
+    type Filter: Filter;
+    /// To list and read.
+    type Read: Permission;
+    /// To create.
+    type Create: Permission;
+    /// To change.
+    type Update: Permission;
+    /// To remove.
+    type Delete: Permission;
+
+    /// Adds to a new row what follows from what was sent, in the transaction of the write, before [`Resource::check`].
+    fn complete(_conn: &mut PgConnection, _fields: &mut Map<String, Value>) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Holds what a change of this row must hold before the row itself: what whoever removes that holds first, and this row after it.
+    fn before(_conn: &mut PgConnection, _id: Uuid) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Refuses what no constraint of the schema refuses, in the transaction of the write; `id` of the row that is changed, `value` as it was sent.
+    fn check(_conn: &mut PgConnection, _id: Option<Uuid>, _value: &Value) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// What goes with a row when it is removed, or why it may not be, in the same transaction.
+    fn removing(_conn: &mut PgConnection, _id: Uuid) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// That a column names a child of whom the user is a guardian, perhaps after another condition.
+macro_rules! own_child {
+    ($column:literal) => {
+        concat!(
+            $column,
+            " IN (SELECT cg.child_id FROM app.child_guardians cg JOIN app.guardians g ON g.id = cg.guardian_id \
+             WHERE g.user_id = {user} AND g.deleted_at IS NULL)"
+        )
+    };
+}
+pub(crate) use own_child;
+
+/// A column that names a row of another table.
+#[derive(Clone, Copy, Debug)]
+pub struct Reference {
+    /// The column.
+    pub column: &'static str,
+    /// The table in schema `app` that it names a row of; it has `deleted_at`.
+    pub table: &'static str,
+    /// Under a permission over one's own: which rows may be named, as [`Resource::OWN`] says it; none: any. Another family's row is answered like one that
+    /// is not there, before a constraint could tell that it is.
+    pub own: Option<&'static str>,
+}
+
+impl Reference {
+    /// To a row that is nobody's own.
+    #[must_use]
+    pub const fn to(column: &'static str, table: &'static str) -> Self {
+        Self { column, table, own: None }
+    }
+
+    /// `child_id`, of the user's own children.
+    pub const CHILD: Self = Self { column: "child_id", table: "children", own: Some(own_child!("t.id")) };
+}
+
+/// The rows about children that are the user's own: those of the children it is a guardian of.
+pub const OWN_CHILD: &str = own_child!("t.child_id");
+
+/// A row about a child exists for as long as the child does.
+pub const LIVE_CHILD: &str =
+    "t.deleted_at IS NULL AND EXISTS (SELECT FROM app.children c WHERE c.id = t.child_id AND c.deleted_at IS NULL)";
+
+/// Nobody's own: a permission over one's own rows reaches none of these.
+pub const OWN_NONE: &str = "false AND {user}::uuid IS NULL";
+
+/// Who wrote a row, and when; kept by the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct Stamp {
+    /// The row's version, which is also its entity tag.
+    pub row_version: i64,
+    /// When it was created.
+    pub created_at: DateTime<Utc>,
+    /// By which user; null when the operator or a migration did.
+    pub created_by: Option<Uuid>,
+    /// When it was last changed.
+    pub updated_at: DateTime<Utc>,
+    /// By which user.
+    pub updated_by: Option<Uuid>,
+}
+
+/// The routes of a resource, and their part of the document.
+#[must_use]
+pub fn router<R: Resource>() -> OpenApiRouter<App> {
+    let (schemas, paths) = document::of::<R>();
+    let collection = get(list::list::<R>).post(create::create::<R>);
+    let item = get(read::read::<R>).merge(patch(change::change::<R>)).merge(axum::routing::delete(remove::remove::<R>));
+    let item_path = format!("{}/{{id}}", R::PATH);
+    OpenApiRouter::new().routes((schemas, paths, axum::routing::MethodRouter::new())).route(R::PATH, collection).route(&item_path, item)
+}
+
+/// Refuses [`Resource::KEPT_BY_SCHOOL`] to whoever may only write its own, and to platform staff.
+fn kept_by_school<R: Resource, P: Permission>(access: &Access<P>, body: &Value) -> Result<()> {
+    let named = R::KEPT_BY_SCHOOL.iter().any(|column| body.get(*column).is_some());
+    if named { access.of_the_school() } else { Ok(()) }
+}
+
+/// What a write of this resource leaves behind that others must not go on believing.
+fn outdated<R: Resource>() -> Option<Outdated> {
+    R::CACHED.map(|name| Outdated::Value(Key::new(name)))
+}

@@ -1,0 +1,234 @@
+//! The query string of a list: how many, after which, and the resource's own filters. What is not known is refused: a filter that is misspelt would
+//! show more than was asked for.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use sqlx::QueryBuilder;
+use sqlx::postgres::Postgres;
+use utoipa::IntoParams;
+
+use super::cursor::Cursor;
+use crate::body::wrong_parameters;
+use crate::error::{Code, Error, Result, Text};
+
+/// The filters of one resource's list, as they stand in the query string. Unknown ones must be denied (`#[serde(deny_unknown_fields)]`).
+pub trait Filter: DeserializeOwned + IntoParams + Send + Sync + 'static {
+    /// Adds ` AND …` on the table `t` for each filter that is given.
+    fn narrow(&self, query: &mut QueryBuilder<Postgres>);
+}
+
+/// Narrows to the rows whose column has this value, if one is given.
+pub fn equal<T>(query: &mut QueryBuilder<Postgres>, column: &'static str, value: Option<T>)
+where
+    T: for<'q> sqlx::Encode<'q, Postgres> + sqlx::Type<Postgres> + 'static,
+{
+    if let Some(value) = value {
+        query.push(" AND t.").push(column).push(" = ").push_bind(value);
+    }
+}
+
+/// Words of a name, as prefixes, in any order, without regard to accents and case: at most 200 characters.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct Words(String);
+
+impl TryFrom<String> for Words {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.chars().count() <= 200 { Ok(Self(text)) } else { Err("longer than any name") }
+    }
+}
+
+impl Words {
+    /// Narrows to the rows of `t` whose `search_name` has them.
+    pub fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
+        query.push(" AND to_tsvector('pg_catalog.simple', t.search_name) @@ app.search_query(").push_bind(self.0.clone()).push(")");
+    }
+}
+
+/// No filters.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct Unfiltered {}
+
+impl Filter for Unfiltered {
+    fn narrow(&self, _: &mut QueryBuilder<Postgres>) {}
+}
+
+/// The rows of a page unless asked otherwise, and at most.
+pub const USUAL: u32 = 50;
+/// See [`USUAL`].
+pub const MOST: u32 = 200;
+
+/// What a list is asked for.
+#[derive(Clone, Debug)]
+pub struct Asked<F> {
+    /// How many rows.
+    pub limit: u32,
+    /// After which place; as sent.
+    after: Option<String>,
+    /// Which rows.
+    pub filter: F,
+    /// Nothing was asked for at all: the first page, as most callers see it.
+    pub plain: bool,
+}
+
+impl<F: DeserializeOwned + IntoParams + 'static> Asked<F> {
+    /// Reads a query string.
+    ///
+    /// # Errors
+    /// [`Code::Validation`] with the parameter that is wrong.
+    pub fn parse(query: &str) -> Result<Self> {
+        let (mut limit, mut after, mut rest) = (None, None, form_urlencoded::Serializer::new(String::new()));
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if value.contains('\0') {
+                return Err(Error::field(name.replace('\0', ""), "format", Text::new("formato inválido", "not in the right format")));
+            }
+            match &*name {
+                "limit" if limit.is_none() => limit = Some(value.parse().ok().filter(|n| (1..=MOST).contains(n)).ok_or_else(bad_limit)?),
+                "after" if after.is_none() => after = Some(value.into_owned()),
+                "limit" | "after" => return Err(repeated(&name)),
+                _ => {
+                    rest.append_pair(&name, &value);
+                }
+            }
+        }
+        let rest = rest.finish();
+        let plain = limit.is_none() && after.is_none() && rest.is_empty();
+        Ok(Self { limit: limit.unwrap_or(USUAL), after, filter: read(&rest)?, plain })
+    }
+
+    /// The place to go on after, in this list.
+    ///
+    /// # Errors
+    /// [`Code::Malformed`] for a cursor that this list did not give out.
+    pub fn cursor(&self, list: &str) -> Result<Option<Cursor>> {
+        self.after.as_deref().map(|text| Cursor::parse(list, text)).transpose()
+    }
+
+    /// The moment and the id to go on after, in this list that is ordered by them.
+    ///
+    /// # Errors
+    /// As [`Asked::cursor`].
+    pub fn after_moment(&self, list: &str) -> Result<Option<(DateTime<Utc>, uuid::Uuid)>> {
+        self.cursor(list)?.map(|cursor| Ok((cursor.moment()?, cursor.id))).transpose()
+    }
+}
+
+/// The filters, which keep to what the document says of them.
+fn read<F: DeserializeOwned + IntoParams + 'static>(query: &str) -> Result<F> {
+    let wrong = wrong_parameters::<F>(query)?;
+    if !wrong.is_empty() {
+        return Err(Error::invalid(wrong));
+    }
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(pairs).map_err(|error| {
+        let name = error.path().to_string();
+        Error::field(name, "invalid", Text::new("parâmetro inválido ou desconhecido", "an invalid or unknown parameter"))
+            .because(error.into_inner())
+    })
+}
+
+/// The query string of what has no pages.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameters<F>(pub F);
+
+impl<F: DeserializeOwned + IntoParams + 'static, S: Send + Sync> FromRequestParts<S> for Parameters<F> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        read(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+fn bad_limit() -> Error {
+    Error::field("limit", "range", Text::new(format!("de 1 a {MOST}"), format!("1 to {MOST}")))
+}
+
+fn repeated(name: &str) -> Error {
+    Error::field(name, "repeated", Text::new("parâmetro repetido", "the parameter is repeated"))
+}
+
+impl<F: DeserializeOwned + IntoParams + 'static, S: Send + Sync> FromRequestParts<S> for Asked<F> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
+        Self::parse(parts.uri.query().unwrap_or_default())
+    }
+}
+
+/// Whether the path says what it names in the one way in which it is said: ids in lower case with hyphens, nothing percent-encoded. What is named in
+/// several ways is recorded in several, and the audit of a child would miss the others.
+fn one_spelling(parts: &Parts) -> bool {
+    let spelled = |segment: &str| uuid::Uuid::try_parse(segment).map_or(true, |id| id.hyphenated().to_string() == segment);
+    let path = parts.uri.path();
+    !path.contains('%') && path.split('/').all(spelled)
+}
+
+/// A row's id in the path. What is no id, or another spelling of one, names nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Id(pub uuid::Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let path = axum::extract::Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, state).await;
+        let id = path.ok().filter(|_| one_spelling(parts)).and_then(|path| path.get("id").and_then(|id| uuid::Uuid::try_parse(id).ok()));
+        id.map(Self).ok_or_else(|| Code::NotFound.into())
+    }
+}
+
+/// Everything that the path names, in its order. What does not fit, or is spelled in another way, names nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct At<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
+        let named = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        named.ok().filter(|_| one_spelling(parts)).map(|named| Self(named.0)).ok_or_else(|| Code::NotFound.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize, PartialEq, IntoParams)]
+    #[serde(deny_unknown_fields)]
+    struct Some {
+        #[param(max_length = 5)]
+        name: Option<String>,
+        level: Option<u8>,
+    }
+
+    #[test]
+    fn paging_and_filters_are_read_from_one_query_string() {
+        let asked = Asked::<Some>::parse("limit=10&name=In%C3%AAs&level=3").unwrap();
+        assert_eq!((asked.limit, asked.plain), (10, false));
+        assert_eq!(asked.filter, Some { name: "Inês".to_owned().into(), level: 3.into() });
+        assert!(Asked::<Some>::parse("").unwrap().plain);
+    }
+
+    #[test]
+    fn what_is_wrong_unknown_or_repeated_is_named() {
+        for (query, field) in [
+            ("limit=0", "limit"),
+            ("limit=201", "limit"),
+            ("limit=x", "limit"),
+            ("limit=1&limit=2", "limit"),
+            ("level=x", "level"),
+            ("nam=x", "nam"),
+            ("name=abcdef", "name"),
+        ] {
+            let error = Asked::<Some>::parse(query).unwrap_err();
+            assert_eq!((error.code, error.fields[0].field.as_str()), (Code::Validation, field), "{query}");
+        }
+        assert!(Asked::<Some>::parse("name=a%00").is_err());
+    }
+}

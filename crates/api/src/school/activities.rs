@@ -1,0 +1,295 @@
+//! Activities: what a child did and had today. One at a time here, for a whole class in [`batch`].
+
+pub mod batch;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{FromRow, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::day;
+use super::words::words;
+use crate::access::permission::{ActivitiesCreate, ActivitiesDelete, ActivitiesRead, ActivitiesUpdate};
+use crate::error::{Error, Field, Result, Text};
+use crate::resource::filter::equal;
+use crate::resource::{Filter, LIVE_CHILD, Order, Reference, Resource, Stamp, own_child};
+
+/// The resource.
+pub enum Activities {}
+
+words! {
+    /// What kind of thing.
+    ActivityKind { Meal = "meal", Nap = "nap", Nappy = "nappy", Play = "play", Observation = "observation" }
+}
+words! {
+    /// Which meal.
+    Meal {
+        Breakfast = "breakfast", MorningSnack = "morning_snack", Lunch = "lunch", AfternoonSnack = "afternoon_snack", Dinner = "dinner",
+        Bottle = "bottle",
+    }
+}
+words! {
+    /// How much of a meal was eaten.
+    MealEaten { None = "none", Little = "little", Half = "half", Most = "most", All = "all" }
+}
+words! {
+    /// How a nap was.
+    NapQuality { Calm = "calm", Restless = "restless", DidNotSleep = "did_not_sleep" }
+}
+words! {
+    /// What a nappy held.
+    Nappy { Dry = "dry", Wet = "wet", Soiled = "soiled", Both = "both" }
+}
+
+/// One thing in a child's day.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct Activity {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose day.
+    pub child_id: Uuid,
+    /// The child's class at that moment.
+    pub class_id: Option<Uuid>,
+    /// What kind of thing.
+    #[schema(value_type = ActivityKind)]
+    pub kind: String,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+    /// When it ended; null for a moment, and while it goes on.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Which meal.
+    #[schema(value_type = Option<Meal>)]
+    pub meal: Option<String>,
+    /// How much of it was eaten.
+    #[schema(value_type = Option<MealEaten>)]
+    pub meal_eaten: Option<String>,
+    /// What was drunk of a bottle, in millilitres.
+    pub bottle_ml: Option<i16>,
+    /// How a nap was.
+    #[schema(value_type = Option<NapQuality>)]
+    pub nap_quality: Option<String>,
+    /// What a nappy held.
+    #[schema(value_type = Option<Nappy>)]
+    pub nappy: Option<String>,
+    /// What was played.
+    pub title: Option<String>,
+    /// In words.
+    pub notes: Option<String>,
+    /// What has no field of its own: menu, materials, development areas.
+    #[schema(value_type = Object)]
+    pub details: Value,
+    /// Guardians see it.
+    pub visible_to_guardians: bool,
+    /// The same for all that one entry for a whole class recorded.
+    pub batch_id: Option<Uuid>,
+    /// Who wrote it, and when.
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub stamp: Stamp,
+}
+
+/// A body with the fields that every entry and every change of an activity may have, after its own.
+macro_rules! activity_body {
+    ($(#[$doc:meta])* $name:ident { $($(#[$meta:meta])* $field:ident: $of:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$meta])* pub $field: $of,)*
+            /// When it ended, within a day; null for a moment, and while it goes on.
+            pub ended_at: Option<DateTime<Utc>>,
+            /// Which meal; a meal's alone, and required for it.
+            pub meal: Option<Meal>,
+            /// How much of it was eaten.
+            pub meal_eaten: Option<MealEaten>,
+            /// What was drunk of a bottle, in millilitres.
+            #[schema(minimum = 0, maximum = 1000)]
+            pub bottle_ml: Option<i16>,
+            /// How a nap was; a nap's alone.
+            pub nap_quality: Option<NapQuality>,
+            /// What a nappy held; a nappy's alone, and required for it.
+            pub nappy: Option<Nappy>,
+            /// What was played; required for play.
+            #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+            pub title: Option<String>,
+            /// In words; required for an observation.
+            #[schema(max_length = 4000)]
+            pub notes: Option<String>,
+            /// What has no field of its own: menu, materials, development areas; at most 8 KiB.
+            #[schema(value_type = Option<Object>, nullable = false)]
+            pub details: Option<Map<String, Value>>,
+            /// Guardians see it; true unless said.
+            #[schema(nullable = false)]
+            pub visible_to_guardians: Option<bool>,
+        }
+    };
+}
+use activity_body;
+
+activity_body! {
+    /// An activity to be recorded.
+    NewActivity {
+        /// Whose day.
+        child_id: Uuid,
+        /// The child's class at that moment; unless said, the one it was in on that day.
+        class_id: Option<Uuid>,
+        /// What kind of thing.
+        kind: ActivityKind,
+        /// When it began.
+        started_at: DateTime<Utc>,
+    }
+}
+
+activity_body! {
+    /// Fields of an activity to be changed. Whose it is and of what kind stays: remove it and record another.
+    ActivityChange {
+        /// The child's class at that moment.
+        class_id: Option<Uuid>,
+        /// When it began.
+        #[schema(nullable = false)]
+        started_at: Option<DateTime<Utc>>,
+    }
+}
+
+/// Which activities.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ActivityFilter {
+    /// Of this child.
+    pub child_id: Option<Uuid>,
+    /// Of children who were in this class at that moment.
+    pub class_id: Option<Uuid>,
+    /// Of this kind.
+    pub kind: Option<ActivityKind>,
+    /// Recorded by this entry for a whole class.
+    pub batch_id: Option<Uuid>,
+    /// That began on this day at the school.
+    pub day: Option<NaiveDate>,
+    /// That began at this moment or later.
+    pub from: Option<DateTime<Utc>>,
+    /// That began before this moment.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Filter for ActivityFilter {
+    fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
+        equal(query, "child_id", self.child_id);
+        equal(query, "class_id", self.class_id);
+        equal(query, "kind", self.kind.map(ActivityKind::label));
+        equal(query, "batch_id", self.batch_id);
+        day::during(query, "t.started_at", self.day, self.from, self.until);
+    }
+}
+
+impl Resource for Activities {
+    const TABLE: &'static str = "activities";
+    const PATH: &'static str = "/activities";
+    const SINGULAR: &'static str = "activity";
+    const COLUMNS: &'static str = "t.child_id, t.class_id, t.kind, t.started_at, t.ended_at, t.meal, t.meal_eaten, t.bottle_ml, \
+         t.nap_quality, t.nappy, t.title, t.notes, t.details, t.visible_to_guardians, t.batch_id";
+    const WRITABLE: &'static [&'static str] = &[
+        "child_id",
+        "class_id",
+        "kind",
+        "started_at",
+        "ended_at",
+        "meal",
+        "meal_eaten",
+        "bottle_ml",
+        "nap_quality",
+        "nappy",
+        "title",
+        "notes",
+        "details",
+        "visible_to_guardians",
+    ];
+    const ORDER: Order = Order { column: "t.started_at", of: "timestamptz", descending: true };
+    const LIVE: &'static str = LIVE_CHILD;
+    const OWN: &'static str = own_child!("t.visible_to_guardians AND t.child_id");
+    const REFERENCES: &'static [Reference] = &[Reference::CHILD, Reference::to("class_id", "classes")];
+
+    type Record = Activity;
+    type New = NewActivity;
+    type Change = ActivityChange;
+    type Filter = ActivityFilter;
+    type Read = ActivitiesRead;
+    type Create = ActivitiesCreate;
+    type Update = ActivitiesUpdate;
+    type Delete = ActivitiesDelete;
+
+    async fn complete(conn: &mut PgConnection, fields: &mut Map<String, Value>) -> Result<()> {
+        day::fill_class(conn, fields, "started_at").await
+    }
+
+    async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
+        let kept: Option<String> = match id {
+            Some(id) => sqlx::query_scalar("SELECT kind FROM app.activities WHERE id = $1").bind(id).fetch_optional(conn).await?,
+            None => None,
+        };
+        let kind = kept.as_deref().or_else(|| value.get("kind").and_then(Value::as_str)).unwrap_or_default();
+        let wrong = foreign(kind, value, "");
+        if wrong.is_empty() { Ok(()) } else { Err(Error::invalid(wrong)) }
+    }
+}
+
+/// The fields that belong to one kind.
+const OF_KIND: [(&str, &str); 5] =
+    [("meal", "meal"), ("meal_eaten", "meal"), ("bottle_ml", "meal"), ("nap_quality", "nap"), ("nappy", "nappy")];
+
+/// The fields that belong to another kind, with `path` before their names. The schema refuses them too, but calls them missing.
+fn foreign(kind: &str, value: &Value, path: &str) -> Vec<Field> {
+    let sent = OF_KIND.into_iter().filter(|(column, of)| *of != kind && value.get(*column).is_some_and(|value| !value.is_null()));
+    let message = || Text::new("não se aplica a este tipo de atividade", "does not apply to this kind of activity");
+    sent.map(|(column, _)| Field { field: format!("{path}{column}"), code: "not_allowed", message: message() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::body::Body;
+
+    fn wrong<T: ToSchema + 'static>(value: &Value) -> Vec<(String, &'static str)> {
+        let error = Body::<T>::read(value.to_string().as_bytes()).err();
+        error.into_iter().flat_map(|error| error.fields).map(|field| (field.field, field.code)).collect()
+    }
+
+    #[test]
+    fn what_may_not_be_empty_cannot_be_emptied() {
+        let all = json!({"started_at": null, "details": null, "visible_to_guardians": null, "notes": null, "meal": null, "class_id": null});
+        let mut fields: Vec<String> = wrong::<ActivityChange>(&all).into_iter().map(|(field, _)| field).collect();
+        fields.sort();
+        assert_eq!(fields, ["details", "started_at", "visible_to_guardians"]);
+    }
+
+    #[test]
+    fn the_schema_holds_every_bound_of_the_table() {
+        let sent = json!({"child_id": "x", "kind": "dance", "started_at": "today", "bottle_ml": 1001, "meal": "tea", "title": " ",
+            "notes": "a".repeat(4001), "details": [], "batch_id": null});
+        let mut fields = wrong::<NewActivity>(&sent);
+        fields.sort();
+        let expected = [
+            ("batch_id", "unknown"),
+            ("bottle_ml", "maximum"),
+            ("child_id", "format"),
+            ("details", "type"),
+            ("kind", "enum"),
+            ("meal", "enum"),
+            ("notes", "too_long"),
+            ("started_at", "format"),
+            ("title", "blank"),
+        ];
+        assert_eq!(fields, expected.map(|(field, code)| (field.to_owned(), code)));
+    }
+
+    #[test]
+    fn fields_of_another_kind_are_named() {
+        let fields = foreign("nap", &json!({"meal": "lunch", "nap_quality": "calm", "nappy": null, "bottle_ml": 0}), "overrides.3.");
+        assert_eq!(fields.into_iter().map(|field| field.field).collect::<Vec<_>>(), ["overrides.3.meal", "overrides.3.bottle_ml"]);
+    }
+}

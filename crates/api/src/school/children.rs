@@ -1,0 +1,197 @@
+//! Children: whom everything else is about.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{FromRow, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::access::permission::{ChildrenCreate, ChildrenDelete, ChildrenRead, ChildrenUpdate};
+use crate::error::Result;
+use crate::resource::{Filter, Order, Resource, Stamp, Words, own_child};
+
+/// The resource.
+pub enum Children {}
+
+/// A child.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct Child {
+    /// Its id.
+    pub id: Uuid,
+    /// As in its papers.
+    pub full_name: String,
+    /// As it is called.
+    pub preferred_name: Option<String>,
+    /// The day it was born.
+    pub birth_date: Option<NaiveDate>,
+    /// Its sex, if the school records it.
+    pub sex: Option<String>,
+    /// ISO 3166-1 alpha-2.
+    pub nationality: Option<String>,
+    /// BCP 47.
+    pub home_language: Option<String>,
+    /// Where it lives.
+    pub address: Option<String>,
+    /// Its guardians agree to photographs.
+    pub photo_consent: bool,
+    /// For the staff.
+    pub notes: Option<String>,
+    /// Who wrote it, and when.
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub stamp: Stamp,
+}
+
+/// A child's sex, as recorded.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sex {
+    /// Female.
+    Female,
+    /// Male.
+    Male,
+    /// Neither.
+    Other,
+}
+
+/// A child to be registered.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewChild {
+    /// As in its papers.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+    pub full_name: String,
+    /// As it is called.
+    #[schema(max_length = 100)]
+    pub preferred_name: Option<String>,
+    /// The day it was born.
+    pub birth_date: Option<NaiveDate>,
+    /// Its sex, if the school records it.
+    pub sex: Option<Sex>,
+    /// ISO 3166-1 alpha-2.
+    #[schema(pattern = "^[A-Z]{2}$")]
+    pub nationality: Option<String>,
+    /// BCP 47.
+    #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+    pub home_language: Option<String>,
+    /// Where it lives.
+    #[schema(max_length = 500)]
+    pub address: Option<String>,
+    /// Its guardians agree to photographs; false unless said.
+    pub photo_consent: Option<bool>,
+    /// For the staff.
+    #[schema(max_length = 4000)]
+    pub notes: Option<String>,
+}
+
+/// Fields of a child to be changed.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChildChange {
+    /// As in its papers.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
+    pub full_name: Option<String>,
+    /// As it is called.
+    #[schema(max_length = 100)]
+    pub preferred_name: Option<String>,
+    /// The day it was born.
+    pub birth_date: Option<NaiveDate>,
+    /// Its sex, if the school records it.
+    pub sex: Option<Sex>,
+    /// ISO 3166-1 alpha-2.
+    #[schema(pattern = "^[A-Z]{2}$")]
+    pub nationality: Option<String>,
+    /// BCP 47.
+    #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+    pub home_language: Option<String>,
+    /// Where it lives.
+    #[schema(max_length = 500)]
+    pub address: Option<String>,
+    /// Its guardians agree to photographs.
+    #[schema(nullable = false)]
+    pub photo_consent: Option<bool>,
+    /// For the staff.
+    #[schema(max_length = 4000)]
+    pub notes: Option<String>,
+}
+
+/// Which children.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ChildFilter {
+    /// Words of the name, as prefixes, in any order, without regard to accents and case.
+    #[param(value_type = Option<String>, max_length = 200)]
+    pub name: Option<Words>,
+    /// Of this class today.
+    pub class_id: Option<Uuid>,
+    /// Of this guardian.
+    pub guardian_id: Option<Uuid>,
+}
+
+impl Filter for ChildFilter {
+    fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
+        if let Some(name) = &self.name {
+            name.narrow(query);
+        }
+        if let Some(class) = self.class_id {
+            query.push(" AND t.id IN (SELECT e.child_id FROM app.enrolments e WHERE e.deleted_at IS NULL AND app.day_of(now()) BETWEEN e.starts_on AND coalesce(e.ends_on, 'infinity') AND e.class_id = ");
+            query.push_bind(class).push(")");
+        }
+        if let Some(guardian) = self.guardian_id {
+            query
+                .push(" AND t.id IN (SELECT cg.child_id FROM app.child_guardians cg WHERE cg.guardian_id = ")
+                .push_bind(guardian)
+                .push(")");
+        }
+    }
+}
+
+impl Resource for Children {
+    const TABLE: &'static str = "children";
+    const PATH: &'static str = "/children";
+    const SINGULAR: &'static str = "child";
+    const COLUMNS: &'static str =
+        "t.full_name, t.preferred_name, t.birth_date, t.sex, t.nationality, t.home_language, t.address, t.photo_consent, t.notes";
+    const WRITABLE: &'static [&'static str] =
+        &["full_name", "preferred_name", "birth_date", "sex", "nationality", "home_language", "address", "photo_consent", "notes"];
+    const ORDER: Order = Order { column: "t.search_name", of: "text COLLATE \"C\"", descending: false };
+    const OWN: &'static str = own_child!("t.id");
+
+    type Record = Child;
+    type New = NewChild;
+    type Change = ChildChange;
+    type Filter = ChildFilter;
+    type Read = ChildrenRead;
+    type Create = ChildrenCreate;
+    type Update = ChildrenUpdate;
+    type Delete = ChildrenDelete;
+
+    /// The places in classes that nobody uses any more end with the child.
+    async fn removing(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+        let end =
+            "UPDATE app.enrolments SET deleted_at = now() WHERE child_id = $1 AND deleted_at IS NULL AND starts_on > app.day_of(now())";
+        sqlx::query(end).bind(id).execute(&mut *conn).await?;
+        let end = "UPDATE app.enrolments SET ends_on = app.day_of(now())
+                   WHERE child_id = $1 AND deleted_at IS NULL AND coalesce(ends_on, 'infinity') > app.day_of(now())";
+        sqlx::query(end).bind(id).execute(conn).await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::Body;
+    use crate::error::Code;
+
+    #[test]
+    fn what_cannot_be_empty_cannot_be_emptied() {
+        for (json, field) in [(r#"{"full_name": null}"#, "full_name"), (r#"{"photo_consent": null}"#, "photo_consent")] {
+            let error = Body::<ChildChange>::read(json.as_bytes()).err().unwrap();
+            assert_eq!((error.code, error.fields[0].field.as_str()), (Code::Validation, field));
+        }
+        assert!(Body::<ChildChange>::read(br#"{"sex": null, "notes": null, "full_name": "In\u00eas"}"#).is_ok());
+    }
+}

@@ -1,0 +1,199 @@
+//! A child's day on one page: what it ate, slept, played and took, and what happened to it. Read from one snapshot.
+
+use axum::response::{IntoResponse as _, Response};
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use sqlx::postgres::PgConnection;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::activities::{Activities, Activity, ActivityKind};
+use super::children::{Child, Children};
+use super::day;
+use super::incidents::{Incident, Incidents};
+use super::medication_administrations::{MedicationAdministration, MedicationAdministrations};
+use crate::access::permission::{ActivitiesRead, ChildrenRead, HealthRead, IncidentsRead, ReportsRead};
+use crate::access::{Access, Permission, Scope};
+use crate::answer::Data;
+use crate::app::App;
+use crate::document::QueriesItem;
+use crate::error::{Code, Result};
+use crate::resource::filter::{Id, Parameters};
+use crate::resource::{Resource, select};
+
+/// The most rows of each part: fifty times a busy day's.
+const MOST: i64 = 500;
+
+/// A child's day.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DailyReport {
+    /// The day.
+    pub date: NaiveDate,
+    /// The child; absent for those who may not read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub child: Option<Child>,
+    /// The class that it was in on that day.
+    pub class: Option<ReportClass>,
+    /// Its meals, as all that follows from the first of the day to the last. Like naps, nappies, play and observations absent for those who may not read
+    /// activities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub meals: Option<Vec<Activity>>,
+    /// Its naps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub naps: Option<Vec<Activity>>,
+    /// How long it slept, in minutes; a nap that goes on does not count yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub nap_minutes: Option<i64>,
+    /// Its nappies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub nappies: Option<Vec<Activity>>,
+    /// What it played.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub play: Option<Vec<Activity>>,
+    /// What was observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub observations: Option<Vec<Activity>>,
+    /// Its medication: given, refused or missed; absent for those who may not read health records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub medication: Option<Vec<MedicationAdministration>>,
+    /// What happened to it; absent for those who may not read incidents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub incidents: Option<Vec<Incident>>,
+}
+
+/// A class.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReportClass {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+}
+
+/// Which day.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReportDay {
+    /// The day at the school; today, unless said.
+    pub date: Option<NaiveDate>,
+}
+
+/// The route.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read_daily_report))
+}
+
+/// A child's day
+///
+/// Needs the permission `reports:read`. Guardians see what is marked as visible to them, and only if the school's setting
+/// `reports.visible_to_guardians` says so. Each part is there for those who hold its own permission: the child `children:read`, what it did
+/// `activities:read`, medication `health:read`, incidents `incidents:read`; and as far as that reaches.
+#[utoipa::path(
+    get, path = "/children/{id}/daily-report", tag = "reports", operation_id = "read_daily_report",
+    params(("id" = Uuid, Path, description = "The child."), ReportDay),
+    responses((status = 200, description = "The day as it is recorded now.", body = Data<DailyReport>), QueriesItem)
+)]
+async fn read_daily_report(access: Access<ReportsRead>, Id(id): Id, Parameters(asked): Parameters<ReportDay>) -> Result<Response> {
+    let grants = Box::pin(access.app().recent.of(access.app(), access.tenant(), access.principal())).await?;
+    // No part reaches further than the report.
+    let within = if access.own().is_some() { Scope::Own } else { Scope::School };
+    let own = |scope| (scope == Scope::Own).then_some(access.principal().user.0);
+    let reach = |permission| grants.scope(permission).map(|scope| Reach { own: own(scope.min(within)) });
+    let mut conn = access.snapshot().await?;
+    select::one::<Children>(&mut conn, id, access.own()).await?.ok_or(Code::NotFound)?;
+    let child = match reach(ChildrenRead::CODE) {
+        Some(Reach { own }) => select::one::<Children>(&mut conn, id, own).await?.map(|found| found.record),
+        None => None,
+    };
+    let heading = Heading::read(&mut conn, id, asked.date).await?;
+    if access.own().is_some() && !heading.visible {
+        return Err(Code::Forbidden.into());
+    }
+    let Heading { date, .. } = heading;
+    let medication = part::<MedicationAdministrations>(&mut conn, id, reach(HealthRead::CODE), date).await?;
+    let incidents = part::<Incidents>(&mut conn, id, reach(IncidentsRead::CODE), date).await?;
+    let activities = part::<Activities>(&mut conn, id, reach(ActivitiesRead::CODE), date).await?;
+    conn.end().await;
+    let report = DailyReport { child, medication, incidents, ..DailyReport::of(heading, activities) };
+    Ok(Data::new(report).into_response())
+}
+
+/// How far a permission lets a reader see: all rows, or the user's own.
+#[derive(Clone, Copy)]
+struct Reach {
+    own: Option<Uuid>,
+}
+
+/// What a report begins with.
+#[derive(FromRow)]
+struct Heading {
+    date: NaiveDate,
+    visible: bool,
+    class_id: Option<Uuid>,
+    class_name: Option<String>,
+}
+
+impl Heading {
+    async fn read(conn: &mut PgConnection, child: Uuid, date: Option<NaiveDate>) -> Result<Self> {
+        let look = "
+            SELECT d.date, k.id AS class_id, k.name AS class_name,
+                   coalesce((SELECT s.value = 'true' FROM app.settings s WHERE s.key = 'reports.visible_to_guardians'), false) AS visible
+            FROM (SELECT coalesce($2, app.day_of(now())) AS date) d
+            LEFT JOIN app.enrolments e ON e.child_id = $1 AND e.deleted_at IS NULL
+                                      AND d.date BETWEEN e.starts_on AND coalesce(e.ends_on, 'infinity')
+            LEFT JOIN app.classes k ON k.id = e.class_id";
+        Ok(sqlx::query_as(look).bind(child).bind(date).fetch_one(conn).await?)
+    }
+}
+
+/// The rows of a child's day, from the first to the last, as far as the reader's permission reaches; none without one.
+async fn part<R: Resource>(conn: &mut PgConnection, child: Uuid, reach: Option<Reach>, date: NaiveDate) -> Result<Option<Vec<R::Record>>> {
+    let Some(Reach { own }) = reach else { return Ok(None) };
+    let mut query = select::rows::<R>(own);
+    query.push(" AND t.child_id = ").push_bind(child);
+    day::during(&mut query, R::ORDER.column, Some(date), None, None);
+    query.push(format!(" ORDER BY {}, t.id LIMIT {MOST}", R::ORDER.column));
+    Ok(Some(query.build_query_as().fetch_all(conn).await?))
+}
+
+impl DailyReport {
+    fn of(heading: Heading, activities: Option<Vec<Activity>>) -> Self {
+        let mut of_kind = activities.map(|activities| {
+            activities.into_iter().fold(std::collections::HashMap::<String, Vec<Activity>>::new(), |mut kinds, activity| {
+                kinds.entry(activity.kind.clone()).or_default().push(activity);
+                kinds
+            })
+        });
+        let mut take = |kind: ActivityKind| of_kind.as_mut().map(|of_kind| of_kind.remove(kind.label()).unwrap_or_default());
+        let naps = take(ActivityKind::Nap);
+        let minutes =
+            |naps: &Vec<Activity>| naps.iter().filter_map(|nap| Some((nap.ended_at? - nap.started_at).num_seconds())).sum::<i64>() / 60;
+        Self {
+            date: heading.date,
+            child: None,
+            class: heading.class_id.zip(heading.class_name).map(|(id, name)| ReportClass { id, name }),
+            meals: take(ActivityKind::Meal),
+            nap_minutes: naps.as_ref().map(minutes),
+            naps,
+            nappies: take(ActivityKind::Nappy),
+            play: take(ActivityKind::Play),
+            observations: take(ActivityKind::Observation),
+            medication: None,
+            incidents: None,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Enrolments: which child is in which class, over time. A child is in one class at a time, and a class holds no more than its capacity.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{FromRow, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::access::permission::{ChildrenRead, ChildrenUpdate};
+use crate::error::{Code, Error, Field, Result, Text};
+use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
+
+/// The resource.
+pub enum Enrolments {}
+
+/// A child's stay in a class.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct Enrolment {
+    /// Its id.
+    pub id: Uuid,
+    /// The child.
+    pub child_id: Uuid,
+    /// The class.
+    pub class_id: Uuid,
+    /// The first day.
+    pub starts_on: NaiveDate,
+    /// The last day; null: no end known.
+    pub ends_on: Option<NaiveDate>,
+    /// Who wrote it, and when.
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub stamp: Stamp,
+}
+
+/// A child to be put into a class.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewEnrolment {
+    /// The child.
+    pub child_id: Uuid,
+    /// The class.
+    pub class_id: Uuid,
+    /// The first day.
+    pub starts_on: NaiveDate,
+    /// The last day; null: no end known.
+    pub ends_on: Option<NaiveDate>,
+}
+
+/// Fields of an enrolment to be changed; it stays the same child's.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolmentChange {
+    /// The class.
+    #[schema(nullable = false)]
+    pub class_id: Option<Uuid>,
+    /// The first day.
+    #[schema(nullable = false)]
+    pub starts_on: Option<NaiveDate>,
+    /// The last day; null: no end known.
+    pub ends_on: Option<NaiveDate>,
+}
+
+/// Which enrolments.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolmentFilter {
+    /// Of this child.
+    pub child_id: Option<Uuid>,
+    /// In this class.
+    pub class_id: Option<Uuid>,
+    /// That this day is within.
+    pub on: Option<NaiveDate>,
+}
+
+impl Filter for EnrolmentFilter {
+    fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
+        if let Some(child) = self.child_id {
+            query.push(" AND t.child_id = ").push_bind(child);
+        }
+        if let Some(class) = self.class_id {
+            query.push(" AND t.class_id = ").push_bind(class);
+        }
+        if let Some(day) = self.on {
+            query.push(" AND ").push_bind(day).push(" BETWEEN t.starts_on AND coalesce(t.ends_on, 'infinity')");
+        }
+    }
+}
+
+impl Resource for Enrolments {
+    const TABLE: &'static str = "enrolments";
+    const PATH: &'static str = "/enrolments";
+    const SINGULAR: &'static str = "enrolment";
+    const COLUMNS: &'static str = "t.child_id, t.class_id, t.starts_on, t.ends_on";
+    const WRITABLE: &'static [&'static str] = &["child_id", "class_id", "starts_on", "ends_on"];
+    const ORDER: Order = Order { column: "t.starts_on", of: "date", descending: true };
+    const LIVE: &'static str = LIVE_CHILD;
+    const OWN: &'static str = OWN_CHILD;
+    const REFERENCES: &'static [Reference] = &[Reference::CHILD, Reference::to("class_id", "classes")];
+
+    type Record = Enrolment;
+    type New = NewEnrolment;
+    type Change = EnrolmentChange;
+    type Filter = EnrolmentFilter;
+    type Read = ChildrenRead;
+    type Create = ChildrenUpdate;
+    type Update = ChildrenUpdate;
+    type Delete = ChildrenUpdate;
+
+    /// The child: the schema takes turns over it (its stays do not overlap), and whoever removes it comes from there to its enrolments.
+    async fn before(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+        let child = "SELECT FROM app.children c WHERE c.id = (SELECT e.child_id FROM app.enrolments e WHERE e.id = $1) FOR NO KEY UPDATE";
+        sqlx::query(child).bind(id).execute(conn).await?;
+        Ok(())
+    }
+
+    /// The class has room on every day that this write adds.
+    async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
+        // A new one holds the child before the class too, as a change does.
+        if let Some(child) = value.get("child_id").and_then(Value::as_str) {
+            sqlx::query("SELECT FROM app.children c WHERE c.id = $1::text::uuid FOR NO KEY UPDATE").bind(child).execute(&mut *conn).await?;
+        }
+        // Two writes that fill the same class take turns here; the second one's next statement sees the first one's row.
+        sqlx::query(CLASS).bind(id).bind(value).execute(&mut *conn).await?;
+        if sqlx::query_scalar(FULL).bind(id).bind(value).fetch_one(conn).await? {
+            let message = Text::new("a sala está cheia", "the class is full");
+            return Err(Error { fields: vec![Field { field: "class_id".into(), code: "full", message }], ..Error::new(Code::Conflict) });
+        }
+        Ok(())
+    }
+}
+
+/// Holds the class that enrolment $1 is in once $2 is written.
+const CLASS: &str = "
+    SELECT FROM app.classes c
+    WHERE c.id = coalesce(($2::jsonb ->> 'class_id')::uuid, (SELECT e.class_id FROM app.enrolments e WHERE e.id = $1))
+    FOR NO KEY UPDATE";
+
+/// Whether the class of enrolment $1, as $2 makes it, has no room on a day on which it was not in that class before. The class is fullest on the
+/// first of the days that are added, or on one on which another child's stay begins.
+const FULL: &str = "
+    WITH old AS (SELECT e.* FROM app.enrolments e WHERE e.id = $1),
+    new AS (SELECT r.class_id, r.starts_on, coalesce(r.ends_on, 'infinity') AS ends_on
+            FROM jsonb_populate_record((SELECT e FROM app.enrolments e WHERE e.id = $1), $2) r),
+    others AS (SELECT e.starts_on, coalesce(e.ends_on, 'infinity') AS ends_on
+               FROM app.enrolments e JOIN app.children c ON c.id = e.child_id AND c.deleted_at IS NULL
+               WHERE e.class_id = (SELECT class_id FROM new) AND e.deleted_at IS NULL AND e.id IS DISTINCT FROM $1),
+    days AS (SELECT starts_on AS day FROM new UNION SELECT ends_on + 1 FROM old WHERE ends_on IS NOT NULL UNION SELECT starts_on FROM others)
+    SELECT EXISTS (
+        SELECT FROM new JOIN app.classes c ON c.id = new.class_id, days
+        WHERE days.day BETWEEN new.starts_on AND new.ends_on
+          AND NOT EXISTS (SELECT FROM old WHERE old.class_id = new.class_id
+                                            AND days.day BETWEEN old.starts_on AND coalesce(old.ends_on, 'infinity'))
+          AND (SELECT count(*) FROM others WHERE days.day BETWEEN others.starts_on AND others.ends_on) >= c.capacity)";

@@ -1,0 +1,213 @@
+//! The log of doses: given, refused by the child, or missed. Evidence: what was logged stays, but for its notes.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{FromRow, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::day;
+use super::words::words;
+use crate::access::permission::{HealthAdminister, HealthDelete, HealthRead, HealthUpdate};
+use crate::error::{Code, Error, Field, Result, Text};
+use crate::resource::filter::equal;
+use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
+
+/// The resource.
+pub enum MedicationAdministrations {}
+
+words! {
+    /// What became of a dose.
+    DoseOutcome { Given = "given", Refused = "refused", Missed = "missed" }
+}
+
+/// A dose in the log.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct MedicationAdministration {
+    /// Its id.
+    pub id: Uuid,
+    /// Of which medicine.
+    pub medication_id: Uuid,
+    /// The medicine, by name.
+    pub medication_name: String,
+    /// The child.
+    pub child_id: Uuid,
+    /// What became of it.
+    #[schema(value_type = DoseOutcome)]
+    pub outcome: String,
+    /// When it was given or refused, or should have been given.
+    pub administered_at: DateTime<Utc>,
+    /// How much was given.
+    pub dose_given: Option<String>,
+    /// By which member of the staff.
+    pub administered_by: Uuid,
+    /// Before which other one.
+    pub witnessed_by: Option<Uuid>,
+    /// In words.
+    pub notes: Option<String>,
+    /// Who wrote it, and when.
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub stamp: Stamp,
+}
+
+/// A dose to be logged. The same medicine is not given twice at one moment; a repetition needs the same `Idempotency-Key`.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewMedicationAdministration {
+    /// Of which medicine. A dose is given only on days that its authorisation covers.
+    pub medication_id: Uuid,
+    /// What became of it.
+    pub outcome: DoseOutcome,
+    /// When it was given or refused, or should have been given; not in the future.
+    pub administered_at: DateTime<Utc>,
+    /// How much was given; required when it was, and only then.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+    pub dose_given: Option<String>,
+    /// By which member of the staff; the user, unless said.
+    pub administered_by: Option<Uuid>,
+    /// Before which other one; required when given, if the setting `medication.require_witness` says so.
+    pub witnessed_by: Option<Uuid>,
+    /// In words.
+    #[schema(max_length = 4000)]
+    pub notes: Option<String>,
+}
+
+/// What may be changed of a dose in the log.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MedicationAdministrationChange {
+    /// In words.
+    #[schema(max_length = 4000)]
+    pub notes: Option<String>,
+}
+
+/// Which doses.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct MedicationAdministrationFilter {
+    /// Of this child.
+    pub child_id: Option<Uuid>,
+    /// Of this medicine.
+    pub medication_id: Option<Uuid>,
+    /// By this member of the staff.
+    pub administered_by: Option<Uuid>,
+    /// With this outcome.
+    pub outcome: Option<DoseOutcome>,
+    /// On this day at the school.
+    pub day: Option<NaiveDate>,
+    /// At this moment or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Before this moment.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl Filter for MedicationAdministrationFilter {
+    fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
+        equal(query, "child_id", self.child_id);
+        equal(query, "medication_id", self.medication_id);
+        equal(query, "administered_by", self.administered_by);
+        equal(query, "outcome", self.outcome.map(DoseOutcome::label));
+        day::during(query, "t.administered_at", self.day, self.from, self.until);
+    }
+}
+
+impl Resource for MedicationAdministrations {
+    const TABLE: &'static str = "medication_administrations";
+    const PATH: &'static str = "/medication-administrations";
+    const SINGULAR: &'static str = "medication_administration";
+    const COLUMNS: &'static str = "t.medication_id, (SELECT m.name FROM app.medications m WHERE m.id = t.medication_id) AS medication_name, \
+         t.child_id, t.outcome, t.administered_at, t.dose_given, t.administered_by, t.witnessed_by, t.notes";
+    const WRITABLE: &'static [&'static str] =
+        &["medication_id", "child_id", "outcome", "administered_at", "dose_given", "administered_by", "witnessed_by", "notes"];
+    const ORDER: Order = Order { column: "t.administered_at", of: "timestamptz", descending: true };
+    const LIVE: &'static str = LIVE_CHILD;
+    const OWN: &'static str = OWN_CHILD;
+    const REFERENCES: &'static [Reference] = &[
+        Reference { column: "medication_id", table: "medications", own: Some(OWN_CHILD) },
+        Reference::to("administered_by", "staff"),
+        Reference::to("witnessed_by", "staff"),
+    ];
+
+    type Record = MedicationAdministration;
+    type New = NewMedicationAdministration;
+    type Change = MedicationAdministrationChange;
+    type Filter = MedicationAdministrationFilter;
+    type Read = HealthRead;
+    type Create = HealthAdminister;
+    type Update = HealthUpdate;
+    type Delete = HealthDelete;
+
+    /// The medicine's child, and the user as who gave it. Doses of one medicine take turns from here on.
+    async fn complete(conn: &mut PgConnection, fields: &mut Map<String, Value>) -> Result<()> {
+        let medication = fields.get("medication_id").and_then(Value::as_str).unwrap_or_default();
+        let look = "SELECT m.child_id FROM app.medications m JOIN app.children c ON c.id = m.child_id
+                    WHERE m.id = $1::text::uuid AND m.deleted_at IS NULL AND c.deleted_at IS NULL FOR NO KEY UPDATE OF m";
+        let child: Option<Uuid> = sqlx::query_scalar(look).bind(medication).fetch_optional(&mut *conn).await?;
+        let child = child.ok_or_else(|| Error::field("medication_id", "not_found", Text::new("não existe", "does not exist")))?;
+        fields.insert("child_id".to_owned(), child.to_string().into());
+        if fields.get("administered_by").is_none_or(Value::is_null) {
+            let look = "SELECT id FROM app.staff WHERE user_id = app.current_user_id() AND deleted_at IS NULL FOR KEY SHARE";
+            let staff: Option<Uuid> = sqlx::query_scalar(look).fetch_optional(conn).await?;
+            let unknown =
+                || Error::field("administered_by", "required", Text::new("o utilizador não é do pessoal", "the user is not of the staff"));
+            fields.insert("administered_by".to_owned(), staff.ok_or_else(unknown)?.to_string().into());
+        }
+        Ok(())
+    }
+
+    async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
+        // Notes change nothing that is checked.
+        if id.is_some() {
+            return Ok(());
+        }
+        let given = value.get("outcome").and_then(Value::as_str) == Some(DoseOutcome::Given.label());
+        let present = |name: &str| value.get(name).is_some_and(|value| !value.is_null());
+        let facts = facts(conn, value).await?;
+        let mut wrong = Vec::new();
+        let mut refuse = |field: &str, code, pt, en| wrong.push(Field { field: field.to_owned(), code, message: Text::new(pt, en) });
+        if facts.ahead {
+            refuse("administered_at", "future", "está no futuro", "is in the future");
+        }
+        if !given && present("dose_given") {
+            refuse("dose_given", "not_allowed", "só quando foi administrada", "only when it was given");
+        }
+        if given && facts.witness && !present("witnessed_by") {
+            refuse("witnessed_by", "required", "a escola exige uma segunda pessoa", "the school requires a second person");
+        }
+        if !wrong.is_empty() {
+            return Err(Error::invalid(wrong));
+        }
+        if given && facts.given {
+            let message = Text::new("já foi administrada a esta hora", "was given at this time already");
+            let field = Field { field: "administered_at".to_owned(), code: "taken", message };
+            return Err(Error { fields: vec![field], ..Error::new(Code::Conflict) });
+        }
+        Ok(())
+    }
+}
+
+/// What the database knows about a dose that is to be logged.
+#[derive(FromRow)]
+struct Facts {
+    /// Its moment is further ahead than clocks differ.
+    ahead: bool,
+    /// The school demands a witness.
+    witness: bool,
+    /// The same medicine was given at that moment.
+    given: bool,
+}
+
+async fn facts(conn: &mut PgConnection, value: &Value) -> Result<Facts> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    let look = "
+        SELECT d.at > now() + interval '5 minutes' AS ahead,
+               coalesce((SELECT s.value = 'true' FROM app.settings s WHERE s.key = 'medication.require_witness'), true) AS witness,
+               EXISTS (SELECT FROM app.medication_administrations a WHERE a.medication_id = $2::text::uuid AND a.administered_at = d.at
+                       AND a.outcome = 'given' AND a.deleted_at IS NULL) AS given
+        FROM (SELECT $1::text::timestamptz) AS d (at)";
+    Ok(sqlx::query_as(look).bind(text("administered_at")).bind(text("medication_id")).fetch_one(conn).await?)
+}

@@ -1,0 +1,222 @@
+//! Medications: what a child takes at school, with the authorisation of one of its guardians. The doses are in
+//! [`super::medication_administrations`].
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{FromRow, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::day;
+use super::words::words;
+use crate::access::permission::{HealthCreate, HealthDelete, HealthRead, HealthUpdate};
+use crate::error::{Error, Result, Text};
+use crate::resource::filter::equal;
+use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp, own_child};
+
+/// The resource.
+pub enum Medications {}
+
+words! {
+    /// How a medicine is given.
+    MedicationRoute {
+        Oral = "oral", Inhaled = "inhaled", Topical = "topical", Eye = "eye", Ear = "ear", Nasal = "nasal", Rectal = "rectal",
+        Injected = "injected", Other = "other",
+    }
+}
+
+/// A medicine that a child takes at school.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct Medication {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose.
+    pub child_id: Uuid,
+    /// The medicine.
+    pub name: String,
+    /// How much at a time.
+    pub dose: String,
+    /// How it is given.
+    #[schema(value_type = MedicationRoute)]
+    pub route: String,
+    /// When, as `HH:MM` at the school; empty: when needed.
+    pub times_of_day: Vec<String>,
+    /// What to heed.
+    pub instructions: Option<String>,
+    /// Who prescribed it.
+    pub prescribed_by: Option<String>,
+    /// The guardian who signed; null with both days while it is not authorised.
+    pub authorised_by: Option<Uuid>,
+    /// First day of the authorisation.
+    pub authorised_from: Option<NaiveDate>,
+    /// Last day of the authorisation.
+    pub authorised_until: Option<NaiveDate>,
+    /// Who wrote it, and when.
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub stamp: Stamp,
+}
+
+/// A time of day as `HH:MM`.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", examples("12:30"))]
+pub struct TimeOfDay(pub String);
+
+/// A medicine to be recorded. The authorisation's three fields go together.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewMedication {
+    /// Whose.
+    pub child_id: Uuid,
+    /// The medicine.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+    pub name: String,
+    /// How much at a time.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+    pub dose: String,
+    /// How it is given.
+    pub route: MedicationRoute,
+    /// When, as `HH:MM` at the school; when needed, unless said.
+    #[schema(max_items = 24)]
+    pub times_of_day: Option<Vec<TimeOfDay>>,
+    /// What to heed.
+    #[schema(max_length = 4000)]
+    pub instructions: Option<String>,
+    /// Who prescribed it.
+    #[schema(max_length = 200)]
+    pub prescribed_by: Option<String>,
+    /// The guardian who signed: one of the child's.
+    pub authorised_by: Option<Uuid>,
+    /// First day of the authorisation.
+    pub authorised_from: Option<NaiveDate>,
+    /// Last day of the authorisation.
+    pub authorised_until: Option<NaiveDate>,
+}
+
+/// Fields of a medicine to be changed.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MedicationChange {
+    /// The medicine.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
+    pub name: Option<String>,
+    /// How much at a time.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
+    pub dose: Option<String>,
+    /// How it is given.
+    #[schema(nullable = false)]
+    pub route: Option<MedicationRoute>,
+    /// When, as `HH:MM` at the school; empty: when needed.
+    #[schema(max_items = 24, nullable = false)]
+    pub times_of_day: Option<Vec<TimeOfDay>>,
+    /// What to heed.
+    #[schema(max_length = 4000)]
+    pub instructions: Option<String>,
+    /// Who prescribed it.
+    #[schema(max_length = 200)]
+    pub prescribed_by: Option<String>,
+    /// The guardian who signed: one of the child's.
+    pub authorised_by: Option<Uuid>,
+    /// First day of the authorisation.
+    pub authorised_from: Option<NaiveDate>,
+    /// Last day of the authorisation.
+    pub authorised_until: Option<NaiveDate>,
+}
+
+/// Which medicines.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct MedicationFilter {
+    /// Of this child.
+    pub child_id: Option<Uuid>,
+    /// Of the children who are in this class today.
+    pub class_id: Option<Uuid>,
+    /// Whose authorisation covers this day.
+    pub authorised_on: Option<NaiveDate>,
+    /// Whose authorisation ends before this day.
+    pub ends_before: Option<NaiveDate>,
+}
+
+impl Filter for MedicationFilter {
+    fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
+        equal(query, "child_id", self.child_id);
+        day::in_class_today(query, self.class_id);
+        if let Some(day) = self.authorised_on {
+            query.push(" AND ").push_bind(day).push("::date BETWEEN t.authorised_from AND t.authorised_until");
+        }
+        if let Some(day) = self.ends_before {
+            query.push(" AND t.authorised_until < ").push_bind(day);
+        }
+    }
+}
+
+/// The guardians of the children whose guardian the user is.
+const OWN_CHILDS_GUARDIAN: &str = concat!("t.id IN (SELECT l.guardian_id FROM app.child_guardians l WHERE ", own_child!("l.child_id"), ")");
+
+impl Resource for Medications {
+    const TABLE: &'static str = "medications";
+    const PATH: &'static str = "/medications";
+    const SINGULAR: &'static str = "medication";
+    const COLUMNS: &'static str = "t.child_id, t.name, t.dose, t.route, \
+         ARRAY(SELECT to_char(u.at, 'HH24:MI') FROM unnest(t.times_of_day) WITH ORDINALITY AS u (at, n) ORDER BY u.n) AS times_of_day, \
+         t.instructions, t.prescribed_by, t.authorised_by, t.authorised_from, t.authorised_until";
+    const WRITABLE: &'static [&'static str] = &[
+        "child_id",
+        "name",
+        "dose",
+        "route",
+        "times_of_day",
+        "instructions",
+        "prescribed_by",
+        "authorised_by",
+        "authorised_from",
+        "authorised_until",
+    ];
+    const ORDER: Order = Order { column: "(app.search_key(t.name) COLLATE \"C\")", of: "text COLLATE \"C\"", descending: false };
+    const LIVE: &'static str = LIVE_CHILD;
+    const OWN: &'static str = OWN_CHILD;
+    const REFERENCES: &'static [Reference] =
+        &[Reference::CHILD, Reference { column: "authorised_by", table: "guardians", own: Some(OWN_CHILDS_GUARDIAN) }];
+
+    type Record = Medication;
+    type New = NewMedication;
+    type Change = MedicationChange;
+    type Filter = MedicationFilter;
+    type Read = HealthRead;
+    type Create = HealthCreate;
+    type Update = HealthUpdate;
+    type Delete = HealthDelete;
+
+    /// Only a guardian of the child authorises; the link is held until the transaction ends.
+    async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
+        let Some(guardian) = value.get("authorised_by").and_then(Value::as_str) else { return Ok(()) };
+        let look = "SELECT true FROM app.child_guardians cg WHERE cg.guardian_id = $1::text::uuid
+                    AND cg.child_id = coalesce($2::text::uuid, (SELECT m.child_id FROM app.medications m WHERE m.id = $3)) FOR KEY SHARE";
+        let child = value.get("child_id").and_then(Value::as_str);
+        let found: Option<bool> = sqlx::query_scalar(look).bind(guardian).bind(child).bind(id).fetch_optional(conn).await?;
+        let refused =
+            || Error::field("authorised_by", "not_guardian", Text::new("não é encarregado desta criança", "is no guardian of this child"));
+        found.map(|_| ()).ok_or_else(refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::body::Body;
+
+    #[test]
+    fn times_are_hours_and_minutes_and_what_may_not_be_empty_cannot_be_emptied() {
+        let read = |value: &Value| Body::<MedicationChange>::read(value.to_string().as_bytes()).err().map(|error| error.fields);
+        assert!(read(&json!({"times_of_day": ["08:00", "23:59"], "authorised_by": null})).is_none());
+        let mut wrong = read(&json!({"times_of_day": ["24:00"], "name": null, "dose": null, "route": null})).unwrap();
+        wrong.sort_by(|a, b| a.field.cmp(&b.field));
+        assert_eq!(wrong.iter().map(|field| field.field.as_str()).collect::<Vec<_>>(), ["dose", "name", "route", "times_of_day.0"]);
+        assert_eq!(read(&json!({"times_of_day": null})).unwrap()[0].field, "times_of_day");
+    }
+}

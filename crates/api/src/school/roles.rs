@@ -1,0 +1,77 @@
+//! Roles and what each may do: the school's own matrix, and the roles that somebody has beside its main one.
+//!
+//! Whatever a school writes here, its administrators can write again.
+
+pub mod matrix;
+pub mod users;
+
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::access::permission::RolesRead;
+use crate::access::{Access, Scope};
+use crate::answer::Data;
+use crate::app::App;
+use crate::document::Reads;
+use crate::error::Result;
+
+/// A role, or a permission: its code and what people call it.
+#[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
+pub struct Titled {
+    /// For programs.
+    pub code: String,
+    /// In Portuguese.
+    pub title_pt: String,
+    /// In English.
+    pub title_en: String,
+}
+
+/// A permission, and how far it reaches.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Its code.
+    #[schema(max_length = 100, pattern = "^[a-z_]+:[a-z_]+$")]
+    pub permission: String,
+    /// How far.
+    pub scope: Scope,
+}
+
+/// The routes.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(roles)).routes(routes!(permissions)).merge(matrix::routes()).merge(users::routes())
+}
+
+/// Every role
+///
+/// Needs the permission `roles:read`.
+#[utoipa::path(
+    get, path = "/roles", tag = "roles", operation_id = "list_roles",
+    responses((status = 200, description = "All of them, by code.", body = Data<Vec<Titled>>), Reads)
+)]
+async fn roles(access: Access<RolesRead>) -> Result<Data<Vec<Titled>>> {
+    titled(&access, "SELECT code, title_pt, title_en FROM app.roles ORDER BY code COLLATE \"C\"").await
+}
+
+/// Every permission
+///
+/// Needs the permission `roles:read`.
+#[utoipa::path(
+    get, path = "/permissions", tag = "roles", operation_id = "list_permissions",
+    responses((status = 200, description = "All of them, by code.", body = Data<Vec<Titled>>), Reads)
+)]
+async fn permissions(access: Access<RolesRead>) -> Result<Data<Vec<Titled>>> {
+    titled(&access, "SELECT code, title_pt, title_en FROM app.permissions ORDER BY code COLLATE \"C\"").await
+}
+
+async fn titled(access: &Access<RolesRead>, look: &'static str) -> Result<Data<Vec<Titled>>> {
+    access.whole()?;
+    let mut conn = access.connection().await?;
+    let all = sqlx::query_as(look).fetch_all(&mut *conn).await?;
+    conn.finish();
+    Ok(Data::new(all))
+}

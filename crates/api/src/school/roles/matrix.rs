@@ -1,0 +1,180 @@
+//! What a role may do: read and replaced as a whole, so that two who change it at once cannot mix.
+
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use sqlx::postgres::PgConnection;
+use sqlx::types::Json;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Grant;
+use crate::access::permission::{Permission as _, RolesRead, RolesUpdate};
+use crate::access::{Access, Outdated, Scope};
+use crate::answer::{Data, ETag, tagged};
+use crate::app::App;
+use crate::body::Body;
+use crate::document::{ChangesItem, ReadsItem};
+use crate::error::{Code, Error, Field, Result, Text};
+use crate::resource::filter::At;
+use crate::resource::precondition;
+
+/// The role that can always change the matrix.
+const ADMIN: &str = "SchoolAdmin";
+
+/// The routes.
+#[must_use]
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(read, put))
+}
+
+/// What a role may do
+///
+/// Needs the permission `roles:read`.
+#[utoipa::path(
+    get, path = "/roles/{code}/permissions", tag = "roles", operation_id = "read_role_permissions",
+    params(
+        ("code" = String, Path, description = "The role's code."),
+        ("If-None-Match" = Option<String>, Header, description = "The version that the caller has."),
+    ),
+    responses(
+        (status = 200, description = "All of it, by permission.", body = Data<Vec<Grant>>, headers(("ETag" = String, description = "The list's version, for `If-Match`."))),
+        (status = 304, description = "Not changed since `If-None-Match`.", headers(("ETag" = String, description = "The list's version, for `If-Match`."))),
+        ReadsItem
+    )
+)]
+async fn read(access: Access<RolesRead>, At(role): At<String>, headers: HeaderMap) -> Result<Response> {
+    access.whole()?;
+    let mut conn = access.connection().await?;
+    let grants = of(&mut conn, &role).await?;
+    conn.finish();
+    let grants = grants.ok_or(Code::NotFound)?;
+    let tag = tag(&grants)?;
+    if precondition::holds_already(&headers, tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.value())]).into_response());
+    }
+    Ok(tagged(StatusCode::OK, tag, grants))
+}
+
+/// Replaces what a role may do
+///
+/// Needs the permission `roles:update`. `SchoolAdmin` keeps `roles:read` and `roles:update`, so that no school locks itself out.
+#[utoipa::path(
+    put, path = "/roles/{code}/permissions", tag = "roles", operation_id = "put_role_permissions",
+    params(
+        ("code" = String, Path, description = "The role's code."),
+        ("If-Match" = String, Header, description = "The `ETag` that was read, or `*`."),
+    ),
+    request_body = Vec<Grant>,
+    responses(
+        (status = 200, description = "As it is now.", body = Data<Vec<Grant>>, headers(("ETag" = String, description = "The list's version, for `If-Match`."))),
+        ChangesItem
+    )
+)]
+async fn put(access: Access<RolesUpdate>, At(role): At<String>, headers: HeaderMap, body: Body<Vec<Grant>>) -> Result<Response> {
+    access.whole()?;
+    let demand = precondition::demanded(&headers)?;
+    let new = body.parse()?;
+    let mut tx = access.begin().await?;
+    // Writers of the matrix take turns; readers go on. Only migrations may lock a role's own row.
+    sqlx::raw_sql("LOCK TABLE app.role_permissions IN SHARE ROW EXCLUSIVE MODE").execute(&mut *tx).await?;
+    let old = of(&mut tx, &role).await?.ok_or(Code::NotFound)?;
+    demand.admit(tag(&old)?.0)?;
+    check(&mut tx, &role, &new).await?;
+    replace(&mut tx, &role, &new).await?;
+    let grants = of(&mut tx, &role).await?.ok_or(Code::NotFound)?;
+    tx.outdates(Outdated::Grants);
+    tx.commit().await?;
+    Ok(tagged(StatusCode::OK, tag(&grants)?, grants))
+}
+
+/// What a role may do; none when there is no such role.
+async fn of(conn: &mut PgConnection, role: &str) -> Result<Option<Vec<Grant>>> {
+    let look = "
+        SELECT coalesce(jsonb_agg(jsonb_build_object('permission', p.permission_code, 'scope', p.scope)
+                                  ORDER BY p.permission_code COLLATE \"C\") FILTER (WHERE p.permission_code IS NOT NULL), '[]')
+        FROM app.roles r LEFT JOIN app.role_permissions p ON p.role_code = r.code WHERE r.code = $1 GROUP BY r.code";
+    let grants: Option<Json<Vec<Grant>>> = sqlx::query_scalar(look).bind(role).fetch_optional(conn).await?;
+    Ok(grants.map(|Json(grants)| grants))
+}
+
+/// The list's version is what it holds: no row of the matrix stands for all of a role's.
+fn tag(grants: &[Grant]) -> Result<ETag> {
+    let text = serde_json::to_vec(grants).map_err(|error| Error::new(Code::Internal).because(error))?;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
+    Ok(ETag(digest.as_ref()[..8].iter().fold(0, |tag, byte| (tag << 8 | i64::from(*byte)) & i64::MAX)))
+}
+
+/// Every permission exists and stands there once; and the administrators keep theirs.
+async fn check(conn: &mut PgConnection, role: &str, new: &[Grant]) -> Result<()> {
+    let known: Vec<String> = sqlx::query_scalar("SELECT code FROM app.permissions").fetch_all(conn).await?;
+    let field = |i: usize, code, pt, en| Field { field: format!("{i}.permission"), code, message: Text::new(pt, en) };
+    let wrong: Vec<Field> = new
+        .iter()
+        .enumerate()
+        .filter_map(|(i, grant)| {
+            if !known.contains(&grant.permission) {
+                Some(field(i, "not_found", "não existe", "does not exist"))
+            } else if new[..i].iter().any(|before| before.permission == grant.permission) {
+                Some(field(i, "repeated", "há elementos repetidos", "items are repeated"))
+            } else {
+                None
+            }
+        })
+        .collect();
+    if !wrong.is_empty() {
+        return Err(Error::invalid(wrong));
+    }
+    let keeps = |code: &str| new.iter().any(|grant| grant.permission == code && grant.scope == Scope::School);
+    if role == ADMIN && !(keeps(RolesRead::CODE) && keeps(RolesUpdate::CODE)) {
+        let message = Text::new("a direção mantém roles:read e roles:update", "administrators keep roles:read and roles:update");
+        return Err(Error { fields: vec![Field { field: String::new(), code: "required", message }], ..Error::new(Code::Conflict) });
+    }
+    Ok(())
+}
+
+/// What stays the same is not written, and keeps the stamp of who wrote it.
+async fn replace(conn: &mut PgConnection, role: &str, new: &[Grant]) -> Result<()> {
+    let new = Json(new);
+    let take = "DELETE FROM app.role_permissions WHERE role_code = $1
+                AND permission_code NOT IN (SELECT n.permission FROM jsonb_to_recordset($2) AS n (permission text))";
+    sqlx::query(take).bind(role).bind(new).execute(&mut *conn).await?;
+    let give = "INSERT INTO app.role_permissions AS p (role_code, permission_code, scope)
+                SELECT $1, n.permission, n.scope FROM jsonb_to_recordset($2) AS n (permission text, scope text)
+                ON CONFLICT (role_code, permission_code) DO UPDATE SET scope = excluded.scope WHERE p.scope <> excluded.scope";
+    sqlx::query(give).bind(role).bind(new).execute(conn).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(permission: &str, scope: Scope) -> Grant {
+        Grant { permission: permission.to_owned(), scope }
+    }
+
+    #[test]
+    fn a_lists_version_is_what_it_holds() {
+        let list = [grant("children:read", Scope::Own), grant("settings:read", Scope::School)];
+        let other = [grant("children:read", Scope::School), grant("settings:read", Scope::School)];
+        assert_eq!(tag(&list).unwrap(), tag(&list.clone()).unwrap());
+        assert_ne!(tag(&list).unwrap(), tag(&other).unwrap());
+        assert_ne!(tag(&list).unwrap(), tag(&list[..1]).unwrap());
+        assert!(tag(&list).unwrap().0 >= 0 && tag(&[]).unwrap().0 >= 0);
+    }
+
+    #[test]
+    fn a_list_of_grants_is_validated_item_by_item() {
+        let read = |json: &str| Body::<Vec<Grant>>::read(json.as_bytes()).map(|body| body.value);
+        assert!(read(r#"[{"permission": "children:read", "scope": "own"}]"#).is_ok() && read("[]").is_ok());
+        for (json, field) in [
+            (r#"[{"permission": "children:read", "scope": "all"}]"#, "0.scope"),
+            (r#"[{"permission": "children:read"}]"#, "0.scope"),
+            (r#"[{"permission": "Children", "scope": "own"}]"#, "0.permission"),
+            (r#"[{"permission": "children:read", "scope": "own", "x": 1}]"#, "0.x"),
+        ] {
+            assert_eq!(read(json).unwrap_err().fields[0].field, field, "{json}");
+        }
+        assert_eq!(read("{}").unwrap_err().code, Code::Validation);
+    }
+}

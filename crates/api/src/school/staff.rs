@@ -1,0 +1,149 @@
+//! Staff: the people who work at the school.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{FromRow, QueryBuilder};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::access::permission::{StaffCreate, StaffDelete, StaffRead, StaffUpdate};
+use crate::error::Result;
+use crate::resource::{Filter, OWN_NONE, Order, Resource, Stamp, Words};
+
+/// The resource.
+pub enum Staff {}
+
+/// A person who works at the school.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
+pub struct StaffMember {
+    /// Its id.
+    pub id: Uuid,
+    /// As in its papers.
+    pub full_name: String,
+    /// What it works as.
+    pub job_title: Option<String>,
+    /// Where to write to.
+    pub email: Option<String>,
+    /// Where to call.
+    pub phone_number: Option<String>,
+    /// The first day of employment.
+    pub starts_on: Option<NaiveDate>,
+    /// The last day of employment; null: no end known.
+    pub ends_on: Option<NaiveDate>,
+    /// The last day on which its training in first aid counts.
+    pub first_aid_certified_until: Option<NaiveDate>,
+    /// The account with which it signs in.
+    pub user_id: Option<Uuid>,
+    /// Who wrote it, and when.
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub stamp: Stamp,
+}
+
+/// A person to be registered.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewStaffMember {
+    /// As in its papers.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+    pub full_name: String,
+    /// What it works as.
+    #[schema(max_length = 100)]
+    pub job_title: Option<String>,
+    /// Where to write to.
+    #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
+    pub email: Option<String>,
+    /// Where to call.
+    #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
+    pub phone_number: Option<String>,
+    /// The first day of employment.
+    pub starts_on: Option<NaiveDate>,
+    /// The last day of employment; null: no end known.
+    pub ends_on: Option<NaiveDate>,
+    /// The last day on which its training in first aid counts.
+    pub first_aid_certified_until: Option<NaiveDate>,
+    /// The account with which it signs in.
+    pub user_id: Option<Uuid>,
+}
+
+/// Fields of a person to be changed.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StaffMemberChange {
+    /// As in its papers.
+    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
+    pub full_name: Option<String>,
+    /// What it works as.
+    #[schema(max_length = 100)]
+    pub job_title: Option<String>,
+    /// Where to write to.
+    #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
+    pub email: Option<String>,
+    /// Where to call.
+    #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
+    pub phone_number: Option<String>,
+    /// The first day of employment.
+    pub starts_on: Option<NaiveDate>,
+    /// The last day of employment; null: no end known.
+    pub ends_on: Option<NaiveDate>,
+    /// The last day on which its training in first aid counts.
+    pub first_aid_certified_until: Option<NaiveDate>,
+    /// The account with which it signs in.
+    pub user_id: Option<Uuid>,
+}
+
+/// Which people.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct StaffFilter {
+    /// Words of the name, as prefixes, in any order, without regard to accents and case.
+    #[param(value_type = Option<String>, max_length = 200)]
+    pub name: Option<Words>,
+    /// Assigned to this class on the day `on`, or today.
+    pub class_id: Option<Uuid>,
+    /// Employed on this day.
+    pub on: Option<NaiveDate>,
+}
+
+impl Filter for StaffFilter {
+    fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
+        if let Some(name) = &self.name {
+            name.narrow(query);
+        }
+        if let Some(class) = self.class_id {
+            query.push(" AND t.id IN (SELECT a.staff_id FROM app.staff_assignments a WHERE a.deleted_at IS NULL AND a.class_id = ");
+            query.push_bind(class).push(" AND coalesce(").push_bind(self.on);
+            query.push(", app.day_of(now())) BETWEEN a.starts_on AND coalesce(a.ends_on, 'infinity'))");
+        }
+        if let Some(day) = self.on {
+            query.push(" AND ").push_bind(day).push(" BETWEEN coalesce(t.starts_on, '-infinity') AND coalesce(t.ends_on, 'infinity')");
+        }
+    }
+}
+
+impl Resource for Staff {
+    const TABLE: &'static str = "staff";
+    const PATH: &'static str = "/staff";
+    const SINGULAR: &'static str = "staff_member";
+    const COLUMNS: &'static str =
+        "t.full_name, t.job_title, t.email, t.phone_number, t.starts_on, t.ends_on, t.first_aid_certified_until, t.user_id";
+    const WRITABLE: &'static [&'static str] =
+        &["full_name", "job_title", "email", "phone_number", "starts_on", "ends_on", "first_aid_certified_until", "user_id"];
+    const ORDER: Order = Order { column: "t.search_name", of: "text COLLATE \"C\"", descending: false };
+    const OWN: &'static str = OWN_NONE;
+
+    type Record = StaffMember;
+    type New = NewStaffMember;
+    type Change = StaffMemberChange;
+    type Filter = StaffFilter;
+    type Read = StaffRead;
+    type Create = StaffCreate;
+    type Update = StaffUpdate;
+    type Delete = StaffDelete;
+
+    /// Its places in classes end with it.
+    async fn removing(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+        super::staff_assignments::end(conn, "staff_id", id).await
+    }
+}

@@ -1,0 +1,140 @@
+//! The school's accounts: who may sign in, made and ended by its administrators.
+//!
+//! They are rows of the master database, which holds that none becomes the platform's or another school's, and with them their records in the audit: the
+//! school's own audit has copies. Who gives somebody an account gives them a
+//! role, so the permissions over roles are those over accounts.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use domain::names::TenantId;
+use secrecy::ExposeSecret as _;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::access::permission::{RolesRead, RolesUpdate};
+use crate::access::{Access, Permission};
+use crate::answer::{Data, Page};
+use crate::app::App;
+use crate::body::Body;
+use crate::document::{Paging, Queries, ReadsItem, Writes, WritesItem};
+use crate::error::Result;
+use crate::identity::UserId;
+use crate::identity::users::{self, AccountKey, After, NewUser, Temporary, User, UserChange, UserFilter};
+use crate::resource::cursor::Cursor;
+use crate::resource::filter::{Asked, Id};
+use crate::resource::idempotency;
+
+/// The list's name in its cursors.
+const LIST: &str = "users";
+
+/// An account, and the password that is told this once.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct UserWithPassword {
+    /// The account.
+    pub user: User,
+    /// To be typed once and then replaced; it is kept nowhere.
+    pub temporary_password: String,
+}
+
+impl From<Temporary> for UserWithPassword {
+    fn from(Temporary { user, password }: Temporary) -> Self {
+        Self { user, temporary_password: password.expose_secret().to_owned() }
+    }
+}
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<App> {
+    let of_all = OpenApiRouter::new().routes(routes!(list_users, create_user));
+    of_all.routes(routes!(read_user, change_user, remove_user)).routes(routes!(reset_password))
+}
+
+/// Accounts are the school's: a permission over one's own children reaches none.
+fn whole<P: Permission>(access: &Access<P>) -> Result<TenantId> {
+    access.whole()?;
+    Ok(access.tenant().entry.tenant)
+}
+
+/// The school's accounts by name
+///
+/// Needs the permission `roles:read` for the whole school.
+#[utoipa::path(get, path = "/users", tag = "users", params(Paging, UserFilter), responses((status = 200, description = "A page.", body = Page<User>), Queries))]
+async fn list_users(access: Access<RolesRead>, asked: Asked<UserFilter>) -> Result<Response> {
+    let tenant = whole(&access)?;
+    let after = asked.cursor(LIST)?.map(|Cursor { place: name, id, .. }| After { name, id });
+    let (users, next) = users::list(&access.app().master, tenant, &asked.filter, after.as_ref(), asked.limit.into()).await?;
+    let next = next.map(|After { name, id }| Cursor::new(LIST, name, id).text());
+    Ok(Page::new(users, next).into_response())
+}
+
+/// A new account, with a password to be replaced at the first login
+///
+/// Needs the permission `roles:update` for the whole school. With an `Idempotency-Key`, sent again within a day and before anybody has signed in with the
+/// account, the request is answered with the same account and another temporary password; the one before no longer counts. After that it is `CONFLICT` with
+/// `spent`.
+#[utoipa::path(
+    post, path = "/users", tag = "users",
+    params(("idempotency-key" = Option<String>, Header, description = "Sent again, the request makes no second account.")),
+    request_body = NewUser,
+    responses((status = 201, description = "Created.", body = Data<UserWithPassword>), Writes)
+)]
+async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body<NewUser>) -> Result<Response> {
+    let (tenant, master, digest, evidence) = (whole(&access)?, &access.app().master, body.digest, access.evidence());
+    let new = body.parse()?;
+    let (made, again) = match idempotency::key(&headers)? {
+        Some(key) => {
+            let key = AccountKey { user: access.principal().user, key, digest: &digest };
+            users::create_once(master, tenant, &new, &key, &evidence).await?
+        }
+        None => (users::create(master, tenant, &new, &evidence).await?, false),
+    };
+    access.done();
+    let location = HeaderValue::from_str(&format!("/api/v1/users/{}", made.user.id)).unwrap_or(HeaderValue::from_static("/api/v1/users"));
+    let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Data::new(UserWithPassword::from(made))).into_response();
+    if again {
+        response.headers_mut().insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// One account
+///
+/// Needs the permission `roles:read` for the whole school.
+#[utoipa::path(get, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)), responses((status = 200, description = "As it is now.", body = Data<User>), ReadsItem))]
+async fn read_user(access: Access<RolesRead>, Id(id): Id) -> Result<Data<User>> {
+    Ok(Data::new(users::get(&access.app().master, whole(&access)?, UserId(id)).await?))
+}
+
+/// Changes the fields of an account that the body names
+///
+/// Another role, or an end of its activity, ends its sessions. Nobody can take the last administrator from a school. Needs the permission `roles:update` for
+/// the whole school.
+#[utoipa::path(patch, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)), request_body = UserChange, responses((status = 200, description = "As it is now.", body = Data<User>), WritesItem))]
+async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserChange>) -> Result<Data<User>> {
+    let tenant = whole(&access)?;
+    let user = users::change(&access.app().master, tenant, UserId(id), &body.parse()?, &access.evidence()).await?;
+    access.done();
+    access.app().recent.forget(tenant);
+    Ok(Data::new(user))
+}
+
+/// Ends an account: nobody signs in with it any more, and its address is free
+///
+/// Its address, telephone and password are forgotten; so is a guardian's name, while staff keep theirs for the audit. Needs the permission `roles:update` for the whole school.
+#[utoipa::path(delete, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)), responses((status = 204, description = "Removed."), WritesItem))]
+async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCode> {
+    users::remove(&access.app().master, whole(&access)?, UserId(id), &access.evidence()).await?;
+    access.done();
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A new temporary password, which ends the account's sessions
+///
+/// Sent again, it resets again, whatever `Idempotency-Key` says: no answer with a password is kept, and the last password counts. Needs the permission `roles:update` for the whole school.
+#[utoipa::path(post, path = "/users/{id}/reset-password", tag = "users", params(("id" = Uuid, Path)), responses((status = 200, description = "Reset.", body = Data<UserWithPassword>), ReadsItem))]
+async fn reset_password(access: Access<RolesUpdate>, Id(id): Id) -> Result<Data<UserWithPassword>> {
+    let reset = users::reset_password(&access.app().master, whole(&access)?, UserId(id), &access.evidence()).await?;
+    access.done();
+    Ok(Data::new(reset.into()))
+}

@@ -1,0 +1,113 @@
+//! What can go wrong in a turn, and where: while looking, acting or telling. Classified by the layer it came from; printed once, by the turn's end.
+
+use domain::condition::Reason;
+use domain::retry::Class;
+use domain::school::status::Trouble;
+use registry::{password, seal};
+
+use crate::crd::convert::{RecordError, SpecError};
+use crate::kubernetes;
+
+/// A turn that could not be completed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The object's spec cannot be used.
+    #[error("the spec cannot be used")]
+    Spec(#[from] SpecError),
+    /// The names recorded in the status cannot be trusted.
+    #[error("the recorded names cannot be used")]
+    Record(#[from] RecordError),
+    /// Kubernetes.
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::Error),
+    /// The master database.
+    #[error(transparent)]
+    Registry(#[from] provisioning::master::Error),
+    /// A tenant server.
+    #[error(transparent)]
+    Postgres(#[from] provisioning::Error),
+    /// Passwords.
+    #[error(transparent)]
+    Password(#[from] password::Error),
+    /// Sealing keys.
+    #[error("the sealing keys cannot be used")]
+    Seal(#[from] seal::Error),
+    /// Somebody else changed what the step rests on; the next look will see it.
+    #[error("{0} changed meanwhile")]
+    Overtaken(&'static str),
+    /// A Secret of an earlier School of this name is there until Kubernetes has collected it, which it does soon.
+    #[error("Secret {0} belongs to a deleted School of this name and is still to be collected")]
+    Leftover(String),
+    /// The same step was taken again and again and nothing changed.
+    #[error("{0} had no effect")]
+    NoEffect(&'static str),
+    /// A turn took too long; what it did stands.
+    #[error("the time for one turn ran out; it goes on in the next")]
+    TimeRanOut,
+    /// This process may no longer lead.
+    #[error("the leader Lease is not held")]
+    NotLeading,
+    /// The planner and the safety case disagree, or an object lacks what every object has.
+    #[error("{0}; please report this")]
+    Bug(String),
+}
+
+/// The result of a turn's parts.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// How to go on.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Spec(error) => error.class(),
+            Self::Record(error) => error.class(),
+            Self::Kubernetes(error) => error.class(),
+            Self::Registry(error) => error.class(),
+            // Its own time-out would end it again and again, each time after ten minutes.
+            Self::Postgres(provisioning::Error::Migration { sqlstate: Some(code), .. }) if code == "57014" => Class::Invalid,
+            Self::Postgres(error) => error.class(),
+            Self::Password(_) | Self::TimeRanOut | Self::NoEffect(_) => Class::Transient,
+            Self::Seal(error) => error.class(),
+            Self::Overtaken(_) | Self::Leftover(_) | Self::NotLeading => Class::Contended,
+            Self::Bug(_) => Class::Bug,
+        }
+    }
+
+    /// A tenant server could not be asked, as opposed to having refused.
+    #[must_use]
+    pub fn is_server_unreachable(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.is_unreachable())
+    }
+
+    /// What to tell in a status.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        let reason = match self {
+            Self::Spec(_) | Self::Record(_) => Reason::InvalidSpec,
+            Self::Postgres(provisioning::Error::Migration { .. } | provisioning::Error::Schema(_))
+                if !matches!(self.class(), Class::Contended | Class::Transient) =>
+            {
+                Reason::MigrationFailed
+            }
+            Self::Postgres(provisioning::Error::NotOurs { .. }) => Reason::OwnedByAnother,
+            _ => Reason::ProgressingWithRetry,
+        };
+        Trouble { class: self.class(), reason, message: self.message() }
+    }
+
+    /// The chain of causes, without the driver's own texts: those may quote data or change from try to try.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Spec(SpecError { field, source }) => format!("{field}: {source}"),
+            Self::Record(RecordError::Garbled { field, source }) => format!("{field}: {source}; restore the status"),
+            Self::Record(error @ RecordError::Missing { .. }) => error.to_string(),
+            Self::Kubernetes(error) => error.message(),
+            Self::Postgres(error @ provisioning::Error::NotOurs { .. }) => {
+                format!("{error}; another cluster or program made it, and it is left alone")
+            }
+            error => error.to_string(),
+        }
+    }
+}

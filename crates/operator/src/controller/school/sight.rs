@@ -1,0 +1,313 @@
+//! Looking: everything that is known of one School, each part from its own source.
+//!
+//! Must not change anything. Either a source answers, or the look fails, or (for the server alone) its absence is itself a fact.
+
+use domain::names::{SchoolCode, SchoolUid, TenantId};
+use domain::placement::{Choice, Unplaced};
+use domain::school::seen::{
+    Admin, AdminSecret, Away, Binding, Bound, Content, Database, Names, OnServer, Secret, Seen, Server, Tenant, TenantState,
+};
+use domain::school::wanted::Wanted;
+use domain::server::TlsMode;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt as _};
+use provisioning::master::Owner;
+use provisioning::master::row::Publication;
+use provisioning::master::tenants::{self, Observed};
+use provisioning::master::users::Account;
+use provisioning::{Holding, catalog};
+use registry::route::Route;
+use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
+
+use super::{FINALIZER, binding};
+use crate::controller::context::Context;
+use crate::controller::error::{Error, Result};
+use crate::controller::servers::{Known, Reach};
+use crate::crd::{DatabaseServer, School, convert};
+use crate::kubernetes::secrets::{self, CredentialsContent, SecretObserved, SecretWanted, credentials_secret};
+
+/// A password shorter than this was not made by us and is too weak to be kept.
+const SHORTEST_PASSWORD: usize = 16;
+
+/// Everything known of one School.
+pub struct Sight {
+    /// The object, as last read or written.
+    pub school: School,
+    /// What it asks for.
+    pub wanted: Wanted,
+    /// The tenant and whom its row is written for.
+    pub owner: Owner,
+    /// Names and what stands under them, or where it would go.
+    pub binding: Result<Standing, Result<Choice, Unplaced>>,
+}
+
+/// What stands under recorded names.
+pub struct Standing {
+    /// The names.
+    pub names: Names,
+    /// The registry's answer.
+    pub registry: Observed,
+    /// The credentials Secret.
+    pub secret: Option<SecretObserved>,
+    /// The administrator's Secret.
+    pub admin_secret: Option<SecretObserved>,
+    /// The server as last looked at; none when it never was.
+    pub known: Option<Known>,
+    /// What its catalogs say.
+    pub server: Server,
+}
+
+/// Looks at everything.
+///
+/// # Errors
+/// When the spec or the recorded names cannot be used, or a source does not answer.
+pub async fn look(ctx: &Context, school: School) -> Result<Sight> {
+    let wanted = convert::wanted(&school, ctx.migrations.target())?;
+    let uid = school.uid().and_then(|uid| Uuid::parse_str(&uid).ok());
+    let uid = SchoolUid(uid.ok_or_else(|| Error::Bug("the School has no uid".to_owned()))?);
+    let mut names = convert::names(school.status.as_ref())?;
+    let tenant = names.as_ref().map_or_else(|| TenantId::of(ctx.cluster, uid), |names| names.tenant);
+    let owner = Owner { tenant, school: uid, cluster: ctx.cluster };
+    if let (None, Wanted::Gone(_)) = (&names, &wanted) {
+        names = registered_names(ctx, &school, owner).await?;
+    }
+    let binding = match names {
+        Some(names) => Ok(stand(ctx, &school, &wanted, owner, names).await?),
+        None => Err(binding::choose(ctx, &school, &wanted, owner).await?),
+    };
+    Ok(Sight { school, wanted, owner, binding })
+}
+
+/// The names of a School that is being deleted and whose status was lost: what the registry holds for it must not outlive it.
+async fn registered_names(ctx: &Context, school: &School, owner: Owner) -> Result<Option<Names>> {
+    let row = tenants::observe(&ctx.registry, owner.tenant, None, None).await?.row.filter(|row| row.is_of(owner));
+    let Some((row, server)) = row.and_then(|row| row.server.clone().map(|server| (row, server))) else { return Ok(None) };
+    let code = SchoolCode::parse(&row.code).map_err(|source| convert::SpecError { field: "spec.code", source })?;
+    Ok(Some(convert::derived_names(school, owner.tenant, &code, server)?))
+}
+
+async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner, names: Names) -> Result<Standing> {
+    let namespace = school.namespace().unwrap_or_default();
+    let read = async |name: &str| {
+        let secret = secrets::read(&ctx.client, &namespace, name).await?;
+        let left =
+            |secret: &SecretObserved| secret.is_left_by_predecessor(&School::kind(&()), &school.name_any(), &owner.school.to_string());
+        if matches!(wanted, Wanted::Kept(_)) && secret.as_ref().is_some_and(left) {
+            Err(Error::Leftover(name.to_owned()))
+        } else {
+            Ok(secret)
+        }
+    };
+    let (registry, secret, admin_secret) =
+        tokio::try_join!(look_up(ctx, wanted, owner.tenant), read(names.secret.as_str()), read(names.admin_secret.as_str()),)?;
+    let known = ctx.servers.get(&names.server);
+    let mut standing = Standing { names, registry, secret, admin_secret, known, server: Server::Away(Away::NotReady) };
+    standing.server = standing.ask_server(ctx, school, wanted, owner).await?;
+    // A School on its way out takes no place that the registry does not say it has.
+    let takes_a_place = match standing.tenant(owner, false) {
+        Tenant::Absent => matches!(wanted, Wanted::Kept(_)),
+        Tenant::OfAnother | Tenant::Ours { state: TenantState::Deleted, .. } => false,
+        Tenant::Ours { .. } => true,
+    };
+    if takes_a_place {
+        ctx.ledger.put(owner.tenant, standing.names.server.clone());
+    }
+    Ok(standing)
+}
+
+/// Asks the registry about one School.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn look_up(ctx: &Context, wanted: &Wanted, tenant: TenantId) -> Result<Observed> {
+    let (code, email): (Option<&SchoolCode>, Option<&str>) = match wanted {
+        Wanted::Kept(ask) => (Some(&ask.code), Some(&ask.admin.email)),
+        Wanted::Gone(_) => (None, None),
+    };
+    Ok(tenants::observe(&ctx.registry, tenant, code, email).await?)
+}
+
+impl Sight {
+    /// The planner's view of it.
+    #[must_use]
+    pub fn seen(&self, ctx: &Context) -> Seen {
+        let binding = match &self.binding {
+            Err(placed) => Binding::Unbound(placed.clone()),
+            Ok(standing) => Binding::Bound(standing.bound(self, ctx)),
+        };
+        Seen { finalizer: self.school.finalizers().iter().any(|present| present == FINALIZER), binding }
+    }
+
+    /// Reference for waking and logs.
+    #[must_use]
+    pub fn reference(&self) -> ObjectRef<School> {
+        ObjectRef::from_obj(&self.school)
+    }
+}
+
+impl Standing {
+    fn bound(&self, sight: &Sight, ctx: &Context) -> Bound {
+        let current = self
+            .publication(ctx, sight)
+            .is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.says(&wanted, &ctx.keyring)));
+        Bound {
+            names: self.names.clone(),
+            tenant: self.tenant(sight.owner, current),
+            secret: self.credentials(ctx, sight),
+            admin: match self.registry.admin {
+                Account::Made => Admin::Made,
+                Account::EmailTaken => Admin::EmailTaken,
+                Account::Absent => Admin::Unmade(self.admin_secret(sight)),
+            },
+            server: self.server,
+        }
+    }
+
+    /// The registry's row.
+    #[must_use]
+    pub fn tenant(&self, owner: Owner, current: bool) -> Tenant {
+        self.registry.tenant(owner, |_| current)
+    }
+
+    fn credentials(&self, ctx: &Context, sight: &Sight) -> Secret {
+        let Some(observed) = &self.secret else { return Secret::Absent };
+        if !observed.is_controlled_by(&sight.owner.school.to_string()) {
+            return Secret::Foreign;
+        }
+        let Some(password) = self.password() else { return Secret::Ours(Content::Unusable) };
+        // Without the server's address nothing can be said against the other keys, and nothing will be done about them either.
+        let wanted = self.secret_wanted(ctx, sight, password);
+        let matches = wanted.is_none_or(|wanted| observed.matches(&wanted));
+        Secret::Ours(if matches { Content::Current } else { Content::Stale })
+    }
+
+    fn admin_secret(&self, sight: &Sight) -> AdminSecret {
+        match &self.admin_secret {
+            None => AdminSecret::Absent,
+            Some(observed) if observed.is_controlled_by(&sight.owner.school.to_string()) && observed.password().is_some() => {
+                AdminSecret::Ours
+            }
+            Some(_) => AdminSecret::Foreign,
+        }
+    }
+
+    /// The password in our Secret, if it can be used.
+    #[must_use]
+    pub fn password(&self) -> Option<SecretString> {
+        self.secret.as_ref()?.password().filter(|password| password.expose_secret().len() >= SHORTEST_PASSWORD)
+    }
+
+    /// How to reach the server, when that is known.
+    #[must_use]
+    pub fn reach(&self) -> Option<&Reach> {
+        self.known.as_ref()?.reach.as_deref()
+    }
+
+    /// The names as PostgreSQL's adapter takes them.
+    #[must_use]
+    pub fn holding(&self, owner: Owner) -> Holding {
+        Holding { database: self.names.database.clone(), login: self.names.login.clone(), tenant: owner.tenant, cluster: owner.cluster }
+    }
+
+    /// The credentials Secret as it should be, once the server's address is known.
+    #[must_use]
+    pub fn secret_wanted(&self, ctx: &Context, sight: &Sight, password: SecretString) -> Option<SecretWanted> {
+        let reach = self.reach()?;
+        let template = convert::secret_template(&sight.school);
+        Some(credentials_secret(&CredentialsContent {
+            namespace: sight.school.namespace().unwrap_or_default(),
+            name: self.names.secret.to_string(),
+            owner: super::owner_reference(&sight.school)?,
+            host: reach.endpoint.host.clone(),
+            port: reach.endpoint.port,
+            ssl_mode: TlsMode::from(&reach.endpoint.tls).label(),
+            certificates: reach.authority().map(<[u8]>::to_vec),
+            username: self.names.login.to_string(),
+            revision: self.revision(ctx, sight.owner, &password)?,
+            password,
+            database: self.names.database.to_string(),
+            extra_labels: template.labels,
+            extra_annotations: template.annotations,
+        }))
+    }
+
+    /// What the registry's row should say, once everything of it is known.
+    #[must_use]
+    pub fn publication(&self, ctx: &Context, sight: &Sight) -> Option<Publication> {
+        let Wanted::Kept(ask) = &sight.wanted else { return None };
+        let Server::Here(OnServer { database: Database::Ours { schema, .. }, .. }) = self.server else { return None };
+        Some(Publication {
+            owner: sight.owner,
+            profile: ask.profile.clone(),
+            route: Route {
+                server: self.names.server.clone(),
+                endpoint: self.reach()?.endpoint.clone(),
+                database: self.names.database.clone(),
+                login: self.names.login.clone(),
+                pool: ctx.pooling.of(ask.connection_limit),
+            },
+            password: self.password()?,
+            schema_version: schema.version,
+            state: if ask.suspended { TenantState::Suspended } else { TenantState::Active },
+        })
+    }
+
+    /// Asks the server's catalogs about this School. A server that does not answer is a fact, and is looked at by its own controller at once.
+    ///
+    /// # Errors
+    /// When the server answered, but not what was asked.
+    pub async fn ask_server(&self, ctx: &Context, school: &School, wanted: &Wanted, owner: Owner) -> Result<Server> {
+        let server = ObjectRef::<DatabaseServer>::new(self.names.server.as_str());
+        let Some(known) = &self.known else {
+            let exists = ctx.server_objects.get(&server).is_some();
+            return Ok(Server::Away(if exists { Away::NotReady } else { Away::NotFound }));
+        };
+        let reach = match (&known.state, &known.reach) {
+            (Err(away), _) => return Ok(Server::Away(*away)),
+            (Ok(()), None) => return Ok(Server::Away(Away::NotReady)),
+            (Ok(()), Some(reach)) => reach,
+        };
+        let expected = catalog::Expected {
+            holding: self.holding(owner),
+            connection_limit: connection_limit(wanted),
+            fingerprints: self.fingerprints(ctx, school, owner),
+        };
+        match catalog::look(&reach.pool, &ctx.migrations, expected).await {
+            // Nothing to claim, and nothing to make it from.
+            Ok(OnServer { database: Database::Absent, spare: false, .. }) if !known.template => Ok(Server::Away(Away::NotReady)),
+            Ok(here) => Ok(Server::Here(here)),
+            Err(error) if error.is_unreachable() => {
+                tracing::warn!(server = %self.names.server, error = telemetry::logs::chain(&error), "the server does not answer");
+                ctx.suspects.one(server);
+                Ok(Server::Away(Away::Unreachable))
+            }
+            Err(error) => {
+                ctx.suspects.one(server);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Of the password in the Secret, if the Secret is ours.
+    fn fingerprints(&self, ctx: &Context, school: &School, owner: Owner) -> Vec<String> {
+        let ours = self.secret.as_ref().is_some_and(|secret| secret.is_controlled_by(&school.uid().unwrap_or_default()));
+        ours.then(|| self.password()).flatten().map(|password| ctx.keyring.fingerprints(owner.tenant, &password)).unwrap_or_default()
+    }
+
+    /// What the Secret is annotated with: what it says already, while that is true by any of the keys, so that a rotation of keys rewrites no Secret.
+    fn revision(&self, ctx: &Context, owner: Owner, password: &SecretString) -> Option<String> {
+        let accepted = ctx.keyring.fingerprints(owner.tenant, password);
+        let standing =
+            self.secret.as_ref().and_then(SecretObserved::revision).filter(|standing| accepted.iter().any(|one| one == standing));
+        standing.map(ToOwned::to_owned).or_else(|| accepted.into_iter().next())
+    }
+}
+
+fn connection_limit(wanted: &Wanted) -> u16 {
+    match wanted {
+        Wanted::Kept(ask) => ask.connection_limit,
+        // On the way out no limit is right or wrong: the door is closed whatever it says.
+        Wanted::Gone(_) => convert::DEFAULT_CONNECTION_LIMIT,
+    }
+}

@@ -1,0 +1,104 @@
+//! Telling: the status of one server, written only when something in it changes, and an Event when that is news.
+
+use domain::condition::{Condition, Kind, Reason, Verdict};
+use domain::school::status::{Trouble, report_trouble};
+use domain::server::plan::Plan;
+use domain::server::status::{Room, report};
+use kube::Resource as _;
+
+use super::sight::Sight;
+use crate::controller::context::Context;
+use crate::controller::error::{Error, Result};
+use crate::controller::{conditions, news};
+use crate::crd::DatabaseServer;
+use crate::crd::server::{Allocated, DatabaseServerStatus, ServerSchema};
+use crate::kubernetes::object;
+
+/// The status that records who the server is, before anything is made on it.
+///
+/// # Errors
+/// When there was no answer.
+pub(super) fn with_identity(sight: &Sight) -> Result<DatabaseServerStatus> {
+    let answer = sight.contact.as_ref().map_err(|_| Error::Overtaken("the server"))?;
+    let preparing = [
+        Condition::new(Kind::Ready, Verdict::False, Reason::Preparing, "roles and template are being made"),
+        Condition::new(Kind::Reconciling, Verdict::True, Reason::Preparing, "roles and template are being made"),
+        Condition::new(Kind::Stalled, Verdict::False, Reason::Preparing, "roles and template are being made"),
+    ];
+    let status = DatabaseServerStatus {
+        system_identifier: Some(answer.identity.system_identifier.clone()),
+        version: Some(answer.identity.version.clone()),
+        ..sight.object.status.clone().unwrap_or_default()
+    };
+    Ok(dated(&sight.object, status, &preparing))
+}
+
+/// Tells how a turn ended.
+///
+/// # Errors
+/// When the status cannot be written.
+pub(super) async fn tell(ctx: &Context, sight: &mut Sight, planned: &Plan) -> Result<()> {
+    let seen = sight.seen(ctx);
+    if seen.deleting && !seen.finalizer {
+        return Ok(());
+    }
+    let schools = ctx.ledger.schools_on(&sight.name);
+    let room = Room { schedulable: sight.spec.schedulable, schools, capacity: sight.spec.max_schools };
+    let overdue = conditions::overdue(written(&sight.object), ctx.progress_deadline);
+    let mut told = report(&seen, planned, room, overdue);
+    let mut status = sight.object.status.clone().unwrap_or_default();
+    status.allocated = Some(Allocated { schools: Some(schools) });
+    if let Ok(answer) = &sight.contact {
+        status.version = Some(answer.identity.version.clone());
+        status.schema = answer.facts.template.then(|| ServerSchema { version: Some(ctx.migrations.target()) });
+        warn_of_open_databases(&mut told, &answer.open_databases, &answer.reach.admin.username);
+    }
+    write(ctx, &mut sight.object, status, &told).await
+}
+
+/// Tells that a turn failed.
+///
+/// # Errors
+/// When the status cannot be written.
+pub(super) async fn tell_trouble(ctx: &Context, mut object: DatabaseServer, trouble: &Trouble) -> Result<()> {
+    let overdue = conditions::overdue(written(&object), ctx.progress_deadline);
+    let (deleting, was_ready) = (object.meta().deletion_timestamp.is_some(), conditions::was_ready(written(&object)));
+    let mut told = report_trouble(deleting, was_ready, None, trouble, overdue);
+    // A server has no schema of its own to be ready.
+    told.retain(|condition| condition.kind != Kind::SchemaReady);
+    let status = object.status.clone().unwrap_or_default();
+    write(ctx, &mut object, status, &told).await
+}
+
+/// Databases that are not ours to close stay a risk that somebody else must judge. Closing the one that the admin logs in to must not lock it out.
+fn warn_of_open_databases(told: &mut [Condition], open: &[String], admin: &str) {
+    if let (Some(ready), false) =
+        (told.iter_mut().find(|condition| condition.kind == Kind::Ready && condition.verdict == Verdict::True), open.is_empty())
+    {
+        let named: Vec<_> = open.iter().take(5).map(String::as_str).collect();
+        ready.message = format!(
+            "schools can be placed here; every login may connect to {}: there, as the owner, grant CONNECT to {admin} and then revoke ALL from PUBLIC",
+            named.join(", ")
+        );
+    }
+}
+
+async fn write(ctx: &Context, object: &mut DatabaseServer, status: DatabaseServerStatus, told: &[Condition]) -> Result<()> {
+    let status = dated(object, status, told);
+    let before = written(object).to_vec();
+    if let Some(patched) = object::patch_status(&ctx.database_servers(), object, &status).await? {
+        *object = patched;
+        news::tell(&ctx.recorder, &object.object_ref(&()), &before, told);
+    }
+    Ok(())
+}
+
+fn written(object: &DatabaseServer) -> &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition] {
+    object.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default()
+}
+
+fn dated(object: &DatabaseServer, status: DatabaseServerStatus, told: &[Condition]) -> DatabaseServerStatus {
+    let generation = object.metadata.generation.unwrap_or_default();
+    let conditions = conditions::merge(written(object), told, generation);
+    DatabaseServerStatus { observed_generation: Some(generation), conditions: Some(conditions), ..status }
+}

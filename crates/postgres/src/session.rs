@@ -1,0 +1,142 @@
+//! Connection settings. Every session pins in its startup packet what a database or role could otherwise set against us (`search_path`, time-outs), because
+//! startup options outrank `ALTER DATABASE … SET` and `ALTER ROLE … SET`. Everything that
+//! matters is said here, so that `PG*` variables cannot weaken it; `~/.pgpass` is not read.
+
+use std::time::Duration;
+
+use domain::server::TlsMode;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::error::{Doing as _, Error, Result};
+
+/// Where a server listens and how it proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// DNS name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Transport security.
+    pub tls: Tls,
+}
+
+/// Transport security, in libpq's words. There is no `prefer`: what is asked for is required.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Plain text.
+    Disable,
+    /// Encrypted, the server's certificate unchecked.
+    Require,
+    /// Encrypted, certificate signed by this authority (PEM).
+    VerifyCa(Vec<u8>),
+    /// Encrypted, certificate signed by this authority (PEM) for the host's name.
+    VerifyFull(Vec<u8>),
+}
+
+impl From<&Tls> for TlsMode {
+    fn from(tls: &Tls) -> Self {
+        match tls {
+            Tls::Disable => Self::Disable,
+            Tls::Require => Self::Require,
+            Tls::VerifyCa(_) => Self::VerifyCa,
+            Tls::VerifyFull(_) => Self::VerifyFull,
+        }
+    }
+}
+
+/// A login and its password.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The role.
+    pub username: String,
+    /// Its password; never shown.
+    pub password: SecretString,
+}
+
+/// What a session is for; decides its pinned settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Catalog queries and DDL as the server's admin.
+    Operator,
+    /// Migrations as `dailycare_migrator` in one tenant's database.
+    Migrator,
+    /// The registry in the master database.
+    Registry,
+    /// A school's requests, as the school's own login in its own database.
+    School,
+}
+
+/// Time to connect and log in.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Purpose {
+    /// Pinned settings. `DROP DATABASE` and `CREATE DATABASE` raise `statement_timeout` where they run: interrupting them leaves debris.
+    fn settings(self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let (search_path, statement_timeout) = match self {
+            Self::Operator => ("pg_catalog,pg_temp", "30s"),
+            // Migrations may rewrite a large table; what must stay short is waiting for locks.
+            Self::Migrator => ("pg_catalog,app,pg_temp", "10min"),
+            Self::Registry => ("pg_catalog,registry,pg_temp", "10s"),
+            // The tenant's own command timeout takes its place.
+            Self::School => ("pg_catalog,app,pg_temp", "60s"),
+        };
+        let pinned = [
+            ("search_path", search_path),
+            ("statement_timeout", statement_timeout),
+            ("lock_timeout", "5s"),
+            ("idle_in_transaction_session_timeout", "30s"),
+            // What is read under a lock must have been read after the lock was had.
+            ("default_transaction_isolation", "read committed"),
+            ("client_connection_check_interval", "10s"),
+            ("standard_conforming_strings", "on"),
+            ("row_security", "on"),
+        ];
+        // The admin's maintenance database is nobody's to set against us: read-only there is the server's own word, such as a host's when the disk fills
+        // up, and is obeyed.
+        let writing = (self != Self::Operator).then_some(("default_transaction_read_only", "off"));
+        pinned.into_iter().chain(writing)
+    }
+
+    fn application_name(self) -> &'static str {
+        match self {
+            Self::Operator => "dailycare-operator",
+            Self::Migrator => "dailycare-migrator",
+            Self::Registry => "dailycare-registry",
+            Self::School => "dailycare-api",
+        }
+    }
+}
+
+/// The settings of a session; use them for single connections and pools alike.
+#[must_use]
+pub fn options(endpoint: &Endpoint, credentials: &Credentials, database: &str, purpose: Purpose) -> PgConnectOptions {
+    let options = PgConnectOptions::new_without_pgpass()
+        .host(&endpoint.host)
+        .port(endpoint.port)
+        .username(&credentials.username)
+        .password(credentials.password.expose_secret())
+        .database(database)
+        .application_name(purpose.application_name())
+        .options(purpose.settings())
+        // Statements hold verifiers and marks; what is done is logged by name instead.
+        .disable_statement_logging();
+    match &endpoint.tls {
+        Tls::Disable => options.ssl_mode(PgSslMode::Disable),
+        Tls::Require => options.ssl_mode(PgSslMode::Require),
+        Tls::VerifyCa(pem) => options.ssl_mode(PgSslMode::VerifyCa).ssl_root_cert_from_pem(pem.clone()),
+        Tls::VerifyFull(pem) => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(pem.clone()),
+    }
+}
+
+/// One connection, within [`CONNECT_TIMEOUT`].
+///
+/// # Errors
+/// When the server does not answer in time, refuses, or cannot prove who it is.
+pub async fn connect(options: &PgConnectOptions, doing: &'static str) -> Result<PgConnection> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(options)).await {
+        Ok(connected) => connected.doing(doing),
+        Err(_) => Err(Error::timed_out(doing)),
+    }
+}

@@ -1,0 +1,116 @@
+//! Accounts that the operator makes: a school's first administrator, and the platform's own. Every other account is the API's affair.
+
+use domain::school::wanted::Person;
+use postgres::error::Doing as _;
+use registry::ask;
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{Owner, Result};
+
+/// A school's first administrator, as the registry knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// The school has an administrator.
+    Made,
+    /// It has none, and somebody else has the e-mail address.
+    EmailTaken,
+    /// It has none.
+    Absent,
+}
+
+/// What asking for an administrator did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// The account was made, with a password that must be changed.
+    Made,
+    /// The school has an administrator already; nothing was written.
+    Already,
+    /// The e-mail address belongs to another account; nothing was written.
+    EmailTaken,
+    /// There is no such tenant of this School; nothing was written.
+    NotOurs,
+}
+
+/// Makes a school's first administrator. `hash` is the temporary password's, in PHC form.
+///
+/// # Errors
+/// When the registry fails.
+pub async fn create_admin(pool: &PgPool, owner: Owner, person: &Person, hash: &str) -> Result<Creation> {
+    let doing = "creating a school's administrator";
+    let insert = "
+        WITH ours AS (SELECT id FROM registry.tenants WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND NOT is_deleted),
+        made AS (
+            INSERT INTO registry.users (tenant_id, name, email, password_hash, role, must_change_password)
+            SELECT id, $4, $5, $6, 'SchoolAdmin', true FROM ours
+            WHERE NOT EXISTS (SELECT FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND NOT is_deleted)
+            ON CONFLICT DO NOTHING RETURNING id)
+        SELECT EXISTS (SELECT FROM ours) AS ours, EXISTS (SELECT FROM made) AS made";
+    let query = sqlx::query(insert).bind(owner.tenant.0).bind(owner.school.0).bind(owner.cluster.0);
+    let query = query.bind(&person.name).bind(&person.email).bind(hash);
+    let row = ask(pool, doing, async |conn| query.fetch_one(conn).await).await?;
+    if !row.try_get::<bool, _>("ours").doing(doing)? {
+        return Ok(Creation::NotOurs);
+    }
+    if row.try_get::<bool, _>("made").doing(doing)? {
+        return Ok(Creation::Made);
+    }
+    // A statement of its own, because the first one's snapshot may be older than the account that stood in its way.
+    let exists = "SELECT EXISTS (SELECT FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND NOT is_deleted)";
+    let query = sqlx::query_scalar(exists).bind(owner.tenant.0);
+    let already: bool = ask(pool, doing, async |conn| query.fetch_one(conn).await).await?;
+    if already { Ok(Creation::Already) } else { Ok(Creation::EmailTaken) }
+}
+
+/// Makes an account of the platform's staff, with its record in the audit, in the caller's transaction; none when the e-mail address has an account already.
+/// Only members of `dailycare_operator` may. `hash` is the temporary password's, in PHC form.
+///
+/// # Errors
+/// When the registry fails.
+pub async fn create_platform_admin(conn: &mut PgConnection, person: &Person, hash: &str) -> Result<Option<Uuid>> {
+    let insert = "
+        WITH made AS (
+            INSERT INTO registry.users (name, email, password_hash, role, must_change_password)
+            VALUES ($1, $2, $3, 'PlatformAdmin', true) ON CONFLICT DO NOTHING RETURNING id),
+        told AS (
+            INSERT INTO registry.access_audit (user_id, action, resource, success)
+            SELECT id, 'platform:create_admin', 'dailycare platform-admin', true FROM made)
+        SELECT id FROM made";
+    let query = sqlx::query_scalar(insert).bind(&person.name).bind(&person.email).bind(hash);
+    Ok(query.fetch_optional(conn).await.doing("creating an account of the platform's staff")?)
+}
+
+/// Gives an account of the platform's staff a temporary password and ends its sessions and its lock, on record; none when nobody of theirs has this
+/// e-mail address. As [`create_platform_admin`].
+///
+/// # Errors
+/// When the registry fails.
+pub async fn reset_platform_admin(conn: &mut PgConnection, email: &str, hash: &str) -> Result<Option<Uuid>> {
+    let update = "
+        WITH done AS (
+            UPDATE registry.users SET password_hash = $2, must_change_password = true, failed_logins = 0, locked_until = NULL
+            WHERE role = 'PlatformAdmin' AND lower(email) = lower($1) AND NOT is_deleted RETURNING id),
+        told AS (
+            INSERT INTO registry.access_audit (user_id, action, resource, success)
+            SELECT id, 'platform:reset_password', 'dailycare platform-admin', true FROM done)
+        SELECT id FROM done";
+    let query = sqlx::query_scalar(update).bind(email).bind(hash);
+    Ok(query.fetch_optional(conn).await.doing("resetting a password of the platform's staff")?)
+}
+
+/// Ends an account of the platform's staff, on record; none when nobody of theirs has this e-mail address. As [`create_platform_admin`].
+///
+/// # Errors
+/// When the registry fails.
+pub async fn remove_platform_admin(conn: &mut PgConnection, email: &str) -> Result<Option<Uuid>> {
+    let update = "
+        WITH done AS (
+            UPDATE registry.users SET is_deleted = true, is_active = false
+            WHERE role = 'PlatformAdmin' AND lower(email) = lower($1) AND NOT is_deleted RETURNING id),
+        told AS (
+            INSERT INTO registry.access_audit (user_id, action, resource, success)
+            SELECT id, 'platform:remove_admin', 'dailycare platform-admin', true FROM done)
+        SELECT id FROM done";
+    Ok(sqlx::query_scalar(update).bind(email).fetch_optional(conn).await.doing("ending an account of the platform's staff")?)
+}

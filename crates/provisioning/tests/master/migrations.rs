@@ -1,0 +1,171 @@
+//! Applying migrations: once, in order, unedited, whole or not at all.
+
+use std::path::Path;
+
+use domain::retry::Class;
+use postgres::schema::{Applied, Error, Kind, Migrations};
+use sqlx::postgres::PgConnection;
+use testing::Version;
+
+use crate::fixtures::{Admin, Master, execute, refusal};
+
+/// Migrations made of these statements, the first one first.
+fn migrations(files: &[&str]) -> Migrations {
+    let directory = tempfile::tempdir().unwrap();
+    for (number, sql) in (1..).zip(files) {
+        std::fs::write(directory.path().join(format!("{number:04}_step.sql")), sql).unwrap();
+    }
+    Migrations::from_dir(Kind::Tenant, Path::new(directory.path())).unwrap()
+}
+
+async fn server() -> (Master, PgConnection) {
+    let master = Master::start(Version::V15, Admin::Superuser).await;
+    let conn = master.superuser("postgres").await;
+    (master, conn)
+}
+
+async fn bring(conn: &mut PgConnection, migrations: &Migrations) -> Result<(), Error> {
+    while let Some(next) = migrations.next_after(migrations.applied(conn).await?) {
+        assert_eq!(migrations.apply(conn, next, None).await?, Applied::Now);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_is_applied_once_and_its_record_and_mark_with_it() {
+    let (_master, mut conn) = server().await;
+    let list = migrations(&["CREATE TABLE app.a (); CREATE TABLE app.b ()"]);
+    let mark = Some("COMMENT ON DATABASE postgres IS 'at 1'");
+    assert_eq!(list.applied(&mut conn).await.unwrap(), 0);
+    assert_eq!(list.apply(&mut conn, &list.all()[0], mark).await.unwrap(), Applied::Now);
+    assert_eq!(list.apply(&mut conn, &list.all()[0], Some("COMMENT ON DATABASE postgres IS 'again'")).await.unwrap(), Applied::Already);
+    assert_eq!(list.applied(&mut conn).await.unwrap(), 1);
+    let comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'postgres'";
+    assert_eq!(sqlx::query_scalar::<_, String>(comment).fetch_one(&mut conn).await.unwrap(), "at 1");
+}
+
+#[tokio::test]
+async fn a_file_or_mark_that_fails_leaves_nothing_and_quotes_no_statement() {
+    let (_master, mut conn) = server().await;
+    let list = migrations(&["CREATE TABLE app.kept ()", "CREATE TABLE app.gone (); SELECT 'canary'; SELECT 1 / 0"]);
+    let error = bring(&mut conn, &list).await.unwrap_err();
+    assert_eq!((error.class(), error.sqlstate().as_deref()), (Class::Invalid, Some("22012")));
+    assert_eq!(error.to_string(), "migration 0002_step.sql failed");
+    assert!(!format!("{error:?}").contains("canary"), "{error:?}");
+    assert_eq!(list.applied(&mut conn).await.unwrap(), 1);
+    assert_eq!(refusal(&mut conn, "SELECT FROM app.gone").await.as_deref(), Some("42P01"));
+
+    let list = migrations(&["CREATE TABLE app.kept ()", "CREATE TABLE app.gone ()"]);
+    let error = list.apply(&mut conn, &list.all()[1], Some("COMMENT ON ROLE nowhere IS ''")).await.unwrap_err();
+    assert!(matches!(error, Error::Record(_)), "{error:?}");
+    assert_eq!(refusal(&mut conn, "SELECT FROM app.gone").await.as_deref(), Some("42P01"));
+    bring(&mut conn, &list).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_first_file_that_fails_leaves_not_even_the_record_table() {
+    let (_master, mut conn) = server().await;
+    let error = bring(&mut conn, &migrations(&["SELEC"])).await.unwrap_err();
+    assert_eq!(error.class(), Class::Invalid);
+    assert_eq!(refusal(&mut conn, "CREATE SCHEMA app").await, None);
+}
+
+#[tokio::test]
+async fn an_edited_file_is_refused_before_anything_runs() {
+    let (_master, mut conn) = server().await;
+    bring(&mut conn, &migrations(&["CREATE TABLE app.a ()"])).await.unwrap();
+    let edited = migrations(&["CREATE TABLE app.a (b int)", "CREATE TABLE app.c ()"]);
+    for failed in [edited.applied(&mut conn).await.unwrap_err(), edited.apply(&mut conn, &edited.all()[1], None).await.unwrap_err()] {
+        assert!(matches!(&failed, Error::Edited { file } if file == "0001_step.sql"), "{failed:?}");
+    }
+    assert_eq!(refusal(&mut conn, "SELECT FROM app.c").await.as_deref(), Some("42P01"));
+}
+
+#[tokio::test]
+async fn versions_that_do_not_follow_each_other_are_refused() {
+    let (_master, mut conn) = server().await;
+    let list = migrations(&["SELECT 1", "SELECT 2", "SELECT 3"]);
+    let skipping = list.apply(&mut conn, &list.all()[1], None).await.unwrap_err();
+    assert!(matches!(skipping, Error::Gap { recorded: 0, wanted: 2 }), "{skipping:?}");
+    bring(&mut conn, &list).await.unwrap();
+    let older = migrations(&["SELECT 1", "SELECT 2"]);
+    let ahead = older.apply(&mut conn, &older.all()[1], None).await.unwrap_err();
+    assert!(matches!(ahead, Error::Ahead { recorded: 3, known: 2 }), "{ahead:?}");
+    execute(&mut conn, "DELETE FROM app.schema_migrations WHERE version = 2").await;
+    assert!(matches!(list.applied(&mut conn).await.unwrap_err(), Error::Gap { recorded: 1, wanted: 3 }));
+    let stranger = migrations(&["SELECT 4"]);
+    assert!(matches!(list.apply(&mut conn, &stranger.all()[0], None).await.unwrap_err(), Error::Unknown { .. }));
+}
+
+#[tokio::test]
+async fn runners_that_meet_apply_a_file_once() {
+    let (master, mut conn) = server().await;
+    let list = migrations(&["CREATE TABLE app.a ()"]);
+    let runs = (0..5).map(async |_| {
+        let mut conn = master.superuser("postgres").await;
+        list.apply(&mut conn, &list.all()[0], None).await.unwrap()
+    });
+    let done = futures::future::join_all(runs).await;
+    assert_eq!(done.iter().filter(|applied| **applied == Applied::Now).count(), 1, "{done:?}");
+    assert_eq!(list.applied(&mut conn).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_table_in_use_makes_a_migration_contended_not_invalid() {
+    let (master, mut conn) = server().await;
+    let list = migrations(&["CREATE TABLE app.a ()", "ALTER TABLE app.a ADD b int"]);
+    list.apply(&mut conn, &list.all()[0], None).await.unwrap();
+    let mut user = master.superuser("postgres").await;
+    execute(&mut user, "BEGIN; LOCK TABLE app.a IN ACCESS SHARE MODE").await;
+    execute(&mut conn, "SET lock_timeout = '50ms'").await;
+    let error = list.apply(&mut conn, &list.all()[1], None).await.unwrap_err();
+    assert_eq!((error.class(), error.sqlstate().as_deref()), (Class::Contended, Some("55P03")));
+    execute(&mut user, "ROLLBACK").await;
+    assert_eq!(list.apply(&mut conn, &list.all()[1], None).await.unwrap(), Applied::Now);
+}
+
+#[tokio::test]
+async fn a_file_that_ends_its_transaction_is_reported_and_not_recorded() {
+    let (_master, mut conn) = server().await;
+    let list = migrations(&["CREATE TABLE app.a (); COMMIT; BEGIN"]);
+    let error = list.apply(&mut conn, &list.all()[0], None).await.unwrap_err();
+    assert!(matches!(error, Error::EndedTransaction { .. }), "{error:?}");
+    assert_eq!(list.applied(&mut conn).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn accounts_that_were_removed_before_lose_what_is_personal() {
+    let (_master, mut conn) = server().await;
+    execute(&mut conn, "CREATE ROLE dailycare_operator; CREATE ROLE dailycare_api; ALTER DATABASE postgres OWNER TO dailycare_operator")
+        .await;
+    execute(&mut conn, "SET ROLE dailycare_operator").await;
+    let list = Migrations::master().unwrap();
+    while let Some(next) = list.next_after(list.applied(&mut conn).await.unwrap()) {
+        if next.name == "removed_accounts" {
+            let accounts = "
+                INSERT INTO registry.tenants (name, code, email) VALUES ('Norte', 'norte', 'x@x');
+                INSERT INTO registry.users (tenant_id, name, email, phone_number, password_hash, role, is_deleted)
+                SELECT id, role, role || gone || '@x', '1', 'x', role, gone
+                FROM registry.tenants, unnest(ARRAY['Teacher', 'Guardian']) AS role, unnest(ARRAY[false, true]) AS gone";
+            execute(&mut conn, accounts).await;
+        }
+        list.apply(&mut conn, next, None).await.unwrap();
+    }
+    let left = "SELECT string_agg(name || ' ' || replace(email, id::text, 'id') || coalesce(' ' || phone_number, ''), ', ' ORDER BY is_deleted, role)
+                FROM registry.users";
+    let left: String = sqlx::query_scalar(left).fetch_one(&mut conn).await.unwrap();
+    assert_eq!(left, "Guardian Guardianfalse@x 1, Teacher Teacherfalse@x 1, - id@removed.invalid, Teacher id@removed.invalid");
+}
+
+#[tokio::test]
+async fn the_embedded_tenant_schema_applies_as_tenant_owner() {
+    for version in Version::ALL {
+        let master = Master::start(version, Admin::Superuser).await;
+        let mut conn = master.superuser("postgres").await;
+        execute(&mut conn, "CREATE ROLE tenant_owner; CREATE ROLE tenant_app; ALTER DATABASE postgres OWNER TO tenant_owner").await;
+        execute(&mut conn, "SET ROLE tenant_owner").await;
+        let list = Migrations::tenant().unwrap();
+        bring(&mut conn, &list).await.unwrap();
+        assert_eq!(list.applied(&mut conn).await.unwrap(), list.target());
+    }
+}

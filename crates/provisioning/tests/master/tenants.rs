@@ -1,0 +1,214 @@
+//! Reserving, publishing and withdrawing tenants, and who may do so.
+
+use domain::names::{ClusterUid, SchoolCode, SchoolUid};
+use domain::school::seen::{Tenant, TenantState};
+use postgres::session::Tls;
+use provisioning::master::Owner;
+use provisioning::master::keyring::Keyring;
+use provisioning::master::row::Publication;
+use provisioning::master::tenants::{Change, Observed, Reserved, Withdrawn, observe, occupancy, publish, reserve, set_state};
+use provisioning::master::users::{Account, create_admin};
+use registry::seal;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::postgres::PgPool;
+use testing::Version;
+use uuid::Uuid;
+
+use crate::fixtures::{Admin, CLUSTER, Master, owner, publication, registry, reservation, written};
+use crate::users::person;
+
+type Alter = fn(&mut Publication);
+
+fn keyring() -> Keyring {
+    Keyring::parse(&Keyring::generate_file("k1").unwrap()).unwrap()
+}
+
+async fn look(pool: &PgPool, n: u128, code: &str) -> Observed {
+    observe(pool, owner(n).tenant, Some(&SchoolCode::parse(code).unwrap()), Some("ana@norte.example")).await.unwrap()
+}
+
+#[tokio::test]
+async fn of_schools_that_reserve_one_code_at_once_one_has_it_and_the_others_learn_who() {
+    for version in Version::ALL {
+        let master = Master::start(version, Admin::Plain).await;
+        let pool = master.bootstrap().await;
+        let wanted: Vec<_> = (1..=8).map(|n| reservation(n, "norte")).collect();
+        let answers = futures::future::join_all(wanted.iter().map(|wanted| reserve(&pool, wanted))).await;
+        let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+        let winner = answers.iter().position(|answer| *answer == Reserved::Ours).unwrap();
+        for (n, answer) in answers.iter().enumerate().filter(|(n, _)| *n != winner) {
+            let Reserved::OfAnother(holder) = answer else { panic!("{n} and {winner} both have the code") };
+            assert_eq!(holder.tenant, wanted[winner].owner.tenant);
+            assert_eq!((holder.namespace.as_deref(), holder.name.as_ref()), (Some("schools"), Some(&wanted[winner].name)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn reserving_again_is_ours_and_writes_nothing() {
+    let (_master, pool) = registry().await;
+    assert_eq!(reserve(&pool, &reservation(1, "norte")).await.unwrap(), Reserved::Ours);
+    let before = written(&pool, owner(1)).await;
+    assert_eq!(reserve(&pool, &reservation(1, "norte")).await.unwrap(), Reserved::Ours);
+    assert_eq!(written(&pool, owner(1)).await, before);
+}
+
+#[tokio::test]
+async fn what_is_observed_is_absent_then_ours_and_of_another_for_everyone_else() {
+    let (_master, pool) = registry().await;
+    let seen = async |n, code| look(&pool, n, code).await.tenant(owner(n), |_| true);
+    assert_eq!(seen(1, "norte").await, Tenant::Absent);
+    reserve(&pool, &reservation(1, "norte")).await.unwrap();
+    assert_eq!(seen(1, "norte").await, Tenant::Ours { state: TenantState::Provisioning, current: true });
+    assert_eq!(seen(2, "norte").await, Tenant::OfAnother);
+    assert_eq!(seen(2, "sul").await, Tenant::Absent);
+    let usurper = Owner { school: SchoolUid(Uuid::from_u128(9)), ..owner(1) };
+    assert_eq!(look(&pool, 1, "norte").await.tenant(usurper, |_| true), Tenant::OfAnother);
+    assert_eq!(look(&pool, 1, "norte").await.admin, Account::Absent);
+    let leaving = observe(&pool, owner(1).tenant, None, None).await.unwrap();
+    assert_eq!(leaving.tenant(owner(1), |_| true), Tenant::Ours { state: TenantState::Provisioning, current: true });
+    assert_eq!((leaving.holder, leaving.admin), (None, Account::Absent));
+}
+
+#[tokio::test]
+async fn publishing_what_is_current_writes_nothing_and_any_difference_is_written() {
+    for version in Version::ALL {
+        let master = Master::start(version, Admin::Plain).await;
+        let pool = master.bootstrap().await;
+        let keyring = keyring();
+        let wanted = publication(1, "norte");
+        assert_eq!(publish(&pool, &wanted, &keyring).await.unwrap(), Change::NotOurs);
+        reserve(&pool, &reservation(1, "norte")).await.unwrap();
+        assert!(!look(&pool, 1, "norte").await.row.unwrap().says(&wanted, &keyring));
+        assert_eq!(publish(&pool, &wanted, &keyring).await.unwrap(), Change::Made);
+        assert!(look(&pool, 1, "norte").await.row.unwrap().says(&wanted, &keyring));
+        let before = written(&pool, owner(1)).await;
+        assert_eq!(publish(&pool, &wanted, &keyring).await.unwrap(), Change::Unneeded);
+        assert_eq!(written(&pool, owner(1)).await, before);
+
+        let alterations: [Alter; 13] = [
+            |p| p.profile.name.push('!'),
+            |p| p.profile.email.push('a'),
+            |p| p.profile.phone_number = None,
+            |p| p.route.endpoint.host = "pg-2.example".into(),
+            |p| p.route.endpoint.port = 6432,
+            |p| p.route.endpoint.tls = Tls::Disable,
+            |p| p.route.endpoint.tls = Tls::Require,
+            |p| p.route.endpoint.tls = Tls::VerifyCa(b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n".to_vec()),
+            |p| p.route.endpoint.tls = Tls::VerifyFull(b"-----BEGIN CERTIFICATE-----\nB\n-----END CERTIFICATE-----\n".to_vec()),
+            |p| p.route.pool.size = 7,
+            |p| p.route.pool.pooling = false,
+            |p| p.schema_version += 1,
+            |p| p.password = "another".into(),
+        ];
+        for (n, alter) in alterations.into_iter().enumerate() {
+            let mut altered = wanted.clone();
+            alter(&mut altered);
+            assert!(!look(&pool, 1, "norte").await.row.unwrap().says(&altered, &keyring), "{n}");
+            assert_eq!(publish(&pool, &altered, &keyring).await.unwrap(), Change::Made, "{n}");
+            assert!(look(&pool, 1, "norte").await.row.unwrap().says(&altered, &keyring), "{n}");
+            publish(&pool, &wanted, &keyring).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_the_school_that_a_row_is_for_may_write_it() {
+    let (_master, pool) = registry().await;
+    let keyring = keyring();
+    reserve(&pool, &reservation(1, "norte")).await.unwrap();
+    let before = written(&pool, owner(1)).await;
+    let other_school = Owner { school: SchoolUid(Uuid::from_u128(9)), ..owner(1) };
+    let other_cluster = Owner { cluster: ClusterUid(Uuid::from_u128(9)), ..owner(1) };
+    for owner in [other_school, other_cluster] {
+        let mut wanted = publication(1, "norte");
+        wanted.owner = owner;
+        assert_eq!(publish(&pool, &wanted, &keyring).await.unwrap(), Change::NotOurs);
+        for to in [Withdrawn::Suspended, Withdrawn::Retained, Withdrawn::Deleted] {
+            assert_eq!(set_state(&pool, owner, to).await.unwrap(), Change::NotOurs);
+        }
+        let mut reserving = reservation(1, "norte");
+        reserving.owner = owner;
+        assert!(matches!(reserve(&pool, &reserving).await.unwrap(), Reserved::OfAnother(_)));
+    }
+    assert_eq!(written(&pool, owner(1)).await, before);
+}
+
+#[tokio::test]
+async fn published_credentials_open_for_their_tenant_only_and_a_new_key_reseals_them() {
+    let (_master, pool) = registry().await;
+    let file = |id| Keyring::generate_file(id).unwrap();
+    let old = file("old");
+    let before = Keyring::parse(&old).unwrap();
+    reserve(&pool, &reservation(1, "norte")).await.unwrap();
+    publish(&pool, &publication(1, "norte"), &before).await.unwrap();
+    let sealed = look(&pool, 1, "norte").await.row.unwrap().sealed.unwrap();
+    let opened = before.open(owner(1).tenant, &sealed).unwrap();
+    assert_eq!((opened.username.as_str(), opened.password.expose_secret()), ("dailycare_tenant_norte_a", "canary-password"));
+    assert_eq!(before.open(owner(2).tenant, &sealed).unwrap_err(), seal::Error::Refused);
+    assert!(!String::from_utf8_lossy(&sealed.bytes).contains("canary"));
+
+    let both: SecretString = format!("{}{}", file("new").expose_secret(), old.expose_secret()).into();
+    let after = Keyring::parse(&both).unwrap();
+    assert_eq!(publish(&pool, &publication(1, "norte"), &after).await.unwrap(), Change::Made);
+    assert_eq!(look(&pool, 1, "norte").await.row.unwrap().sealed.unwrap().key_id, "new");
+    assert_eq!(publish(&pool, &publication(1, "norte"), &after).await.unwrap(), Change::Unneeded);
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_comes_back_and_keeps_the_time_it_was_first_activated() {
+    let (_master, pool) = registry().await;
+    let keyring = keyring();
+    reserve(&pool, &reservation(1, "norte")).await.unwrap();
+    publish(&pool, &publication(1, "norte"), &keyring).await.unwrap();
+    let facts = async || {
+        let query = sqlx::query_as::<_, (bool, String, String)>("SELECT is_active, state, activated_at::text FROM registry.tenants");
+        query.fetch_one(&pool).await.unwrap()
+    };
+    let active = facts().await;
+    assert_eq!((active.0, active.1.as_str()), (true, "active"));
+    assert_eq!(set_state(&pool, owner(1), Withdrawn::Suspended).await.unwrap(), Change::Made);
+    let before = written(&pool, owner(1)).await;
+    assert_eq!(set_state(&pool, owner(1), Withdrawn::Suspended).await.unwrap(), Change::Unneeded);
+    assert_eq!(written(&pool, owner(1)).await, before);
+    assert_eq!(facts().await, (false, "suspended".into(), active.2.clone()));
+    assert_eq!(publish(&pool, &publication(1, "norte"), &keyring).await.unwrap(), Change::Made);
+    assert_eq!(facts().await, active);
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_frees_its_code_and_addresses_loses_its_credentials_and_never_comes_back() {
+    let (_master, pool) = registry().await;
+    let keyring = keyring();
+    reserve(&pool, &reservation(1, "norte")).await.unwrap();
+    publish(&pool, &publication(1, "norte"), &keyring).await.unwrap();
+    create_admin(&pool, owner(1), &person("ana@norte.example"), "$h$").await.unwrap();
+    assert_eq!(set_state(&pool, owner(1), Withdrawn::Retained).await.unwrap(), Change::Made);
+    assert!(matches!(reserve(&pool, &reservation(2, "norte")).await.unwrap(), Reserved::OfAnother(_)), "a retained school lost its code");
+
+    assert_eq!(set_state(&pool, owner(1), Withdrawn::Deleted).await.unwrap(), Change::Made);
+    assert_eq!(set_state(&pool, owner(1), Withdrawn::Deleted).await.unwrap(), Change::Unneeded);
+    assert_eq!(set_state(&pool, owner(1), Withdrawn::Suspended).await.unwrap(), Change::NotOurs);
+    assert_eq!(publish(&pool, &publication(1, "norte"), &keyring).await.unwrap(), Change::NotOurs);
+    let row = look(&pool, 1, "norte").await.row.unwrap();
+    assert_eq!((row.state, row.sealed), (TenantState::Deleted, None));
+    assert_eq!(look(&pool, 1, "norte").await.admin, Account::Absent);
+    assert_eq!(reserve(&pool, &reservation(2, "norte")).await.unwrap(), Reserved::Ours);
+}
+
+#[tokio::test]
+async fn placement_counts_reserved_and_retained_schools_of_its_own_cluster() {
+    let (_master, pool) = registry().await;
+    for (n, code) in [(1, "norte"), (2, "sul"), (3, "leste")] {
+        reserve(&pool, &reservation(n, code)).await.unwrap();
+    }
+    set_state(&pool, owner(2), Withdrawn::Retained).await.unwrap();
+    set_state(&pool, owner(3), Withdrawn::Deleted).await.unwrap();
+    let mut counted = occupancy(&pool, CLUSTER).await.unwrap();
+    counted.sort();
+    let server = reservation(1, "norte").server;
+    let mut expected = vec![(owner(1).tenant, server.clone()), (owner(2).tenant, server)];
+    expected.sort();
+    assert_eq!(counted, expected);
+    assert_eq!(occupancy(&pool, ClusterUid(Uuid::from_u128(9))).await.unwrap(), vec![]);
+}

@@ -1,0 +1,119 @@
+//! Migrating living schools.
+
+use domain::retry::Class;
+use domain::school::seen::{Access, Database, Schema};
+use postgres::schema::{Applied, Migrations};
+use provisioning::{Error, Result, access, migrate};
+
+use crate::server::{LIMIT, School, Server, everything_about, migrator, on_every_server};
+
+/// The last of the files.
+async fn step(server: &Server, school: &School, migrations: &Migrations) -> Result<Applied> {
+    let migration = migrations.all().last().unwrap();
+    migrate::migrate(&server.endpoint, &migrator(), &school.holding, migrations, migration).await
+}
+
+async fn schema(server: &Server, school: &School) -> Schema {
+    match server.observe(school).await.database {
+        Database::Ours { schema, .. } => schema,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_file_and_its_mark_come_together_and_once_whether_open_or_closed() {
+    on_every_server(async |mut server| {
+        let (school, closed) = (server.school("growing").await, server.school("sleeping").await);
+        access::close(&server.pool, &closed.holding).await.unwrap();
+        let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more (); GRANT SELECT ON app.more TO tenant_app;");
+        server.migrations = newer.clone();
+        for (school, access) in [(&school, Access::Open), (&closed, Access::Closed)] {
+            assert_eq!(schema(&server, school).await, Schema { version: 2, genuine: true });
+            assert_eq!(step(&server, school, &newer).await.unwrap(), Applied::Now);
+            assert_eq!(step(&server, school, &newer).await.unwrap(), Applied::Already);
+            assert_eq!(server.observe(school).await.database, server.whole(access));
+        }
+        access::open(&server.pool, &closed.holding, LIMIT).await.unwrap();
+        let mut login = server.log_in(&closed, closed.database()).await.unwrap();
+        sqlx::raw_sql("SELECT FROM app.more").execute(&mut login).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mark_that_was_set_back_is_set_right_without_running_the_file_again() {
+    on_every_server(async |mut server| {
+        let school = server.school("forgetful").await;
+        let comment = format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{}'", school.database());
+        let old = server.ask::<String>(&comment).await;
+        let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
+        step(&server, &school, &newer).await.unwrap();
+        server.as_admin(&format!("COMMENT ON DATABASE {} IS '{old}'", school.database())).await;
+        server.migrations = newer.clone();
+        assert_eq!(schema(&server, &school).await, Schema { version: 2, genuine: true });
+        assert_eq!(step(&server, &school, &newer).await.unwrap(), Applied::Already);
+        assert_eq!(schema(&server, &school).await, Schema { version: 3, genuine: true });
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failing_file_is_named_with_its_sqlstate_and_leaves_nothing() {
+    on_every_server(async |mut server| {
+        let school = server.school("failing").await;
+        let bad = "CREATE TABLE app.half (); INSERT INTO app.notes VALUES ('canary row'); SELECT text::int FROM app.notes;";
+        server.migrations = server.and_then("0003_bad.sql", bad);
+        let error = step(&server, &school, &server.migrations).await.unwrap_err();
+        assert_eq!(error.to_string(), "migration 0003_bad.sql failed (SQLSTATE 22P02)");
+        assert_eq!(error.class(), Class::Invalid);
+        let text = everything_about(&error);
+        assert!(!text.contains("canary row") && !text.contains("app.half"), "{text}");
+        assert_eq!(schema(&server, &school).await, Schema { version: 2, genuine: true });
+        let mut login = server.log_in(&school, school.database()).await.unwrap();
+        let left = "SELECT count(*) FROM pg_tables WHERE tablename = 'half'";
+        assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&mut login).await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_busy_school_is_left_alone_and_migrated_when_it_is_free() {
+    on_every_server(async |server| {
+        let school = server.school("busy").await;
+        let newer = server.and_then("0003_wider.sql", "ALTER TABLE app.notes ADD wider text;");
+        let mut busy = server.log_in(&school, school.database()).await.unwrap();
+        sqlx::raw_sql("BEGIN; SELECT FROM app.notes").execute(&mut busy).await.unwrap();
+        let error = step(&server, &school, &newer).await.unwrap_err();
+        assert_eq!((error.class(), error.sqlstate().as_deref()), (Class::Contended, Some("55P03")));
+        assert_eq!(schema(&server, &school).await.version, 2);
+        sqlx::raw_sql("COMMIT").execute(&mut busy).await.unwrap();
+        assert_eq!(step(&server, &school, &newer).await.unwrap(), Applied::Now);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_does_not_follow_or_a_database_that_is_not_ours_is_refused() {
+    on_every_server(async |server| {
+        let mut school = server.school("skipping").await;
+        server.and_then("0003_three.sql", "SELECT 3;");
+        let newer = server.and_then("0004_four.sql", "SELECT 4;");
+        assert!(matches!(step(&server, &school, &newer).await, Err(Error::OutOfOrder { found: 2, wanted: 3, .. })));
+        school.holding.tenant = School::named("other").holding.tenant;
+        assert!(matches!(step(&server, &school, &newer).await, Err(Error::NotOurs { .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_migrator_that_would_not_act_as_the_owner_runs_nothing() {
+    on_every_server(async |server| {
+        let school = server.school("wrong-role").await;
+        let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
+        server.as_admin("ALTER ROLE dailycare_migrator RESET role").await;
+        let refused = step(&server, &school, &newer).await;
+        assert!(matches!(refused, Err(Error::WrongRole { .. })), "{refused:?}");
+        assert_eq!(schema(&server, &school).await.version, 2);
+    })
+    .await;
+}

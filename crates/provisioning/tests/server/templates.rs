@@ -1,0 +1,116 @@
+//! Building templates, staging from them, and dropping old ones.
+
+use domain::retry::Class;
+use postgres::schema::{Migrations, short};
+use provisioning::{Error, prepare, stage, template};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::server::{Admin, MIGRATOR_PASSWORD, on_every_bare_server, on_every_server, wanted};
+
+const NAMED_LIKE_OURS: &str = "SELECT coalesce(string_agg(datname, ' ' ORDER BY datname), '') FROM pg_database WHERE datname LIKE 'dc\\_%'";
+
+#[tokio::test]
+async fn the_real_schema_is_built_once_and_a_copy_of_it_holds_the_seed_data_and_gives_its_login_no_ddl() {
+    on_every_bare_server(async |mut server| {
+        server.migrations = Migrations::tenant().unwrap();
+        let password = MIGRATOR_PASSWORD.into();
+        let mut conn = server.pool.acquire().await.unwrap();
+        prepare::prepare_roles(&mut conn, &wanted(&password)).await.unwrap();
+        assert!(!template::exists(&mut conn, server.digest()).await.unwrap());
+        server.build(&server.migrations).await.unwrap();
+        assert!(template::exists(&mut conn, server.digest()).await.unwrap());
+        let before = server.catalogs().await;
+        server.build(&server.migrations).await.unwrap();
+        assert_eq!(server.catalogs().await, before);
+        let school = server.school("northside").await;
+        let mut login = server.log_in(&school, school.database()).await.unwrap();
+        let roles: i64 = sqlx::query_scalar("SELECT count(*) FROM app.roles").fetch_one(&mut login).await.unwrap();
+        assert!(roles > 0);
+        assert!(sqlx::raw_sql("CREATE TABLE app.mine ()").execute(&mut login).await.is_err());
+        assert!(sqlx::raw_sql("CREATE TEMP TABLE mine ()").execute(&mut login).await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_that_failed_or_was_interrupted_is_dropped_and_done_again() {
+    on_every_server(async |server| {
+        let failing = server.and_then("0003_late.sql", "SELECT 1/0;");
+        let failed = server.build(&failing).await;
+        assert!(matches!(failed, Err(Error::Migration { ref file, .. }) if file == "0003_late.sql"), "{failed:?}");
+        let (digest, template) = (failing.digest(), template::name(failing.digest()));
+        let building = format!("dc_building_{}", short(digest));
+        assert!(server.ask::<String>(NAMED_LIKE_OURS).await.contains(&building));
+        // What stands under the template's name without being frozen is a leftover, too.
+        server.as_admin(&format!("ALTER DATABASE {building} RENAME TO {template}")).await;
+        assert!(!template::exists(&mut server.pool.acquire().await.unwrap(), digest).await.unwrap());
+        let mut stranger = server.superuser(&template).await;
+        let again = server.build(&failing).await.unwrap_err();
+        if server.kind == Admin::Superuser {
+            assert!(matches!(again, Error::Migration { .. }), "{again:?}");
+            assert!(sqlx::raw_sql("SELECT 1").execute(&mut stranger).await.is_err());
+        } else {
+            // Only a superuser may end a superuser's session.
+            assert_eq!(again.class(), Class::Denied, "{again:?}");
+            stranger.close().await.unwrap();
+            assert!(matches!(server.build(&failing).await, Err(Error::Migration { .. })));
+        }
+        assert!(!server.ask::<String>(NAMED_LIKE_OURS).await.contains(&template));
+        assert_eq!(server.ask::<i64>(crate::server::ADVISORY_LOCKS).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_builders_at_once_make_one_template() {
+    on_every_server(async |server| {
+        let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
+        let (one, two) = tokio::join!(server.build(&newer), server.build(&newer));
+        one.and(two).unwrap();
+        let made = format!("CREATE DATABASE \"dc_building_{}\"", short(newer.digest()));
+        assert_eq!(server.log().matches(&made).count(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn staging_needs_the_template_and_makes_databases_that_nobody_can_enter() {
+    on_every_server(async |server| {
+        let missing = stage::stage(&server.pool, &"f".repeat(64)).await;
+        assert!(matches!(missing, Err(Error::Gone { .. })), "{missing:?}");
+        let spare = server.stage().await;
+        assert!(spare.len() <= 63, "{spare}");
+        assert_eq!(server.spares().await, 1);
+        assert!(PgConnection::connect(&server.postgres.superuser_url(&spare)).await.is_err());
+        // The connection that staged is in the pool again, with the settings that it was opened with.
+        let timeout: String = sqlx::query_scalar("SHOW statement_timeout").fetch_one(&server.pool).await.unwrap();
+        assert_eq!(timeout, "30s");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn old_templates_and_spares_go_and_what_only_looks_like_them_stays() {
+    on_every_server(async |server| {
+        let school = server.school("kept").await;
+        server.stage().await;
+        let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
+        server.build(&newer).await.unwrap();
+        let keep = newer.digest();
+        let spare = stage::stage(&server.pool, keep).await.unwrap();
+        // Not ours by its name, and not ours by its owner.
+        server.as_superuser("CREATE DATABASE dc_template_of_mine OWNER tenant_owner").await;
+        server.as_superuser("CREATE DATABASE dc_template_0123456789ab").await;
+        for _ in 0..2 {
+            template::drop_stale(&server.pool, keep).await.unwrap();
+            let mut left = [spare.as_str(), "dc_template_0123456789ab", "dc_template_of_mine", &template::name(keep)];
+            left.sort_unstable();
+            let seen = server.ask::<String>(NAMED_LIKE_OURS).await;
+            let mut seen: Vec<_> = seen.split(' ').collect();
+            seen.sort_unstable();
+            assert_eq!(seen, left);
+        }
+        server.log_in(&school, school.database()).await.unwrap();
+    })
+    .await;
+}

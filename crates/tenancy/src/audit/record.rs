@@ -1,0 +1,110 @@
+//! One access or refusal.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use domain::names::TenantId;
+use uuid::Uuid;
+
+/// As many characters as the tables' columns take.
+const ACTION: usize = 100;
+const RESOURCE: usize = 500;
+
+/// Who did what, from where, and whether it was allowed and done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Version 7; writing the same record twice leaves one.
+    pub id: Uuid,
+    /// Whose data; none before anybody could tell.
+    pub tenant: Option<TenantId>,
+    /// `registry.users.id`; none when nobody was authenticated.
+    pub user: Option<Uuid>,
+    /// What was done, such as `children.read`; what is beyond 100 characters is not written.
+    pub action: Cow<'static, str>,
+    /// The request's path; a query string, and what is beyond 500 characters, is not written.
+    pub resource: String,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+    /// The request's moment; microseconds are kept.
+    pub at: DateTime<Utc>,
+    /// It was allowed and done.
+    pub success: bool,
+    /// Why platform staff acted for a school, at most 500 characters. The platform's table alone has it.
+    pub reason: Option<String>,
+    /// The id that the request was answered with, at most 64 characters.
+    pub request_id: Option<Arc<str>>,
+}
+
+impl Record {
+    /// What is written of the action; never empty.
+    pub(super) fn written_action(&self) -> &str {
+        writable(&self.action, ACTION, "unknown")
+    }
+
+    /// What is written of the resource; never empty.
+    pub(super) fn written_resource(&self) -> &str {
+        let path = self.resource.split(['?', '#']).next().unwrap_or_default();
+        writable(path, RESOURCE, "/")
+    }
+
+    /// Without what would not be written, so that a record's size is bounded.
+    pub(super) fn bounded(mut self) -> Self {
+        // Both are copied when too long only: what is short enough is kept as it is.
+        if self.written_resource() != self.resource {
+            self.resource = self.written_resource().to_owned();
+        }
+        if self.written_action() != self.action {
+            self.action = Cow::Owned(self.written_action().to_owned());
+        }
+        self.resource.shrink_to_fit();
+        self
+    }
+}
+
+/// The first characters up to one that PostgreSQL's `text` cannot hold.
+fn writable<'a>(text: &'a str, most: usize, otherwise: &'a str) -> &'a str {
+    let text = text.split('\0').next().unwrap_or_default();
+    let end = text.char_indices().nth(most).map_or(text.len(), |(end, _)| end);
+    if end == 0 { otherwise } else { &text[..end] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(action: &'static str, resource: &str) -> Record {
+        let (id, at) = (Uuid::now_v7(), Utc::now());
+        Record {
+            id,
+            tenant: None,
+            user: None,
+            action: action.into(),
+            resource: resource.into(),
+            address: None,
+            at,
+            success: true,
+            reason: None,
+            request_id: None,
+        }
+    }
+
+    #[test]
+    fn a_query_string_never_stays_in_memory() {
+        for resource in ["/api/v1/children?name=Ana&token=x", "/api/v1/children#name=Ana", "/api/v1/children\0Ana"] {
+            assert_eq!(record("children.list", resource).bounded().resource, "/api/v1/children");
+        }
+        assert_eq!(record("children.list", "?token=x").bounded().resource, "/");
+    }
+
+    #[test]
+    fn what_the_columns_would_refuse_is_cut_at_a_whole_character() {
+        let long = record("x", &format!("/{}", "ã".repeat(1000))).bounded();
+        assert_eq!((long.resource.chars().count(), long.resource.capacity()), (500, 999));
+        let action: &'static str = "á".repeat(200).leak();
+        assert_eq!(record(action, "/").bounded().action.chars().count(), 100);
+        assert_eq!(record("", "/").bounded().action, "unknown");
+        assert_eq!(record("children.read", "/api").bounded().action, Cow::Borrowed("children.read"));
+    }
+}

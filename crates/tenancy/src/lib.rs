@@ -1,0 +1,12 @@
+//! Many schools in one process: which there are, connections to their databases, what is cached of them, and who read what.
+//!
+//! Must not know HTTP, an admin credential or a sealing key.
+
+pub mod allowance;
+pub mod audit;
+pub mod cache;
+pub mod directory;
+pub mod pools;
+
+/// The oldest tenant schema whose every table and column this program's statements name.
+pub const SCHEMA: u32 = 21;

@@ -1,0 +1,39 @@
+//! Real servers for tests, benches and `make cluster`: a private Kubernetes control plane, private PostgreSQL and Redis servers.
+//!
+//! Everything binds to loopback, on ports of its own, with credentials of its own. Nothing here fakes a server, and nothing here is
+//! compiled into the product (feature `testing`). The programs come from the cache that `dev/install` fills; this module never
+//! fetches anything.
+
+mod account;
+mod certificates;
+mod command;
+mod control_plane;
+mod error;
+pub mod metrics;
+mod operator;
+mod platform;
+mod port;
+mod postgres;
+mod process;
+mod programs;
+mod random;
+mod redis;
+mod scratch;
+
+pub use self::control_plane::ControlPlane;
+pub use self::error::{Error, Result};
+pub use self::operator::{Operator, OperatorOptions};
+pub use self::platform::{Platform, School};
+pub use self::postgres::{Postgres, PostgresOptions, Version};
+pub use self::process::Process;
+pub use self::programs::{kubectl, psql, schemathesis};
+pub use self::redis::Redis;
+
+/// How long what was started lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// No longer than the starting process, however that ends: by return, panic, abort or SIGKILL.
+    Test,
+    /// Until it is stopped, by this process or another one that finds the recorded process ids.
+    Detached,
+}

@@ -1,0 +1,27 @@
+//! The machinery that every other test stands on: the private control plane and the private PostgreSQL servers. It must not test the
+//! product.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "functions that only tests call are not recognised as tests")]
+
+mod abandoned;
+mod control_plane;
+mod postgres;
+
+use std::fs;
+use std::time::Duration;
+
+/// Waits for a condition that must come true; the deadline is only for a broken machine.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let awaited = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(3), awaited).await.unwrap_or_else(|_| panic!("{what} did not come true"));
+}
+
+/// Whether there is such a process that has not ended.
+fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, fields)| !fields.trim_start().starts_with(['Z', 'X']))
+}

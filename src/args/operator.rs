@@ -1,0 +1,157 @@
+//! Flags of `dailycare operator` and `dailycare plan`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use operator::controller::run::Settings;
+use postgres::schema::{self, Migrations};
+use postgres::session::Credentials;
+use postgres::url::Target;
+use provisioning::master::keyring::Keyring;
+use provisioning::master::row::Pooling;
+
+use super::{Error, MasterArgs, SealingArgs, parse_seconds, read};
+
+/// What `dailycare operator` and `dailycare plan` have in common.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CommonArgs {
+    #[command(flatten)]
+    master: MasterArgs,
+    #[command(flatten)]
+    sealing: SealingArgs,
+    /// Namespace that holds the admin Secrets of servers and the leader Lease; not that of a School.
+    #[arg(
+        id = "operator_namespace",
+        long = "operator-namespace",
+        env = "DAILYCARE_OPERATOR_NAMESPACE",
+        default_value = "dailycare-system"
+    )]
+    namespace: String,
+    /// Directory with the tenant schema's migrations, instead of those built in.
+    #[arg(long, env = "DAILYCARE_SCHEMA_DIR")]
+    schema_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pooling: PoolArgs,
+}
+
+/// How the API pools schools' connections: what every school's row in the registry says of it, beside the School's own connection limit.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct PoolArgs {
+    /// Seconds that the API may take to connect to a school's database; no longer than its `--connect-timeout-milliseconds`.
+    #[arg(long, env = "DAILYCARE_CONNECT_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    connect_timeout_seconds: u16,
+    /// Seconds that a statement of the API may take; no longer than its `--request-seconds`.
+    #[arg(long, env = "DAILYCARE_COMMAND_TIMEOUT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    command_timeout_seconds: u16,
+    /// Whether the API keeps connections for the next request.
+    #[arg(long, env = "DAILYCARE_POOLING", default_value_t = true, action = clap::ArgAction::Set)]
+    pooling: bool,
+}
+
+impl PoolArgs {
+    /// As the registry holds them.
+    fn settings(self) -> Pooling {
+        let Self { connect_timeout_seconds, command_timeout_seconds, pooling: enabled } = self;
+        Pooling { connect_timeout_seconds, command_timeout_seconds, enabled }
+    }
+}
+
+/// Settings of `dailycare operator`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct OperatorArgs {
+    #[command(flatten)]
+    common: CommonArgs,
+    /// File with the URL by which the API reaches the master database, the one that `dailycare api` mounts: its login is made, or gets that password, at start.
+    #[arg(long, env = "DAILYCARE_API_URL_FILE")]
+    api_url_file: Option<PathBuf>,
+    /// Address of `/healthz`, `/readyz` and `/metrics`.
+    #[arg(long, env = "DAILYCARE_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
+    http_address: SocketAddr,
+    /// Schools worked on at once for each server.
+    #[arg(long, env = "DAILYCARE_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: u16,
+    /// How often every School is looked at although nothing happened, in seconds.
+    #[arg(long, env = "DAILYCARE_RESYNC_SECONDS", default_value = "600", value_parser = parse_seconds)]
+    resync: Duration,
+    /// How long progress is awaited before a School or server counts as stalled, in seconds.
+    #[arg(long, env = "DAILYCARE_PROGRESS_DEADLINE_SECONDS", default_value = "600", value_parser = parse_seconds)]
+    progress_deadline: Duration,
+    /// This process's name in the Lease and in Events; in a pod, the pod's name.
+    #[arg(long, env = "HOSTNAME", default_value = "dailycare")]
+    instance: String,
+    /// Work without a leader Lease. Only where no second operator can run.
+    #[arg(long, env = "DAILYCARE_NO_LEADER_ELECTION")]
+    no_leader_election: bool,
+}
+
+impl CommonArgs {
+    /// Where the master database is.
+    ///
+    /// # Errors
+    /// As [`MasterArgs::target`].
+    pub(crate) async fn master(&self) -> Result<Target, Error> {
+        self.master.target().await
+    }
+
+    /// The sealing keys.
+    ///
+    /// # Errors
+    /// As [`SealingArgs::keyring`].
+    pub(crate) async fn keyring(&self) -> Result<Keyring, Error> {
+        self.sealing.keyring().await
+    }
+
+    /// The tenant schema's migrations.
+    ///
+    /// # Errors
+    /// When the directory given holds none, or they are not numbered without gaps.
+    pub(crate) fn migrations(&self) -> Result<Migrations, Error> {
+        self.schema_dir
+            .as_deref()
+            .map_or_else(Migrations::tenant, |path| Migrations::from_dir(schema::Kind::Tenant, path))
+            .map_err(Error::Schema)
+    }
+
+    /// How the API is to pool a school's connections.
+    pub(crate) fn pooling(&self) -> Pooling {
+        self.pooling.settings()
+    }
+
+    /// The operator's namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+}
+
+impl OperatorArgs {
+    /// The operator's settings.
+    ///
+    /// # Errors
+    /// When a file cannot be read or used.
+    pub(crate) async fn settings(&self) -> Result<Settings, Error> {
+        let common = &self.common;
+        Ok(Settings {
+            master: common.master().await?,
+            api_login: self.api_login().await?,
+            keyring: common.keyring().await?,
+            migrations: common.migrations()?,
+            pooling: common.pooling(),
+            namespace: common.namespace.clone(),
+            http_address: self.http_address,
+            concurrency: self.concurrency,
+            resync: self.resync,
+            progress_deadline: self.progress_deadline,
+            instance: self.instance.clone(),
+            leader_election: !self.no_leader_election,
+        })
+    }
+
+    /// The API's login to the master database, if it is to be made here. Where its URL leads is the API's affair.
+    async fn api_login(&self) -> Result<Option<Credentials>, Error> {
+        let Some(path) = &self.api_url_file else { return Ok(None) };
+        let url = read("the API's URL of the master database", path).await?;
+        Target::parse(&url).map(|target| Some(target.credentials)).map_err(Error::ApiUrl)
+    }
+}
