@@ -8,7 +8,7 @@ use std::time::Duration;
 use api::answer::Data;
 use api::body::Json;
 use api::client::ClientAddress;
-use api::edge::{Holds, Limits, Quota, RequestId, Settings, TenantLimits, TenantSlot, layered, serve};
+use api::edge::{Limits, Quota, RequestId, RequestPermits, Settings, TenantLimits, TenantSlot, layered, serve};
 use api::error::{Code, Error, Field, Result, Text};
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
@@ -127,12 +127,12 @@ async fn tenant(Extension(slot): Extension<TenantSlot>, Path(id): Path<uuid::Uui
     Err(Code::PoolExhausted.into())
 }
 
-async fn large(State(stage): State<Stage>, Extension(holds): Extension<Holds>) -> Result<Vec<u8>> {
+async fn large(State(stage): State<Stage>, Extension(holds): Extension<RequestPermits>) -> Result<Vec<u8>> {
     holds.admit(&stage.tenants, TENANT)?;
     Ok(vec![b'x'; LARGE])
 }
 
-async fn stale_place(State(stage): State<Stage>, Extension(holds): Extension<Holds>) -> Result<Data<u32>> {
+async fn stale_place(State(stage): State<Stage>, Extension(holds): Extension<RequestPermits>) -> Result<Data<u32>> {
     holds.admit(&stage.tenants, TENANT)?;
     stale(State(stage)).await
 }
