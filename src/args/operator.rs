@@ -132,11 +132,13 @@ impl OperatorArgs {
     /// When a file cannot be read or used.
     pub(crate) async fn settings(&self) -> Result<Settings, Error> {
         let common = &self.common;
+        // The schema first: it can be checked without anything else being right.
+        let migrations = common.migrations()?;
         Ok(Settings {
             master: common.master().await?,
             api_login: self.api_login().await?,
             keyring: common.keyring().await?,
-            migrations: common.migrations()?,
+            migrations,
             pooling: common.pooling(),
             namespace: common.namespace.clone(),
             http_address: self.http_address,
