@@ -1,4 +1,4 @@
-//! The API's faults of the project's catalogue (F100–F125) over HTTP; `docs/faults.md` says which tests show the others.
+//! The API's faults of the project's catalogue (F100–F125) over HTTP; `docs/running/faults.md` says which tests show the others.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
