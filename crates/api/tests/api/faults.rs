@@ -1,4 +1,4 @@
-//! The API's faults of the project's catalogue (F100–F125) over HTTP; the page of faults says which tests show the others.
+//! The API's faults of the project's catalogue (F100–F125) over HTTP; `docs/running/faults.md` says which tests show the others.
 
 mod callers;
 mod changes;
