@@ -7,10 +7,10 @@ use sqlx::postgres::PgPool;
 use tenancy::audit::Audit;
 use tenancy::cache::Cache;
 use tenancy::directory::Directory;
+use tenancy::limits::TenantLimits;
 use tenancy::pools::Pools;
 use tokio::sync::Semaphore;
 
-use super::edge::TenantLimits;
 use super::grants::PermissionCache;
 use super::identity::Identity;
 

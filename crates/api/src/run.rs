@@ -14,6 +14,7 @@ use telemetry::logs::chain;
 use tenancy::audit::{self, Audit, Writer};
 use tenancy::cache::{self, Cache};
 use tenancy::directory::{self, Directory};
+use tenancy::limits::TenantLimits;
 use tenancy::pools::Pools;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -21,13 +22,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::app::{App, Parts};
-use super::edge::{self, TenantLimits};
 use super::grants::PermissionCache;
 use super::identity::{Identity, SetupError};
-use super::maintenance;
 use super::router::router;
 use super::school::privacy::export::AT_A_TIME as EXPORTS;
 use super::settings::Settings;
+use super::{edge, maintenance};
 
 /// Between two tries to load the registry.
 const RETRY: Duration = Duration::from_secs(2);

@@ -1,17 +1,17 @@
 //! The permits that a request holds until its answer has been sent: one of its school's requests in flight, and one of the exports.
 //!
 //! An answer is whole in memory until the socket has taken its last byte, however slowly the client reads. So the permits are given back then, not when the
-//! handler returns. Must not decide limits: `tenant_limits` does.
+//! handler returns. Must not decide limits: `tenancy::limits` does.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use domain::names::TenantId;
 use futures::stream;
+use tenancy::limits::{InFlight, TenantLimits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::tenant_limits::{InFlight, TenantLimits};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 
 /// A request's permits. Clones share them; they are given back when the last clone is dropped.
 #[derive(Clone, Debug, Default)]
@@ -27,11 +27,12 @@ impl RequestPermits {
     /// Counts the request as one of `tenant`'s, once: retried on a fresh route, it is still one request.
     ///
     /// # Errors
-    /// As [`TenantLimits::admit`].
+    /// [`Code::TooManyRequests`], with when to try again, as [`TenantLimits::admit`].
     pub fn admit(&self, limits: &TenantLimits, tenant: TenantId) -> Result<()> {
         let mut held = self.lock();
         if held.in_flight.as_ref().is_none_or(|admitted| admitted.tenant() != tenant) {
-            held.in_flight = Some(limits.admit(tenant)?);
+            let admitted = limits.admit(tenant);
+            held.in_flight = Some(admitted.map_err(|refused| Error::new(Code::TooManyRequests).after(refused.retry_after))?);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
+use tenancy::maintenance::delete_expired_answers;
 use uuid::Uuid;
 
 use crate::access::{Access, Invalidation, Permission, WriteTransaction};
@@ -19,6 +20,9 @@ use crate::error::{Code, Error, Result};
 
 /// The header (draft-ietf-httpapi-idempotency-key-header).
 pub const HEADER: &str = "idempotency-key";
+
+/// Expired answers deleted with each new key: more than one, so that none outlives its day in a school at work.
+const SWEPT: u32 = 100;
 
 /// The header of an answer that was given before.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -150,7 +154,8 @@ impl IdempotencyKey {
         let inserted = sqlx::query(insert).bind(self.user).bind(&self.key).bind(route).bind(&digest[..]).execute(&mut *conn).await?;
         let new = inserted.rows_affected() == 1;
         if new {
-            delete_expired(conn).await?;
+            // After the key is ours: a transaction that locked rows while it waits for its key could wait for one that waits for those rows.
+            delete_expired_answers(conn, Some(SWEPT)).await?;
         }
         Ok(new)
     }
@@ -174,15 +179,6 @@ impl IdempotencyKey {
         sqlx::query(update).bind(self.user).bind(&self.key).bind(Json(stored)).execute(conn).await?;
         Ok(())
     }
-}
-
-/// Deletes expired keys, up to 100 for each new one, so that none stay in a school at work. Skips locked rows, and runs only once the key is ours: a
-/// transaction that held rows while it waited for its key could deadlock with one that waits for those rows.
-async fn delete_expired(conn: &mut PgConnection) -> Result<()> {
-    let delete = "DELETE FROM app.idempotency_keys WHERE (user_id, key) IN \
-                 (SELECT user_id, key FROM app.idempotency_keys WHERE expires_at < now() ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)";
-    sqlx::query(delete).execute(conn).await?;
-    Ok(())
 }
 
 impl StoredAnswer {

@@ -91,7 +91,7 @@ fn planner_transcripts_are_as_recorded() {
     let text = stories
         .into_iter()
         .fold(String::new(), |text, (title, wanted, seen)| text + "# " + title + "\n" + &transcript(&wanted, seen) + "\n");
-    insta::with_settings!({ snapshot_path => "../../../../tests/golden", prepend_module_to_snapshot => false, omit_expression => true }, {
+    insta::with_settings!({ snapshot_path => "../../../tests/golden", prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!("planner_transcripts", text);
     });
 }
