@@ -7,7 +7,7 @@ use api::edge::{Quota, TenantLimits};
 use api::identity::{self, Identity};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::names::TenantId;
-use domain::school::seen::TenantState;
+use domain::tenant::TenantState;
 use postgres::session::Credentials;
 use provisioning::master::keyring::Keyring;
 use registry::seal::OpeningKeys;

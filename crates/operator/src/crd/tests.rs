@@ -174,12 +174,12 @@ fn the_reference_names_every_field_condition_and_reason() {
         }
         assert_eq!(text.matches("\n| `").count(), rows, "{kind:?}: a row for a field that is not there");
     }
-    for kind in condition::Kind::ALL {
+    for kind in condition::ConditionType::ALL {
         assert!(rest.contains(&format!("\n| `{}` |", kind.label())), "no row for condition {}", kind.label());
     }
     for reason in condition::Reason::ALL {
         let word = reason.label();
-        let entry = if reason.is_trouble() { format!("\n| [`{word}`](runbook/{word}.md) |") } else { format!("`{word}`") };
+        let entry = if reason.is_problem() { format!("\n| [`{word}`](runbook/{word}.md) |") } else { format!("`{word}`") };
         assert!(rest.contains(&entry), "no {entry}");
     }
 }
