@@ -69,10 +69,11 @@ fmt: ## Formats the code
 	cargo fmt
 
 .PHONY: lint
-lint: ## Checks format and lints, of the product alone and with its tests
+lint: ## Checks format, lints (of the product alone and with its tests) and links
 	cargo fmt --check
 	cargo clippy --locked --workspace -- -D warnings
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	dev/check-links
 
 .PHONY: crds
 crds: ## Renews crds/ from the types in crates/operator/src/crd

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use api::access::tenant;
-use api::edge::{Quota, TenantLimits};
 use api::identity::{self, Identity};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::names::TenantId;
@@ -14,6 +13,7 @@ use registry::seal::OpeningKeys;
 use serde::Serialize;
 use sqlx::postgres::PgPoolOptions;
 use tenancy::directory::{self, Directory};
+use tenancy::limits::{Quota, TenantLimits};
 use testing::School;
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
 //! The vocabulary of status: condition types and reasons, one closed list each, used for conditions, Events and metrics alike.
 //!
-//! Every reason that means trouble has a page `docs/runbook/<Reason>.md`; a test holds that.
+//! Every reason that means trouble has a page `docs/running/runbook/<Reason>.md`; a test holds that.
 
 /// One condition as it should stand in a status. Times and generations are the adapter's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn every_reason_that_means_trouble_has_a_runbook_page_and_nothing_else_has_one() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runbook");
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running/runbook");
         let read = |file: &str| std::fs::read_to_string(directory.join(file)).unwrap();
         let files = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         // Those of the API's alerts are in a directory of their own.
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn every_link_from_one_runbook_page_to_another_leads_somewhere() {
-        let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runbook");
+        let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running/runbook");
         for directory in [runbook.join("api"), runbook] {
             let paths = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
             for path in paths.filter(|path| path.is_file()) {

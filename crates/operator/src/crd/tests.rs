@@ -159,7 +159,7 @@ fn all_yaml_holds_each_crd_once_and_reads_back_the_same() {
 
 #[test]
 fn the_reference_names_every_field_condition_and_reason() {
-    let reference = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference.md")).unwrap();
+    let reference = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/using/crd-reference.md")).unwrap();
     let (school, rest) = reference.split_once("## DatabaseServer").unwrap();
     let (server, rest) = rest.split_once("## Secrets").unwrap();
     for (kind, text) in [(Kind::School, school), (Kind::DatabaseServer, server)] {
@@ -179,7 +179,7 @@ fn the_reference_names_every_field_condition_and_reason() {
     }
     for reason in condition::Reason::ALL {
         let word = reason.label();
-        let entry = if reason.is_problem() { format!("\n| [`{word}`](runbook/{word}.md) |") } else { format!("`{word}`") };
+        let entry = if reason.is_problem() { format!("\n| [`{word}`](../running/runbook/{word}.md) |") } else { format!("`{word}`") };
         assert!(rest.contains(&entry), "no {entry}");
     }
 }

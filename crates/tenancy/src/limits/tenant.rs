@@ -1,6 +1,6 @@
-//! How much of this process one school may use, so that a noisy one is told to wait and the others do not notice.
+//! How much of this process one school may use, so that a noisy school waits and the others do not notice.
 //!
-//! Its memory grows with the schools that ask now, not with those that ever did.
+//! Must not grow with every school that ever sent a request: memory follows the schools that send requests now.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -13,15 +13,13 @@ use governor::RateLimiter;
 use governor::clock::{self, Clock as _, DefaultClock};
 use governor::state::keyed::DashMapStateStore;
 
-use crate::error::{Code, Error, Result};
-
-/// How often schools that have been silent long enough are forgotten.
+/// How often idle schools are forgotten.
 const SWEEP: Duration = Duration::from_mins(1);
 
-/// Parts of the table of running requests, each under its own lock.
+/// Shards of the table of running requests, each under its own lock.
 const SHARDS: usize = 16;
 
-/// When to try again after too many at a time: when one of them ends, which is soon.
+/// When to try again after too many at a time. One of them ends soon.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// One school's share.
@@ -29,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct Quota {
     /// Requests per second, over time.
     pub rate: NonZeroU32,
-    /// Requests at once, after a silence.
+    /// Requests at once, after an idle time.
     pub burst: NonZeroU32,
     /// Requests that may run or wait for a connection at the same time.
     pub in_flight: u32,
@@ -42,6 +40,14 @@ impl Default for Quota {
     }
 }
 
+/// The school's quota is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many requests of this school")]
+pub struct TooManyRequests {
+    /// How long until another request may be admitted.
+    pub retry_after: Duration,
+}
+
 /// The limits of every school. Clones share them.
 #[derive(Clone, Debug)]
 pub struct TenantLimits(Arc<Shared>);
@@ -50,7 +56,7 @@ pub struct TenantLimits(Arc<Shared>);
 struct Shared {
     quota: Quota,
     rates: RateLimiter<TenantId, DashMapStateStore<TenantId>, DefaultClock>,
-    /// Schools that have requests running, and how many.
+    /// How many requests each school has running. A school without one has no entry.
     running: [Mutex<HashMap<TenantId, u32>>; SHARDS],
     start: Instant,
     /// Seconds from `start`.
@@ -73,39 +79,39 @@ impl TenantLimits {
         Self(Arc::new(shared))
     }
 
-    /// Lets one more request of `tenant` in.
+    /// Admits one more request of `tenant`.
     ///
     /// # Errors
-    /// [`Code::TooManyRequests`] with when to try again.
-    pub fn admit(&self, tenant: TenantId) -> Result<InFlight> {
+    /// [`TooManyRequests`] when its rate or its requests in flight are used up.
+    pub fn admit(&self, tenant: TenantId) -> Result<InFlight, TooManyRequests> {
         self.sweep_when_due();
-        // First what may be given back: a request refused for being one too many at a time has not used up the rate.
+        // The slot comes first because it can be given back: a request refused for its slot must not use up the rate.
         let guard = self.enter(tenant)?;
         self.0.rates.check_key(&tenant).map_err(|refusal| {
-            let wait = refusal.wait_time_from(clock::DefaultClock::default().now());
-            Error::new(Code::TooManyRequests).after(wait)
+            let retry_after = refusal.wait_time_from(clock::DefaultClock::default().now());
+            TooManyRequests { retry_after }
         })?;
         Ok(guard)
     }
 
-    /// Forgets schools whose silence has filled their share again.
+    /// Forgets schools that have been idle long enough to have their full rate again.
     pub fn sweep(&self) {
         self.0.rates.retain_recent();
         self.0.rates.shrink_to_fit();
     }
 
-    /// Schools that are remembered, for their rate or for what they have running.
+    /// How many schools are in memory, for their rate or for running requests.
     #[must_use]
     pub fn remembered(&self) -> usize {
         let running: usize = self.0.running.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum();
         running.max(self.0.rates.len())
     }
 
-    fn enter(&self, tenant: TenantId) -> Result<InFlight> {
+    fn enter(&self, tenant: TenantId) -> Result<InFlight, TooManyRequests> {
         let mut running = self.shard(tenant);
         let count = running.entry(tenant).or_default();
         if *count >= self.0.quota.in_flight {
-            return Err(Error::new(Code::TooManyRequests).after(RETRY));
+            return Err(TooManyRequests { retry_after: RETRY });
         }
         *count += 1;
         Ok(InFlight { limits: self.clone(), tenant })
@@ -116,7 +122,7 @@ impl TenantLimits {
         self.0.running[last % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One caller a minute pays for it, which takes microseconds; no task needs to be kept alive.
+    /// One caller a minute does the sweep, which takes microseconds. So no task is needed.
     fn sweep_when_due(&self) {
         let (now, last) = (self.0.start.elapsed().as_secs(), self.0.swept.load(Ordering::Relaxed));
         let due = now.saturating_sub(last) >= SWEEP.as_secs();
@@ -127,8 +133,9 @@ impl TenantLimits {
 }
 
 impl InFlight {
-    /// Whose it is.
-    pub(super) fn tenant(&self) -> TenantId {
+    /// The school that the request counts for.
+    #[must_use]
+    pub fn tenant(&self) -> TenantId {
         self.tenant
     }
 }
@@ -164,9 +171,8 @@ mod tests {
         for _ in 0..3 {
             limits.admit(tenant(1)).unwrap();
         }
-        let error = limits.admit(tenant(1)).unwrap_err();
-        assert_eq!(error.code, Code::TooManyRequests);
-        assert!(error.retry_after.is_some_and(|wait| wait > Duration::ZERO && wait <= Duration::from_secs(1)), "{error:?}");
+        let TooManyRequests { retry_after } = limits.admit(tenant(1)).unwrap_err();
+        assert!(retry_after > Duration::ZERO && retry_after <= Duration::from_secs(1), "{retry_after:?}");
         limits.admit(tenant(17)).unwrap();
     }
 
@@ -174,7 +180,7 @@ mod tests {
     fn requests_at_a_time_are_bounded_and_one_that_ends_makes_room() {
         let limits = limits(1000, 1000, 2);
         let (first, second) = (limits.admit(tenant(1)).unwrap(), limits.admit(tenant(1)).unwrap());
-        assert_eq!(limits.admit(tenant(1)).unwrap_err().retry_after, Some(RETRY));
+        assert_eq!(limits.admit(tenant(1)).unwrap_err().retry_after, RETRY);
         drop(first);
         let third = limits.admit(tenant(1)).unwrap();
         drop((second, third));

@@ -1,6 +1,6 @@
-//! How often each of many may do something: a rate for every one that is known, and one between all those beyond a bound.
+//! A rate limit by key: one rate for each of a bounded number of keys, and one that all further keys share.
 //!
-//! Must not grow with those who ask: they may be as many as there are addresses.
+//! Must not grow with the number of callers: an attacker may have any number of addresses.
 
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 
-/// Who has been quiet is looked for this often at most: a look costs as much as there are known.
+/// The least time between two sweeps for idle keys: a sweep visits every key.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// What limits count an address by: an IPv4 address, or the /64 that one IPv6 customer has to itself.
+/// The network that limits count for an address: an IPv4 address, or the /64 that one IPv6 customer owns.
 #[must_use]
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -22,7 +22,7 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What each may do.
+/// A rate limit by key.
 pub struct Allowance<K: Hash + Eq + Clone> {
     known: DefaultKeyedRateLimiter<K>,
     others: DefaultDirectRateLimiter,
@@ -32,17 +32,17 @@ pub struct Allowance<K: Hash + Eq + Clone> {
 }
 
 impl<K: Hash + Eq + Clone> Allowance<K> {
-    /// `quota` for each of the first `most`, and once for all others together.
+    /// `quota` for each of the first `most` keys, and one more that all others share.
     #[must_use]
     pub fn new(quota: Quota, most: usize) -> Self {
         let (known, others) = (RateLimiter::keyed(quota), RateLimiter::direct(quota));
         Self { known, others, most, swept: Mutex::default(), clock: DefaultClock::default() }
     }
 
-    /// Counts one time.
+    /// Takes one unit of the key's rate.
     ///
     /// # Errors
-    /// When there is none left: how long until there is.
+    /// When none is left: how long until there is one.
     pub fn take(&self, key: &K) -> Result<(), Duration> {
         if self.known.len() >= self.most {
             self.make_room();
@@ -51,7 +51,7 @@ impl<K: Hash + Eq + Clone> Allowance<K> {
         taken.map_err(|until| until.wait_time_from(self.clock.now()))
     }
 
-    /// Forgets who has been quiet.
+    /// Forgets keys that have their full rate again.
     pub fn forget(&self) {
         self.known.retain_recent();
         self.known.shrink_to_fit();
