@@ -83,6 +83,13 @@ crds: ## Renews crds/ from the types in crates/operator/src/crd
 openapi: ## Renews docs/openapi.json from the routes in crates/api
 	UPDATE_OPENAPI=1 cargo test --locked --package dailycare-api --lib -- the_file_in_docs_is_what_the_code_says
 
+.PHONY: reference
+reference: ## Renews the reference pages in docs/ from fields, flags and metrics
+	UPDATE_REFERENCE=1 cargo test --locked --bin dailycare -- reference::
+
+.PHONY: generate
+generate: crds openapi reference ## Renews every file that is generated from the code
+
 .PHONY: test
 test: tools ## Runs all tests, on real servers
 	@# Many tests have servers of their own: eight tests at once are enough for any machine. What a shell was given for the demo is not for them.
