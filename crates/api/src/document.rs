@@ -1,8 +1,6 @@
 //! The OpenAPI document: what every route's description has in common, and the whole.
 
 mod answers;
-#[cfg(test)]
-mod tests;
 pub mod whole;
 
 use std::collections::BTreeMap;

@@ -7,66 +7,25 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
 use telemetry::logs::chain;
-use utoipa::ToSchema;
 
 use super::RequestId;
-use super::observed::Failed;
-use crate::error::{Code, Error, Language};
+use super::measurement::Failed;
+use crate::error::{Code, Error, Language, Problem, ProblemError, ProblemField};
 use crate::metrics;
-
-/// A request that failed, as it is answered.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Problem {
-    /// Always false.
-    #[schema(examples(false))]
-    pub success: bool,
-    /// What went wrong.
-    pub error: ProblemError,
-}
-
-/// What went wrong.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProblemError {
-    /// What programs decide by; new ones may be added.
-    #[schema(value_type = String, examples("INVALID_TENANT"))]
-    pub code: &'static str,
-    /// The same for people, in Portuguese, or in English by `Accept-Language`.
-    #[schema(value_type = String, examples("Tenant inválido ou não encontrado"))]
-    pub message: &'static str,
-    /// The fields that are wrong, when that is why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub fields: Vec<ProblemField>,
-    /// The request's id, to be quoted when asking for help.
-    pub request_id: String,
-}
 
 /// When to ask again, where nobody knows better.
 const SOON: Duration = Duration::from_secs(1);
 
-/// One field that is wrong.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProblemField {
-    /// Where in the request: a JSON path such as `guardians.0.relation`, or a parameter's name.
-    pub field: String,
-    /// What kind of wrong, one word for programs.
-    #[schema(value_type = String, examples("required"))]
-    pub code: &'static str,
-    /// What is wrong, for people.
-    pub message: String,
-}
-
-/// `response`, in the envelope when it is an error: one of ours, or one that the framework made (no such route, no such method, a path that does not parse).
+/// `response`, in the envelope if it is an error: one of ours, or one that the framework made (no such route, no such method, a path that does not parse).
 pub(super) fn enveloped(mut response: Response, language: Language, id: &RequestId) -> Response {
     let status = response.status();
     let error = match response.extensions_mut().remove::<Error>() {
         Some(error) => error,
-        None if status.is_client_error() || status.is_server_error() => bare(status).into(),
+        None if status.is_client_error() || status.is_server_error() => code_of(status).into(),
         None => return response,
     };
-    tell(&error);
+    log(&error);
     if error.code.is_refusal() {
         metrics::refused(error.code.label());
     }
@@ -114,7 +73,7 @@ fn problem(error: &Error, language: Language, id: &RequestId) -> Problem {
 }
 
 /// The code of an answer that the framework made.
-fn bare(status: StatusCode) -> Code {
+fn code_of(status: StatusCode) -> Code {
     match status {
         StatusCode::UNAUTHORIZED => Code::Unauthenticated,
         StatusCode::FORBIDDEN => Code::Forbidden,
@@ -132,7 +91,7 @@ fn bare(status: StatusCode) -> Code {
 }
 
 /// One record, inside the request's span, which carries its id and its tenant.
-fn tell(error: &Error) {
+fn log(error: &Error) {
     let (code, cause) = (error.code.label(), error.cause.as_deref().map(|cause| chain(cause)));
     match error.code.status() {
         StatusCode::INTERNAL_SERVER_ERROR => tracing::error!(code, cause, "request failed"),

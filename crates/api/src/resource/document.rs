@@ -6,12 +6,13 @@ use utoipa::openapi::schema::ArrayBuilder;
 use utoipa::openapi::{Content, HttpMethod, PathItem, Ref, RefOr, Required, ResponseBuilder, Responses, Schema};
 use utoipa::{IntoParams as _, ToSchema as _};
 
-use super::{Resource, idempotency};
+use super::Resource;
 use crate::access::Permission as _;
 use crate::document::{
     ANY, BODY, ITEM, JSON, QUERY, VERSIONED, body, enveloped, etag_header, header_parameter, id_parameter, location_header,
     paging_parameters, refused, schemas_of,
 };
+use crate::idempotency_key;
 
 /// The schemas and the paths.
 #[must_use]
@@ -54,7 +55,7 @@ fn create<R: Resource>() -> Operation {
     let created = answer::<R>("Created.").header("Location", location_header());
     operation::<R>("create", "A new {}", R::Create::CODE, with(refused(&[ANY, ITEM, BODY]), "201", created))
         .parameter(header_parameter(
-            idempotency::HEADER,
+            idempotency_key::HEADER,
             false,
             "Sent again, the request is answered as it was the first time; `NOT_FOUND` to who may only see their own, when the record is theirs no more.",
         ))
