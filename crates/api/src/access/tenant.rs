@@ -20,7 +20,7 @@ pub const HEADER: &str = "x-tenant-id";
 /// When to ask again for a school that is being made or moved.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// A school that serves. Only [`resolve`] makes one.
+/// A school that serves. Only [`serving`] makes one.
 #[derive(Clone, Debug)]
 pub struct Tenant {
     /// What the registry says of it.
