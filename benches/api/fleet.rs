@@ -6,7 +6,7 @@ use api::access::tenant;
 use api::identity::{self, Identity};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::names::TenantId;
-use domain::school::seen::TenantState;
+use domain::tenant::TenantState;
 use postgres::session::Credentials;
 use provisioning::master::keyring::Keyring;
 use registry::seal::OpeningKeys;
