@@ -6,7 +6,7 @@ use api::access::tenant;
 use api::identity::{self, Identity};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::names::TenantId;
-use domain::school::seen::TenantState;
+use domain::tenant::TenantState;
 use postgres::session::Credentials;
 use provisioning::master::keyring::Keyring;
 use registry::seal::OpeningKeys;
@@ -107,7 +107,7 @@ async fn pieces(ground: &Ground, ids: &[TenantId]) -> Outcome<Pieces> {
     let find = async |turn: usize, with_header: bool| {
         let (principal, headers) = &principals[turn % principals.len()];
         let entry =
-            tenant::find(principal, if with_header { headers } else { &none }, &directory).await.map_err(|error| format!("{error:?}"))?;
+            tenant::resolve(principal, if with_header { headers } else { &none }, &directory).await.map_err(|error| format!("{error:?}"))?;
         tenant::serving(entry).map_err(|error| format!("{error:?}"))?;
         Outcome::Ok(())
     };
