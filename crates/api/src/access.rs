@@ -146,7 +146,7 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
         let principal = Principal::from_request_parts(parts, app).await?;
         let trail = trail_of(parts);
         trail.asked(principal.tenant, Some(principal.user), P::CODE);
-        let entry = tenant::find(&principal, &parts.headers, &app.directory).await.inspect_err(|error| {
+        let entry = tenant::find(&principal, &parts.headers, &app.registry_cache).await.inspect_err(|error| {
             // No school's log may hold that somebody knew another school's name, or that there is none.
             if matches!(error.code, Code::TenantMismatch | Code::InvalidTenant) {
                 trail.asked(None, Some(principal.user), P::CODE);

@@ -11,8 +11,8 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use tenancy::audit::Audit;
 use tenancy::cache::Key;
-use tenancy::directory;
 use tenancy::pools::{self, Connection};
+use tenancy::registry_cache;
 use tracing::Instrument as _;
 
 use super::{Access, Permission, Tenant, Trail, tenant};
@@ -69,7 +69,7 @@ async fn connect_afresh(app: &App, tenant: &Tenant) -> Result<Connection> {
         Err(error) if matches!(error, pools::Error::Stale | pools::Error::Refused(_) | pools::Error::Open { refused: true, .. }) => error,
         Err(error) => return Err(error.into()),
     };
-    let entry = app.directory.refetch(tenant.entry.tenant).await?.ok_or(Code::InvalidTenant)?;
+    let entry = app.registry_cache.refetch(tenant.entry.tenant).await?.ok_or(Code::InvalidTenant)?;
     // Serving differently is what made it stale; serving as before, the database is what is wrong.
     let fresh = tenant::serving(entry)?;
     if fresh.target.epoch == tenant.target.epoch {
@@ -154,8 +154,8 @@ async fn forget(app: &App, tenant: TenantId, outdated: Vec<Outdated>) {
     for what in outdated {
         match what {
             Outdated::Grants => app.recent.forget(tenant),
-            Outdated::Value(key) => app.cache.forget(tenant, key).await,
-            Outdated::Values => app.cache.flush(tenant).await,
+            Outdated::Value(key) => app.cache.invalidate(tenant, key).await,
+            Outdated::Values => app.cache.invalidate_all(tenant).await,
         }
     }
 }
@@ -220,8 +220,8 @@ const SOON: Duration = Duration::from_secs(1);
 /// A server comes back within seconds.
 const LATER: Duration = Duration::from_secs(5);
 
-impl From<directory::Error> for Error {
-    fn from(error: directory::Error) -> Self {
+impl From<registry_cache::Error> for Error {
+    fn from(error: registry_cache::Error) -> Self {
         Self::new(Code::RegistryUnavailable).after(LATER).because(error)
     }
 }
