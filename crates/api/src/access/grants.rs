@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::identity::{Principal, Role};
 
-/// How far a permission reaches.
+/// Scope of a permission: the whole school, or only records of the children whose guardian the user is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
