@@ -1,6 +1,9 @@
-//! The OpenAPI document: what every route's description has in common, and the whole.
+//! The OpenAPI document: what the descriptions of all routes have in common.
+//!
+//! Must not know any route: [`tags`] names the groups that routes belong to, and `router` puts the document together.
 
 mod answers;
+pub mod tags;
 #[cfg(test)]
 mod tests;
 pub mod whole;
