@@ -3,17 +3,17 @@
 use std::time::{Duration, Instant};
 
 use api::access::tenant;
-use api::edge::{Quota, TenantLimits};
 use api::identity::{self, Identity};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::names::TenantId;
-use domain::school::seen::TenantState;
+use domain::tenant::TenantState;
 use postgres::session::Credentials;
 use provisioning::master::keyring::Keyring;
 use registry::seal::OpeningKeys;
 use serde::Serialize;
 use sqlx::postgres::PgPoolOptions;
 use tenancy::directory::{self, Directory};
+use tenancy::limits::{Quota, TenantLimits};
 use testing::School;
 use uuid::Uuid;
 
@@ -106,8 +106,9 @@ async fn pieces(ground: &Ground, ids: &[TenantId]) -> Outcome<Pieces> {
     let limits = TenantLimits::new(Quota { rate: huge, burst: huge, in_flight: u32::MAX });
     let find = async |turn: usize, with_header: bool| {
         let (principal, headers) = &principals[turn % principals.len()];
-        let entry =
-            tenant::find(principal, if with_header { headers } else { &none }, &directory).await.map_err(|error| format!("{error:?}"))?;
+        let entry = tenant::resolve(principal, if with_header { headers } else { &none }, &directory)
+            .await
+            .map_err(|error| format!("{error:?}"))?;
         tenant::serving(entry).map_err(|error| format!("{error:?}"))?;
         Outcome::Ok(())
     };

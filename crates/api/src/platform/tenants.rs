@@ -11,7 +11,7 @@ use crate::answer::{Data, Page};
 use crate::document::{Paging, Queries, ReadsItem};
 use crate::error::{Code, Result};
 use crate::resource::cursor::Cursor;
-use crate::resource::filter::{Asked, Id, Unfiltered};
+use crate::resource::filter::{Id, ListQuery, Unfiltered};
 
 /// The list's name in its cursors.
 const LIST: &str = "tenants";
@@ -74,10 +74,10 @@ impl From<&Entry> for TenantRecord {
 ///
 /// Returns all tenants whose School exists, ordered by code, one page at a time. Requires the role `PlatformAdmin`.
 #[utoipa::path(get, path = "/platform/tenants", tag = "platform", operation_id = "listTenants", params(Paging), responses((status = 200, description = "One page of the list.", body = Page<TenantRecord>), Queries))]
-pub(super) async fn list(platform: Platform, asked: Asked<Unfiltered>) -> Result<Page<TenantRecord>> {
-    platform.does("platform:tenants");
-    let after = asked.cursor(LIST)?.map(|cursor| cursor.place);
-    let limit = asked.limit as usize;
+pub(super) async fn list(platform: Platform, list_query: ListQuery<Unfiltered>) -> Result<Page<TenantRecord>> {
+    platform.audit_as("platform:tenants");
+    let after = list_query.cursor(LIST)?.map(|cursor| cursor.place);
+    let limit = list_query.limit as usize;
     let mut entries = platform.app().directory.entries(after.as_deref(), limit + 1);
     let more = entries.len() > limit;
     entries.truncate(limit);
@@ -90,7 +90,7 @@ pub(super) async fn list(platform: Platform, asked: Asked<Unfiltered>) -> Result
 /// Returns the state and route of one tenant. Requires the role `PlatformAdmin`.
 #[utoipa::path(get, path = "/platform/tenants/{id}", tag = "platform", operation_id = "getTenant", params(("id" = Uuid, Path, description = "Id of the tenant (UUID).")), responses((status = 200, description = "The tenant as it is now.", body = Data<TenantRecord>), ReadsItem))]
 pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantRecord>> {
-    platform.does("platform:tenants");
+    platform.audit_as("platform:tenants");
     let entry = platform.app().directory.by_id(TenantId(id)).await?.ok_or(Code::NotFound)?;
     Ok(Data::new(TenantRecord::from(&*entry)))
 }

@@ -10,8 +10,8 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::column_enum::column_enum;
 use super::day;
-use super::words::words;
 use crate::access::permission::{ActivitiesCreate, ActivitiesDelete, ActivitiesRead, ActivitiesUpdate};
 use crate::error::{Error, Field, Result, Text};
 use crate::resource::filter::equal;
@@ -20,26 +20,26 @@ use crate::resource::{Filter, LIVE_CHILD, Order, Reference, Resource, Stamp, own
 /// The resource.
 pub enum Activities {}
 
-words! {
+column_enum! {
     /// Kind of activity.
     ActivityKind { Meal = "meal", Nap = "nap", Nappy = "nappy", Play = "play", Observation = "observation" }
 }
-words! {
+column_enum! {
     /// Meal of the day.
     Meal {
         Breakfast = "breakfast", MorningSnack = "morning_snack", Lunch = "lunch", AfternoonSnack = "afternoon_snack", Dinner = "dinner",
         Bottle = "bottle",
     }
 }
-words! {
+column_enum! {
     /// How much of a meal the child ate.
     MealEaten { None = "none", Little = "little", Half = "half", Most = "most", All = "all" }
 }
-words! {
+column_enum! {
     /// How the child slept.
     NapQuality { Calm = "calm", Restless = "restless", DidNotSleep = "did_not_sleep" }
 }
-words! {
+column_enum! {
     /// Content of a nappy.
     Nappy { Dry = "dry", Wet = "wet", Soiled = "soiled", Both = "both" }
 }

@@ -12,13 +12,13 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::access::permission::{RolesRead, RolesUpdate};
-use crate::access::{Access, Outdated};
+use crate::access::{Access, Invalidation};
 use crate::answer::Data;
 use crate::app::App;
 use crate::document::ReadsItem;
 use crate::error::{Code, Result};
 use crate::identity::UserId;
-use crate::resource::filter::{At, Id};
+use crate::resource::filter::{Id, PathParams};
 
 /// An additional role of a user, beside the main role of the account.
 #[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
@@ -51,7 +51,7 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 200, description = "The complete list.", body = Data<Vec<UserRole>>), ReadsItem)
 )]
 async fn list(access: Access<RolesRead>, Id(user): Id) -> Result<Data<Vec<UserRole>>> {
-    access.whole()?;
+    access.require_school_scope()?;
     let mut conn = access.connection().await?;
     let roles = sqlx::query_as(SELECT).bind(user).bind(None::<String>).fetch_all(&mut *conn).await?;
     conn.finish();
@@ -66,8 +66,8 @@ async fn list(access: Access<RolesRead>, Id(user): Id) -> Result<Data<Vec<UserRo
     params(("id" = Uuid, Path, description = "Id of the user (UUID)."), ("code" = String, Path, description = "Code of the role, such as `Teacher`.")),
     responses((status = 200, description = "The role, which the user has.", body = Data<UserRole>), ReadsItem)
 )]
-async fn read(access: Access<RolesRead>, At((user, role)): At<(Uuid, String)>) -> Result<Data<UserRole>> {
-    access.whole()?;
+async fn read(access: Access<RolesRead>, PathParams((user, role)): PathParams<(Uuid, String)>) -> Result<Data<UserRole>> {
+    access.require_school_scope()?;
     let mut conn = access.connection().await?;
     let found = one(&mut conn, user, &role).await?;
     conn.finish();
@@ -87,14 +87,14 @@ async fn read(access: Access<RolesRead>, At((user, role)): At<(Uuid, String)>) -
         ReadsItem
     )
 )]
-async fn put(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)>) -> Result<Response> {
-    access.whole()?;
-    access.app().identity.of_school(UserId(user), access.tenant().entry.tenant).await?;
-    let mut tx = access.begin().await?;
+async fn put(access: Access<RolesUpdate>, PathParams((user, role)): PathParams<(Uuid, String)>) -> Result<Response> {
+    access.require_school_scope()?;
+    access.app().identity.require_member(UserId(user), access.tenant().entry.tenant).await?;
+    let mut tx = access.begin_write().await?;
     let insert = "INSERT INTO app.user_roles (user_id, role_code) SELECT $1, code FROM app.roles WHERE code = $2 ON CONFLICT DO NOTHING";
     let given = sqlx::query(insert).bind(user).bind(&role).execute(&mut *tx).await?.rows_affected() == 1;
     let found = one(&mut tx, user, &role).await?.ok_or(Code::NotFound)?;
-    tx.outdates(Outdated::Grants);
+    tx.invalidates(Invalidation::Grants);
     tx.commit().await?;
     if !given {
         return Ok(Data::new(found).into_response());
@@ -113,14 +113,14 @@ async fn put(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)>) 
     params(("id" = Uuid, Path, description = "Id of the user (UUID)."), ("code" = String, Path, description = "Code of the role, such as `Teacher`.")),
     responses((status = 204, description = "The role was taken from the user."), ReadsItem)
 )]
-async fn remove(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)>) -> Result<StatusCode> {
-    access.whole()?;
-    let mut tx = access.begin().await?;
+async fn remove(access: Access<RolesUpdate>, PathParams((user, role)): PathParams<(Uuid, String)>) -> Result<StatusCode> {
+    access.require_school_scope()?;
+    let mut tx = access.begin_write().await?;
     let delete = "DELETE FROM app.user_roles WHERE user_id = $1 AND role_code = $2";
     if sqlx::query(delete).bind(user).bind(&role).execute(&mut *tx).await?.rows_affected() == 0 {
         return Err(Code::NotFound.into());
     }
-    tx.outdates(Outdated::Grants);
+    tx.invalidates(Invalidation::Grants);
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
