@@ -6,7 +6,7 @@ use api::access::tenant;
 use api::identity::{self, Identity};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::names::TenantId;
-use domain::school::seen::TenantState;
+use domain::tenant::TenantState;
 use postgres::session::Credentials;
 use provisioning::master::keyring::Keyring;
 use registry::seal::OpeningKeys;
@@ -106,7 +106,7 @@ async fn pieces(ground: &Ground, ids: &[TenantId]) -> Outcome<Pieces> {
     let limits = TenantLimits::new(Quota { rate: huge, burst: huge, in_flight: u32::MAX });
     let find = async |turn: usize, with_header: bool| {
         let (principal, headers) = &principals[turn % principals.len()];
-        let entry = tenant::find(principal, if with_header { headers } else { &none }, &registry_cache)
+        let entry = tenant::resolve(principal, if with_header { headers } else { &none }, &registry_cache)
             .await
             .map_err(|error| format!("{error:?}"))?;
         tenant::serving(entry).map_err(|error| format!("{error:?}"))?;

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::io::{self, Write as _};
 
 use clap::{Args, Subcommand};
-use domain::school::wanted::Person;
+use domain::tenant::Person;
 use postgres::session::{self, Purpose};
 use provisioning::master::bootstrap::OPERATOR;
 use provisioning::master::users;

@@ -3,7 +3,7 @@
 //! Must not guess: a catalog that cannot be read is an error. Changes nothing.
 
 use domain::names::{ClusterUid, TenantId};
-use domain::school::seen::{Access, Database, Login, OnServer, Schema};
+use domain::school::observed::{CatalogFacts, DatabaseAccess, ObservedDatabase, ObservedLogin, Schema};
 use postgres::schema::Migrations;
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -27,7 +27,7 @@ pub struct Expected {
 ///
 /// # Errors
 /// When the catalogs cannot be read.
-pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected: &[Expected]) -> Result<Vec<OnServer>> {
+pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected: &[Expected]) -> Result<Vec<CatalogFacts>> {
     let doing = "reading the server's catalogs";
     let databases: Vec<&str> = expected.iter().map(|one| one.holding.database.as_str()).collect();
     let logins: Vec<&str> = expected.iter().map(|one| one.holding.login.as_str()).collect();
@@ -43,7 +43,7 @@ pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected:
 ///
 /// # Errors
 /// As [`observe`].
-pub async fn look(pool: &PgPool, migrations: &Migrations, expected: Expected) -> Result<OnServer> {
+pub async fn look(pool: &PgPool, migrations: &Migrations, expected: Expected) -> Result<CatalogFacts> {
     let mut conn = Borrowed::from(pool, "connecting to the server").await?;
     let answers = observe(&mut conn, migrations, &[expected]).await?;
     conn.give_back();
@@ -114,62 +114,62 @@ impl Facts {
         })
     }
 
-    fn judge(&self, expected: &Expected, migrations: &Migrations) -> OnServer {
+    fn judge(&self, expected: &Expected, migrations: &Migrations) -> CatalogFacts {
         let login = self.login(expected);
-        OnServer { database: self.database(expected, login, migrations), login, spare: self.spare }
+        CatalogFacts { database: self.database(expected, login, migrations), login, spare: self.spare }
     }
 
-    fn login(&self, expected: &Expected) -> Login {
+    fn login(&self, expected: &Expected) -> ObservedLogin {
         if !self.login_exists {
-            return Login::Absent;
+            return ObservedLogin::Absent;
         }
         match LoginMark::parse(self.login_comment.as_deref()) {
             Some(mark) if ours(mark.tenant, mark.cluster, expected) => {
                 if expected.fingerprints.contains(&mark.password) {
-                    Login::Matching
+                    ObservedLogin::Matching
                 } else {
-                    Login::Differing
+                    ObservedLogin::Differing
                 }
             }
-            _ => Login::Foreign,
+            _ => ObservedLogin::Foreign,
         }
     }
 
-    fn database(&self, expected: &Expected, login: Login, migrations: &Migrations) -> Database {
+    fn database(&self, expected: &Expected, login: ObservedLogin, migrations: &Migrations) -> ObservedDatabase {
         if !self.database_exists {
-            return Database::Absent;
+            return ObservedDatabase::Absent;
         }
         match DatabaseMark::parse(self.database_comment.as_deref()) {
             Some(mark) if ours(mark.tenant, mark.cluster, expected) => {
                 if self.interrupted {
-                    return Database::Broken;
+                    return ObservedDatabase::Broken;
                 }
                 let genuine = migrations.digest_at(mark.schema) == Some(mark.digest.as_str());
-                Database::Ours { schema: Schema { version: mark.schema, genuine }, access: self.access(expected, login) }
+                ObservedDatabase::Ours { schema: Schema { version: mark.schema, genuine }, access: self.access(expected, login) }
             }
-            _ => Database::Foreign,
+            _ => ObservedDatabase::Foreign,
         }
     }
 
-    fn access(&self, expected: &Expected, login: Login) -> Access {
+    fn access(&self, expected: &Expected, login: ObservedLogin) -> DatabaseAccess {
         if !self.allows {
-            return Access::Barred;
+            return DatabaseAccess::Barred;
         }
         // A role that is not ours is judged by nothing but its right to enter.
         let (role_plain, can_login) = match login {
-            Login::Absent | Login::Foreign => (true, false),
-            Login::Matching | Login::Differing => (self.login_plain && self.member, self.can_login),
+            ObservedLogin::Absent | ObservedLogin::Foreign => (true, false),
+            ObservedLogin::Matching | ObservedLogin::Differing => (self.login_plain && self.member, self.can_login),
         };
         let may_connect = |login| same(&self.acl, &sql::wanted_acl(login));
         let limit = self.connection_limit == i32::from(expected.connection_limit);
         if !(self.database_plain && role_plain) {
-            Access::Drifted
+            DatabaseAccess::Drifted
         } else if can_login && limit && may_connect(Some(expected.holding.login.as_str())) {
-            Access::Open
+            DatabaseAccess::Open
         } else if !can_login && !self.lingers && may_connect(None) {
-            Access::Closed
+            DatabaseAccess::Closed
         } else {
-            Access::Drifted
+            DatabaseAccess::Drifted
         }
     }
 }

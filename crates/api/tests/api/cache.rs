@@ -13,12 +13,11 @@ use redis::{AsyncConnectionConfig, Client, FromRedisValue};
 use serde_json::json;
 use tenancy::cache::{Cache, Key, Settings};
 use tenancy::circuit_breaker::BreakerSettings;
-use testing::{Redis, Version};
+use testing::{Redis, Version, until};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::until::until;
 use crate::world::{METRICS, World, cached_in};
 
 const A: TenantId = TenantId(Uuid::from_u128(0xa));

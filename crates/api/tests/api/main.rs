@@ -29,5 +29,4 @@ mod pools;
 mod registry;
 mod registry_cache;
 mod torture;
-mod until;
 mod world;

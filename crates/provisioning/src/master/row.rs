@@ -3,8 +3,7 @@
 //! Must not hold a password in clear beyond the publication that carries it to be sealed.
 
 use domain::names::{ClusterUid, SchoolUid, ServerName, TenantId};
-use domain::school::seen::TenantState;
-use domain::school::wanted::Profile;
+use domain::tenant::{Profile, TenantState};
 use postgres::error::Doing as _;
 use postgres::session::{Credentials, Tls};
 use registry::route::{PoolSettings, Route, read_route, read_sealed};

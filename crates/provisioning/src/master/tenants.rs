@@ -3,8 +3,8 @@
 //! Every write holds its precondition (the row's School and cluster) in its WHERE clause, and writes nothing when nothing would change.
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, ServerName, TenantId};
-use domain::school::seen::{Tenant, TenantState};
-use domain::school::wanted::Profile;
+use domain::school::observed::ObservedTenant;
+use domain::tenant::{Profile, TenantState};
 use postgres::error::Doing as _;
 use registry::ask;
 use registry::route::{COLUMNS, Route, read_sealed};
@@ -133,11 +133,11 @@ pub struct Observed {
 impl Observed {
     /// What the planner sees of it; `current` says whether our row is what it should be (see [`Row::says`]).
     #[must_use]
-    pub fn tenant(&self, owner: Owner, current: impl FnOnce(&Row) -> bool) -> Tenant {
+    pub fn tenant(&self, owner: Owner, current: impl FnOnce(&Row) -> bool) -> ObservedTenant {
         match (&self.row, &self.holder) {
-            (Some(row), _) if row.is_of(owner) => Tenant::Ours { state: row.state, current: current(row) },
-            (None, None) => Tenant::Absent,
-            (Some(_), _) | (None, Some(_)) => Tenant::OfAnother,
+            (Some(row), _) if row.is_of(owner) => ObservedTenant::Ours { state: row.state, current: current(row) },
+            (None, None) => ObservedTenant::Absent,
+            (Some(_), _) | (None, Some(_)) => ObservedTenant::OfAnother,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Accounts that the operator makes: a school's first administrator, and the platform's own. Every other account is the API's affair.
 
-use domain::school::wanted::Person;
+use domain::tenant::Person;
 use postgres::error::Doing as _;
 use registry::ask;
 use sqlx::Row as _;

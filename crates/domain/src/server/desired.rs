@@ -1,15 +1,17 @@
-//! What a `DatabaseServer` asks for, parsed and complete. Making one from the object is `crd::convert`'s work.
+//! What a `DatabaseServer` object asks for, parsed and complete.
+//!
+//! Must not read the object: `crd::convert` in the operator makes these values from it.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::names::Invalid;
-use crate::school::wanted::Tier;
+use crate::tier::Tier;
 
-/// What a standing `DatabaseServer` asks for.
+/// What a `DatabaseServer` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerSpec {
+pub struct DesiredServer {
     /// Where it listens.
     pub host: Host,
     /// TCP port, never 0.
@@ -18,7 +20,7 @@ pub struct ServerSpec {
     pub tls: TlsMode,
     /// The tiers it offers, each once, in order.
     pub tiers: Vec<Tier>,
-    /// The most schools it takes; none for no bound.
+    /// The most schools it takes; no limit when none.
     pub max_schools: Option<u32>,
     /// It accepts new schools.
     pub schedulable: bool,
@@ -26,7 +28,7 @@ pub struct ServerSpec {
     pub allowed: AllowedNamespaces,
 }
 
-/// Transport security, in libpq's words. There is no `prefer`: what is asked for is required.
+/// Transport security, in libpq's words. There is no `prefer`: the connection has what the spec says, or is not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TlsMode {
     /// Plain text.
@@ -63,7 +65,7 @@ impl TlsMode {
 pub enum AllowedNamespaces {
     /// Every namespace.
     All,
-    /// Those that have each of these labels with its value. Without labels there is nothing to match, so nothing is allowed.
+    /// Those that have each of these labels with its value. An empty map allows none.
     Labelled(BTreeMap<String, String>),
 }
 
@@ -73,7 +75,7 @@ impl AllowedNamespaces {
     pub fn allows(&self, namespace: &BTreeMap<String, String>) -> bool {
         match self {
             Self::All => true,
-            Self::Labelled(wanted) => !wanted.is_empty() && wanted.iter().all(|(key, value)| namespace.get(key) == Some(value)),
+            Self::Labelled(required) => !required.is_empty() && required.iter().all(|(key, value)| namespace.get(key) == Some(value)),
         }
     }
 }
@@ -106,10 +108,12 @@ impl fmt::Display for Host {
 }
 
 fn is_dns_name(text: &str) -> bool {
-    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let label = |part: &str| match part.as_bytes() {
-        [only] => word(*only),
-        [first, middle @ .., last] => word(*first) && word(*last) && middle.len() <= 61 && middle.iter().all(|&b| word(b) || b == b'-'),
+        [only] => alphanumeric(*only),
+        [first, middle @ .., last] => {
+            alphanumeric(*first) && alphanumeric(*last) && middle.len() <= 61 && middle.iter().all(|&b| alphanumeric(b) || b == b'-')
+        }
         [] => false,
     };
     text.len() <= 253 && text.split('.').all(label)

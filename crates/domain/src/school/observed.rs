@@ -1,26 +1,27 @@
 //! What is, as read from Kubernetes, the registry and the server: facts, never guesses.
 //!
-//! Invariant: unknown is never absent. A source that could not be read is an error of observing, or [`Server::Away`]; no fact here has a default.
+//! Invariant: unknown is never absent. A source that could not be read is an error of observing, or [`ServerObservation::Unavailable`]; no fact here has a default.
 
 use crate::names::{DatabaseName, LoginName, SecretName, ServerName, TenantId};
-use crate::placement::{Choice, Unplaced};
+use crate::placement::{Placement, Unplaced};
+use crate::tenant::TenantState;
 
 /// Everything the planner knows about one School.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Seen {
+pub struct ObservedSchool {
     /// Our finalizer is on the object.
     pub finalizer: bool,
-    /// What the School is bound to, once names are recorded; before that, where it would go.
-    pub binding: Binding,
+    /// What exists under the School's recorded names; before names are recorded, where it would be placed.
+    pub assignment: Assignment,
 }
 
-/// Whether names are recorded in the status. Nothing outside the object exists before they are.
+/// Whether names and a server are recorded in the status. Nothing exists outside the object before they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Binding {
-    /// No names yet; the outcome of placing it now.
-    Unbound(Result<Choice, Unplaced>),
-    /// Names recorded, and what stands under them.
-    Bound(Bound),
+pub enum Assignment {
+    /// No names are recorded; the outcome of placing the School now.
+    Unassigned(Result<Placement, Unplaced>),
+    /// Names are recorded; what exists under them.
+    Assigned(AssignedSchool),
 }
 
 /// The names chosen for a School, recorded once in its status and never derived again.
@@ -40,66 +41,51 @@ pub struct Names {
     pub admin_secret: SecretName,
 }
 
-/// What stands under a School's recorded names.
+/// What exists under a School's recorded names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Bound {
+pub struct AssignedSchool {
     /// The recorded names.
     pub names: Names,
     /// The registry's row.
-    pub tenant: Tenant,
+    pub tenant: ObservedTenant,
     /// The credentials Secret.
-    pub secret: Secret,
+    pub secret: ObservedSecret,
     /// The first administrator.
-    pub admin: Admin,
+    pub admin: ObservedAdmin,
     /// The database server.
-    pub server: Server,
+    pub server: ServerObservation,
 }
 
 /// The registry's row for this School's code and tenant id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tenant {
+pub enum ObservedTenant {
     /// No row holds the code.
     Absent,
     /// Another tenant holds the code.
     OfAnother,
     /// Our row.
     Ours {
-        /// Where the tenant is in its life.
+        /// The state that the row says.
         state: TenantState,
         /// Route, sealed credentials, profile and schema version are what they should be.
         current: bool,
     },
 }
 
-/// A tenant's state in the registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TenantState {
-    /// Being made; the API answers 503.
-    Provisioning,
-    /// Serving.
-    Active,
-    /// Closed, by wish or on the way out; the API answers 403.
-    Suspended,
-    /// School object gone, data kept.
-    Retained,
-    /// School object and data gone.
-    Deleted,
-}
-
 /// The credentials Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Secret {
+pub enum ObservedSecret {
     /// No Secret of that name.
     Absent,
     /// A Secret of that name which is not controlled by this School.
     Foreign,
     /// Ours.
-    Ours(Content),
+    Ours(SecretContent),
 }
 
 /// What our credentials Secret holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Content {
+pub enum SecretContent {
     /// Every key as it should be.
     Current,
     /// A usable password, but other keys or labels differ.
@@ -110,18 +96,18 @@ pub enum Content {
 
 /// The first administrator's account and its Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Admin {
+pub enum ObservedAdmin {
     /// The account exists; its Secret no longer matters.
-    Made,
+    Exists,
     /// The e-mail address belongs to an account of another tenant.
     EmailTaken,
-    /// No account yet; how its Secret stands.
-    Unmade(AdminSecret),
+    /// There is no account yet; the state of its Secret.
+    Missing(ObservedAdminSecret),
 }
 
 /// The Secret with the temporary password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AdminSecret {
+pub enum ObservedAdminSecret {
     /// No Secret of that name.
     Absent,
     /// A Secret of that name which is not controlled by this School.
@@ -132,16 +118,16 @@ pub enum AdminSecret {
 
 /// The database server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Server {
-    /// It cannot be asked; nothing is known about what it holds.
-    Away(Away),
+pub enum ServerObservation {
+    /// It cannot be queried; nothing is known about what it holds.
+    Unavailable(Unavailable),
     /// It answered.
-    Here(OnServer),
+    Available(CatalogFacts),
 }
 
-/// Why a server cannot be asked.
+/// Why a server cannot be queried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Away {
+pub enum Unavailable {
     /// There is no `DatabaseServer` of that name.
     NotFound,
     /// It does not answer.
@@ -154,21 +140,21 @@ pub enum Away {
 
 /// What the server's catalogs say about one School's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct OnServer {
+pub struct CatalogFacts {
     /// The database of the recorded name.
-    pub database: Database,
+    pub database: ObservedDatabase,
     /// The login of the recorded name.
-    pub login: Login,
+    pub login: ObservedLogin,
     /// A staged database of the current schema is free to be claimed.
     pub spare: bool,
 }
 
 /// The school's database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Database {
+pub enum ObservedDatabase {
     /// No database of that name.
     Absent,
-    /// A database of that name without our mark.
+    /// A database of that name without our ownership comment.
     Foreign,
     /// Ours, but a drop of it was interrupted; PostgreSQL lets only another drop happen to it.
     Broken,
@@ -176,26 +162,26 @@ pub enum Database {
     Ours {
         /// The applied schema.
         schema: Schema,
-        /// Who may enter.
-        access: Access,
+        /// Who may connect.
+        access: DatabaseAccess,
     },
 }
 
-/// The schema applied to a database, from its mark.
+/// The schema applied to a database, from its ownership comment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Schema {
     /// The number of the last migration applied.
     pub version: u32,
-    /// The migrations applied are, byte for byte, the first ones this operator knows. Meaningless for versions it does not know.
+    /// The migrations applied are, byte for byte, the first ones this operator knows. Meaningless for versions that it does not know.
     pub genuine: bool,
 }
 
-/// Who may enter a database.
+/// Who may connect to a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Access {
-    /// The school's login, the migrator, and nobody else, with the limits asked for.
+pub enum DatabaseAccess {
+    /// The school's login, the migrator, and nobody else, with the limits that the spec asks for.
     Open,
-    /// The migrator only: the login has neither LOGIN nor CONNECT, and no session is left of it.
+    /// The migrator only: the login has neither LOGIN nor CONNECT, and no session of it is left.
     Closed,
     /// Nobody, superusers included (`ALLOW_CONNECTIONS false`).
     Barred,
@@ -205,10 +191,10 @@ pub enum Access {
 
 /// The school's login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Login {
+pub enum ObservedLogin {
     /// No role of that name.
     Absent,
-    /// A role of that name without our mark.
+    /// A role of that name without our ownership comment.
     Foreign,
     /// Ours, with the password that the Secret holds.
     Matching,
