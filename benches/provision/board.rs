@@ -82,7 +82,7 @@ impl Board {
         let waiting = async {
             loop {
                 let changed = self.0.changed.notified();
-                if let Some(found) = look() {
+                if let Some(found) = observe() {
                     return found;
                 }
                 changed.await;

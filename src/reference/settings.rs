@@ -50,7 +50,11 @@ fn row(arg: &Arg) -> [String; 4] {
     let name = arg.get_long().map_or_else(|| format!("`{}`", arg.get_id().as_str().to_uppercase()), |long| format!("`--{long}`"));
     let star = if arg.is_required_set() { "*" } else { "" };
     let variable = arg.get_env().and_then(|name| name.to_str()).map(|name| format!("`{name}`")).unwrap_or_default();
-    let default = if arg.get_action().takes_values() { code(arg.get_default_values().iter().filter_map(|value| value.to_str())) } else { String::new() };
+    let default = if arg.get_action().takes_values() {
+        code(arg.get_default_values().iter().filter_map(|value| value.to_str()))
+    } else {
+        String::new()
+    };
     let mut meaning = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
     if !meaning.ends_with('.') {
         meaning.push('.');
