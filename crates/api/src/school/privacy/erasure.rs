@@ -15,68 +15,68 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::access::permission::{AuditRead, ChildrenErase};
-use crate::access::{Access, Outdated};
+use crate::access::{Access, Invalidation};
 use crate::answer::{Data, Page};
 use crate::app::App;
 use crate::body::Body;
-use crate::document::{Paging, Queries, WritesItem};
+use crate::document::{IdempotencyKeyHeader, Paging, Queries, WritesItem};
 use crate::error::{Code, Error, Field, Result, Text};
 use crate::resource::cursor::{self, Cursor};
-use crate::resource::filter::{Asked, Id, equal};
-use crate::resource::idempotency::{self, Begun};
+use crate::resource::filter::{Id, ListQuery, equal};
+use crate::resource::idempotency::{self, Idempotent};
 use crate::school::day;
 
 /// The name of the list in its cursors.
 const LIST: &str = "erasures";
 
-/// That a child was erased.
+/// Record of the erasure of a child.
 #[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
 pub struct Erasure {
-    /// Its id.
+    /// Id of the erasure (UUID).
     pub id: Uuid,
-    /// The id that the child had; it names nobody any more.
+    /// Id that the erased child had (UUID). No remaining record refers to it.
     pub child_id: Uuid,
-    /// Why.
+    /// Reason for the erasure.
     pub reason: String,
-    /// How many rows went, by table.
+    /// Number of rows that were erased, by table.
     #[schema(value_type = BTreeMap<String, i64>)]
     pub erased: Json<BTreeMap<String, i64>>,
-    /// When.
+    /// Time of the erasure, in RFC 3339 format.
     pub erased_at: DateTime<Utc>,
-    /// By which user.
+    /// Id of the user who erased the child (UUID).
     pub erased_by: Option<Uuid>,
 }
 
-/// That a child was erased, and what is left to be done.
+/// Result of an erasure.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Erased {
-    /// The erasure.
+    /// Record of the erasure.
     #[serde(flatten)]
     pub erasure: Erasure,
-    /// The accounts of guardians who were erased with it, unless somebody else of the school signs in with them: `DELETE /users/{id}` for those that are of
-    /// no more use.
+    /// Ids of the accounts that erased guardians signed in with (UUID), without those that another guardian or a staff member uses. Delete those that
+    /// are no longer needed with `DELETE /users/{id}`.
     pub accounts_left: Vec<Uuid>,
 }
 
-/// Why a child is to be erased.
+/// Request body that erases a child.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewErasure {
-    /// Kept for good: it must not name the child.
+    /// Reason for the erasure. It is kept permanently and must not name the child.
     #[schema(min_length = 1, max_length = 1000, pattern = r"\S")]
     pub reason: String,
 }
 
-/// Which erasures.
+/// Filters of the list of erasures.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ErasureFilter {
-    /// Of the child that had this id.
+    /// Only the erasure of the child that had this id.
     pub child_id: Option<Uuid>,
-    /// At this moment or later.
+    /// Only erasures at or after this time (RFC 3339).
     pub from: Option<DateTime<Utc>>,
-    /// Before this moment.
+    /// Only erasures before this time (RFC 3339).
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -86,25 +86,26 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(erase_child)).routes(routes!(list_erasures))
 }
 
-/// Erases a child for good
+/// Erase a child permanently
 ///
-/// Needs the permission `children:erase` for the whole school. The child must have been removed before: `CONFLICT` with `not_removed` otherwise. With it
-/// go all rows about it, and the guardians of no other child. Their accounts are not the school's database's to erase: `accounts_left` names them.
+/// Erases the child, all records about it, and its guardians who have no other child. The child must be removed first; otherwise the answer is `CONFLICT` with
+/// the field code `not_removed`. The accounts of the guardians are not erased: `accounts_left` lists them. Requires the permission `children:erase` for the
+/// whole school.
 #[utoipa::path(
-    post, path = "/children/{id}/erasure", tag = "privacy", operation_id = "erase_child",
+    post, path = "/children/{id}/erasure", tag = "privacy", operation_id = "eraseChild",
     params(
-        ("id" = Uuid, Path, description = "The child."),
-        ("idempotency-key" = Option<String>, Header, description = "Sent again, the request is answered as it was the first time."),
+        ("id" = Uuid, Path, description = "Id of the child (UUID)."),
+        IdempotencyKeyHeader,
     ),
     request_body = NewErasure,
-    responses((status = 201, description = "Erased; what went.", body = Data<Erased>), WritesItem)
+    responses((status = 201, description = "The child was erased.", body = Data<Erased>), WritesItem)
 )]
 async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderMap, body: Body<NewErasure>) -> Result<Response> {
-    access.whole()?;
+    access.require_school_scope()?;
     let path = format!("/children/{id}/erasure");
     let mut tx = match idempotency::begin(&access, &headers, &path, &body.digest).await? {
-        Begun::Answered(replay) => return Ok(replay.answer().await),
-        Begun::Working(tx) => tx,
+        Idempotent::Repeated(repeated) => return Ok(repeated.answer().await),
+        Idempotent::First(tx) => tx,
     };
     removed(&mut tx, id).await?;
     let adults = Adult::of(&mut tx, id).await?;
@@ -113,7 +114,7 @@ async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderM
     forget_answers(&mut tx, id, &erased).await?;
     let accounts_left = Adult::accounts(&mut tx, &erased).await?;
     // Any value of the school's may hold the child.
-    tx.outdates(Outdated::Values);
+    tx.invalidates(Invalidation::Values);
     tx.created(None, None, &Erased { erasure, accounts_left }).await
 }
 
@@ -181,26 +182,26 @@ async fn forget_answers(conn: &mut PgConnection, child: Uuid, adults: &[Adult]) 
     Ok(())
 }
 
-/// Who was erased
+/// List the erasures
 ///
-/// Needs the permission `audit:read` for the whole school. Newest first.
+/// Returns which children were erased, by id and without names, newest first. Requires the permission `audit:read` for the whole school.
 #[utoipa::path(
-    get, path = "/erasures", tag = "privacy", operation_id = "list_erasures", params(Paging, ErasureFilter),
-    responses((status = 200, description = "A page.", body = Page<Erasure>), Queries)
+    get, path = "/erasures", tag = "privacy", operation_id = "listErasures", params(Paging, ErasureFilter),
+    responses((status = 200, description = "One page of the list.", body = Page<Erasure>), Queries)
 )]
-async fn list_erasures(access: Access<AuditRead>, asked: Asked<ErasureFilter>) -> Result<Response> {
-    access.whole()?;
-    let ErasureFilter { child_id, from, until } = asked.filter;
+async fn list_erasures(access: Access<AuditRead>, list_query: ListQuery<ErasureFilter>) -> Result<Response> {
+    access.require_school_scope()?;
+    let ErasureFilter { child_id, from, until } = list_query.filter;
     let mut query =
         QueryBuilder::new("SELECT t.id, t.child_id, t.reason, t.erased, t.erased_at, t.erased_by FROM app.erasures t WHERE true");
     equal(&mut query, "child_id", child_id);
     day::during(&mut query, "t.erased_at", None, from, until);
-    if let Some(after) = asked.cursor(LIST)? {
+    if let Some(after) = list_query.cursor(LIST)? {
         query.push(" AND (t.erased_at, t.id) < (").push_bind(after.moment()?).push(", ").push_bind(after.id).push(")");
     }
-    query.push(" ORDER BY t.erased_at DESC, t.id DESC LIMIT ").push_bind(i64::from(asked.limit) + 1);
+    query.push(" ORDER BY t.erased_at DESC, t.id DESC LIMIT ").push_bind(i64::from(list_query.limit) + 1);
     let mut conn = access.connection().await?;
     let found: Vec<Erasure> = query.build_query_as().fetch_all(&mut *conn).await?;
     conn.finish();
-    Ok(cursor::page(found, asked.limit, |last| Cursor::at(LIST, last.erased_at, last.id)).into_response())
+    Ok(cursor::page(found, list_query.limit, |last| Cursor::at(LIST, last.erased_at, last.id)).into_response())
 }

@@ -9,13 +9,14 @@ use utoipa_axum::routes;
 
 use super::Grant;
 use crate::access::permission::{Permission as _, RolesRead, RolesUpdate};
-use crate::access::{Access, Outdated, Scope};
+use crate::access::{Access, Invalidation};
 use crate::answer::{Data, ETag, tagged};
 use crate::app::App;
 use crate::body::Body;
-use crate::document::{ChangesItem, ReadsItem};
+use crate::document::{ChangesItem, IfMatchHeader, IfNoneMatchHeader, ReadsItem};
 use crate::error::{Code, Error, Field, Result, Text};
-use crate::resource::filter::At;
+use crate::grants::Scope;
+use crate::resource::filter::PathParams;
 use crate::resource::precondition;
 
 /// The role that can always change the matrix.
@@ -27,62 +28,68 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read, put))
 }
 
-/// What a role may do
+/// Get the permissions of a role
 ///
-/// Needs the permission `roles:read`.
+/// Returns all permissions of the role with their scope, ordered by code. Requires the permission `roles:read`.
 #[utoipa::path(
-    get, path = "/roles/{code}/permissions", tag = "roles", operation_id = "read_role_permissions",
+    get, path = "/roles/{code}/permissions", tag = "roles", operation_id = "getRolePermissions",
     params(
-        ("code" = String, Path, description = "The role's code."),
-        ("If-None-Match" = Option<String>, Header, description = "The version that the caller has."),
+        ("code" = String, Path, description = "Code of the role, such as `Teacher`."),
+        IfNoneMatchHeader,
     ),
     responses(
-        (status = 200, description = "All of it, by permission.", body = Data<Vec<Grant>>, headers(("ETag" = String, description = "The list's version, for `If-Match`."))),
-        (status = 304, description = "Not changed since `If-None-Match`.", headers(("ETag" = String, description = "The list's version, for `If-Match`."))),
+        (status = 200, description = "The complete list.", body = Data<Vec<Grant>>, headers(("ETag" = String, description = "Version of the list, for `If-Match` and `If-None-Match`."))),
+        (status = 304, description = "The version in `If-None-Match` is still current.", headers(("ETag" = String, description = "Version of the list, for `If-Match` and `If-None-Match`."))),
         ReadsItem
     )
 )]
-async fn read(access: Access<RolesRead>, At(role): At<String>, headers: HeaderMap) -> Result<Response> {
-    access.whole()?;
+async fn read(access: Access<RolesRead>, PathParams(role): PathParams<String>, headers: HeaderMap) -> Result<Response> {
+    access.require_school_scope()?;
     let mut conn = access.connection().await?;
     let grants = of(&mut conn, &role).await?;
     conn.finish();
     let grants = grants.ok_or(Code::NotFound)?;
     let tag = tag(&grants)?;
-    if precondition::holds_already(&headers, tag) {
+    if precondition::caller_has(&headers, tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.value())]).into_response());
     }
     Ok(tagged(StatusCode::OK, tag, grants))
 }
 
-/// Replaces what a role may do
+/// Replace the permissions of a role
 ///
-/// Needs the permission `roles:update`. `SchoolAdmin` keeps `roles:read` and `roles:update`, so that no school locks itself out.
+/// The role `SchoolAdmin` must keep `roles:read` and `roles:update` for the whole school, so that no school locks itself out. Requires the permission
+/// `roles:update`.
 #[utoipa::path(
-    put, path = "/roles/{code}/permissions", tag = "roles", operation_id = "put_role_permissions",
+    put, path = "/roles/{code}/permissions", tag = "roles", operation_id = "putRolePermissions",
     params(
-        ("code" = String, Path, description = "The role's code."),
-        ("If-Match" = String, Header, description = "The `ETag` that was read, or `*`."),
+        ("code" = String, Path, description = "Code of the role, such as `Teacher`."),
+        IfMatchHeader,
     ),
     request_body = Vec<Grant>,
     responses(
-        (status = 200, description = "As it is now.", body = Data<Vec<Grant>>, headers(("ETag" = String, description = "The list's version, for `If-Match`."))),
+        (status = 200, description = "The permissions as they are now.", body = Data<Vec<Grant>>, headers(("ETag" = String, description = "Version of the list, for `If-Match` and `If-None-Match`."))),
         ChangesItem
     )
 )]
-async fn put(access: Access<RolesUpdate>, At(role): At<String>, headers: HeaderMap, body: Body<Vec<Grant>>) -> Result<Response> {
-    access.whole()?;
-    let demand = precondition::demanded(&headers)?;
+async fn put(
+    access: Access<RolesUpdate>,
+    PathParams(role): PathParams<String>,
+    headers: HeaderMap,
+    body: Body<Vec<Grant>>,
+) -> Result<Response> {
+    access.require_school_scope()?;
+    let if_match = precondition::if_match(&headers)?;
     let new = body.parse()?;
-    let mut tx = access.begin().await?;
+    let mut tx = access.begin_write().await?;
     // Writers of the matrix take turns; readers go on. Only migrations may lock a role's own row.
     sqlx::raw_sql("LOCK TABLE app.role_permissions IN SHARE ROW EXCLUSIVE MODE").execute(&mut *tx).await?;
     let old = of(&mut tx, &role).await?.ok_or(Code::NotFound)?;
-    demand.admit(tag(&old)?.0)?;
+    if_match.check(tag(&old)?.0)?;
     check(&mut tx, &role, &new).await?;
     replace(&mut tx, &role, &new).await?;
     let grants = of(&mut tx, &role).await?.ok_or(Code::NotFound)?;
-    tx.outdates(Outdated::Grants);
+    tx.invalidates(Invalidation::Grants);
     tx.commit().await?;
     Ok(tagged(StatusCode::OK, tag(&grants)?, grants))
 }

@@ -12,22 +12,22 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::access::permission::{RolesRead, RolesUpdate};
-use crate::access::{Access, Outdated};
+use crate::access::{Access, Invalidation};
 use crate::answer::Data;
 use crate::app::App;
 use crate::document::ReadsItem;
 use crate::error::{Code, Result};
 use crate::identity::UserId;
-use crate::resource::filter::{At, Id};
+use crate::resource::filter::{Id, PathParams};
 
-/// A role that a user has beside the main one.
+/// An additional role of a user, beside the main role of the account.
 #[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
 pub struct UserRole {
-    /// The role's code.
+    /// Code of the role.
     pub role: String,
-    /// Since when.
+    /// Time at which the user got the role, in RFC 3339 format.
     pub created_at: DateTime<Utc>,
-    /// Who gave it.
+    /// Id of the user who gave the role (UUID).
     pub created_by: Option<Uuid>,
 }
 
@@ -41,59 +41,60 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, put, remove))
 }
 
-/// The roles of a user beside the main one
+/// List the additional roles of a user
 ///
-/// Needs the permission `roles:read`. A user of whom this school knows nothing has none.
+/// Returns the roles that the user has beside the main role of the account, ordered by code. The list is empty for a user whom the school does not know.
+/// Requires the permission `roles:read`.
 #[utoipa::path(
-    get, path = "/users/{id}/roles", tag = "roles", operation_id = "list_user_roles",
-    params(("id" = Uuid, Path, description = "The user.")),
-    responses((status = 200, description = "All of them, by code.", body = Data<Vec<UserRole>>), ReadsItem)
+    get, path = "/users/{id}/roles", tag = "roles", operation_id = "listUserRoles",
+    params(("id" = Uuid, Path, description = "Id of the user (UUID).")),
+    responses((status = 200, description = "The complete list.", body = Data<Vec<UserRole>>), ReadsItem)
 )]
 async fn list(access: Access<RolesRead>, Id(user): Id) -> Result<Data<Vec<UserRole>>> {
-    access.whole()?;
+    access.require_school_scope()?;
     let mut conn = access.connection().await?;
     let roles = sqlx::query_as(SELECT).bind(user).bind(None::<String>).fetch_all(&mut *conn).await?;
     conn.finish();
     Ok(Data::new(roles))
 }
 
-/// One role of a user beside the main one
+/// Get an additional role of a user
 ///
-/// Needs the permission `roles:read`.
+/// Tells whether and since when the user has the role. Requires the permission `roles:read`.
 #[utoipa::path(
-    get, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "read_user_role",
-    params(("id" = Uuid, Path, description = "The user."), ("code" = String, Path, description = "The role's code.")),
-    responses((status = 200, description = "The user has it.", body = Data<UserRole>), ReadsItem)
+    get, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "getUserRole",
+    params(("id" = Uuid, Path, description = "Id of the user (UUID)."), ("code" = String, Path, description = "Code of the role, such as `Teacher`.")),
+    responses((status = 200, description = "The role, which the user has.", body = Data<UserRole>), ReadsItem)
 )]
-async fn read(access: Access<RolesRead>, At((user, role)): At<(Uuid, String)>) -> Result<Data<UserRole>> {
-    access.whole()?;
+async fn read(access: Access<RolesRead>, PathParams((user, role)): PathParams<(Uuid, String)>) -> Result<Data<UserRole>> {
+    access.require_school_scope()?;
     let mut conn = access.connection().await?;
     let found = one(&mut conn, user, &role).await?;
     conn.finish();
     Ok(Data::new(found.ok_or(Code::NotFound)?))
 }
 
-/// Gives a user a role
+/// Give a user an additional role
 ///
-/// Needs the permission `roles:update`. The user is an account of the school's own, or, where there is another issuer, one of that issuer's. Given again,
-/// nothing changes.
+/// The user is an account of the school or, if the platform accepts an external issuer, a user of that issuer. If the user has the role already, nothing
+/// changes. Requires the permission `roles:update`.
 #[utoipa::path(
-    put, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "put_user_role",
-    params(("id" = Uuid, Path, description = "The user."), ("code" = String, Path, description = "The role's code.")),
+    put, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "putUserRole",
+    params(("id" = Uuid, Path, description = "Id of the user (UUID)."), ("code" = String, Path, description = "Code of the role, such as `Teacher`.")),
     responses(
-        (status = 200, description = "The user had it already.", body = Data<UserRole>),
-        (status = 201, description = "Given.", body = Data<UserRole>, headers(("Location" = String))),
+        (status = 200, description = "The user had the role already.", body = Data<UserRole>),
+        (status = 201, description = "The user was given the role.", body = Data<UserRole>, headers(("Location" = String, description = "Path of the role that was given."))),
         ReadsItem
     )
 )]
-async fn put(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)>) -> Result<Response> {
-    access.whole()?;
-    access.app().identity.of_school(UserId(user), access.tenant().entry.tenant).await?;
-    let mut tx = access.begin().await?;
+async fn put(access: Access<RolesUpdate>, PathParams((user, role)): PathParams<(Uuid, String)>) -> Result<Response> {
+    access.require_school_scope()?;
+    access.app().identity.require_member(UserId(user), access.tenant().entry.tenant).await?;
+    let mut tx = access.begin_write().await?;
     let insert = "INSERT INTO app.user_roles (user_id, role_code) SELECT $1, code FROM app.roles WHERE code = $2 ON CONFLICT DO NOTHING";
     let given = sqlx::query(insert).bind(user).bind(&role).execute(&mut *tx).await?.rows_affected() == 1;
     let found = one(&mut tx, user, &role).await?.ok_or(Code::NotFound)?;
-    tx.outdates(Outdated::Grants);
+    tx.invalidates(Invalidation::Grants);
     tx.commit().await?;
     if !given {
         return Ok(Data::new(found).into_response());
@@ -104,22 +105,22 @@ async fn put(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)>) 
     Ok(response)
 }
 
-/// Takes a role from a user
+/// Take an additional role from a user
 ///
-/// Needs the permission `roles:update`.
+/// The main role of the account does not change. Requires the permission `roles:update`.
 #[utoipa::path(
-    delete, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "remove_user_role",
-    params(("id" = Uuid, Path, description = "The user."), ("code" = String, Path, description = "The role's code.")),
-    responses((status = 204, description = "Taken."), ReadsItem)
+    delete, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "deleteUserRole",
+    params(("id" = Uuid, Path, description = "Id of the user (UUID)."), ("code" = String, Path, description = "Code of the role, such as `Teacher`.")),
+    responses((status = 204, description = "The role was taken from the user."), ReadsItem)
 )]
-async fn remove(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)>) -> Result<StatusCode> {
-    access.whole()?;
-    let mut tx = access.begin().await?;
+async fn remove(access: Access<RolesUpdate>, PathParams((user, role)): PathParams<(Uuid, String)>) -> Result<StatusCode> {
+    access.require_school_scope()?;
+    let mut tx = access.begin_write().await?;
     let delete = "DELETE FROM app.user_roles WHERE user_id = $1 AND role_code = $2";
     if sqlx::query(delete).bind(user).bind(&role).execute(&mut *tx).await?.rows_affected() == 0 {
         return Err(Code::NotFound.into());
     }
-    tx.outdates(Outdated::Grants);
+    tx.invalidates(Invalidation::Grants);
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
