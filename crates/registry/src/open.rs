@@ -14,7 +14,7 @@ const POOL_SIZE: u32 = 8;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A bounded pool for a login that is a member of [`super::bootstrap::API`]. Nothing is connected yet, so that an API can start, and wait, while the master
+/// A bounded pool for a login that is a member of the role `dailycare_api`. Nothing is connected yet, so that an API can start, and wait, while the master
 /// database is down.
 #[must_use]
 pub fn open(target: &Target) -> PgPool {

@@ -52,7 +52,7 @@ impl Keyring {
         keys.map(Self).ok_or(Error::Failed)
     }
 
-    /// The file of [`OpeningKeys`] that goes with a key file, line by line and the same each time: what the API gets.
+    /// The file of [`registry::seal::OpeningKeys`] that goes with a key file, line by line and the same each time: what the API gets.
     ///
     /// # Errors
     /// As [`Keyring::parse`].

@@ -1,0 +1,91 @@
+//! What must go on although nothing happens: proof that the API server still answers us, the count of Schools for the metrics, and places that
+//! nobody has any more.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::condition::{ConditionStatus, ConditionType};
+use domain::names::{SchoolUid, TenantId};
+use domain::tier::Tier;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use provisioning::master::tenants;
+use telemetry::health::Heartbeat;
+use telemetry::logs::chain;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::context::Context;
+use crate::crd::{DatabaseServer, School};
+use crate::kubernetes::within;
+use crate::metrics::{self, Group, SchoolCounts};
+
+const EVERY: Duration = Duration::from_secs(30);
+
+/// Until `stop`, from before the election on: a standby must be seen to live too.
+///
+/// A list of one, not from a cache: watches can die silently, and with no object there is nothing else to hear.
+pub(super) async fn probe_api_server(client: Client, heartbeat: Heartbeat, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(EVERY);
+    let (servers, one) = (Api::<DatabaseServer>::all(client), ListParams::default().limit(1));
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        match within("listing one DatabaseServer", servers.list_metadata(&one)).await {
+            Ok(_) => heartbeat.beat(),
+            Err(error) => tracing::info!(error = chain(&error), "the API server does not answer"),
+        }
+    }
+}
+
+/// Until `stop`.
+pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
+    let counts = SchoolCounts::default();
+    let mut ticks = tokio::time::interval(EVERY);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = release_orphans(&context).await {
+            tracing::info!(error = chain(&error), "the places on servers could not be counted anew");
+        }
+        counts.record(context.schools.state().iter().map(|school| group(school)));
+        for (name, _) in context.servers.all() {
+            metrics::server_schools(name.as_str(), "allocated", context.reservations.schools_on(&name));
+        }
+    }
+}
+
+/// A School can go between being placed and being reserved, and nobody is told: its place is freed here.
+async fn release_orphans(context: &Context) -> Result<(), provisioning::master::Error> {
+    if !context.reservations_loaded.initialized() {
+        return Ok(());
+    }
+    let registered: HashSet<_> =
+        tenants::occupancy(&context.registry, context.cluster).await?.into_iter().map(|(tenant, _)| tenant).collect();
+    let assigned: HashSet<_> = context.schools.state().iter().filter_map(|school| tenant(context, school)).collect();
+    if context.reservations.retain(|tenant| registered.contains(&tenant) || assigned.contains(&tenant)) {
+        context.requeue.all_waiting();
+    }
+    Ok(())
+}
+
+fn tenant(context: &Context, school: &School) -> Option<TenantId> {
+    let uid = Uuid::parse_str(school.metadata.uid.as_deref()?).ok()?;
+    Some(TenantId::of(context.cluster, SchoolUid(uid)))
+}
+
+fn group(school: &School) -> Group {
+    let status = school.status.as_ref();
+    let placement = status.and_then(|status| status.placement.as_ref());
+    let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let tier = match placement.and_then(|placement| placement.tier) {
+        Some(crate::crd::school::Tier::Premium) => Tier::Premium.label(),
+        Some(crate::crd::school::Tier::Basic) => Tier::Basic.label(),
+        Some(crate::crd::school::Tier::Standard) => Tier::Standard.label(),
+        Some(crate::crd::school::Tier::Unknown) | None => "",
+    };
+    Group {
+        ready: conditions
+            .iter()
+            .any(|written| written.type_ == ConditionType::Ready.label() && written.status == ConditionStatus::True.label()),
+        tier,
+        server: placement.and_then(|placement| placement.server_name.clone()).unwrap_or_default(),
+    }
+}

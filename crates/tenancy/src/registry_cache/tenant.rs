@@ -1,0 +1,151 @@
+//! One tenant as the API knows it, made from its row in the registry.
+//!
+//! A row that cannot be served makes a tenant without a target, with the reason. Must not show a password.
+
+use std::sync::Arc;
+
+use domain::names::{DatabaseName, ServerName, TenantId};
+use postgres::session::Endpoint;
+use registry::listing::Listing;
+use registry::route::PoolSettings;
+use registry::seal::{self, OpeningKeys};
+
+use crate::pools::Target;
+
+/// A tenant as the registry had it at one moment. Never changed, only replaced.
+#[derive(Clone, Debug)]
+pub struct CachedTenant {
+    /// Its identity.
+    pub tenant: TenantId,
+    /// The school's code.
+    pub code: String,
+    /// The school's name.
+    pub name: String,
+    /// The tenant's state.
+    pub state: State,
+    /// Grows with every change of route, state or credentials.
+    pub epoch: i64,
+    /// The schema applied to its database.
+    pub schema_version: Option<u32>,
+    /// The server it was placed on.
+    pub server: Option<ServerName>,
+    /// Its database.
+    pub database: Option<DatabaseName>,
+    /// How its connections are pooled.
+    pub pool: Option<PoolSettings>,
+    /// Where connections go. Present exactly when the tenant is active and its row has no fault.
+    pub target: Option<Arc<Target>>,
+    /// Why it is not served although its state would allow it.
+    pub fault: Option<Fault>,
+    pub(super) change_seq: i64,
+}
+
+/// A tenant's state, in the registry's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Being created.
+    Provisioning,
+    /// Serving.
+    Active,
+    /// A person asked that the school is not served.
+    Suspended,
+    /// The platform does not serve it for a while. A state that only a newer release knows is treated the same.
+    Moving,
+    /// The School was deleted and the data is kept.
+    Retained,
+    /// Everything was deleted.
+    Deleted,
+}
+
+/// Why a tenant's row cannot be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Fault {
+    /// A state that this program does not know.
+    #[error("its state is unknown to this program")]
+    UnknownState,
+    /// Active without a complete route.
+    #[error("its route is incomplete or malformed")]
+    NoRoute,
+    /// Sealed with a key that the key file does not hold.
+    #[error("its credentials were sealed with a key that the key file does not hold")]
+    UnknownKey,
+    /// Another tenant's credentials, another login's, or altered ones.
+    #[error("its sealed credentials are not its own, or were altered")]
+    Refused,
+}
+
+impl CachedTenant {
+    /// `share` returns the one endpoint that all equal ones share.
+    pub(super) fn new(row: &Listing, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Self {
+        let state = State::parse(&row.state);
+        let (target, fault) = match state {
+            None => (None, Some(Fault::UnknownState)),
+            Some(State::Active) => match target(row, opening, share) {
+                Ok(target) => (Some(Arc::new(target)), None),
+                Err(fault) => (None, Some(fault)),
+            },
+            Some(State::Provisioning | State::Suspended | State::Moving | State::Retained | State::Deleted) => (None, None),
+        };
+        Self {
+            tenant: row.tenant,
+            code: row.code.clone(),
+            name: row.name.clone(),
+            state: state.unwrap_or(State::Moving),
+            epoch: row.epoch,
+            schema_version: row.schema_version,
+            server: row.server.clone(),
+            database: row.database.clone(),
+            pool: row.route.as_ref().map(|route| route.pool),
+            target,
+            fault,
+            change_seq: row.change_seq,
+        }
+    }
+
+    /// Callers may learn that it exists.
+    pub(super) fn is_visible(&self) -> bool {
+        !matches!(self.state, State::Retained | State::Deleted)
+    }
+
+    pub(super) fn visible(self: Arc<Self>) -> Option<Arc<Self>> {
+        self.is_visible().then_some(self)
+    }
+
+    /// Whether it replaces `cached`: its row was written later, or its credentials could be opened only now.
+    pub(super) fn supersedes(&self, cached: &Self) -> bool {
+        self.change_seq > cached.change_seq || (self.change_seq == cached.change_seq && self.target.is_some() && cached.target.is_none())
+    }
+}
+
+fn target(row: &Listing, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Result<Target, Fault> {
+    let (Some(route), Some(sealed)) = (&row.route, &row.sealed) else { return Err(Fault::NoRoute) };
+    let credentials = opening.open(row.tenant, sealed).map_err(|error| match error {
+        seal::Error::UnknownKey => Fault::UnknownKey,
+        _ => Fault::Refused,
+    })?;
+    if credentials.username != route.login.as_str() {
+        return Err(Fault::Refused);
+    }
+    Ok(Target::with_endpoint(share(&route.endpoint), row.tenant, row.epoch, route, credentials.password))
+}
+
+impl State {
+    const ALL: [Self; 6] = [Self::Provisioning, Self::Active, Self::Suspended, Self::Moving, Self::Retained, Self::Deleted];
+
+    /// The word in the registry and in the API's answers.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Provisioning => "provisioning",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Moving => "moving",
+            Self::Retained => "retained",
+            Self::Deleted => "deleted",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.label() == word)
+    }
+}
