@@ -357,7 +357,7 @@ fn refusal(error: postgres::Error) -> Error {
     if !error.is("23505") {
         return unavailable(error);
     }
-    let message = Text::new("já pertence a outra conta", "belongs to another account already");
+    let message = Text::new("já pertence a outra conta", "already belongs to another account");
     let field = crate::error::Field { field: "email".into(), code: "taken", message };
     Error { fields: vec![field], ..Error::new(Code::Conflict).because(error) }
 }

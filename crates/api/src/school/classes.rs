@@ -128,7 +128,7 @@ impl Resource for Classes {
         let look = "SELECT EXISTS (SELECT FROM app.enrolments e JOIN app.children c ON c.id = e.child_id AND c.deleted_at IS NULL
                                    WHERE e.class_id = $1 AND e.deleted_at IS NULL AND coalesce(e.ends_on, 'infinity') >= app.day_of(now()))";
         if sqlx::query_scalar(look).bind(id).fetch_one(&mut *conn).await? {
-            let message = Text::new("tem crianças inscritas", "has children enrolled");
+            let message = Text::new("a sala tem crianças inscritas", "the class has enrolled children");
             return Err(Error { fields: vec![Field { field: "id".into(), code: "in_use", message }], ..Error::new(Code::Conflict) });
         }
         super::staff_assignments::end(conn, "class_id", id).await

@@ -197,8 +197,9 @@ impl Resource for Medications {
                     AND cg.child_id = coalesce($2::text::uuid, (SELECT m.child_id FROM app.medications m WHERE m.id = $3)) FOR KEY SHARE";
         let child = value.get("child_id").and_then(Value::as_str);
         let found: Option<bool> = sqlx::query_scalar(look).bind(guardian).bind(child).bind(id).fetch_optional(conn).await?;
-        let refused =
-            || Error::field("authorised_by", "not_guardian", Text::new("não é encarregado desta criança", "is no guardian of this child"));
+        let refused = || {
+            Error::field("authorised_by", "not_guardian", Text::new("não é encarregado desta criança", "is not a guardian of this child"))
+        };
         found.map(|_| ()).ok_or_else(refused)
     }
 }
