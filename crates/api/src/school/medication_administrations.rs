@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::column_enum::column_enum;
 use super::day;
 use crate::access::permission::{HealthAdminister, HealthDelete, HealthRead, HealthUpdate};
-use crate::error::{Code, Error, Field, Result, Text};
+use crate::error::{Error, Field, Result, Text};
 use crate::resource::filter::equal;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
 
@@ -190,8 +190,7 @@ impl Resource for MedicationAdministrations {
         }
         if given && facts.given {
             let message = Text::new("já foi administrada a esta hora", "the dose was already given at this time");
-            let field = Field { field: "administered_at".to_owned(), code: "taken", message };
-            return Err(Error { fields: vec![field], ..Error::new(Code::Conflict) });
+            return Err(Error::conflict("administered_at", "taken", message));
         }
         Ok(())
     }

@@ -135,7 +135,7 @@ async fn check(conn: &mut PgConnection, role: &str, new: &[Grant]) -> Result<()>
     if role == ADMIN && !(keeps(RolesRead::CODE) && keeps(RolesUpdate::CODE)) {
         let message =
             Text::new("a direção tem de manter roles:read e roles:update", "administrators must keep roles:read and roles:update");
-        return Err(Error { fields: vec![Field { field: String::new(), code: "required", message }], ..Error::new(Code::Conflict) });
+        return Err(Error::conflict("", "required", message));
     }
     Ok(())
 }
