@@ -41,7 +41,7 @@ fn unbar(database: &str) -> [String; 1] {
 }
 
 fn database(school: &School) -> String {
-    school.school.holding.database.to_string()
+    school.school.objects.database.to_string()
 }
 
 /// A 503 that says when to come back, and nothing about where.
@@ -54,7 +54,7 @@ fn unavailable(world: &World, school: &School, answer: &Answer) {
 /// No SQL, host, port, database, login or secret.
 fn tells_nothing(world: &World, school: &School, answer: &Answer) {
     let text = answer.body.to_string().to_lowercase();
-    let (database, login, port) = (database(school), school.school.holding.login.to_string(), world.platform.server.port().to_string());
+    let (database, login, port) = (database(school), school.school.objects.login.to_string(), world.platform.server.port().to_string());
     for word in [
         "select",
         "insert",
@@ -175,7 +175,7 @@ async fn a_suspended_school_is_refused_on_connections_that_were_open_before() {
     let answers = join_all((0..20).map(|_| ana.get("/children"))).await;
     assert!(answers.iter().all(|answer| answer.code() == "TENANT_SUSPENDED"));
     let mut conn = superuser(&world, "postgres").await;
-    let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'", north.school.holding.login);
+    let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'", north.school.objects.login);
     until("the end of its sessions", async || {
         sqlx::query_scalar::<_, i64>(AssertSqlSafe(sessions.clone())).fetch_one(&mut conn).await.unwrap() == 0
     })
@@ -392,7 +392,7 @@ async fn a_client_that_goes_away_in_its_transaction_leaves_nothing_behind() {
     let mut conn = superuser(&world, "postgres").await;
     let waits = format!(
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock' AND backend_xid IS NOT NULL)",
-        north.school.holding.login
+        north.school.objects.login
     );
     until("the transaction", async || sqlx::query_scalar::<_, bool>(AssertSqlSafe(waits.clone())).fetch_one(&mut conn).await.unwrap())
         .await;

@@ -187,7 +187,7 @@ pub(crate) struct School {
 
 impl School {
     pub(crate) fn id(&self) -> Uuid {
-        self.school.owner.tenant.0
+        self.school.tenant.id.0
     }
 
     /// A new account with this role, signed in.

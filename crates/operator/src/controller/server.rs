@@ -14,8 +14,8 @@ use domain::server::plan::{Action, Failure, Plan, Seen, plan};
 use kube::ResourceExt as _;
 use kube::runtime::controller;
 use kube::runtime::reflector::ObjectRef;
-use provisioning::borrow::Borrowed;
-use provisioning::{prepare, template};
+use provisioning::server::session_guard::SessionGuard;
+use provisioning::server::{prepare, template};
 use telemetry::logs::chain;
 use tracing::Instrument as _;
 
@@ -135,16 +135,17 @@ async fn effect(ctx: &Context, sight: &Sight, action: Action) -> Result<Database
         Action::BuildTemplate => template::build(&reach.pool, &reach.endpoint, &answer.migrator, &ctx.migrations).await?,
         Action::DropStale => template::drop_stale(&reach.pool, digest).await?,
         _ => {
-            let conn = Borrowed::from(&reach.pool, "connecting to the server").await;
-            let mut conn = conn.map_err(provisioning::Error::from)?;
+            let conn = SessionGuard::acquire(&reach.pool, "connecting to the server").await;
+            let mut conn = conn.map_err(provisioning::server::Error::from)?;
             if action == Action::CloseMaintenance {
                 prepare::close_maintenance_databases(&mut conn).await?;
             } else {
                 let fingerprint = migrator_fingerprint(ctx, &answer.migrator)?;
-                let wanted = prepare::Wanted { cluster: ctx.cluster, password: &answer.migrator.password, fingerprint: &fingerprint };
-                prepare::prepare_roles(&mut conn, &wanted).await?;
+                let desired =
+                    prepare::DesiredRoles { cluster: ctx.cluster, password: &answer.migrator.password, fingerprint: &fingerprint };
+                prepare::prepare_roles(&mut conn, &desired).await?;
             }
-            conn.give_back();
+            conn.release();
         }
     }
     Ok(sight.object.clone())

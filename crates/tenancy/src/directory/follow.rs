@@ -16,7 +16,7 @@ use domain::retry;
 use futures::{Stream, TryStreamExt as _};
 use postgres::error::Doing as _;
 use postgres::session::CONNECT_TIMEOUT;
-use registry::listing::{self, Listing};
+use registry::tenants::{self, TenantRow};
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -88,7 +88,7 @@ impl Directory {
         line.eager_reconnect(false);
         line.ignore_pool_close_event(true);
         if self.settings.listen {
-            let listening = tokio::time::timeout(self.settings.answer, line.listen(listing::CHANNEL)).await;
+            let listening = tokio::time::timeout(self.settings.answer, line.listen(tenants::CHANNEL)).await;
             listening.map_err(|_| postgres::Error::timed_out(doing))?.doing(doing)?;
         }
         Ok(line)
@@ -98,7 +98,7 @@ impl Directory {
     pub(super) async fn reload(&self, line: &mut PgListener) -> Result<()> {
         let asked = Instant::now();
         let held = self.memory.map.all();
-        let listed = self.absorb_all(RELOAD, listing::after(line, i64::MIN)).await?;
+        let listed = self.absorb_all(RELOAD, tenants::after(line, i64::MIN)).await?;
         held.iter().filter(|entry| !listed.contains(&entry.tenant)).for_each(|gone| self.memory.map.withdraw(gone));
         self.confirm(asked);
         Ok(())
@@ -118,13 +118,13 @@ impl Directory {
     async fn catch_up(&self, line: &mut PgListener, mut heard: HashSet<TenantId>) -> Result<()> {
         let asked = Instant::now();
         let seen = self.seen.load(Ordering::Relaxed);
-        let listed = self.absorb_all(self.settings.answer, listing::after(&mut *line, seen)).await?;
+        let listed = self.absorb_all(self.settings.answer, tenants::after(&mut *line, seen)).await?;
         // What was heard of and not listed was listed before, or has no row any more.
         heard.retain(|tenant| !listed.contains(tenant));
         let held: Vec<_> = heard.into_iter().filter_map(|tenant| self.memory.map.get(tenant)).collect();
         if !held.is_empty() {
             let asked: Vec<_> = held.iter().map(|entry| entry.tenant).collect();
-            let missing = within(self.settings.answer, listing::missing(line, &asked)).await?;
+            let missing = within(self.settings.answer, tenants::missing(line, &asked)).await?;
             held.iter().filter(|entry| missing.contains(&entry.tenant)).for_each(|gone| self.memory.map.withdraw(gone));
         }
         self.confirm(asked);
@@ -136,7 +136,7 @@ impl Directory {
         let unopened = self.memory.map.unopened();
         if !unopened.is_empty() {
             // Found out of their order, so that they say nothing of what was written before them.
-            for row in within(self.settings.answer, listing::these(line, &unopened)).await? {
+            for row in within(self.settings.answer, tenants::these(line, &unopened)).await? {
                 self.memory.absorb(&row).await;
             }
         }
@@ -144,7 +144,7 @@ impl Directory {
     }
 
     /// Puts rows into memory as they come, in the order in which they were written.
-    async fn absorb_all(&self, limit: Duration, rows: impl Stream<Item = registry::Result<Listing>>) -> Result<HashSet<TenantId>> {
+    async fn absorb_all(&self, limit: Duration, rows: impl Stream<Item = registry::Result<TenantRow>>) -> Result<HashSet<TenantId>> {
         let absorb = async {
             let (mut rows, mut listed) = (pin!(rows), HashSet::new());
             while let Some(row) = rows.try_next().await? {

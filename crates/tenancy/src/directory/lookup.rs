@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use domain::names::TenantId;
 use futures::FutureExt as _;
 use quick_cache::sync::Cache;
-use registry::listing;
+use registry::tenants;
 use sqlx::postgres::PgPool;
 use tokio::sync::Semaphore;
 
@@ -85,7 +85,7 @@ impl Source {
         };
         // Known before it was asked for: if the registry has no such row now, it had one then.
         let held = self.memory.map.get(tenant);
-        let Some(row) = listing::find(&self.pool, tenant, self.limit).await? else {
+        let Some(row) = tenants::find(&self.pool, tenant, self.limit).await? else {
             if let Some(gone) = held {
                 self.memory.map.withdraw(&gone);
             }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use postgres::session::Endpoint;
-use registry::listing::Listing;
+use registry::tenants::TenantRow;
 
 use super::entry::{Entry, Fault};
 use super::keys::Keys;
@@ -23,7 +23,7 @@ impl Memory {
     }
 
     /// What is known of a tenant once this row is; an unknown key makes the key file be read again first.
-    pub(super) async fn absorb(&self, row: &Listing) -> Arc<Entry> {
+    pub(super) async fn absorb(&self, row: &TenantRow) -> Arc<Entry> {
         if let Some(known) = self.map.get(row.tenant).filter(|known| !says_more(row, known)) {
             return known;
         }
@@ -46,6 +46,6 @@ impl Memory {
 }
 
 /// Written later, or perhaps to be opened now.
-fn says_more(row: &Listing, known: &Entry) -> bool {
+fn says_more(row: &TenantRow, known: &Entry) -> bool {
     row.change_seq > known.change_seq || (row.change_seq == known.change_seq && known.fault == Some(Fault::UnknownKey))
 }

@@ -7,10 +7,11 @@ use domain::school::action::Action;
 use domain::school::seen::{Tenant, TenantState};
 use domain::school::wanted::{Ask, OnDelete, Wanted};
 use kube::ResourceExt as _;
-use provisioning::claim::{Claim, Claimed, claim};
-use provisioning::master::tenants::{self, Change, Reservation, Reserved, Withdrawn};
+use provisioning::master::tenants::{self, Change, InactiveState, Reservation, Reserved};
 use provisioning::master::users;
-use provisioning::{access, drop, migrate, scram, stage};
+use provisioning::scram;
+use provisioning::server::claim::{Claim, Claimed, claim};
+use provisioning::server::{access, drop, migrate, stage};
 use registry::password;
 
 use super::sight::{Sight, Standing, look_up};
@@ -54,7 +55,7 @@ async fn look_again(ctx: &Context, sight: &mut Sight, touched: Touched) -> Resul
     let Ok(standing) = &mut sight.binding else { return Ok(()) };
     match touched {
         Touched::Object | Touched::Secrets | Touched::Binding => {}
-        Touched::Registry => standing.registry = look_up(ctx, &sight.wanted, sight.owner.tenant).await?,
+        Touched::Registry => standing.registry = look_up(ctx, &sight.wanted, sight.owner.id).await?,
         Touched::Server => standing.server = standing.ask_server(ctx, &sight.school, &sight.wanted, sight.owner).await?,
     }
     // A new password makes the catalogs say something else about the login.
@@ -74,7 +75,7 @@ async fn effect(ctx: &Context, sight: &mut Sight, action: &Action) -> Result<Tou
         Action::RemoveFinalizer => {
             let retained =
                 matches!(standing(sight).map(|s| s.tenant(sight.owner, false)), Ok(Tenant::Ours { state: TenantState::Retained, .. }));
-            if !retained && ctx.ledger.free(sight.owner.tenant) {
+            if !retained && ctx.ledger.free(sight.owner.id) {
                 ctx.wake.waiting();
             }
             let api = ctx.schools_in(&sight.school.namespace().unwrap_or_default());
@@ -134,12 +135,12 @@ async fn in_registry(ctx: &Context, sight: &Sight, action: &Action) -> Result<()
         }
         Action::SetTenant(state) => {
             let withdrawn = match state {
-                TenantState::Retained => Withdrawn::Retained,
-                TenantState::Deleted => Withdrawn::Deleted,
-                TenantState::Suspended | TenantState::Active | TenantState::Provisioning => Withdrawn::Suspended,
+                TenantState::Retained => InactiveState::Retained,
+                TenantState::Deleted => InactiveState::Deleted,
+                TenantState::Suspended | TenantState::Active | TenantState::Provisioning => InactiveState::Suspended,
             };
             ours(tenants::set_state(&ctx.registry, owner, withdrawn).await?)?;
-            if withdrawn == Withdrawn::Deleted && ctx.ledger.free(owner.tenant) {
+            if withdrawn == InactiveState::Deleted && ctx.ledger.free(owner.id) {
                 ctx.wake.waiting();
             }
             Ok(())
@@ -158,7 +159,7 @@ fn ours(change: Change) -> Result<()> {
 async fn reserve(ctx: &Context, sight: &Sight, standing: &Standing) -> Result<()> {
     let ask = ask(sight)?;
     let reservation = Reservation {
-        owner: sight.owner,
+        tenant: sight.owner,
         namespace: sight.school.namespace().unwrap_or_default(),
         name: sight.school.name_any(),
         code: ask.code.clone(),
@@ -231,27 +232,27 @@ fn put(sight: &mut Sight, change: impl FnOnce(&mut Standing)) {
 async fn on_server(ctx: &Context, sight: &Sight, action: &Action) -> Result<()> {
     let standing = standing(sight)?;
     let reach = standing.reach().ok_or(Error::Overtaken("the server"))?;
-    let (holding, pool) = (standing.holding(sight.owner), &reach.pool);
+    let (objects, pool) = (standing.objects(sight.owner), &reach.pool);
     match action {
         Action::StageDatabase => stage(ctx, reach).await,
         Action::ClaimDatabase => claim_database(ctx, sight, standing, reach).await,
-        Action::RestoreLogin => Ok(access::restore_login(pool, &holding, sight.owner.school).await?),
+        Action::RestoreLogin => Ok(access::restore_login(pool, &objects, sight.owner.school).await?),
         Action::SetPassword => {
             let password = standing.password().ok_or(Error::Overtaken("the Secret"))?;
-            let fingerprint = ctx.keyring.fingerprint(sight.owner.tenant, &password)?;
-            Ok(access::set_password(pool, &holding, sight.owner.school, &scram::verifier(&password), &fingerprint).await?)
+            let fingerprint = ctx.keyring.fingerprint(sight.owner.id, &password)?;
+            Ok(access::set_password(pool, &objects, sight.owner.school, &scram::verifier(&password), &fingerprint).await?)
         }
-        Action::OpenDatabase => Ok(access::open(pool, &holding, ask(sight)?.connection_limit).await?),
-        Action::CloseDatabase => Ok(access::close(pool, &holding).await?),
+        Action::OpenDatabase => Ok(access::open(pool, &objects, ask(sight)?.connection_limit).await?),
+        Action::CloseDatabase => Ok(access::close(pool, &objects).await?),
         Action::DropDatabase => {
             still_to_be_dropped(ctx, sight).await?;
-            Ok(drop::drop_database(pool, &holding).await?)
+            Ok(drop::drop_database(pool, &objects).await?)
         }
-        Action::DropLogin => Ok(drop::drop_login(pool, &holding).await?),
+        Action::DropLogin => Ok(drop::drop_login(pool, &objects).await?),
         Action::Migrate { from, .. } => {
             let migration = ctx.migrations.next_after(*from).ok_or(Error::Overtaken("the schema"))?;
             let migrator = standing.known.as_ref().and_then(|known| known.migrator.as_ref()).ok_or(Error::Overtaken("the server"))?;
-            migrate::migrate(&reach.endpoint, migrator, &holding, &ctx.migrations, migration).await?;
+            migrate::migrate(&reach.endpoint, migrator, &objects, &ctx.migrations, migration).await?;
             Ok(())
         }
         _ => Err(Error::Bug(format!("{} is no action on a server", action.label()))),
@@ -278,12 +279,12 @@ async fn stage(ctx: &Context, reach: &Reach) -> Result<()> {
 async fn claim_database(ctx: &Context, sight: &Sight, standing: &Standing, reach: &Reach) -> Result<()> {
     let password = standing.password().ok_or(Error::Overtaken("the Secret"))?;
     let wanted = Claim {
-        holding: &standing.holding(sight.owner),
+        objects: &standing.objects(sight.owner),
         school: sight.owner.school,
         schema: ctx.migrations.target(),
         digest: ctx.migrations.digest(),
         verifier: &scram::verifier(&password),
-        fingerprint: &ctx.keyring.fingerprint(sight.owner.tenant, &password)?,
+        fingerprint: &ctx.keyring.fingerprint(sight.owner.id, &password)?,
         connection_limit: ask(sight)?.connection_limit,
     };
     match claim(&reach.pool, &wanted).await? {

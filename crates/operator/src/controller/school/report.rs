@@ -42,7 +42,7 @@ fn names(sight: &Sight, choice: &Choice) -> Result<Names> {
     let Wanted::Kept(ask) = &sight.wanted else {
         return Err(Error::Bug("names were planned for a School that is being deleted".to_owned()));
     };
-    Ok(convert::derived_names(&sight.school, sight.owner.tenant, &ask.code, choice.server.clone())?)
+    Ok(convert::derived_names(&sight.school, sight.owner.id, &ask.code, choice.server.clone())?)
 }
 
 /// Tells how a turn ended.

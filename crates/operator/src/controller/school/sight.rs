@@ -11,11 +11,10 @@ use domain::school::wanted::Wanted;
 use domain::server::TlsMode;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
-use provisioning::master::Owner;
-use provisioning::master::row::Publication;
-use provisioning::master::tenants::{self, Observed};
+use provisioning::master::TenantRef;
+use provisioning::master::tenants::{self, Publication, RegistryObservation};
 use provisioning::master::users::Account;
-use provisioning::{Holding, catalog};
+use provisioning::server::{TenantObjects, catalog};
 use registry::route::Route;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
@@ -37,7 +36,7 @@ pub struct Sight {
     /// What it asks for.
     pub wanted: Wanted,
     /// The tenant and whom its row is written for.
-    pub owner: Owner,
+    pub owner: TenantRef,
     /// Names and what stands under them, or where it would go.
     pub binding: Result<Standing, Result<Choice, Unplaced>>,
 }
@@ -47,7 +46,7 @@ pub struct Standing {
     /// The names.
     pub names: Names,
     /// The registry's answer.
-    pub registry: Observed,
+    pub registry: RegistryObservation,
     /// The credentials Secret.
     pub secret: Option<SecretObserved>,
     /// The administrator's Secret.
@@ -68,7 +67,7 @@ pub async fn look(ctx: &Context, school: School) -> Result<Sight> {
     let uid = SchoolUid(uid.ok_or_else(|| Error::Bug("the School has no uid".to_owned()))?);
     let mut names = convert::names(school.status.as_ref())?;
     let tenant = names.as_ref().map_or_else(|| TenantId::of(ctx.cluster, uid), |names| names.tenant);
-    let owner = Owner { tenant, school: uid, cluster: ctx.cluster };
+    let owner = TenantRef { id: tenant, school: uid, cluster: ctx.cluster };
     if let (None, Wanted::Gone(_)) = (&names, &wanted) {
         names = registered_names(ctx, &school, owner).await?;
     }
@@ -80,14 +79,14 @@ pub async fn look(ctx: &Context, school: School) -> Result<Sight> {
 }
 
 /// The names of a School that is being deleted and whose status was lost: what the registry holds for it must not outlive it.
-async fn registered_names(ctx: &Context, school: &School, owner: Owner) -> Result<Option<Names>> {
-    let row = tenants::observe(&ctx.registry, owner.tenant, None, None).await?.row.filter(|row| row.is_of(owner));
+async fn registered_names(ctx: &Context, school: &School, owner: TenantRef) -> Result<Option<Names>> {
+    let row = tenants::observe(&ctx.registry, owner.id, None, None).await?.row.filter(|row| row.is_of(owner));
     let Some((row, server)) = row.and_then(|row| row.server.clone().map(|server| (row, server))) else { return Ok(None) };
     let code = SchoolCode::parse(&row.code).map_err(|source| convert::SpecError { field: "spec.code", source })?;
-    Ok(Some(convert::derived_names(school, owner.tenant, &code, server)?))
+    Ok(Some(convert::derived_names(school, owner.id, &code, server)?))
 }
 
-async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner, names: Names) -> Result<Standing> {
+async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: TenantRef, names: Names) -> Result<Standing> {
     let namespace = school.namespace().unwrap_or_default();
     let read = async |name: &str| {
         let secret = secrets::read(&ctx.client, &namespace, name).await?;
@@ -100,7 +99,7 @@ async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner, na
         }
     };
     let (registry, secret, admin_secret) =
-        tokio::try_join!(look_up(ctx, wanted, owner.tenant), read(names.secret.as_str()), read(names.admin_secret.as_str()),)?;
+        tokio::try_join!(look_up(ctx, wanted, owner.id), read(names.secret.as_str()), read(names.admin_secret.as_str()),)?;
     let known = ctx.servers.get(&names.server);
     let mut standing = Standing { names, registry, secret, admin_secret, known, server: Server::Away(Away::NotReady) };
     standing.server = standing.ask_server(ctx, school, wanted, owner).await?;
@@ -111,7 +110,7 @@ async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner, na
         Tenant::Ours { .. } => true,
     };
     if takes_a_place {
-        ctx.ledger.put(owner.tenant, standing.names.server.clone());
+        ctx.ledger.put(owner.id, standing.names.server.clone());
     }
     Ok(standing)
 }
@@ -120,7 +119,7 @@ async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: Owner, na
 ///
 /// # Errors
 /// When it does not answer.
-pub async fn look_up(ctx: &Context, wanted: &Wanted, tenant: TenantId) -> Result<Observed> {
+pub async fn look_up(ctx: &Context, wanted: &Wanted, tenant: TenantId) -> Result<RegistryObservation> {
     let (code, email): (Option<&SchoolCode>, Option<&str>) = match wanted {
         Wanted::Kept(ask) => (Some(&ask.code), Some(&ask.admin.email)),
         Wanted::Gone(_) => (None, None),
@@ -150,7 +149,7 @@ impl Standing {
     fn bound(&self, sight: &Sight, ctx: &Context) -> Bound {
         let current = self
             .publication(ctx, sight)
-            .is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.says(&wanted, &ctx.keyring)));
+            .is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.matches(&wanted, &ctx.keyring)));
         Bound {
             names: self.names.clone(),
             tenant: self.tenant(sight.owner, current),
@@ -166,7 +165,7 @@ impl Standing {
 
     /// The registry's row.
     #[must_use]
-    pub fn tenant(&self, owner: Owner, current: bool) -> Tenant {
+    pub fn tenant(&self, owner: TenantRef, current: bool) -> Tenant {
         self.registry.tenant(owner, |_| current)
     }
 
@@ -206,8 +205,8 @@ impl Standing {
 
     /// The names as PostgreSQL's adapter takes them.
     #[must_use]
-    pub fn holding(&self, owner: Owner) -> Holding {
-        Holding { database: self.names.database.clone(), login: self.names.login.clone(), tenant: owner.tenant, cluster: owner.cluster }
+    pub fn objects(&self, owner: TenantRef) -> TenantObjects {
+        TenantObjects { database: self.names.database.clone(), login: self.names.login.clone(), tenant: owner.id, cluster: owner.cluster }
     }
 
     /// The credentials Secret as it should be, once the server's address is known.
@@ -238,14 +237,14 @@ impl Standing {
         let Wanted::Kept(ask) = &sight.wanted else { return None };
         let Server::Here(OnServer { database: Database::Ours { schema, .. }, .. }) = self.server else { return None };
         Some(Publication {
-            owner: sight.owner,
+            tenant: sight.owner,
             profile: ask.profile.clone(),
             route: Route {
                 server: self.names.server.clone(),
                 endpoint: self.reach()?.endpoint.clone(),
                 database: self.names.database.clone(),
                 login: self.names.login.clone(),
-                pool: ctx.pooling.of(ask.connection_limit),
+                pool: ctx.pooling.with_size(ask.connection_limit),
             },
             password: self.password()?,
             schema_version: schema.version,
@@ -257,7 +256,7 @@ impl Standing {
     ///
     /// # Errors
     /// When the server answered, but not what was asked.
-    pub async fn ask_server(&self, ctx: &Context, school: &School, wanted: &Wanted, owner: Owner) -> Result<Server> {
+    pub async fn ask_server(&self, ctx: &Context, school: &School, wanted: &Wanted, owner: TenantRef) -> Result<Server> {
         let server = ObjectRef::<DatabaseServer>::new(self.names.server.as_str());
         let Some(known) = &self.known else {
             let exists = ctx.server_objects.get(&server).is_some();
@@ -269,11 +268,11 @@ impl Standing {
             (Ok(()), Some(reach)) => reach,
         };
         let expected = catalog::Expected {
-            holding: self.holding(owner),
+            objects: self.objects(owner),
             connection_limit: connection_limit(wanted),
             fingerprints: self.fingerprints(ctx, school, owner),
         };
-        match catalog::look(&reach.pool, &ctx.migrations, expected).await {
+        match catalog::observe_one(&reach.pool, &ctx.migrations, expected).await {
             // Nothing to claim, and nothing to make it from.
             Ok(OnServer { database: Database::Absent, spare: false, .. }) if !known.template => Ok(Server::Away(Away::NotReady)),
             Ok(here) => Ok(Server::Here(here)),
@@ -290,14 +289,14 @@ impl Standing {
     }
 
     /// Of the password in the Secret, if the Secret is ours.
-    fn fingerprints(&self, ctx: &Context, school: &School, owner: Owner) -> Vec<String> {
+    fn fingerprints(&self, ctx: &Context, school: &School, owner: TenantRef) -> Vec<String> {
         let ours = self.secret.as_ref().is_some_and(|secret| secret.is_controlled_by(&school.uid().unwrap_or_default()));
-        ours.then(|| self.password()).flatten().map(|password| ctx.keyring.fingerprints(owner.tenant, &password)).unwrap_or_default()
+        ours.then(|| self.password()).flatten().map(|password| ctx.keyring.fingerprints(owner.id, &password)).unwrap_or_default()
     }
 
     /// What the Secret is annotated with: what it says already, while that is true by any of the keys, so that a rotation of keys rewrites no Secret.
-    fn revision(&self, ctx: &Context, owner: Owner, password: &SecretString) -> Option<String> {
-        let accepted = ctx.keyring.fingerprints(owner.tenant, password);
+    fn revision(&self, ctx: &Context, owner: TenantRef, password: &SecretString) -> Option<String> {
+        let accepted = ctx.keyring.fingerprints(owner.id, password);
         let standing =
             self.secret.as_ref().and_then(SecretObserved::revision).filter(|standing| accepted.iter().any(|one| one == standing));
         standing.map(ToOwned::to_owned).or_else(|| accepted.into_iter().next())
