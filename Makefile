@@ -69,10 +69,11 @@ fmt: ## Formats the code
 	cargo fmt
 
 .PHONY: lint
-lint: ## Checks format and lints, of the product alone and with its tests
+lint: ## Checks format, lints (of the product alone and with its tests) and links
 	cargo fmt --check
 	cargo clippy --locked --workspace -- -D warnings
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	dev/check-links
 
 .PHONY: crds
 crds: ## Renews crds/ from the types in crates/operator/src/crd
@@ -81,6 +82,13 @@ crds: ## Renews crds/ from the types in crates/operator/src/crd
 .PHONY: openapi
 openapi: ## Renews docs/openapi.json from the routes in crates/api
 	UPDATE_OPENAPI=1 cargo test --locked --package dailycare-api --lib -- the_file_in_docs_is_what_the_code_says
+
+.PHONY: reference
+reference: ## Renews the reference pages in docs/ from fields, flags and metrics
+	UPDATE_REFERENCE=1 cargo test --locked --bin dailycare -- reference::
+
+.PHONY: generate
+generate: crds openapi reference ## Renews every file that is generated from the code
 
 .PHONY: test
 test: tools ## Runs all tests, on real servers

@@ -16,7 +16,7 @@ use secrecy::SecretString;
 /// Where the master database is.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct MasterArgs {
-    /// Master database, as `postgres://user:password@host:port/dailycare_master`. Prefer the file: other processes can read a process's environment.
+    /// URL of the master database, as `postgres://user:password@host:port/dailycare_master`. Prefer the file: other processes can read a process's environment.
     #[arg(long, env = "DAILYCARE_MASTER_URL", hide_env_values = true, value_parser = StringValueParser::new().map(SecretString::from), conflicts_with = "master_url_file")]
     pub(crate) master_url: Option<SecretString>,
     /// File that holds the master database's URL.
@@ -27,8 +27,8 @@ pub(crate) struct MasterArgs {
 /// Where the operator's sealing keys are.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SealingArgs {
-    /// File with the keys that seal credentials in the master database: lines `key-id:base64 of 32 bytes`, the first one seals. The operator's alone: the API gets
-    /// what `dailycare opening-keys` prints of it.
+    /// File with the keys that seal credentials in the master database: lines `key-id:base64 of 32 bytes`. The first key seals, all keys open. Give it to the
+    /// operator alone; give the API what `dailycare opening-keys` prints.
     #[arg(long, env = "DAILYCARE_SEALING_KEY_FILE")]
     pub(crate) sealing_key_file: PathBuf,
 }

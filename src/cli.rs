@@ -24,11 +24,11 @@ use crate::args::operator::{CommonArgs, OperatorArgs};
 /// One isolated PostgreSQL database per school, declared by one Kubernetes School.
 #[derive(Debug, Parser)]
 #[command(name = "dailycare", version)]
-struct Cli {
-    /// How log records look: human or json.
+pub(crate) struct Cli {
+    /// Format of log records.
     #[arg(long, global = true, env = "DAILYCARE_LOG_FORMAT", default_value = "human")]
     log_format: Format,
-    /// What is logged, in the language of tracing's `EnvFilter`.
+    /// Log filter, in the syntax of tracing's `EnvFilter`.
     #[arg(long, global = true, env = "DAILYCARE_LOG", default_value = "info,kube_runtime=warn,sqlx=warn,sqlx::postgres::notice=off")]
     log: String,
     #[command(subcommand)]
@@ -41,31 +41,31 @@ enum Command {
     Operator(Box<OperatorArgs>),
     /// Runs the companion API.
     Api(Box<ApiArgs>),
-    /// Prints what is seen of an object, the next step and why; changes nothing.
+    /// Prints what is observed of an object, the next action and why; changes nothing.
     Plan {
         #[command(flatten)]
         common: CommonArgs,
         #[command(flatten)]
         target: plan::Target,
     },
-    /// Makes and ends accounts of the platform's staff and resets their passwords; works as the operator.
-    PlatformAdmin(platform_admin::Line),
+    /// Creates and removes accounts of the platform's staff and resets their passwords, with the operator's access.
+    PlatformAdmin(platform_admin::PlatformAdminArgs),
     /// Prints the custom resource definitions, ready for kubectl apply -f -.
     Crd,
     /// Prints the API's OpenAPI document.
     Openapi,
     /// Prints the contents of a new sealing key file.
     SealingKey {
-        /// The key's name; kept beside everything it seals.
+        /// The key's id, stored with everything that it seals.
         #[arg(default_value = "k1")]
         id: String,
     },
-    /// Prints the API's opening key file, from the operator's sealing keys: what opens the schools' credentials, and nothing that the migrator's passwords follow
-    /// from.
+    /// Prints the API's opening key file, derived from the operator's sealing keys. It opens the schools' credentials; the migrator's passwords cannot be derived
+    /// from it.
     OpeningKeys(SealingArgs),
     /// Prints the contents of a new signing key file.
     SigningKey {
-        /// The key's name; stands in every token that it signs.
+        /// The key's id, part of every token that it signs.
         #[arg(default_value = "k1")]
         id: String,
     },

@@ -2,6 +2,8 @@
 
 mod args;
 mod cli;
+#[cfg(test)]
+mod reference;
 
 use std::process::ExitCode;
 

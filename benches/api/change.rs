@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use domain::school::seen::TenantState;
+use domain::tenant::TenantState;
 use provisioning::master::tenants::{self, InactiveState};
 use serde::Serialize;
 use testing::School;

@@ -3,17 +3,17 @@
 use std::time::{Duration, Instant};
 
 use api::access::tenant;
-use api::edge::{Quota, TenantLimits};
 use api::identity::{self, Identity};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use domain::names::TenantId;
-use domain::school::seen::TenantState;
+use domain::tenant::TenantState;
 use postgres::session::Credentials;
 use provisioning::master::keyring::Keyring;
 use registry::seal::OpeningKeys;
 use serde::Serialize;
 use sqlx::postgres::PgPoolOptions;
 use tenancy::directory::{self, Directory};
+use tenancy::limits::{Quota, TenantLimits};
 use testing::School;
 use uuid::Uuid;
 

@@ -92,7 +92,7 @@ impl Ground {
 
     /// The bare server on this school's database, as this school's login.
     pub(crate) async fn bare(&self, school: &School, child: Uuid, connections: u32) -> Outcome<Bares> {
-        let route = self.platform.publication(school, domain::school::seen::TenantState::Active);
+        let route = self.platform.publication(school, domain::tenant::TenantState::Active);
         let (host, port, database) = (&route.route.endpoint.host, route.route.endpoint.port, &route.route.database);
         let url = format!("postgres://{}:{}@{host}:{port}/{database}?sslmode=disable", route.route.login, route.password.expose_secret());
         let (plain, checked, edged) = (free()?, free()?, free()?);

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::condition::Condition;
-use domain::placement::Choice;
+use domain::placement::Placement;
 use domain::school::action::Action;
-use domain::school::plan::Plan;
-use domain::school::seen::{
-    Access, Admin, Binding, Bound, Content, Database, Login, OnServer, Schema, Secret, Seen, Server, Tenant, TenantState,
+use domain::school::observed::{
+    AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, ObservedAdmin, ObservedDatabase, ObservedLogin, ObservedSchool,
+    ObservedSecret, ObservedTenant, Schema, SecretContent, ServerObservation,
 };
+use domain::school::plan::Plan;
 use domain::school::status;
+use domain::tenant::TenantState;
 use futures::StreamExt as _;
 use futures::channel::mpsc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -136,15 +138,20 @@ impl Floor {
 
     fn settled(&self, case: &Case, school: &School, reach: &Reach) -> SchoolStatus {
         let version = self.sql.migrations.target();
-        let database = Database::Ours { schema: Schema { version, genuine: true }, access: Access::Open };
-        let bound = Bound {
+        let database = ObservedDatabase::Ours { schema: Schema { version, genuine: true }, access: DatabaseAccess::Open };
+        let bound = AssignedSchool {
             names: case.names.clone(),
-            tenant: Tenant::Ours { state: TenantState::Active, current: true },
-            secret: Secret::Ours(Content::Current),
-            admin: Admin::Made,
-            server: Server::Here(OnServer { database, login: Login::Matching, spare: false }),
+            tenant: ObservedTenant::Ours { state: TenantState::Active, current: true },
+            secret: ObservedSecret::Ours(SecretContent::Current),
+            admin: ObservedAdmin::Exists,
+            server: ServerObservation::Available(CatalogFacts { database, login: ObservedLogin::Matching, spare: false }),
         };
-        let told = status::report(&case.wanted, &Seen { finalizer: true, binding: Binding::Bound(bound) }, &Plan::Settled, false);
+        let told = status::report(
+            &case.wanted,
+            &ObservedSchool { finalizer: true, assignment: Assignment::Assigned(bound) },
+            &Plan::Settled,
+            false,
+        );
         let admin = &case.ask.admin;
         let complete = SchoolStatus {
             database: Some(DatabaseStatus {
@@ -166,9 +173,9 @@ impl Floor {
 
 fn with_names(case: &Case, school: &School) -> SchoolStatus {
     let reason = "the floor places in turn".to_owned();
-    let choice = Choice { server: case.names.server.clone(), tier: case.ask.placement.tier, reason: reason.clone() };
-    let seen = Seen { finalizer: true, binding: Binding::Unbound(Ok(choice.clone())) };
-    let told = status::report(&case.wanted, &seen, &Plan::Act(Action::RecordNames(choice)), false);
+    let choice = Placement { server: case.names.server.clone(), tier: case.ask.placement.tier, reason: reason.clone() };
+    let seen = ObservedSchool { finalizer: true, assignment: Assignment::Unassigned(Ok(choice.clone())) };
+    let told = status::report(&case.wanted, &seen, &Plan::Execute(Action::RecordNames(choice)), false);
     let placement = PlacementStatus {
         server_name: Some(case.names.server.to_string()),
         tier: Some(Tier::Standard),

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolUid, SecretName, ServerName, TenantId};
-use domain::school::seen::{Names, TenantState};
-use domain::school::wanted::{Ask, Wanted};
+use domain::school::desired::{Desired, DesiredSchool};
+use domain::school::observed::Names;
+use domain::tenant::TenantState;
 use kube::ResourceExt as _;
 use operator::controller::servers::Reach;
 use operator::crd::{School, convert};
@@ -30,8 +31,8 @@ use crate::ground::Ground;
 pub(crate) struct Case {
     pub(crate) tenant: TenantRef,
     pub(crate) names: Names,
-    pub(crate) wanted: Wanted,
-    pub(crate) ask: Ask,
+    pub(crate) wanted: Desired,
+    pub(crate) ask: DesiredSchool,
     namespace: String,
     name: String,
 }
@@ -39,9 +40,9 @@ pub(crate) struct Case {
 impl Case {
     /// The names that the operator would choose for a School on this server.
     pub(crate) fn of(school: &School, cluster: ClusterUid, server: &ServerName, schema: u32) -> Outcome<Self> {
-        let wanted = convert::wanted(school, schema)?;
-        let Wanted::Kept(ask) = &wanted else { return Err("a new School is being deleted".into()) };
-        let ask = Ask::clone(ask);
+        let wanted = convert::desired(school, schema)?;
+        let Desired::Present(ask) = &wanted else { return Err("a new School is being deleted".into()) };
+        let ask = DesiredSchool::clone(ask);
         let uid = SchoolUid(Uuid::parse_str(&school.uid().ok_or("a School has no uid")?)?);
         let tenant = TenantId::of(cluster, uid);
         let database = DatabaseName::of(&ask.code);

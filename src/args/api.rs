@@ -5,13 +5,14 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use api::edge::{self, Quota};
+use api::edge;
 use api::identity::{self, External, Subject};
 use api::settings::{AUDIENCE, Settings};
 use clap::builder::{StringValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use secrecy::SecretString;
+use tenancy::limits::Quota;
 use tenancy::{cache, pools};
 
 use super::{Error, MasterArgs, parse_seconds, read};

@@ -21,7 +21,7 @@ pub(crate) struct CommonArgs {
     master: MasterArgs,
     #[command(flatten)]
     sealing: SealingArgs,
-    /// Namespace that holds the admin Secrets of servers and the leader Lease; not that of a School.
+    /// Namespace of the servers' admin and CA Secrets and of the leader Lease. Schools live in other namespaces.
     #[arg(
         id = "operator_namespace",
         long = "operator-namespace",
@@ -29,20 +29,20 @@ pub(crate) struct CommonArgs {
         default_value = "dailycare-system"
     )]
     namespace: String,
-    /// Directory with the tenant schema's migrations, instead of those built in.
+    /// Directory with the tenant schema's migrations, to use instead of the built-in ones.
     #[arg(long, env = "DAILYCARE_SCHEMA_DIR")]
     schema_dir: Option<PathBuf>,
     #[command(flatten)]
     pooling: PoolArgs,
 }
 
-/// How the API pools schools' connections: what every school's row in the registry says of it, beside the School's own connection limit.
+/// How the API pools schools' connections. The operator writes it into every school's row of the registry, beside the School's own connection limit.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct PoolArgs {
-    /// Seconds that the API may take to connect to a school's database; no longer than its `--connect-timeout-milliseconds`.
+    /// Seconds that the API may take to connect to a school's database, 1 to 3600; the API's own `--connect-timeout-milliseconds` bounds it.
     #[arg(long, env = "DAILYCARE_CONNECT_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3600))]
     connect_timeout_seconds: u16,
-    /// Seconds that a statement of the API may take; no longer than its `--request-seconds`.
+    /// Seconds that a statement of the API may take, 1 to 3600; the API's own `--request-seconds` bounds it.
     #[arg(long, env = "DAILYCARE_COMMAND_TIMEOUT_SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3600))]
     command_timeout_seconds: u16,
     /// Whether the API keeps connections for the next request.
@@ -63,19 +63,20 @@ impl PoolArgs {
 pub(crate) struct OperatorArgs {
     #[command(flatten)]
     common: CommonArgs,
-    /// File with the URL by which the API reaches the master database, the one that `dailycare api` mounts: its login is made, or gets that password, at start.
+    /// File with the URL by which the API reaches the master database, the one that `dailycare api` mounts. At start the operator creates that login, or gives it
+    /// that password.
     #[arg(long, env = "DAILYCARE_API_URL_FILE")]
     api_url_file: Option<PathBuf>,
     /// Address of `/healthz`, `/readyz` and `/metrics`.
     #[arg(long, env = "DAILYCARE_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
     http_address: SocketAddr,
-    /// Schools worked on at once for each server.
+    /// Schools reconciled at once for each server, 1 to 64.
     #[arg(long, env = "DAILYCARE_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
-    /// How often every School is looked at although nothing happened, in seconds.
+    /// Seconds after which every School is reconciled although nothing happened, 1 to 86400.
     #[arg(long, env = "DAILYCARE_RESYNC_SECONDS", default_value = "600", value_parser = parse_seconds)]
     resync: Duration,
-    /// How long progress is awaited before a School or server counts as stalled, in seconds.
+    /// Seconds without progress after which a School or server counts as stalled, 1 to 86400.
     #[arg(long, env = "DAILYCARE_PROGRESS_DEADLINE_SECONDS", default_value = "600", value_parser = parse_seconds)]
     progress_deadline: Duration,
     /// This process's name in the Lease and in Events; in a pod, the pod's name.

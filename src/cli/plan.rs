@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use domain::school::observed::{Assignment, ObservedSchool, ServerObservation};
 use domain::school::plan::{Plan, plan};
-use domain::school::seen::{Binding, Seen, Server};
 use domain::school::status::report;
 use kube::api::ListParams;
 use kube::runtime::reflector;
@@ -65,7 +65,7 @@ pub(super) async fn run(args: &CommonArgs, target: &Target) -> Result<String, Bo
     let seen = sight.seen(&ctx);
     let next = plan(&sight.wanted, &seen);
     let conditions = report(&sight.wanted, &seen, &next, false);
-    let conditions = conditions.iter().map(|c| (c.kind.label(), format!("{} {}: {}", c.verdict.label(), c.reason.label(), c.message)));
+    let conditions = conditions.iter().map(|c| (c.type_.label(), format!("{} {}: {}", c.status.label(), c.reason.label(), c.message)));
     let facts = facts(&seen);
     let (step, why) = step(&next);
     match target.output {
@@ -118,21 +118,21 @@ async fn context(args: &CommonArgs) -> Result<Context, Box<dyn Error>> {
 }
 
 /// The facts, by name, in the order in which the planner asks for them.
-fn facts(seen: &Seen) -> Vec<(String, Value)> {
+fn facts(seen: &ObservedSchool) -> Vec<(String, Value)> {
     let mut facts = vec![("finalizer".to_owned(), json!(if seen.finalizer { "present" } else { "absent" }))];
     let mut say = |name: &str, value: String| facts.push((name.to_owned(), Value::from(value)));
-    match &seen.binding {
-        Binding::Unbound(Ok(choice)) => say("would go to", format!("{} ({})", choice.server, choice.reason)),
-        Binding::Unbound(Err(unplaced)) => say("would go to", unplaced.message.clone()),
-        Binding::Bound(bound) => {
+    match &seen.assignment {
+        Assignment::Unassigned(Ok(choice)) => say("would go to", format!("{} ({})", choice.server, choice.reason)),
+        Assignment::Unassigned(Err(unplaced)) => say("would go to", unplaced.message.clone()),
+        Assignment::Assigned(bound) => {
             say("tenant id", bound.names.tenant.to_string());
             say("server", bound.names.server.to_string());
             say("registry", format!("{:?}", bound.tenant));
             say("secret", format!("{} {:?}", bound.names.secret, bound.secret));
             say("administrator", format!("{:?}", bound.admin));
             match bound.server {
-                Server::Away(away) => say("on the server", format!("unknown: {away:?}")),
-                Server::Here(here) => {
+                ServerObservation::Unavailable(away) => say("on the server", format!("unknown: {away:?}")),
+                ServerObservation::Available(here) => {
                     say("database", format!("{} {:?}", bound.names.database, here.database));
                     say("login", format!("{} {:?}", bound.names.login, here.login));
                     say("spare", if here.spare { "one is staged" } else { "none is staged" }.to_owned());
@@ -145,7 +145,7 @@ fn facts(seen: &Seen) -> Vec<(String, Value)> {
 
 fn step(next: &Plan) -> (String, String) {
     match next {
-        Plan::Act(action) => (action.label().to_owned(), action.purpose().to_owned()),
+        Plan::Execute(action) => (action.label().to_owned(), action.purpose().to_owned()),
         Plan::Wait(waiting) => ("wait".to_owned(), format!("{waiting:?}")),
         Plan::Refuse(refusal) => ("none".to_owned(), format!("refused: {refusal:?}; a person must decide")),
         Plan::Settled => ("none".to_owned(), "what is wanted is what is".to_owned()),

@@ -1,11 +1,11 @@
-//! `dailycare platform-admin`: the accounts of the platform's staff; temporary passwords are shown once. Works as the operator, because the database
-//! forbids the API to make or change such an account.
+//! `dailycare platform-admin`: creates and removes accounts of the platform's staff and resets their passwords. It shows a temporary password once.
+//! It needs the operator's access to the master database, which forbids the API to create or change such an account.
 
 use std::error::Error;
 use std::io::{self, Write as _};
 
 use clap::{Args, Subcommand};
-use domain::school::wanted::Person;
+use domain::tenant::Person;
 use postgres::session::{self, Purpose};
 use provisioning::master::bootstrap::OPERATOR;
 use provisioning::master::users;
@@ -17,34 +17,34 @@ use uuid::Uuid;
 
 use crate::args::MasterArgs;
 
-/// What to do, and where.
+/// What to do, and where the master database is.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Line {
+pub(super) struct PlatformAdminArgs {
     #[command(flatten)]
     master: MasterArgs,
     #[command(subcommand)]
-    work: Work,
+    job: Job,
 }
 
 #[derive(Subcommand, Clone, Debug)]
-enum Work {
-    /// Makes an account, with a temporary password.
+enum Job {
+    /// Creates an account with a temporary password, and prints that password.
     Create {
         #[command(flatten)]
-        whose: Whose,
+        account: AccountArgs,
         /// The person's name.
         #[arg(long, value_parser = name)]
         name: String,
     },
-    /// Replaces a lost password by a temporary one; ends the account's sessions and its lock.
-    ResetPassword(Whose),
-    /// Ends an account and its sessions. What it did stays on record.
-    Remove(Whose),
+    /// Replaces a lost password with a temporary one, prints it, ends the account's sessions and unlocks it.
+    ResetPassword(AccountArgs),
+    /// Removes an account and ends its sessions. The audit keeps what it did.
+    Remove(AccountArgs),
 }
 
 #[derive(Args, Clone, Debug)]
-struct Whose {
-    /// The e-mail address to log in with; of no other account.
+struct AccountArgs {
+    /// The e-mail address to log in with, unique over all accounts.
     #[arg(long, value_parser = email)]
     email: String,
 }
@@ -57,15 +57,15 @@ enum Refusal {
     Nobody(String),
 }
 
-/// Does it.
+/// Runs the subcommand.
 ///
 /// # Errors
 /// When the e-mail address is taken or nobody's, or the master database does not answer, is not prepared, or its login is not the operator's.
-pub(super) async fn run(line: &Line) -> Result<(), Box<dyn Error>> {
-    let mut conn = connect(&line.master).await?;
-    match &line.work {
-        Work::Create { whose, name } => {
-            let person = Person { name: name.clone(), email: whose.email.clone() };
+pub(super) async fn run(args: &PlatformAdminArgs) -> Result<(), Box<dyn Error>> {
+    let mut conn = connect(&args.master).await?;
+    match &args.job {
+        Job::Create { account, name } => {
+            let person = Person { name: name.clone(), email: account.email.clone() };
             let (password, hash) = temporary().await?;
             let mut transaction = conn.begin().await?;
             let made = users::create_platform_admin(&mut transaction, &person, &hash).await?;
@@ -74,7 +74,7 @@ pub(super) async fn run(line: &Line) -> Result<(), Box<dyn Error>> {
             transaction.commit().await?;
             eprintln!("The password is temporary and is not shown again: the first login must replace it.");
         }
-        Work::ResetPassword(Whose { email }) => {
+        Job::ResetPassword(AccountArgs { email }) => {
             let (password, hash) = temporary().await?;
             let mut transaction = conn.begin().await?;
             let reset = users::reset_platform_admin(&mut transaction, email, &hash).await?;
@@ -85,7 +85,7 @@ pub(super) async fn run(line: &Line) -> Result<(), Box<dyn Error>> {
                 "The password is temporary and is not shown again: the next login must replace it. The account's sessions have ended."
             );
         }
-        Work::Remove(Whose { email }) => {
+        Job::Remove(AccountArgs { email }) => {
             let removed = users::remove_platform_admin(&mut conn, email).await?;
             removed.ok_or_else(|| Refusal::Nobody(email.clone()))?;
             eprintln!("The account {email} and its sessions have ended.");
@@ -106,13 +106,13 @@ async fn temporary() -> Result<(SecretString, String), Box<dyn Error>> {
     Ok((password, hash))
 }
 
-/// Before it counts: a password that nobody saw would be lost.
+/// Prints the password before it takes effect: nobody could use one that was never shown.
 fn show(id: Uuid, email: &str, password: &SecretString) -> io::Result<()> {
     let text = format!("account   {id}\nemail     {email}\npassword  {}\n", password.expose_secret());
     io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush())
 }
 
-/// As the master database holds it.
+/// An e-mail address as the master database accepts it.
 fn email(text: &str) -> Result<String, String> {
     let parts = text.split_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
     let usable = parts.is_some() && text.chars().count() <= 200 && !text.contains(|c: char| c.is_whitespace() || c.is_control());

@@ -1,6 +1,6 @@
 //! What stays and what goes with a School.
 
-use domain::school::seen::Names;
+use domain::school::observed::Names;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::school::seen::Names;
+use domain::school::observed::Names;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};

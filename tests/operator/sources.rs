@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use domain::school::seen::Names;
+use domain::school::observed::Names;
 use kube::Resource;
 use kube::api::{Patch, PatchParams};
 use operator::crd::{School, convert};

@@ -7,11 +7,11 @@ use sqlx::postgres::PgPool;
 use tenancy::audit::Audit;
 use tenancy::cache::Cache;
 use tenancy::directory::Directory;
+use tenancy::limits::TenantLimits;
 use tenancy::pools::Pools;
 use tokio::sync::Semaphore;
 
 use super::access::grants::Recent;
-use super::edge::TenantLimits;
 use super::identity::Identity;
 
 /// The parts of a running API.

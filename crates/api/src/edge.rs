@@ -15,7 +15,6 @@ mod observed;
 mod request_id;
 mod serve;
 mod socket;
-mod tenant_limits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +30,6 @@ pub use language::language;
 pub use observed::TenantSlot;
 pub use request_id::RequestId;
 pub use serve::{Limits, serve};
-pub use tenant_limits::{InFlight, Quota, TenantLimits};
 
 /// What the layers hold requests to.
 #[derive(Clone, Debug)]

@@ -14,6 +14,7 @@ use telemetry::logs::chain;
 use tenancy::audit::{self, Audit, Writer};
 use tenancy::cache::{self, Cache};
 use tenancy::directory::{self, Directory};
+use tenancy::limits::TenantLimits;
 use tenancy::pools::Pools;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -22,12 +23,11 @@ use tokio_util::task::TaskTracker;
 
 use super::access::grants::Recent;
 use super::app::{App, Parts};
-use super::edge::{self, TenantLimits};
 use super::identity::{Identity, SetupError};
 use super::router::router;
 use super::school::privacy::export::AT_A_TIME as EXPORTS;
 use super::settings::Settings;
-use super::upkeep;
+use super::{edge, upkeep};
 
 /// Between two tries to load the registry.
 const RETRY: Duration = Duration::from_secs(2);

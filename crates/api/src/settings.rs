@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postgres::url::Target;
+use tenancy::limits::Quota;
 use tenancy::{cache, pools};
 
-use super::edge::{self, Quota};
-use super::identity;
+use super::{edge, identity};
 
 /// The audience of our own tokens.
 pub const AUDIENCE: &str = "dailycare-api";

@@ -1,14 +1,14 @@
 //! The vocabulary of status: condition types and reasons, one closed list each, used for conditions, Events and metrics alike.
 //!
-//! Every reason that means trouble has a page `docs/runbook/<Reason>.md`; a test holds that.
+//! Every reason that means trouble has a page `docs/running/runbook/<Reason>.md`; a test holds that.
 
 /// One condition as it should stand in a status. Times and generations are the adapter's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
     /// Which question it answers.
-    pub kind: Kind,
+    pub type_: ConditionType,
     /// The answer.
-    pub verdict: Verdict,
+    pub status: ConditionStatus,
     /// Why, in one word.
     pub reason: Reason,
     /// Why, and what to do, for a person. No counters, no times: it must not change while nothing happens.
@@ -18,14 +18,14 @@ pub struct Condition {
 impl Condition {
     /// A condition.
     #[must_use]
-    pub fn new(kind: Kind, verdict: Verdict, reason: Reason, message: impl Into<String>) -> Self {
-        Self { kind, verdict, reason, message: message.into() }
+    pub fn new(type_: ConditionType, status: ConditionStatus, reason: Reason, message: impl Into<String>) -> Self {
+        Self { type_, status, reason, message: message.into() }
     }
 }
 
 /// `True`, `False` or `Unknown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum ConditionStatus {
     /// Yes.
     True,
     /// No.
@@ -34,7 +34,7 @@ pub enum Verdict {
     Unknown,
 }
 
-impl Verdict {
+impl ConditionStatus {
     /// The API's word.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -46,7 +46,7 @@ impl Verdict {
     }
 }
 
-impl From<bool> for Verdict {
+impl From<bool> for ConditionStatus {
     fn from(yes: bool) -> Self {
         if yes { Self::True } else { Self::False }
     }
@@ -73,7 +73,7 @@ macro_rules! words {
 
 words! {
     /// The questions a status answers.
-    Kind {
+    ConditionType {
         /// The current generation is applied and the object is usable (or suspended, as asked).
         Ready,
         /// Work for this generation, or a retry, is in progress.
@@ -198,7 +198,7 @@ words! {
 impl Reason {
     /// A person has to look: such a reason has a runbook page.
     #[must_use]
-    pub fn is_trouble(self) -> bool {
+    pub fn is_problem(self) -> bool {
         match self {
             Self::Ready
             | Self::Suspended
@@ -257,13 +257,13 @@ mod tests {
 
     #[test]
     fn every_reason_that_means_trouble_has_a_runbook_page_and_nothing_else_has_one() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runbook");
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running/runbook");
         let read = |file: &str| std::fs::read_to_string(directory.join(file)).unwrap();
         let files = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         // Those of the API's alerts are in a directory of their own.
         let pages: BTreeSet<_> = files.filter(|file| file != "README.md" && file != "api").collect();
-        let troubles = Reason::ALL.iter().filter(|reason| reason.is_trouble());
-        let wanted: BTreeSet<_> = troubles.map(|reason| format!("{}.md", reason.label())).collect();
+        let problems = Reason::ALL.iter().filter(|reason| reason.is_problem());
+        let wanted: BTreeSet<_> = problems.map(|reason| format!("{}.md", reason.label())).collect();
         assert_eq!(pages, wanted);
 
         let index = read("README.md");
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn every_link_from_one_runbook_page_to_another_leads_somewhere() {
-        let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runbook");
+        let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running/runbook");
         for directory in [runbook.join("api"), runbook] {
             let paths = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
             for path in paths.filter(|path| path.is_file()) {

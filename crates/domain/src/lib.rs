@@ -1,7 +1,7 @@
 //! What a school and a server are, what they need next and why.
 //!
-//! Invariant: pure. No clock, no I/O, no client types, no randomness: everything a decision rests on is an argument.
-//! `cargo check --no-default-features --lib` compiles this module alone and so keeps it that way.
+//! Must stay pure: no clock, no I/O, no client types, no randomness. Everything a decision rests on is an argument. This crate depends on nothing that could
+//! do I/O, so the compiler holds that.
 
 pub mod condition;
 pub mod names;
@@ -9,3 +9,5 @@ pub mod placement;
 pub mod retry;
 pub mod school;
 pub mod server;
+pub mod tenant;
+pub mod tier;

@@ -1,9 +1,20 @@
-//! Which server a School goes to: the one of its tier with the least share of capacity used. Decided once; never moves a School.
+//! Chooses the server for a School: of those that offer its tier, the one with the least share of its capacity used.
+//!
+//! Must not be asked about a School whose server is recorded: a placement is decided once and nothing here moves a School.
 
 use std::fmt::Write as _;
 
 use crate::names::ServerName;
-use crate::school::wanted::{Request, Tier};
+use crate::tier::Tier;
+
+/// Where a School asks to be placed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PlacementRequest {
+    /// The tier that the server must offer.
+    pub tier: Tier,
+    /// The one server that may be chosen; any when none.
+    pub server: Option<ServerName>,
+}
 
 /// A server as placement sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,38 +27,38 @@ pub struct Candidate {
     pub schedulable: bool,
     /// It answered and is prepared.
     pub ready: bool,
-    /// It accepts schools of the asking namespace.
+    /// It accepts schools of the School's namespace.
     pub namespace_allowed: bool,
-    /// Schools on it, retained ones and those just being placed among them.
+    /// Schools on it, including retained ones and those that are just being placed.
     pub schools: u32,
-    /// The most schools it takes; none for no bound.
+    /// The most schools it takes; no limit when none.
     pub capacity: Option<u32>,
 }
 
 /// The server chosen, and why, for the status.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Choice {
+pub struct Placement {
     /// The server.
     pub server: ServerName,
     /// The tier it was chosen for.
     pub tier: Tier,
-    /// One sentence.
+    /// Why, in one sentence.
     pub reason: String,
 }
 
 /// Why no server was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Unplaced {
-    /// What stood in the way of the server that came nearest.
+    /// The obstacle at the server that was nearest to fitting.
     pub cause: Cause,
     /// What each server lacks, for a person.
     pub message: String,
 }
 
-/// What keeps a School from a server, the nearest miss last.
+/// What keeps a School from a server; the later in this list, the nearer the server was to fitting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cause {
-    /// No server of the wanted name, or none at all.
+    /// There is no server of the requested name, or none at all.
     NotFound,
     /// It does not offer the tier.
     NoMatchingTier,
@@ -55,9 +66,9 @@ pub enum Cause {
     NamespaceNotAllowed,
     /// It is cordoned.
     NotSchedulable,
-    /// It has no room.
+    /// It is full.
     NoCapacity,
-    /// It would take the School but does not answer or is not prepared.
+    /// It fits, but does not answer or is not prepared.
     NotReady,
 }
 
@@ -65,21 +76,21 @@ pub enum Cause {
 ///
 /// # Errors
 /// [`Unplaced`], which says what each server lacks.
-pub fn choose(request: &Request, candidates: &[Candidate]) -> Result<Choice, Unplaced> {
-    let asked: Vec<_> = candidates.iter().filter(|c| request.server.as_ref().is_none_or(|wanted| *wanted == c.name)).collect();
+pub fn choose(request: &PlacementRequest, candidates: &[Candidate]) -> Result<Placement, Unplaced> {
+    let asked: Vec<_> = candidates.iter().filter(|c| request.server.as_ref().is_none_or(|name| *name == c.name)).collect();
     let fitting: Vec<_> = asked.iter().filter(|c| obstacle(request, c).is_none()).collect();
     let least = fitting.iter().min_by(|a, b| by_share_used(a, b));
     let Some(chosen) = least else { return Err(unplaced(request, &asked)) };
     let tier = request.tier.label();
     let reason = match (&request.server, fitting.len()) {
-        (Some(_), _) => format!("asked for by name, offers tier {tier}"),
+        (Some(_), _) => format!("requested by name, offers tier {tier}"),
         (None, 1) => format!("the only server with room in tier {tier}"),
         (None, n) => format!("least filled of {n} servers with room in tier {tier}"),
     };
-    Ok(Choice { server: chosen.name.clone(), tier: request.tier, reason })
+    Ok(Placement { server: chosen.name.clone(), tier: request.tier, reason })
 }
 
-fn obstacle(request: &Request, candidate: &Candidate) -> Option<Cause> {
+fn obstacle(request: &PlacementRequest, candidate: &Candidate) -> Option<Cause> {
     if !candidate.tiers.contains(&request.tier) {
         Some(Cause::NoMatchingTier)
     } else if !candidate.namespace_allowed {
@@ -95,17 +106,17 @@ fn obstacle(request: &Request, candidate: &Candidate) -> Option<Cause> {
     }
 }
 
-/// Compares `schools / capacity` without dividing; a server without a bound counts as one of 1,000 so that it takes its part.
+/// Compares `schools / capacity` without dividing; a server without a limit counts as one of 1,000, so that it gets a share of the schools.
 fn by_share_used(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
     let capacity = |c: &Candidate| u64::from(c.capacity.unwrap_or(1000).max(1));
     let (left, right) = (u64::from(a.schools) * capacity(b), u64::from(b.schools) * capacity(a));
     left.cmp(&right).then_with(|| a.name.cmp(&b.name))
 }
 
-/// Servers named in a message; the rest is counted, so that a status stays small.
+/// Servers named in a message; the others are only counted, so that a status stays small.
 const NAMED: usize = 5;
 
-fn unplaced(request: &Request, asked: &[&Candidate]) -> Unplaced {
+fn unplaced(request: &PlacementRequest, asked: &[&Candidate]) -> Unplaced {
     let mut lacks: Vec<_> = asked.iter().filter_map(|c| obstacle(request, c).map(|cause| (cause, *c))).collect();
     lacks.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.name.cmp(&y.name)));
     let tier = request.tier.label();
@@ -149,8 +160,8 @@ mod tests {
         let name = ServerName::parse(name).unwrap();
         Candidate { name, tiers: vec![Tier::Standard], schedulable: true, ready: true, namespace_allowed: true, schools, capacity }
     }
-    fn standard() -> Request {
-        Request { tier: Tier::Standard, server: None }
+    fn standard() -> PlacementRequest {
+        PlacementRequest { tier: Tier::Standard, server: None }
     }
 
     #[test]
@@ -161,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_pinned_server_is_taken_even_when_another_is_emptier() {
-        let request = Request { server: Some(ServerName::parse("b").unwrap()), ..standard() };
+        let request = PlacementRequest { server: Some(ServerName::parse("b").unwrap()), ..standard() };
         let servers = [candidate("a", 0, Some(10)), candidate("b", 9, Some(10))];
         assert_eq!(choose(&request, &servers).unwrap().server.as_str(), "b");
     }

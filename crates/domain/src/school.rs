@@ -1,9 +1,9 @@
-//! One School: what is wanted, what is seen, the one next step, and what to tell about it.
+//! One School: what it asks for, what was observed, the next action, and its conditions.
 
 pub mod action;
+pub mod desired;
 #[cfg(test)]
 mod model;
+pub mod observed;
 pub mod plan;
-pub mod seen;
 pub mod status;
-pub mod wanted;

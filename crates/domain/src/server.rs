@@ -1,7 +1,7 @@
-//! One `DatabaseServer`: what its object asks for, what is seen of the server, the one next step, and what to tell about it.
+//! One `DatabaseServer`: what its object asks for, what was observed of the server, the next action, and its conditions.
 
+mod desired;
 pub mod plan;
-mod spec;
 pub mod status;
 
-pub use spec::{AllowedNamespaces, Host, ServerSpec, TlsMode};
+pub use desired::{AllowedNamespaces, DesiredServer, Host, TlsMode};

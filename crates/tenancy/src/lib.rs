@@ -2,10 +2,11 @@
 //!
 //! Must not know HTTP, an admin credential or a sealing key.
 
-pub mod allowance;
 pub mod audit;
 pub mod cache;
 pub mod directory;
+pub mod limits;
+pub mod maintenance;
 pub mod pools;
 
 /// The oldest tenant schema whose every table and column this program's statements name.

@@ -3,8 +3,7 @@
 //! For tests and benches of the API, which needs schools and routes and must not care who made them.
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
-use domain::school::seen::TenantState;
-use domain::school::wanted::Profile;
+use domain::tenant::{Profile, TenantState};
 use postgres::schema::Migrations;
 use postgres::session::{Credentials, Endpoint, Purpose, Tls, options};
 use postgres::url::Target;

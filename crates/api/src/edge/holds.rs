@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use domain::names::TenantId;
 use futures::stream;
+use tenancy::limits::{InFlight, TenantLimits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::tenant_limits::{InFlight, TenantLimits};
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 
 /// An extension of every request. Clones share it; what it holds is given back with the last of them.
 #[derive(Clone, Debug, Default)]
@@ -26,11 +26,12 @@ impl Holds {
     /// Lets the request in as one of `tenant`'s, once: repeated on a fresh route, it is still one request.
     ///
     /// # Errors
-    /// As [`TenantLimits::admit`].
+    /// [`Code::TooManyRequests`], with when to try again, as [`TenantLimits::admit`].
     pub fn admit(&self, limits: &TenantLimits, tenant: TenantId) -> Result<()> {
         let mut held = self.lock();
         if held.in_flight.as_ref().is_none_or(|admitted| admitted.tenant() != tenant) {
-            held.in_flight = Some(limits.admit(tenant)?);
+            let admitted = limits.admit(tenant);
+            held.in_flight = Some(admitted.map_err(|refused| Error::new(Code::TooManyRequests).after(refused.retry_after))?);
         }
         Ok(())
     }

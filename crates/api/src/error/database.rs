@@ -1,4 +1,4 @@
-//! What PostgreSQL refused, as the caller is told: a constraint's name says which field is wrong, and how (`docs/schema.md`: `<table>_<column>_<rule>`).
+//! What PostgreSQL refused, as the caller is told: a constraint's name says which field is wrong, and how (`docs/changing/schema.md`: `<table>_<column>_<rule>`).
 //!
 //! Must not quote what the server said: it holds rows and SQL.
 
@@ -33,7 +33,7 @@ fn unanswered(error: &sqlx::Error) -> Code {
     }
 }
 
-/// By SQLSTATE (PostgreSQL manual, appendix A), and by the product's own (`docs/schema.md`).
+/// By SQLSTATE (PostgreSQL manual, appendix A), and by the product's own (`docs/changing/schema.md`).
 fn refused(error: &dyn DatabaseError) -> Error {
     let code = error.code().unwrap_or_default();
     match &*code {

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use governor::Quota;
-use tenancy::allowance::Allowance;
+use tenancy::limits::Allowance;
 
 use crate::client::ClientAddress;
 use crate::error::{Code, Error, Result};

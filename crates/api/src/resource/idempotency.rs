@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
 use sqlx::types::Json;
+use tenancy::maintenance::delete_expired_answers;
 use uuid::Uuid;
 
 use crate::access::{Access, Outdated, Permission, Writing};
@@ -17,6 +18,9 @@ use crate::error::{Code, Error, Result};
 
 /// The header (draft-ietf-httpapi-idempotency-key-header).
 pub const HEADER: &str = "idempotency-key";
+
+/// Expired answers deleted with each new key: more than one, so that none outlives its day in a school at work.
+const SWEPT: u32 = 100;
 
 /// The header of an answer that was given before.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -148,7 +152,8 @@ impl Key {
         let inserted = sqlx::query(insert).bind(self.user).bind(&self.key).bind(route).bind(&digest[..]).execute(&mut *conn).await?;
         let new = inserted.rows_affected() == 1;
         if new {
-            sweep(conn).await?;
+            // After the key is ours: a transaction that locked rows while it waits for its key could wait for one that waits for those rows.
+            delete_expired_answers(conn, Some(SWEPT)).await?;
         }
         Ok(new)
     }
@@ -172,15 +177,6 @@ impl Key {
         sqlx::query(update).bind(self.user).bind(&self.key).bind(Json(kept)).execute(conn).await?;
         Ok(())
     }
-}
-
-/// Forgets answers that have had their day: more than come with each key, so that none outlive it in a school at work. Waits for nobody, and comes
-/// after the key is ours: a transaction that held rows while it waits for its key could wait for one that waits for those rows.
-async fn sweep(conn: &mut PgConnection) -> Result<()> {
-    let sweep = "DELETE FROM app.idempotency_keys WHERE (user_id, key) IN \
-                 (SELECT user_id, key FROM app.idempotency_keys WHERE expires_at < now() ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)";
-    sqlx::query(sweep).execute(conn).await?;
-    Ok(())
 }
 
 impl Kept {

@@ -63,9 +63,9 @@ fn words(text: &str) -> String {
 
 #[test]
 fn every_rule_has_a_page_of_the_same_form_with_the_same_expression_and_every_page_a_rule() {
-    let (rules, index) = (rules(), read("docs/runbook/README.md"));
+    let (rules, index) = (rules(), read("docs/running/runbook/README.md"));
     for Rule { alert, expr, labels, annotations, .. } in &rules {
-        let path = format!("docs/runbook/api/{alert}.md");
+        let path = format!("docs/running/runbook/api/{alert}.md");
         let page = read(&path);
         assert!(page.starts_with(&format!("# {alert}\n")), "{alert} has another title");
         for part in ["**Alert**", "**Affected.**", "**See**", "**Do**", "**Then, by itself.**", "**Do not**"] {
@@ -76,7 +76,7 @@ fn every_rule_has_a_page_of_the_same_form_with_the_same_expression_and_every_pag
         assert_eq!(annotations.runbook, path);
         assert!(["warning", "critical"].contains(&&*labels.severity), "{alert}");
     }
-    let pages = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runbook/api")).unwrap();
+    let pages = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running/runbook/api")).unwrap();
     let mut pages: Vec<_> = pages.map(|page| page.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     let mut alerts: Vec<_> = rules.into_iter().map(|rule| rule.alert).collect();
     pages.sort();

@@ -3,8 +3,7 @@
 use std::process::Command;
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
-use domain::school::seen::TenantState;
-use domain::school::wanted::Profile;
+use domain::tenant::{Profile, TenantState};
 use postgres::schema::Migrations;
 use postgres::session::{Credentials, Endpoint, Tls};
 use postgres::url::Target;

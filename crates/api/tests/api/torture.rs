@@ -9,6 +9,7 @@ pub(crate) mod asking;
 pub(crate) mod chaos;
 pub(crate) mod count;
 pub(crate) mod oracle;
+pub(crate) mod random;
 pub(crate) mod report;
 pub(crate) mod schools;
 pub(crate) mod tokens;

@@ -3,19 +3,21 @@
 //! [`admissible`] is the safety case on one screen. It is written apart from the planner: the model test uses it as oracle, and each act checks the same
 //! precondition again at the source (in SQL under a lock, by `resourceVersion` in Kubernetes).
 
-use super::seen::{
-    Access, Admin, AdminSecret, Binding, Bound, Content, Database, Login, OnServer, Secret, Seen, Server, Tenant, TenantState,
+use super::desired::{DeletionPolicy, Desired};
+use super::observed::{
+    AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, ObservedAdmin, ObservedAdminSecret, ObservedDatabase, ObservedLogin,
+    ObservedSchool, ObservedSecret, ObservedTenant, SecretContent, ServerObservation,
 };
-use super::wanted::{OnDelete, Wanted};
-use crate::placement::Choice;
+use crate::placement::Placement;
+use crate::tenant::TenantState;
 
-/// One step. Together with the [`Wanted`] and the names it was planned from it says everything: acting chooses nothing.
+/// One step. Together with the [`Desired`] and the names it was planned from it says everything: acting chooses nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Put our finalizer on the object: before anything exists outside it.
     AddFinalizer,
     /// Record tenant id, server, database, login and Secret names in the status: before anything exists under them.
-    RecordNames(Choice),
+    RecordNames(Placement),
     /// Take the code in the registry; its unique index decides between two Schools.
     ReserveTenant,
     /// Create the credentials Secret with a new password, only if there is none: it is the write-ahead log of the credential.
@@ -139,75 +141,81 @@ impl Action {
 
 /// What must hold where `action` lands.
 #[must_use]
-pub fn admissible(wanted: &Wanted, seen: &Seen, action: &Action) -> bool {
-    match (wanted, &seen.binding) {
-        (Wanted::Kept(_), Binding::Unbound(placed)) => match action {
-            Action::AddFinalizer => !seen.finalizer,
-            Action::RecordNames(choice) => seen.finalizer && placed.as_ref() == Ok(choice),
+pub fn admissible(desired: &Desired, observed: &ObservedSchool, action: &Action) -> bool {
+    match (desired, &observed.assignment) {
+        (Desired::Present(_), Assignment::Unassigned(placed)) => match action {
+            Action::AddFinalizer => !observed.finalizer,
+            Action::RecordNames(placement) => observed.finalizer && placed.as_ref() == Ok(placement),
             _ => false,
         },
-        (Wanted::Gone(_), Binding::Unbound(_)) => *action == Action::RemoveFinalizer && seen.finalizer,
-        (Wanted::Kept(_), Binding::Bound(_)) if *action == Action::AddFinalizer => !seen.finalizer,
-        (_, Binding::Bound(_)) if !seen.finalizer => false,
-        (Wanted::Kept(ask), Binding::Bound(bound)) => {
-            let here = on_server(bound);
+        (Desired::Deleted(_), Assignment::Unassigned(_)) => *action == Action::RemoveFinalizer && observed.finalizer,
+        (Desired::Present(_), Assignment::Assigned(_)) if *action == Action::AddFinalizer => !observed.finalizer,
+        (_, Assignment::Assigned(_)) if !observed.finalizer => false,
+        (Desired::Present(school), Assignment::Assigned(assigned)) => {
+            let catalog = on_server(assigned);
             match action {
-                Action::ReserveTenant => bound.tenant == Tenant::Absent,
-                Action::SetTenant(TenantState::Suspended) => ask.suspended && state(bound).is_some(),
-                _ => here.is_some_and(|here| admissible_while_kept(ask.suspended, ask.schema, bound, here, action)),
+                Action::ReserveTenant => assigned.tenant == ObservedTenant::Absent,
+                Action::SetTenant(TenantState::Suspended) => school.suspended && state(assigned).is_some(),
+                _ => catalog.is_some_and(|catalog| admissible_while_kept(school.suspended, school.schema, assigned, catalog, action)),
             }
         }
-        (Wanted::Gone(policy), Binding::Bound(bound)) => admissible_while_going(*policy, bound, action),
+        (Desired::Deleted(policy), Assignment::Assigned(assigned)) => admissible_while_going(*policy, assigned, action),
     }
 }
 
-fn admissible_while_kept(suspended: bool, target: u32, bound: &Bound, here: OnServer, action: &Action) -> bool {
-    let OnServer { database, login, spare } = here;
-    let ours = state(bound).is_some();
-    let provisioning = state(bound) == Some(TenantState::Provisioning);
-    let password = matches!(bound.secret, Secret::Ours(Content::Current | Content::Stale));
-    let standing = matches!(database, Database::Ours { .. });
-    let current = matches!(database, Database::Ours { schema, .. } if schema.version == target && schema.genuine);
-    let access = if let Database::Ours { access, .. } = database { Some(access) } else { None };
+fn admissible_while_kept(suspended: bool, target: u32, assigned: &AssignedSchool, catalog: CatalogFacts, action: &Action) -> bool {
+    let CatalogFacts { database, login, spare } = catalog;
+    let ours = state(assigned).is_some();
+    let provisioning = state(assigned) == Some(TenantState::Provisioning);
+    let password = matches!(assigned.secret, ObservedSecret::Ours(SecretContent::Current | SecretContent::Stale));
+    let standing = matches!(database, ObservedDatabase::Ours { .. });
+    let current = matches!(database, ObservedDatabase::Ours { schema, .. } if schema.version == target && schema.genuine);
+    let access = if let ObservedDatabase::Ours { access, .. } = database { Some(access) } else { None };
     match action {
-        Action::WriteSecret => ours && bound.secret == Secret::Absent,
-        Action::CompleteSecret { renew: false } => ours && bound.secret == Secret::Ours(Content::Stale),
-        Action::CompleteSecret { renew: true } => ours && bound.secret == Secret::Ours(Content::Unusable),
-        Action::StageDatabase => provisioning && database == Database::Absent && !spare,
-        Action::ClaimDatabase => provisioning && database == Database::Absent && spare && password && login == Login::Absent,
-        Action::RestoreLogin => ours && standing && password && login == Login::Absent,
-        Action::SetPassword => ours && standing && password && login == Login::Differing,
+        Action::WriteSecret => ours && assigned.secret == ObservedSecret::Absent,
+        Action::CompleteSecret { renew: false } => ours && assigned.secret == ObservedSecret::Ours(SecretContent::Stale),
+        Action::CompleteSecret { renew: true } => ours && assigned.secret == ObservedSecret::Ours(SecretContent::Unusable),
+        Action::StageDatabase => provisioning && database == ObservedDatabase::Absent && !spare,
+        Action::ClaimDatabase => {
+            provisioning && database == ObservedDatabase::Absent && spare && password && login == ObservedLogin::Absent
+        }
+        Action::RestoreLogin => ours && standing && password && login == ObservedLogin::Absent,
+        Action::SetPassword => ours && standing && password && login == ObservedLogin::Differing,
         Action::Migrate { from, to } => {
             ours && !suspended
                 && *to == from + 1
                 && *to <= target
-                && matches!(database, Database::Ours { schema, access: Access::Open } if schema.version == *from && schema.genuine)
+                && matches!(database, ObservedDatabase::Ours { schema, access: DatabaseAccess::Open } if schema.version == *from && schema.genuine)
         }
-        Action::WriteAdminSecret => ours && bound.admin == Admin::Unmade(AdminSecret::Absent),
-        Action::CreateAdmin => ours && standing && bound.admin == Admin::Unmade(AdminSecret::Ours),
-        Action::OpenDatabase => ours && !suspended && login == Login::Matching && access.is_some_and(|access| access != Access::Open),
+        Action::WriteAdminSecret => ours && assigned.admin == ObservedAdmin::Missing(ObservedAdminSecret::Absent),
+        Action::CreateAdmin => ours && standing && assigned.admin == ObservedAdmin::Missing(ObservedAdminSecret::Ours),
+        Action::OpenDatabase => {
+            ours && !suspended && login == ObservedLogin::Matching && access.is_some_and(|access| access != DatabaseAccess::Open)
+        }
         Action::CloseDatabase => {
-            suspended && state(bound) == Some(TenantState::Suspended) && access.is_some_and(|access| access != Access::Closed)
+            suspended && state(assigned) == Some(TenantState::Suspended) && access.is_some_and(|access| access != DatabaseAccess::Closed)
         }
         Action::Publish(TenantState::Active) => {
             ours && !suspended
                 && password
                 && current
-                && access == Some(Access::Open)
-                && login == Login::Matching
-                && bound.admin == Admin::Made
+                && access == Some(DatabaseAccess::Open)
+                && login == ObservedLogin::Matching
+                && assigned.admin == ObservedAdmin::Exists
         }
         Action::Publish(TenantState::Suspended) => {
-            suspended && password && state(bound) == Some(TenantState::Suspended) && access == Some(Access::Closed)
+            suspended && password && state(assigned) == Some(TenantState::Suspended) && access == Some(DatabaseAccess::Closed)
         }
         // A login of ours whose database never came to be: only before the school was ever served.
-        Action::DropLogin => provisioning && database == Database::Absent && matches!(login, Login::Matching | Login::Differing),
+        Action::DropLogin => {
+            provisioning && database == ObservedDatabase::Absent && matches!(login, ObservedLogin::Matching | ObservedLogin::Differing)
+        }
         _ => false,
     }
 }
 
-fn admissible_while_going(policy: OnDelete, bound: &Bound, action: &Action) -> bool {
-    let Some(state) = state(bound) else { return *action == Action::RemoveFinalizer };
+fn admissible_while_going(policy: DeletionPolicy, assigned: &AssignedSchool, action: &Action) -> bool {
+    let Some(state) = state(assigned) else { return *action == Action::RemoveFinalizer };
     let routed = matches!(state, TenantState::Active | TenantState::Provisioning);
     if *action == Action::SetTenant(TenantState::Suspended) {
         return routed;
@@ -215,12 +223,12 @@ fn admissible_while_going(policy: OnDelete, bound: &Bound, action: &Action) -> b
     if state == TenantState::Deleted {
         return *action == Action::RemoveFinalizer;
     }
-    let Some(OnServer { database, login, .. }) = on_server(bound) else { return false };
-    let entered = matches!(database, Database::Ours { access: Access::Open | Access::Drifted, .. });
-    let ours = matches!(database, Database::Ours { .. } | Database::Broken);
-    let login_left = matches!(login, Login::Matching | Login::Differing) && database == Database::Absent;
+    let Some(CatalogFacts { database, login, .. }) = on_server(assigned) else { return false };
+    let entered = matches!(database, ObservedDatabase::Ours { access: DatabaseAccess::Open | DatabaseAccess::Drifted, .. });
+    let ours = matches!(database, ObservedDatabase::Ours { .. } | ObservedDatabase::Broken);
+    let login_left = matches!(login, ObservedLogin::Matching | ObservedLogin::Differing) && database == ObservedDatabase::Absent;
     // Never served and without a database: nothing is lost, whatever the policy.
-    let stillborn = state == TenantState::Provisioning && database == Database::Absent;
+    let stillborn = state == TenantState::Provisioning && database == ObservedDatabase::Absent;
     match action {
         Action::DropLogin if stillborn => return login_left,
         Action::SetTenant(TenantState::Deleted) if stillborn => return !login_left,
@@ -228,25 +236,25 @@ fn admissible_while_going(policy: OnDelete, bound: &Bound, action: &Action) -> b
     }
     match (action, policy) {
         (Action::CloseDatabase, _) => entered && !routed,
-        (Action::DropDatabase, OnDelete::Delete) => ours && !entered && !routed,
-        (Action::DropLogin, OnDelete::Delete) => login_left && !routed,
-        (Action::SetTenant(TenantState::Retained), OnDelete::Retain) => !entered && !routed,
-        (Action::SetTenant(TenantState::Deleted), OnDelete::Delete) => !ours && !login_left && !routed,
-        (Action::RemoveFinalizer, OnDelete::Retain) => state == TenantState::Retained && !entered,
+        (Action::DropDatabase, DeletionPolicy::Delete) => ours && !entered && !routed,
+        (Action::DropLogin, DeletionPolicy::Delete) => login_left && !routed,
+        (Action::SetTenant(TenantState::Retained), DeletionPolicy::Retain) => !entered && !routed,
+        (Action::SetTenant(TenantState::Deleted), DeletionPolicy::Delete) => !ours && !login_left && !routed,
+        (Action::RemoveFinalizer, DeletionPolicy::Retain) => state == TenantState::Retained && !entered,
         _ => false,
     }
 }
 
-fn state(bound: &Bound) -> Option<TenantState> {
-    match bound.tenant {
-        Tenant::Ours { state, .. } => Some(state),
-        Tenant::Absent | Tenant::OfAnother => None,
+fn state(assigned: &AssignedSchool) -> Option<TenantState> {
+    match assigned.tenant {
+        ObservedTenant::Ours { state, .. } => Some(state),
+        ObservedTenant::Absent | ObservedTenant::OfAnother => None,
     }
 }
 
-fn on_server(bound: &Bound) -> Option<OnServer> {
-    match bound.server {
-        Server::Here(here) => Some(here),
-        Server::Away(_) => None,
+fn on_server(assigned: &AssignedSchool) -> Option<CatalogFacts> {
+    match assigned.server {
+        ServerObservation::Available(catalog) => Some(catalog),
+        ServerObservation::Unavailable(_) => None,
     }
 }

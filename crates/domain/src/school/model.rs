@@ -1,36 +1,38 @@
 //! The planner against every state there is: each (wanted, seen) pair, reachable or not, is followed step by step to its end.
 //!
-//! `effect` says what the world becomes when an action lands; the tests of the acts hold the real servers to the same words.
+//! `apply` says what the world becomes when an action lands; the tests of the acts hold the real servers to the same words.
 
 mod planted;
-mod stories;
+mod scenarios;
 
 use std::collections::HashSet;
 
 use uuid::Uuid;
 
 use super::action::{Action, admissible};
-use super::plan::{Plan, Refusal, Waiting, plan};
-use super::seen::{
-    Access, Admin, AdminSecret, Away, Binding, Bound, Content, Database, Login, Names, OnServer, Schema, Secret, Seen, Server, Tenant,
-    TenantState,
+use super::desired::{DeletionPolicy, Desired, DesiredSchool};
+use super::observed::{
+    AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, Names, ObservedAdmin, ObservedAdminSecret, ObservedDatabase, ObservedLogin,
+    ObservedSchool, ObservedSecret, ObservedTenant, Schema, SecretContent, ServerObservation, Unavailable,
 };
+use super::plan::{Plan, Refusal, Waiting, plan};
 use super::status::report;
-use super::wanted::{Ask, OnDelete, Person, Profile, Request, Tier, Wanted};
-use crate::condition::{Kind, Verdict};
+use crate::condition::{ConditionStatus, ConditionType};
 use crate::names::{DatabaseName, LoginName, SchoolCode, SecretName, ServerName, TenantId};
-use crate::placement::{Cause, Choice, Unplaced};
+use crate::placement::{Cause, Placement, PlacementRequest, Unplaced};
+use crate::tenant::{Person, Profile, TenantState};
+use crate::tier::Tier;
 
 const STATES: [TenantState; 5] =
     [TenantState::Provisioning, TenantState::Active, TenantState::Suspended, TenantState::Retained, TenantState::Deleted];
-const ACCESSES: [Access; 4] = [Access::Open, Access::Closed, Access::Barred, Access::Drifted];
+const ACCESSES: [DatabaseAccess; 4] = [DatabaseAccess::Open, DatabaseAccess::Closed, DatabaseAccess::Barred, DatabaseAccess::Drifted];
 
-fn ask(suspended: bool, schema: u32) -> Ask {
-    Ask {
+fn school(suspended: bool, schema: u32) -> DesiredSchool {
+    DesiredSchool {
         code: SchoolCode::parse("cedar").unwrap(),
         profile: Profile { name: "Cedar".into(), email: "office@cedar.example".into(), phone_number: None },
         admin: Person { name: "Ana".into(), email: "ana@cedar.example".into() },
-        placement: Request { tier: Tier::Standard, server: None },
+        placement: PlacementRequest { tier: Tier::Standard, server: None },
         secret: SecretName::parse("cedar-db").unwrap(),
         connection_limit: 20,
         suspended,
@@ -50,20 +52,20 @@ fn names() -> Names {
     }
 }
 
-fn choice() -> Choice {
-    Choice { server: ServerName::parse("pg-1").unwrap(), tier: Tier::Standard, reason: "the only one".into() }
+fn placement() -> Placement {
+    Placement { server: ServerName::parse("pg-1").unwrap(), tier: Tier::Standard, reason: "the only one".into() }
 }
 
 /// What the world becomes when `action` lands. A claim is one transaction: database and login appear together.
-fn effect(seen: &Seen, action: &Action) -> Seen {
-    let mut next = seen.clone();
+fn apply(observed: &ObservedSchool, action: &Action) -> ObservedSchool {
+    let mut next = observed.clone();
     match action {
         Action::AddFinalizer => next.finalizer = true,
         Action::RemoveFinalizer => next.finalizer = false,
-        Action::RecordNames(_) => next.binding = Binding::Bound(fresh()),
+        Action::RecordNames(_) => next.assignment = Assignment::Assigned(fresh()),
         _ => {
-            if let Binding::Bound(bound) = &mut next.binding {
-                effect_when_bound(bound, action);
+            if let Assignment::Assigned(assigned) = &mut next.assignment {
+                apply_when_assigned(assigned, action);
             }
         }
     }
@@ -71,123 +73,134 @@ fn effect(seen: &Seen, action: &Action) -> Seen {
 }
 
 /// Just bound: nothing stands under the names, and the server is here.
-fn fresh() -> Bound {
-    Bound {
+fn fresh() -> AssignedSchool {
+    AssignedSchool {
         names: names(),
-        tenant: Tenant::Absent,
-        secret: Secret::Absent,
-        admin: Admin::Unmade(AdminSecret::Absent),
-        server: Server::Here(OnServer { database: Database::Absent, login: Login::Absent, spare: false }),
+        tenant: ObservedTenant::Absent,
+        secret: ObservedSecret::Absent,
+        admin: ObservedAdmin::Missing(ObservedAdminSecret::Absent),
+        server: ServerObservation::Available(CatalogFacts {
+            database: ObservedDatabase::Absent,
+            login: ObservedLogin::Absent,
+            spare: false,
+        }),
     }
 }
 
-fn effect_when_bound(bound: &mut Bound, action: &Action) {
+fn apply_when_assigned(assigned: &mut AssignedSchool, action: &Action) {
     match action {
-        Action::ReserveTenant => bound.tenant = Tenant::Ours { state: TenantState::Provisioning, current: false },
+        Action::ReserveTenant => assigned.tenant = ObservedTenant::Ours { state: TenantState::Provisioning, current: false },
         Action::SetTenant(state) => {
-            if let Tenant::Ours { current, .. } = bound.tenant {
-                bound.tenant = Tenant::Ours { state: *state, current };
+            if let ObservedTenant::Ours { current, .. } = assigned.tenant {
+                assigned.tenant = ObservedTenant::Ours { state: *state, current };
             }
         }
-        Action::Publish(state) => bound.tenant = Tenant::Ours { state: *state, current: true },
+        Action::Publish(state) => assigned.tenant = ObservedTenant::Ours { state: *state, current: true },
         Action::WriteSecret | Action::CompleteSecret { renew: true } => {
-            bound.secret = Secret::Ours(Content::Current);
-            outdate(bound);
-            if let Server::Here(here) = &mut bound.server
-                && here.login == Login::Matching
+            assigned.secret = ObservedSecret::Ours(SecretContent::Current);
+            outdate(assigned);
+            if let ServerObservation::Available(catalog) = &mut assigned.server
+                && catalog.login == ObservedLogin::Matching
             {
-                here.login = Login::Differing;
+                catalog.login = ObservedLogin::Differing;
             }
         }
-        Action::CompleteSecret { renew: false } => bound.secret = Secret::Ours(Content::Current),
-        Action::WriteAdminSecret => bound.admin = Admin::Unmade(AdminSecret::Ours),
-        Action::CreateAdmin => bound.admin = Admin::Made,
+        Action::CompleteSecret { renew: false } => assigned.secret = ObservedSecret::Ours(SecretContent::Current),
+        Action::WriteAdminSecret => assigned.admin = ObservedAdmin::Missing(ObservedAdminSecret::Ours),
+        Action::CreateAdmin => assigned.admin = ObservedAdmin::Exists,
         _ => {
-            if let Server::Here(here) = &mut bound.server {
-                effect_on_server(here, action);
+            if let ServerObservation::Available(catalog) = &mut assigned.server {
+                apply_on_server(catalog, action);
             }
             if matches!(action, Action::Migrate { .. }) {
-                outdate(bound);
+                outdate(assigned);
             }
         }
     }
 }
 
 /// The registry's row no longer says what stands.
-fn outdate(bound: &mut Bound) {
-    if let Tenant::Ours { state, .. } = bound.tenant {
-        bound.tenant = Tenant::Ours { state, current: false };
+fn outdate(assigned: &mut AssignedSchool) {
+    if let ObservedTenant::Ours { state, .. } = assigned.tenant {
+        assigned.tenant = ObservedTenant::Ours { state, current: false };
     }
 }
 
-fn effect_on_server(here: &mut OnServer, action: &Action) {
+fn apply_on_server(catalog: &mut CatalogFacts, action: &Action) {
     match action {
-        Action::StageDatabase => here.spare = true,
+        Action::StageDatabase => catalog.spare = true,
         Action::ClaimDatabase => {
-            *here = OnServer {
+            *catalog = CatalogFacts {
                 spare: false,
-                database: Database::Ours { schema: Schema { version: 2, genuine: true }, access: Access::Open },
-                login: Login::Matching,
+                database: ObservedDatabase::Ours { schema: Schema { version: 2, genuine: true }, access: DatabaseAccess::Open },
+                login: ObservedLogin::Matching,
             };
         }
-        Action::RestoreLogin => here.login = Login::Differing,
-        Action::SetPassword => here.login = Login::Matching,
-        Action::DropDatabase => here.database = Database::Absent,
-        Action::DropLogin => here.login = Login::Absent,
+        Action::RestoreLogin => catalog.login = ObservedLogin::Differing,
+        Action::SetPassword => catalog.login = ObservedLogin::Matching,
+        Action::DropDatabase => catalog.database = ObservedDatabase::Absent,
+        Action::DropLogin => catalog.login = ObservedLogin::Absent,
         Action::Migrate { to, .. } => {
-            if let Database::Ours { schema, .. } = &mut here.database {
+            if let ObservedDatabase::Ours { schema, .. } = &mut catalog.database {
                 schema.version = *to;
             }
         }
         Action::OpenDatabase | Action::CloseDatabase => {
-            if let Database::Ours { access, .. } = &mut here.database {
-                *access = if *action == Action::OpenDatabase { Access::Open } else { Access::Closed };
+            if let ObservedDatabase::Ours { access, .. } = &mut catalog.database {
+                *access = if *action == Action::OpenDatabase { DatabaseAccess::Open } else { DatabaseAccess::Closed };
             }
         }
         _ => {}
     }
 }
 
-fn wants() -> Vec<Wanted> {
-    let kept = [false, true].into_iter().flat_map(|suspended| [1, 2].map(|schema| Wanted::Kept(Box::new(ask(suspended, schema)))));
-    kept.chain([OnDelete::Retain, OnDelete::Delete].map(Wanted::Gone)).collect()
+fn wants() -> Vec<Desired> {
+    let kept = [false, true].into_iter().flat_map(|suspended| [1, 2].map(|schema| Desired::Present(Box::new(school(suspended, schema)))));
+    kept.chain([DeletionPolicy::Retain, DeletionPolicy::Delete].map(Desired::Deleted)).collect()
 }
 
-fn tenants() -> Vec<Tenant> {
-    let ours = STATES.into_iter().flat_map(|state| [false, true].map(|current| Tenant::Ours { state, current }));
-    [Tenant::Absent, Tenant::OfAnother].into_iter().chain(ours).collect()
+fn tenants() -> Vec<ObservedTenant> {
+    let ours = STATES.into_iter().flat_map(|state| [false, true].map(|current| ObservedTenant::Ours { state, current }));
+    [ObservedTenant::Absent, ObservedTenant::OfAnother].into_iter().chain(ours).collect()
 }
 
-fn servers() -> Vec<Server> {
-    let away = [Away::NotFound, Away::Unreachable, Away::NotReady, Away::IdentityMismatch].map(Server::Away);
+fn servers() -> Vec<ServerObservation> {
+    let unavailable = [Unavailable::NotFound, Unavailable::Unreachable, Unavailable::NotReady, Unavailable::IdentityMismatch]
+        .map(ServerObservation::Unavailable);
     let ours = (0..4).flat_map(|version| {
         [false, true]
             .into_iter()
-            .flat_map(move |genuine| ACCESSES.map(|access| Database::Ours { schema: Schema { version, genuine }, access }))
+            .flat_map(move |genuine| ACCESSES.map(|access| ObservedDatabase::Ours { schema: Schema { version, genuine }, access }))
     });
-    let databases = [Database::Absent, Database::Foreign, Database::Broken].into_iter().chain(ours);
-    let here = databases.flat_map(|database| {
-        [Login::Absent, Login::Foreign, Login::Matching, Login::Differing]
+    let databases = [ObservedDatabase::Absent, ObservedDatabase::Foreign, ObservedDatabase::Broken].into_iter().chain(ours);
+    let catalog = databases.flat_map(|database| {
+        [ObservedLogin::Absent, ObservedLogin::Foreign, ObservedLogin::Matching, ObservedLogin::Differing]
             .into_iter()
-            .flat_map(move |login| [false, true].map(|spare| Server::Here(OnServer { database, login, spare })))
+            .flat_map(move |login| [false, true].map(|spare| ServerObservation::Available(CatalogFacts { database, login, spare })))
     });
-    away.into_iter().chain(here).collect()
+    unavailable.into_iter().chain(catalog).collect()
 }
 
-fn worlds() -> Vec<Seen> {
-    let secrets =
-        [Secret::Absent, Secret::Foreign].into_iter().chain([Content::Current, Content::Stale, Content::Unusable].map(Secret::Ours));
-    let admins: Vec<_> = [Admin::Made, Admin::EmailTaken]
+fn worlds() -> Vec<ObservedSchool> {
+    let secrets = [ObservedSecret::Absent, ObservedSecret::Foreign]
         .into_iter()
-        .chain([AdminSecret::Absent, AdminSecret::Foreign, AdminSecret::Ours].map(Admin::Unmade))
+        .chain([SecretContent::Current, SecretContent::Stale, SecretContent::Unusable].map(ObservedSecret::Ours));
+    let admins: Vec<_> = [ObservedAdmin::Exists, ObservedAdmin::EmailTaken]
+        .into_iter()
+        .chain([ObservedAdminSecret::Absent, ObservedAdminSecret::Foreign, ObservedAdminSecret::Ours].map(ObservedAdmin::Missing))
         .collect();
     let mut all = Vec::new();
     let unplaced = Unplaced { cause: Cause::NoCapacity, message: "pg-1 is full".into() };
     for finalizer in [false, true] {
-        all.extend([Ok(choice()), Err(unplaced.clone())].map(|placed| Seen { finalizer, binding: Binding::Unbound(placed) }));
+        all.extend(
+            [Ok(placement()), Err(unplaced.clone())].map(|placed| ObservedSchool { finalizer, assignment: Assignment::Unassigned(placed) }),
+        );
         for (secret, &admin) in secrets.clone().flat_map(|secret| admins.iter().map(move |admin| (secret, admin))) {
             for (tenant, server) in tenants().into_iter().flat_map(|tenant| servers().into_iter().map(move |server| (tenant, server))) {
-                all.push(Seen { finalizer, binding: Binding::Bound(Bound { names: names(), tenant, secret, admin, server }) });
+                all.push(ObservedSchool {
+                    finalizer,
+                    assignment: Assignment::Assigned(AssignedSchool { names: names(), tenant, secret, admin, server }),
+                });
             }
         }
     }
@@ -195,59 +208,73 @@ fn worlds() -> Vec<Seen> {
 }
 
 /// The goal, written without the planner.
-fn satisfied(wanted: &Wanted, seen: &Seen) -> bool {
-    let Wanted::Kept(ask) = wanted else { return !seen.finalizer };
-    let Binding::Bound(bound) = &seen.binding else { return false };
-    let Server::Here(OnServer { database: Database::Ours { schema, access }, login: Login::Matching, .. }) = bound.server else {
+fn satisfied(desired: &Desired, observed: &ObservedSchool) -> bool {
+    let Desired::Present(school) = desired else { return !observed.finalizer };
+    let Assignment::Assigned(assigned) = &observed.assignment else { return false };
+    let ServerObservation::Available(CatalogFacts {
+        database: ObservedDatabase::Ours { schema, access },
+        login: ObservedLogin::Matching,
+        ..
+    }) = assigned.server
+    else {
         return false;
     };
-    let base = seen.finalizer && bound.secret == Secret::Ours(Content::Current) && schema.genuine;
-    if ask.suspended {
-        base && bound.tenant == (Tenant::Ours { state: TenantState::Suspended, current: true })
-            && access == Access::Closed
-            && schema.version <= ask.schema
+    let base = observed.finalizer && assigned.secret == ObservedSecret::Ours(SecretContent::Current) && schema.genuine;
+    if school.suspended {
+        base && assigned.tenant == (ObservedTenant::Ours { state: TenantState::Suspended, current: true })
+            && access == DatabaseAccess::Closed
+            && schema.version <= school.schema
     } else {
-        base && bound.tenant == (Tenant::Ours { state: TenantState::Active, current: true })
-            && access == Access::Open
-            && schema.version == ask.schema
-            && bound.admin == Admin::Made
+        base && assigned.tenant == (ObservedTenant::Ours { state: TenantState::Active, current: true })
+            && access == DatabaseAccess::Open
+            && schema.version == school.schema
+            && assigned.admin == ObservedAdmin::Exists
     }
 }
 
 /// What is somebody else's in a world.
-fn foreign(seen: &Seen) -> [bool; 5] {
-    let Binding::Bound(bound) = &seen.binding else { return [false; 5] };
-    let (database, login) = match bound.server {
-        Server::Here(here) => (here.database == Database::Foreign, here.login == Login::Foreign),
-        Server::Away(_) => (false, false),
+fn foreign(observed: &ObservedSchool) -> [bool; 5] {
+    let Assignment::Assigned(assigned) = &observed.assignment else { return [false; 5] };
+    let (database, login) = match assigned.server {
+        ServerObservation::Available(catalog) => (catalog.database == ObservedDatabase::Foreign, catalog.login == ObservedLogin::Foreign),
+        ServerObservation::Unavailable(_) => (false, false),
     };
-    let admin = bound.admin == Admin::Unmade(AdminSecret::Foreign);
-    [database, login, admin, bound.secret == Secret::Foreign, bound.tenant == Tenant::OfAnother]
+    let admin = assigned.admin == ObservedAdmin::Missing(ObservedAdminSecret::Foreign);
+    [database, login, admin, assigned.secret == ObservedSecret::Foreign, assigned.tenant == ObservedTenant::OfAnother]
 }
 
 /// Data is lost only when deletion is asked for with `Delete`, routes have stopped and the door is closed.
-fn drops_lawfully(wanted: &Wanted, seen: &Seen) -> bool {
-    let Binding::Bound(bound) = &seen.binding else { return false };
-    let entered =
-        matches!(bound.server, Server::Here(OnServer { database: Database::Ours { access: Access::Open | Access::Drifted, .. }, .. }));
-    let routed = matches!(
-        bound.tenant,
-        Tenant::Ours { state: TenantState::Active | TenantState::Provisioning, .. } | Tenant::Absent | Tenant::OfAnother
+fn drops_lawfully(desired: &Desired, observed: &ObservedSchool) -> bool {
+    let Assignment::Assigned(assigned) = &observed.assignment else { return false };
+    let entered = matches!(
+        assigned.server,
+        ServerObservation::Available(CatalogFacts {
+            database: ObservedDatabase::Ours { access: DatabaseAccess::Open | DatabaseAccess::Drifted, .. },
+            ..
+        })
     );
-    *wanted == Wanted::Gone(OnDelete::Delete) && !entered && !routed
+    let routed = matches!(
+        assigned.tenant,
+        ObservedTenant::Ours { state: TenantState::Active | TenantState::Provisioning, .. }
+            | ObservedTenant::Absent
+            | ObservedTenant::OfAnother
+    );
+    *desired == Desired::Deleted(DeletionPolicy::Delete) && !entered && !routed
 }
 
 /// One turn's properties.
-fn check_turn(wanted: &Wanted, seen: &Seen, next: &Plan) -> Result<(), String> {
-    let at = || format!("{next:?} at {seen:?} wanting {wanted:?}");
-    if (*next == Plan::Settled) != satisfied(wanted, seen) {
+fn check_step(desired: &Desired, observed: &ObservedSchool, next: &Plan) -> Result<(), String> {
+    let at = || format!("{next:?} at {observed:?} wanting {desired:?}");
+    if (*next == Plan::Settled) != satisfied(desired, observed) {
         return Err(format!("settled is not the goal: {}", at()));
     }
     match next {
-        Plan::Act(action) if !admissible(wanted, seen, action) => Err(format!("planned where it must not land: {}", at())),
-        Plan::Act(Action::DropDatabase) if !drops_lawfully(wanted, seen) => Err(format!("data lost: {}", at())),
-        Plan::Act(action) if foreign(seen) != foreign(&effect(seen, action)) => Err(format!("touches what is not ours: {}", at())),
-        Plan::Wait(_) | Plan::Refuse(_) if matches!(wanted, Wanted::Kept(_)) && !seen.finalizer => {
+        Plan::Execute(action) if !admissible(desired, observed, action) => Err(format!("planned where it must not land: {}", at())),
+        Plan::Execute(Action::DropDatabase) if !drops_lawfully(desired, observed) => Err(format!("data lost: {}", at())),
+        Plan::Execute(action) if foreign(observed) != foreign(&apply(observed, action)) => {
+            Err(format!("touches what is not ours: {}", at()))
+        }
+        Plan::Wait(_) | Plan::Refuse(_) if matches!(desired, Desired::Present(_)) && !observed.finalizer => {
             Err(format!("gives up before it began: {}", at()))
         }
         _ => Ok(()),
@@ -255,33 +282,37 @@ fn check_turn(wanted: &Wanted, seen: &Seen, next: &Plan) -> Result<(), String> {
 }
 
 /// Every property, for any planner, over every pair. A state that a path has already left lawfully is not followed again.
-fn check(plan: impl Fn(&Wanted, &Seen) -> Plan) -> Result<String, String> {
+fn check(plan: impl Fn(&Desired, &ObservedSchool) -> Plan) -> Result<String, String> {
     check_from(&worlds(), |_, _| true, plan)
 }
 
 /// The same, from some of the pairs only.
-fn check_from(worlds: &[Seen], from: impl Fn(&Wanted, &Seen) -> bool, plan: impl Fn(&Wanted, &Seen) -> Plan) -> Result<String, String> {
-    let (mut turns, mut longest) = (0_usize, 0);
+fn check_from(
+    worlds: &[ObservedSchool],
+    from: impl Fn(&Desired, &ObservedSchool) -> bool,
+    plan: impl Fn(&Desired, &ObservedSchool) -> Plan,
+) -> Result<String, String> {
+    let (mut steps, mut longest) = (0_usize, 0);
     let wants = wants();
-    for wanted in &wants {
+    for desired in &wants {
         let mut followed = HashSet::new();
-        for start in worlds.iter().filter(|start| from(wanted, start)) {
-            let (mut seen, mut path) = (start.clone(), HashSet::new());
-            while !followed.contains(&seen) {
-                let next = plan(wanted, &seen);
-                check_turn(wanted, &seen, &next)?;
-                let Plan::Act(action) = next else { break };
-                let after = effect(&seen, &action);
-                if !path.insert(std::mem::replace(&mut seen, after)) {
-                    return Err(format!("cycle with {action:?} at {seen:?} wanting {wanted:?}"));
+        for start in worlds.iter().filter(|start| from(desired, start)) {
+            let (mut observed, mut path) = (start.clone(), HashSet::new());
+            while !followed.contains(&observed) {
+                let next = plan(desired, &observed);
+                check_step(desired, &observed, &next)?;
+                let Plan::Execute(action) = next else { break };
+                let after = apply(&observed, &action);
+                if !path.insert(std::mem::replace(&mut observed, after)) {
+                    return Err(format!("cycle with {action:?} at {observed:?} wanting {desired:?}"));
                 }
-                turns += 1;
+                steps += 1;
             }
             longest = longest.max(path.len());
             followed.extend(path);
         }
     }
-    Ok(format!("{} pairs, {turns} turns, longest new path {longest}", wants.len() * worlds.len()))
+    Ok(format!("{} pairs, {steps} turns, longest new path {longest}", wants.len() * worlds.len()))
 }
 
 #[test]
@@ -291,17 +322,21 @@ fn the_planner_holds_every_property_in_every_state() {
 
 #[test]
 fn ready_is_true_exactly_when_the_school_is_settled() {
-    for wanted in wants() {
-        for seen in worlds() {
-            let planned = plan(&wanted, &seen);
-            let conditions = report(&wanted, &seen, &planned, false);
-            let is = |kind, verdict| conditions.iter().filter(|c| c.kind == kind).all(|c| c.verdict == verdict);
-            assert_eq!(is(Kind::Ready, Verdict::True), planned == Plan::Settled, "{planned:?} at {seen:?} wanting {wanted:?}");
+    for desired in wants() {
+        for observed in worlds() {
+            let planned = plan(&desired, &observed);
+            let conditions = report(&desired, &observed, &planned, false);
+            let is = |type_, status| conditions.iter().filter(|c| c.type_ == type_).all(|c| c.status == status);
+            assert_eq!(
+                is(ConditionType::Ready, ConditionStatus::True),
+                planned == Plan::Settled,
+                "{planned:?} at {observed:?} wanting {desired:?}"
+            );
             assert!(
-                !(is(Kind::Ready, Verdict::True) && is(Kind::Available, Verdict::False))
-                    || matches!(&wanted, Wanted::Kept(ask) if ask.suspended)
-                    || matches!(wanted, Wanted::Gone(_)),
-                "Ready but not served: {seen:?}"
+                !(is(ConditionType::Ready, ConditionStatus::True) && is(ConditionType::Available, ConditionStatus::False))
+                    || matches!(&desired, Desired::Present(school) if school.suspended)
+                    || matches!(desired, Desired::Deleted(_)),
+                "Ready but not served: {observed:?}"
             );
         }
     }
@@ -311,8 +346,8 @@ fn ready_is_true_exactly_when_the_school_is_settled() {
 fn every_action_has_a_name_in_the_list_of_effects() {
     let planned: HashSet<_> = wants()
         .iter()
-        .flat_map(|wanted| worlds().into_iter().map(move |seen| plan(wanted, &seen)))
-        .filter_map(|planned| if let Plan::Act(action) = planned { Some(action.label()) } else { None })
+        .flat_map(|desired| worlds().into_iter().map(move |observed| plan(desired, &observed)))
+        .filter_map(|planned| if let Plan::Execute(action) = planned { Some(action.label()) } else { None })
         .collect();
     assert_eq!(planned, Action::LABELS.iter().copied().collect());
 }

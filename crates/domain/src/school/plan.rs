@@ -4,17 +4,19 @@
 //! Must not decide by anything but its two arguments. What may be dropped, and when, is decided here and checked by [`super::action::admissible`].
 
 use super::action::Action;
-use super::seen::{
-    Access, Admin, AdminSecret, Away, Binding, Bound, Content, Database, Login, OnServer, Schema, Secret, Seen, Server, Tenant, TenantState,
+use super::desired::{DeletionPolicy, Desired, DesiredSchool};
+use super::observed::{
+    AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, ObservedAdmin, ObservedAdminSecret, ObservedDatabase, ObservedLogin,
+    ObservedSchool, ObservedSecret, ObservedTenant, Schema, SecretContent, ServerObservation, Unavailable,
 };
-use super::wanted::{Ask, OnDelete, Wanted};
 use crate::placement::Unplaced;
+use crate::tenant::TenantState;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Plan {
     /// Take this step, then look again.
-    Act(Action),
+    Execute(Action),
     /// Nothing can be done until something else changes, which will wake us.
     Wait(Waiting),
     /// The wish cannot be granted as things stand; a person must decide.
@@ -29,7 +31,7 @@ pub enum Waiting {
     /// A server that fits.
     Placement(Unplaced),
     /// The chosen server.
-    Server(Away),
+    Server(Unavailable),
 }
 
 /// Why a wish is not granted.
@@ -62,54 +64,54 @@ type Step<T> = Result<T, Plan>;
 
 /// The one next step.
 #[must_use]
-pub fn plan(wanted: &Wanted, seen: &Seen) -> Plan {
-    let ended = match wanted {
-        Wanted::Gone(policy) => going(*policy, seen),
-        Wanted::Kept(ask) => keeping(ask, seen),
+pub fn plan(desired: &Desired, observed: &ObservedSchool) -> Plan {
+    let ended = match desired {
+        Desired::Deleted(policy) => deleting(*policy, observed),
+        Desired::Present(school) => present(school, observed),
     };
     ended.err().unwrap_or(Plan::Settled)
 }
 
 fn act<T>(action: Action) -> Step<T> {
-    Err(Plan::Act(action))
+    Err(Plan::Execute(action))
 }
 
 fn refuse<T>(refusal: Refusal) -> Step<T> {
     Err(Plan::Refuse(refusal))
 }
 
-fn keeping(ask: &Ask, seen: &Seen) -> Step<()> {
-    if !seen.finalizer {
+fn present(school: &DesiredSchool, observed: &ObservedSchool) -> Step<()> {
+    if !observed.finalizer {
         return act(Action::AddFinalizer);
     }
-    let bound = match &seen.binding {
-        Binding::Unbound(Ok(choice)) => return act(Action::RecordNames(choice.clone())),
-        Binding::Unbound(Err(unplaced)) => return Err(Plan::Wait(Waiting::Placement(unplaced.clone()))),
-        Binding::Bound(bound) => bound,
+    let assigned = match &observed.assignment {
+        Assignment::Unassigned(Ok(placement)) => return act(Action::RecordNames(placement.clone())),
+        Assignment::Unassigned(Err(unplaced)) => return Err(Plan::Wait(Waiting::Placement(unplaced.clone()))),
+        Assignment::Assigned(assigned) => assigned,
     };
-    let state = tenant(bound)?;
-    if ask.suspended && state == TenantState::Active {
+    let state = tenant(assigned)?;
+    if school.suspended && state == TenantState::Active {
         return act(Action::SetTenant(TenantState::Suspended)); // routes stop at once, whether or not the server answers
     }
-    let here = match bound.server {
-        Server::Away(away) => return Err(Plan::Wait(Waiting::Server(away))),
-        Server::Here(here) => here,
+    let catalog = match assigned.server {
+        ServerObservation::Unavailable(unavailable) => return Err(Plan::Wait(Waiting::Server(unavailable))),
+        ServerObservation::Available(catalog) => catalog,
     };
-    secret(bound)?;
-    let (schema, access) = database(state, here)?;
-    login(here.login)?;
-    if ask.suspended {
-        suspending(bound, state, access)?; // a door can be closed whatever is behind it
-        known(ask, schema)
+    secret(assigned)?;
+    let (schema, access) = database(state, catalog)?;
+    login(catalog.login)?;
+    if school.suspended {
+        suspending(assigned, state, access)?; // a door can be closed whatever is behind it
+        known(school, schema)
     } else {
-        known(ask, schema)?;
-        serving(ask, bound, schema, access)
+        known(school, schema)?;
+        serving(school, assigned, schema, access)
     }
 }
 
 /// The schema is one that this operator knows, file by file.
-fn known(ask: &Ask, schema: Schema) -> Step<()> {
-    if schema.version > ask.schema {
+fn known(school: &DesiredSchool, schema: Schema) -> Step<()> {
+    if schema.version > school.schema {
         return refuse(Refusal::AheadOfOperator);
     }
     if !schema.genuine {
@@ -119,124 +121,126 @@ fn known(ask: &Ask, schema: Schema) -> Step<()> {
 }
 
 /// The tenant is ours and alive.
-fn tenant(bound: &Bound) -> Step<TenantState> {
-    match bound.tenant {
-        Tenant::Absent => act(Action::ReserveTenant),
-        Tenant::OfAnother => refuse(Refusal::NameConflict),
-        Tenant::Ours { state: TenantState::Retained | TenantState::Deleted, .. } => refuse(Refusal::TenantRetired),
-        Tenant::Ours { state, .. } => Ok(state),
+fn tenant(assigned: &AssignedSchool) -> Step<TenantState> {
+    match assigned.tenant {
+        ObservedTenant::Absent => act(Action::ReserveTenant),
+        ObservedTenant::OfAnother => refuse(Refusal::NameConflict),
+        ObservedTenant::Ours { state: TenantState::Retained | TenantState::Deleted, .. } => refuse(Refusal::TenantRetired),
+        ObservedTenant::Ours { state, .. } => Ok(state),
     }
 }
 
 /// The Secret is ours and complete.
-fn secret(bound: &Bound) -> Step<()> {
-    match bound.secret {
-        Secret::Absent => act(Action::WriteSecret),
-        Secret::Foreign => refuse(Refusal::SecretConflict),
-        Secret::Ours(Content::Unusable) => act(Action::CompleteSecret { renew: true }),
-        Secret::Ours(Content::Stale) => act(Action::CompleteSecret { renew: false }),
-        Secret::Ours(Content::Current) => Ok(()),
+fn secret(assigned: &AssignedSchool) -> Step<()> {
+    match assigned.secret {
+        ObservedSecret::Absent => act(Action::WriteSecret),
+        ObservedSecret::Foreign => refuse(Refusal::SecretConflict),
+        ObservedSecret::Ours(SecretContent::Unusable) => act(Action::CompleteSecret { renew: true }),
+        ObservedSecret::Ours(SecretContent::Stale) => act(Action::CompleteSecret { renew: false }),
+        ObservedSecret::Ours(SecretContent::Current) => Ok(()),
     }
 }
 
 /// The database is ours and whole. An empty one is made only for a tenant that was never served.
-fn database(state: TenantState, here: OnServer) -> Step<(Schema, Access)> {
-    match here.database {
-        Database::Ours { schema, access } => Ok((schema, access)),
-        Database::Foreign => refuse(Refusal::DatabaseConflict),
-        Database::Absent if state == TenantState::Provisioning => match here.login {
-            Login::Foreign => refuse(Refusal::LoginConflict),
-            Login::Matching | Login::Differing => act(Action::DropLogin),
-            Login::Absent if here.spare => act(Action::ClaimDatabase),
-            Login::Absent => act(Action::StageDatabase),
+fn database(state: TenantState, catalog: CatalogFacts) -> Step<(Schema, DatabaseAccess)> {
+    match catalog.database {
+        ObservedDatabase::Ours { schema, access } => Ok((schema, access)),
+        ObservedDatabase::Foreign => refuse(Refusal::DatabaseConflict),
+        ObservedDatabase::Absent if state == TenantState::Provisioning => match catalog.login {
+            ObservedLogin::Foreign => refuse(Refusal::LoginConflict),
+            ObservedLogin::Matching | ObservedLogin::Differing => act(Action::DropLogin),
+            ObservedLogin::Absent if catalog.spare => act(Action::ClaimDatabase),
+            ObservedLogin::Absent => act(Action::StageDatabase),
         },
-        Database::Absent | Database::Broken => refuse(Refusal::DatabaseMissing),
+        ObservedDatabase::Absent | ObservedDatabase::Broken => refuse(Refusal::DatabaseMissing),
     }
 }
 
 /// The login is ours and has the Secret's password.
-fn login(login: Login) -> Step<()> {
+fn login(login: ObservedLogin) -> Step<()> {
     match login {
-        Login::Absent => act(Action::RestoreLogin),
-        Login::Foreign => refuse(Refusal::LoginConflict),
-        Login::Differing => act(Action::SetPassword),
-        Login::Matching => Ok(()),
+        ObservedLogin::Absent => act(Action::RestoreLogin),
+        ObservedLogin::Foreign => refuse(Refusal::LoginConflict),
+        ObservedLogin::Differing => act(Action::SetPassword),
+        ObservedLogin::Matching => Ok(()),
     }
 }
 
 /// Routes stop first, then the door closes. A suspended school is not migrated.
-fn suspending(bound: &Bound, state: TenantState, access: Access) -> Step<()> {
+fn suspending(assigned: &AssignedSchool, state: TenantState, access: DatabaseAccess) -> Step<()> {
     if state != TenantState::Suspended {
         return act(Action::SetTenant(TenantState::Suspended));
     }
-    if access != Access::Closed {
+    if access != DatabaseAccess::Closed {
         return act(Action::CloseDatabase);
     }
-    if bound.tenant == (Tenant::Ours { state, current: false }) {
+    if assigned.tenant == (ObservedTenant::Ours { state, current: false }) {
         return act(Action::Publish(TenantState::Suspended));
     }
     Ok(())
 }
 
 /// The door opens, the schema follows, and routes go live last.
-fn serving(ask: &Ask, bound: &Bound, schema: Schema, access: Access) -> Step<()> {
-    if access != Access::Open {
+fn serving(school: &DesiredSchool, assigned: &AssignedSchool, schema: Schema, access: DatabaseAccess) -> Step<()> {
+    if access != DatabaseAccess::Open {
         return act(Action::OpenDatabase);
     }
-    if schema.version < ask.schema {
+    if schema.version < school.schema {
         return act(Action::Migrate { from: schema.version, to: schema.version + 1 });
     }
-    match bound.admin {
-        Admin::Unmade(AdminSecret::Absent) => return act(Action::WriteAdminSecret),
-        Admin::Unmade(AdminSecret::Foreign) => return refuse(Refusal::AdminSecretConflict),
-        Admin::Unmade(AdminSecret::Ours) => return act(Action::CreateAdmin),
-        Admin::EmailTaken => return refuse(Refusal::EmailTaken),
-        Admin::Made => {}
+    match assigned.admin {
+        ObservedAdmin::Missing(ObservedAdminSecret::Absent) => return act(Action::WriteAdminSecret),
+        ObservedAdmin::Missing(ObservedAdminSecret::Foreign) => return refuse(Refusal::AdminSecretConflict),
+        ObservedAdmin::Missing(ObservedAdminSecret::Ours) => return act(Action::CreateAdmin),
+        ObservedAdmin::EmailTaken => return refuse(Refusal::EmailTaken),
+        ObservedAdmin::Exists => {}
     }
-    if bound.tenant != (Tenant::Ours { state: TenantState::Active, current: true }) {
+    if assigned.tenant != (ObservedTenant::Ours { state: TenantState::Active, current: true }) {
         return act(Action::Publish(TenantState::Active));
     }
     Ok(())
 }
 
 /// Deletion needs only recorded names and facts, never a valid spec. What is not ours is left alone; a server that is away is waited for.
-fn going(policy: OnDelete, seen: &Seen) -> Step<()> {
-    if !seen.finalizer {
+fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Step<()> {
+    if !observed.finalizer {
         return Ok(());
     }
-    let Binding::Bound(bound) = &seen.binding else { return act(Action::RemoveFinalizer) };
-    let state = match bound.tenant {
+    let Assignment::Assigned(assigned) = &observed.assignment else { return act(Action::RemoveFinalizer) };
+    let state = match assigned.tenant {
         // We own nothing, or nothing any more.
-        Tenant::Absent | Tenant::OfAnother | Tenant::Ours { state: TenantState::Deleted, .. } => return act(Action::RemoveFinalizer),
-        Tenant::Ours { state, .. } => state,
+        ObservedTenant::Absent | ObservedTenant::OfAnother | ObservedTenant::Ours { state: TenantState::Deleted, .. } => {
+            return act(Action::RemoveFinalizer);
+        }
+        ObservedTenant::Ours { state, .. } => state,
     };
     if state == TenantState::Active {
         return act(Action::SetTenant(TenantState::Suspended)); // the API stops routing before anything closes
     }
-    let here = match bound.server {
-        Server::Away(away) => return Err(Plan::Wait(Waiting::Server(away))),
-        Server::Here(here) => here,
+    let catalog = match assigned.server {
+        ServerObservation::Unavailable(unavailable) => return Err(Plan::Wait(Waiting::Server(unavailable))),
+        ServerObservation::Available(catalog) => catalog,
     };
     if state == TenantState::Provisioning {
-        return match here.database {
-            Database::Absent => dropping(here), // it never had anything that could be retained
+        return match catalog.database {
+            ObservedDatabase::Absent => dropping(catalog), // it never had anything that could be retained
             _ => act(Action::SetTenant(TenantState::Suspended)),
         };
     }
-    if matches!(here.database, Database::Ours { access: Access::Open | Access::Drifted, .. }) {
+    if matches!(catalog.database, ObservedDatabase::Ours { access: DatabaseAccess::Open | DatabaseAccess::Drifted, .. }) {
         return act(Action::CloseDatabase);
     }
     match policy {
-        OnDelete::Retain if state == TenantState::Retained => act(Action::RemoveFinalizer),
-        OnDelete::Retain => act(Action::SetTenant(TenantState::Retained)),
-        OnDelete::Delete => dropping(here),
+        DeletionPolicy::Retain if state == TenantState::Retained => act(Action::RemoveFinalizer),
+        DeletionPolicy::Retain => act(Action::SetTenant(TenantState::Retained)),
+        DeletionPolicy::Delete => dropping(catalog),
     }
 }
 
-fn dropping(here: OnServer) -> Step<()> {
-    match (here.database, here.login) {
-        (Database::Ours { .. } | Database::Broken, _) => act(Action::DropDatabase),
-        (Database::Absent, Login::Matching | Login::Differing) => act(Action::DropLogin),
-        (Database::Absent | Database::Foreign, _) => act(Action::SetTenant(TenantState::Deleted)),
+fn dropping(catalog: CatalogFacts) -> Step<()> {
+    match (catalog.database, catalog.login) {
+        (ObservedDatabase::Ours { .. } | ObservedDatabase::Broken, _) => act(Action::DropDatabase),
+        (ObservedDatabase::Absent, ObservedLogin::Matching | ObservedLogin::Differing) => act(Action::DropLogin),
+        (ObservedDatabase::Absent | ObservedDatabase::Foreign, _) => act(Action::SetTenant(TenantState::Deleted)),
     }
 }

@@ -1,16 +1,20 @@
 //! What to tell about a School: conditions from what was wanted, seen and planned. Pure, so that a status never says more than was seen.
 
 use super::action::Action;
+use super::desired::{Desired, DesiredSchool};
+use super::observed::{
+    AssignedSchool, Assignment, DatabaseAccess, ObservedDatabase, ObservedLogin, ObservedSchool, ObservedSecret, ObservedTenant,
+    SecretContent, ServerObservation, Unavailable,
+};
 use super::plan::{Plan, Refusal, Waiting};
-use super::seen::{Access, Away, Binding, Bound, Content, Database, Login, Secret, Seen, Server, Tenant, TenantState};
-use super::wanted::{Ask, Wanted};
-use crate::condition::{Condition, Kind, Reason, Verdict};
+use crate::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use crate::placement::{Cause, Unplaced};
 use crate::retry::Class;
+use crate::tenant::TenantState;
 
 /// Something that failed in this turn, told in the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
+pub struct Failure {
     /// How it was classified.
     pub class: Class,
     /// `MigrationFailed`, `InvalidSpec`, or `ProgressingWithRetry`.
@@ -21,23 +25,23 @@ pub struct Trouble {
 
 /// Conditions after a turn that ended with `plan`. `overdue`: progress has been awaited for longer than the progress deadline.
 #[must_use]
-pub fn report(wanted: &Wanted, seen: &Seen, plan: &Plan, overdue: bool) -> Vec<Condition> {
-    let mut conditions = summary(wanted, seen, plan, overdue);
-    conditions.extend(details(wanted, seen));
+pub fn report(desired: &Desired, observed: &ObservedSchool, plan: &Plan, overdue: bool) -> Vec<Condition> {
+    let mut conditions = summary(desired, observed, plan, overdue);
+    conditions.extend(details(desired, observed));
     conditions
 }
 
 /// Conditions after a turn in which something failed; `known` is what was wanted and seen before it, when anything was, and `was_ready` what the
 /// status says of Ready so far.
 #[must_use]
-pub fn report_trouble(
+pub fn report_failure(
     deleting: bool,
     was_ready: bool,
-    known: Option<(&Wanted, &Seen)>,
-    trouble: &Trouble,
+    known: Option<(&Desired, &ObservedSchool)>,
+    trouble: &Failure,
     overdue: bool,
 ) -> Vec<Condition> {
-    let Trouble { reason, message, .. } = trouble;
+    let Failure { reason, message, .. } = trouble;
     let blocked = matches!(reason, Reason::MigrationFailed | Reason::InvalidSpec | Reason::OwnedByAnother);
     let stalled = match (blocked, overdue) {
         (true, _) => Some(*reason),
@@ -46,69 +50,73 @@ pub fn report_trouble(
     };
     let retrying = if blocked { *reason } else { Reason::ProgressingWithRetry };
     let mut conditions = vec![
-        Condition::new(Kind::Reconciling, Verdict::from(!blocked), retrying, message),
-        Condition::new(Kind::Stalled, Verdict::from(stalled.is_some()), stalled.unwrap_or(Reason::ProgressingWithRetry), message),
+        Condition::new(ConditionType::Reconciling, ConditionStatus::from(!blocked), retrying, message),
+        Condition::new(
+            ConditionType::Stalled,
+            ConditionStatus::from(stalled.is_some()),
+            stalled.unwrap_or(Reason::ProgressingWithRetry),
+            message,
+        ),
     ];
     // A school that was served and could not be looked at for a moment is still served as far as anyone knows.
     if blocked || overdue || deleting || !was_ready {
         let reason = if deleting { Reason::Terminating } else { stalled.unwrap_or(retrying) };
-        conditions.push(Condition::new(Kind::Ready, Verdict::False, reason, message));
+        conditions.push(Condition::new(ConditionType::Ready, ConditionStatus::False, reason, message));
     }
-    if let Some((wanted, seen)) = known {
-        conditions.extend(details(wanted, seen));
+    if let Some((desired, observed)) = known {
+        conditions.extend(details(desired, observed));
     }
     if *reason == Reason::MigrationFailed {
-        conditions.retain(|condition| condition.kind != Kind::SchemaReady);
-        conditions.push(Condition::new(Kind::SchemaReady, Verdict::False, Reason::MigrationFailed, message));
+        conditions.retain(|condition| condition.type_ != ConditionType::SchemaReady);
+        conditions.push(Condition::new(ConditionType::SchemaReady, ConditionStatus::False, Reason::MigrationFailed, message));
     }
     conditions
 }
 
 /// Ready, Reconciling, Stalled.
-fn summary(wanted: &Wanted, seen: &Seen, plan: &Plan, overdue: bool) -> Vec<Condition> {
-    let three = |ready: (Verdict, Reason), reconciling: (bool, Reason), stalled: (bool, Reason), message: &str| {
+fn summary(desired: &Desired, observed: &ObservedSchool, plan: &Plan, overdue: bool) -> Vec<Condition> {
+    let three = |ready: (ConditionStatus, Reason), reconciling: (bool, Reason), stalled: (bool, Reason), message: &str| {
         vec![
-            Condition::new(Kind::Ready, ready.0, ready.1, message),
-            Condition::new(Kind::Reconciling, Verdict::from(reconciling.0), reconciling.1, message),
-            Condition::new(Kind::Stalled, Verdict::from(stalled.0), stalled.1, message),
+            Condition::new(ConditionType::Ready, ready.0, ready.1, message),
+            Condition::new(ConditionType::Reconciling, ConditionStatus::from(reconciling.0), reconciling.1, message),
+            Condition::new(ConditionType::Stalled, ConditionStatus::from(stalled.0), stalled.1, message),
         ]
     };
     match plan {
         Plan::Settled => {
-            let (reason, message) = settled(wanted);
-            three((Verdict::True, reason), (false, reason), (false, reason), message)
+            let (reason, message) = settled(desired);
+            three((ConditionStatus::True, reason), (false, reason), (false, reason), message)
         }
-        Plan::Act(action) => {
-            let reason = progress(wanted, seen, action);
-            three((Verdict::False, reason), (true, reason), (false, reason), "work is in progress")
+        Plan::Execute(action) => {
+            let reason = progress(desired, observed, action);
+            three((ConditionStatus::False, reason), (true, reason), (false, reason), "work is in progress")
         }
         Plan::Refuse(refusal) => {
-            let (reason, message) = refused(*refusal, wanted, seen);
-            three((Verdict::False, reason), (false, reason), (true, reason), &message)
+            let (reason, message) = refused(*refusal, desired, observed);
+            three((ConditionStatus::False, reason), (false, reason), (true, reason), &message)
         }
         Plan::Wait(waiting) => {
-            let Waited { reason, message, stalled, outage } = waited(waiting, seen);
+            let Waited { reason, message, stalled, outage } = waited(waiting, observed);
             let stalled = stalled || overdue;
             let why_stalled = if overdue { Reason::ProgressDeadlineExceeded } else { reason };
-            let ready = if matches!(wanted, Wanted::Gone(_)) { Reason::Terminating } else { reason };
+            let ready = if matches!(desired, Desired::Deleted(_)) { Reason::Terminating } else { reason };
             let stalled = (stalled, if stalled { why_stalled } else { reason });
-            three((Verdict::False, ready), (!outage && !stalled.0 || overdue, reason), stalled, &message)
+            three((ConditionStatus::False, ready), (!outage && !stalled.0 || overdue, reason), stalled, &message)
         }
     }
 }
 
-fn settled(wanted: &Wanted) -> (Reason, &'static str) {
-    match wanted {
-        Wanted::Kept(ask) if ask.suspended => (Reason::Suspended, "the school is closed, as its spec asks; its data is kept"),
-        Wanted::Kept(_) => (Reason::Ready, "the school is served"),
-        Wanted::Gone(_) => (Reason::Terminating, "nothing is left to do"),
+fn settled(desired: &Desired) -> (Reason, &'static str) {
+    match desired {
+        Desired::Present(school) if school.suspended => (Reason::Suspended, "the school is closed, as its spec asks; its data is kept"),
+        Desired::Present(_) => (Reason::Ready, "the school is served"),
+        Desired::Deleted(_) => (Reason::Terminating, "nothing is left to do"),
     }
 }
 
-fn progress(wanted: &Wanted, seen: &Seen, action: &Action) -> Reason {
-    let Wanted::Kept(_) = wanted else { return Reason::Terminating };
-    let served =
-        matches!(&seen.binding, Binding::Bound(Bound { tenant: Tenant::Ours { state, .. }, .. }) if *state != TenantState::Provisioning);
+fn progress(desired: &Desired, observed: &ObservedSchool, action: &Action) -> Reason {
+    let Desired::Present(_) = desired else { return Reason::Terminating };
+    let served = matches!(&observed.assignment, Assignment::Assigned(AssignedSchool { tenant: ObservedTenant::Ours { state, .. }, .. }) if *state != TenantState::Provisioning);
     match action {
         Action::Migrate { .. } => Reason::Migrating,
         _ if served => Reason::Updating,
@@ -116,11 +124,11 @@ fn progress(wanted: &Wanted, seen: &Seen, action: &Action) -> Reason {
     }
 }
 
-fn refused(refusal: Refusal, wanted: &Wanted, seen: &Seen) -> (Reason, String) {
-    let ask = if let Wanted::Kept(ask) = wanted { Some(ask) } else { None };
-    let names = if let Binding::Bound(bound) = &seen.binding { Some(&bound.names) } else { None };
-    let code = ask.map(|ask| ask.code.to_string()).unwrap_or_default();
-    let name = |pick: fn(&super::seen::Names) -> &dyn std::fmt::Display| names.map(|names| pick(names).to_string()).unwrap_or_default();
+fn refused(refusal: Refusal, desired: &Desired, observed: &ObservedSchool) -> (Reason, String) {
+    let school = if let Desired::Present(school) = desired { Some(school) } else { None };
+    let names = if let Assignment::Assigned(assigned) = &observed.assignment { Some(&assigned.names) } else { None };
+    let code = school.map(|school| school.code.to_string()).unwrap_or_default();
+    let name = |pick: fn(&super::observed::Names) -> &dyn std::fmt::Display| names.map(|names| pick(names).to_string()).unwrap_or_default();
     match refusal {
         Refusal::NameConflict => (
             Reason::NameConflict,
@@ -173,7 +181,7 @@ struct Waited {
     outage: bool,
 }
 
-fn waited(waiting: &Waiting, seen: &Seen) -> Waited {
+fn waited(waiting: &Waiting, observed: &ObservedSchool) -> Waited {
     match waiting {
         Waiting::Placement(Unplaced { cause, message }) => Waited {
             reason: placement_reason(*cause),
@@ -182,10 +190,13 @@ fn waited(waiting: &Waiting, seen: &Seen) -> Waited {
             stalled: matches!(cause, Cause::NamespaceNotAllowed | Cause::NoCapacity),
             outage: false,
         },
-        Waiting::Server(away) => {
-            let (reason, message) = away_words(*away, seen);
-            let served = matches!(&seen.binding, Binding::Bound(Bound { tenant: Tenant::Ours { state: TenantState::Active, .. }, .. }));
-            Waited { reason, message, stalled: *away == Away::IdentityMismatch, outage: served }
+        Waiting::Server(unavailable) => {
+            let (reason, message) = unavailable_message(*unavailable, observed);
+            let served = matches!(
+                &observed.assignment,
+                Assignment::Assigned(AssignedSchool { tenant: ObservedTenant::Ours { state: TenantState::Active, .. }, .. })
+            );
+            Waited { reason, message, stalled: *unavailable == Unavailable::IdentityMismatch, outage: served }
         }
     }
 }
@@ -201,121 +212,141 @@ fn placement_reason(cause: Cause) -> Reason {
     }
 }
 
-fn away_words(away: Away, seen: &Seen) -> (Reason, String) {
-    let server = if let Binding::Bound(bound) = &seen.binding { bound.names.server.as_str() } else { "" };
-    match away {
-        Away::NotFound => (Reason::ServerNotFound, format!("DatabaseServer {server} does not exist; create it again")),
-        Away::Unreachable => {
+fn unavailable_message(unavailable: Unavailable, observed: &ObservedSchool) -> (Reason, String) {
+    let server = if let Assignment::Assigned(assigned) = &observed.assignment { assigned.names.server.as_str() } else { "" };
+    match unavailable {
+        Unavailable::NotFound => (Reason::ServerNotFound, format!("DatabaseServer {server} does not exist; create it again")),
+        Unavailable::Unreachable => {
             (Reason::DatabaseUnreachable, format!("server {server} does not answer; it is watched and work goes on as soon as it does"))
         }
-        Away::NotReady => (Reason::ServerNotReady, format!("server {server} is not ready; see kubectl describe databaseserver {server}")),
-        Away::IdentityMismatch => {
+        Unavailable::NotReady => {
+            (Reason::ServerNotReady, format!("server {server} is not ready; see kubectl describe databaseserver {server}"))
+        }
+        Unavailable::IdentityMismatch => {
             (Reason::ServerIdentityMismatch, format!("another server answers under the address of {server}; nothing is touched"))
         }
     }
 }
 
 /// Everything but the summary.
-fn details(wanted: &Wanted, seen: &Seen) -> Vec<Condition> {
+fn details(desired: &Desired, observed: &ObservedSchool) -> Vec<Condition> {
     let mut conditions = Vec::with_capacity(6);
-    let suspended = matches!(wanted, Wanted::Kept(ask) if ask.suspended);
+    let suspended = matches!(desired, Desired::Present(school) if school.suspended);
     let (reason, message) =
         if suspended { (Reason::Suspended, "spec.state is Suspended") } else { (Reason::NotSuspended, "spec.state is Active") };
-    conditions.push(Condition::new(Kind::Suspended, Verdict::from(suspended), reason, message));
-    match &seen.binding {
-        Binding::Unbound(Ok(_)) => {
-            conditions.push(Condition::new(Kind::ServerAssigned, Verdict::False, Reason::Pending, "a server is being assigned"));
+    conditions.push(Condition::new(ConditionType::Suspended, ConditionStatus::from(suspended), reason, message));
+    match &observed.assignment {
+        Assignment::Unassigned(Ok(_)) => {
+            conditions.push(Condition::new(
+                ConditionType::ServerAssigned,
+                ConditionStatus::False,
+                Reason::Pending,
+                "a server is being assigned",
+            ));
         }
-        Binding::Unbound(Err(unplaced)) => {
-            conditions.push(Condition::new(Kind::ServerAssigned, Verdict::False, placement_reason(unplaced.cause), &*unplaced.message));
+        Assignment::Unassigned(Err(unplaced)) => {
+            conditions.push(Condition::new(
+                ConditionType::ServerAssigned,
+                ConditionStatus::False,
+                placement_reason(unplaced.cause),
+                &*unplaced.message,
+            ));
         }
-        Binding::Bound(bound) => {
-            let message = format!("on server {}", bound.names.server);
-            conditions.push(Condition::new(Kind::ServerAssigned, Verdict::True, Reason::Assigned, message));
-            conditions.extend(on_server(wanted, seen, bound));
+        Assignment::Assigned(assigned) => {
+            let message = format!("on server {}", assigned.names.server);
+            conditions.push(Condition::new(ConditionType::ServerAssigned, ConditionStatus::True, Reason::Assigned, message));
+            conditions.extend(on_server(desired, observed, assigned));
         }
     }
     conditions
 }
 
-fn on_server(wanted: &Wanted, seen: &Seen, bound: &Bound) -> [Condition; 4] {
-    match bound.server {
-        Server::Away(away) => {
-            let (reason, message) = away_words(away, seen);
-            let unknown = |kind, verdict| Condition::new(kind, verdict, reason, message.as_str());
+fn on_server(desired: &Desired, observed: &ObservedSchool, assigned: &AssignedSchool) -> [Condition; 4] {
+    match assigned.server {
+        ServerObservation::Unavailable(unavailable) => {
+            let (reason, message) = unavailable_message(unavailable, observed);
+            let unknown = |type_, status| Condition::new(type_, status, reason, message.as_str());
             [
-                unknown(Kind::DatabaseReady, Verdict::Unknown),
-                unknown(Kind::SchemaReady, Verdict::Unknown),
-                unknown(Kind::CredentialsReady, Verdict::Unknown),
-                unknown(Kind::Available, Verdict::False),
+                unknown(ConditionType::DatabaseReady, ConditionStatus::Unknown),
+                unknown(ConditionType::SchemaReady, ConditionStatus::Unknown),
+                unknown(ConditionType::CredentialsReady, ConditionStatus::Unknown),
+                unknown(ConditionType::Available, ConditionStatus::False),
             ]
         }
-        Server::Here(here) => {
-            let ask = if let Wanted::Kept(ask) = wanted { Some(ask.as_ref()) } else { None };
+        ServerObservation::Available(catalog) => {
+            let school = if let Desired::Present(school) = desired { Some(school.as_ref()) } else { None };
             [
-                database_ready(here.database),
-                schema_ready(here.database, ask),
-                credentials_ready(bound.secret, here.login),
-                available(bound, here.database, here.login),
+                database_ready(catalog.database),
+                schema_ready(catalog.database, school),
+                credentials_ready(assigned.secret, catalog.login),
+                available(assigned, catalog.database, catalog.login),
             ]
         }
     }
 }
 
-fn database_ready(database: Database) -> Condition {
-    let (verdict, reason, message) = match database {
-        Database::Ours { access: Access::Drifted, .. } => {
-            (Verdict::False, Reason::Updating, "rights or limits were changed and are being corrected")
+fn database_ready(database: ObservedDatabase) -> Condition {
+    let (status, reason, message) = match database {
+        ObservedDatabase::Ours { access: DatabaseAccess::Drifted, .. } => {
+            (ConditionStatus::False, Reason::Updating, "rights or limits were changed and are being corrected")
         }
-        Database::Ours { .. } => (Verdict::True, Reason::Created, "database, login and rights stand"),
-        Database::Absent => (Verdict::False, Reason::Pending, "there is no database"),
-        Database::Foreign => (Verdict::False, Reason::OwnedByAnother, "the database of that name is not this school's"),
-        Database::Broken => (Verdict::False, Reason::DatabaseMissing, "a drop of the database was interrupted; it cannot be used"),
-    };
-    Condition::new(Kind::DatabaseReady, verdict, reason, message)
-}
-
-fn schema_ready(database: Database, ask: Option<&Ask>) -> Condition {
-    let (verdict, reason, message) = match (database, ask) {
-        (Database::Ours { schema, .. }, Some(ask)) if schema.version > ask.schema => {
-            (Verdict::False, Reason::AheadOfOperator, "the schema is newer than this operator")
-        }
-        (Database::Ours { schema, .. }, Some(_)) if !schema.genuine => {
-            (Verdict::False, Reason::SchemaEdited, "migrated by other files than this operator's")
-        }
-        (Database::Ours { schema, .. }, Some(ask)) if schema.version < ask.schema => {
-            (Verdict::False, Reason::Migrating, "migrations are due and applied while the school is active")
-        }
-        (Database::Ours { .. }, _) => (Verdict::True, Reason::UpToDate, "every migration is applied"),
-        (Database::Absent | Database::Foreign | Database::Broken, _) => {
-            (Verdict::Unknown, Reason::Pending, "there is no database of this school")
+        ObservedDatabase::Ours { .. } => (ConditionStatus::True, Reason::Created, "database, login and rights stand"),
+        ObservedDatabase::Absent => (ConditionStatus::False, Reason::Pending, "there is no database"),
+        ObservedDatabase::Foreign => (ConditionStatus::False, Reason::OwnedByAnother, "the database of that name is not this school's"),
+        ObservedDatabase::Broken => {
+            (ConditionStatus::False, Reason::DatabaseMissing, "a drop of the database was interrupted; it cannot be used")
         }
     };
-    Condition::new(Kind::SchemaReady, verdict, reason, message)
+    Condition::new(ConditionType::DatabaseReady, status, reason, message)
 }
 
-fn credentials_ready(secret: Secret, login: Login) -> Condition {
-    let (verdict, reason, message) = match (secret, login) {
-        (Secret::Ours(Content::Current), Login::Matching) => (Verdict::True, Reason::Issued, "the Secret holds the login's password"),
-        (Secret::Foreign, _) => (Verdict::False, Reason::SecretConflict, "the Secret of that name does not belong to this School"),
-        (_, Login::Foreign) => (Verdict::False, Reason::OwnedByAnother, "the login of that name is not this school's"),
-        (Secret::Absent | Secret::Ours(_), _) => (Verdict::False, Reason::Pending, "the Secret and the login do not agree yet"),
-    };
-    Condition::new(Kind::CredentialsReady, verdict, reason, message)
-}
-
-fn available(bound: &Bound, database: Database, login: Login) -> Condition {
-    let state = if let Tenant::Ours { state, .. } = bound.tenant { Some(state) } else { None };
-    let open = matches!(database, Database::Ours { access: Access::Open, .. });
-    let (verdict, reason, message) = match state {
-        Some(TenantState::Active) if open && login == Login::Matching => {
-            (Verdict::True, Reason::Serving, "the school's login works and requests are routed")
+fn schema_ready(database: ObservedDatabase, school: Option<&DesiredSchool>) -> Condition {
+    let (status, reason, message) = match (database, school) {
+        (ObservedDatabase::Ours { schema, .. }, Some(school)) if schema.version > school.schema => {
+            (ConditionStatus::False, Reason::AheadOfOperator, "the schema is newer than this operator")
         }
-        Some(TenantState::Suspended) => (Verdict::False, Reason::Suspended, "the school is closed"),
-        Some(TenantState::Active) => (Verdict::False, Reason::Updating, "the school's login cannot enter its database"),
+        (ObservedDatabase::Ours { schema, .. }, Some(_)) if !schema.genuine => {
+            (ConditionStatus::False, Reason::SchemaEdited, "migrated by other files than this operator's")
+        }
+        (ObservedDatabase::Ours { schema, .. }, Some(school)) if schema.version < school.schema => {
+            (ConditionStatus::False, Reason::Migrating, "migrations are due and applied while the school is active")
+        }
+        (ObservedDatabase::Ours { .. }, _) => (ConditionStatus::True, Reason::UpToDate, "every migration is applied"),
+        (ObservedDatabase::Absent | ObservedDatabase::Foreign | ObservedDatabase::Broken, _) => {
+            (ConditionStatus::Unknown, Reason::Pending, "there is no database of this school")
+        }
+    };
+    Condition::new(ConditionType::SchemaReady, status, reason, message)
+}
+
+fn credentials_ready(secret: ObservedSecret, login: ObservedLogin) -> Condition {
+    let (status, reason, message) = match (secret, login) {
+        (ObservedSecret::Ours(SecretContent::Current), ObservedLogin::Matching) => {
+            (ConditionStatus::True, Reason::Issued, "the Secret holds the login's password")
+        }
+        (ObservedSecret::Foreign, _) => {
+            (ConditionStatus::False, Reason::SecretConflict, "the Secret of that name does not belong to this School")
+        }
+        (_, ObservedLogin::Foreign) => (ConditionStatus::False, Reason::OwnedByAnother, "the login of that name is not this school's"),
+        (ObservedSecret::Absent | ObservedSecret::Ours(_), _) => {
+            (ConditionStatus::False, Reason::Pending, "the Secret and the login do not agree yet")
+        }
+    };
+    Condition::new(ConditionType::CredentialsReady, status, reason, message)
+}
+
+fn available(assigned: &AssignedSchool, database: ObservedDatabase, login: ObservedLogin) -> Condition {
+    let state = if let ObservedTenant::Ours { state, .. } = assigned.tenant { Some(state) } else { None };
+    let open = matches!(database, ObservedDatabase::Ours { access: DatabaseAccess::Open, .. });
+    let (status, reason, message) = match state {
+        Some(TenantState::Active) if open && login == ObservedLogin::Matching => {
+            (ConditionStatus::True, Reason::Serving, "the school's login works and requests are routed")
+        }
+        Some(TenantState::Suspended) => (ConditionStatus::False, Reason::Suspended, "the school is closed"),
+        Some(TenantState::Active) => (ConditionStatus::False, Reason::Updating, "the school's login cannot enter its database"),
         Some(TenantState::Provisioning | TenantState::Retained | TenantState::Deleted) | None => {
-            (Verdict::False, Reason::Provisioning, "requests are not routed yet")
+            (ConditionStatus::False, Reason::Provisioning, "requests are not routed yet")
         }
     };
-    Condition::new(Kind::Available, verdict, reason, message)
+    Condition::new(ConditionType::Available, status, reason, message)
 }

@@ -6,7 +6,7 @@ use crate::condition::Reason;
 
 /// Everything the planner knows about one server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Seen {
+pub struct ObservedServer {
     /// The object is being deleted.
     pub deleting: bool,
     /// Our finalizer is on the object.
@@ -14,12 +14,12 @@ pub struct Seen {
     /// Schools of the registry live here, retained ones included.
     pub in_use: bool,
     /// What the server answered, or why it could not be asked.
-    pub contact: Result<Facts, Failure>,
+    pub contact: Result<ServerFacts, Obstacle>,
 }
 
 /// Why a server could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Failure {
+pub struct Obstacle {
     /// The condition's reason.
     pub reason: Reason,
     /// What to do about it. No secret, no counter, no time.
@@ -29,7 +29,7 @@ pub struct Failure {
 /// What a server answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent fact")]
-pub struct Facts {
+pub struct ServerFacts {
     /// Whether it is the server we knew.
     pub identity: Identity,
     /// PostgreSQL 15 or newer.
@@ -109,26 +109,26 @@ impl Action {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Plan {
     /// Take this step, then look again.
-    Act(Action),
+    Execute(Action),
     /// The server must answer, or accept writes, first.
-    Wait(Failure),
+    Wait(Obstacle),
     /// A person must act: the reason, and what to do.
-    Refuse(Failure),
+    Refuse(Obstacle),
     /// It is fit for schools, or gone.
     Settled,
 }
 
 /// The one next step.
 #[must_use]
-pub fn plan(seen: &Seen) -> Plan {
-    if seen.deleting {
-        return going(seen);
+pub fn plan(observed: &ObservedServer) -> Plan {
+    if observed.deleting {
+        return deleting(observed);
     }
-    if !seen.finalizer {
-        return Plan::Act(Action::AddFinalizer);
+    if !observed.finalizer {
+        return Plan::Execute(Action::AddFinalizer);
     }
-    let facts = match &seen.contact {
-        Err(failure) => return Plan::Wait(failure.clone()),
+    let facts = match &observed.contact {
+        Err(obstacle) => return Plan::Wait(obstacle.clone()),
         Ok(facts) => facts,
     };
     if let Some(refusal) = unfit(facts) {
@@ -136,7 +136,7 @@ pub fn plan(seen: &Seen) -> Plan {
     }
     if !facts.writable {
         let message = "the server accepts no writes (a replica, or read-only); point spec.host at the primary".to_owned();
-        return Plan::Wait(Failure { reason: Reason::ServerReadOnly, message });
+        return Plan::Wait(Obstacle { reason: Reason::ServerReadOnly, message });
     }
     let steps = [
         (facts.identity == Identity::Unrecorded, Action::RecordIdentity),
@@ -145,11 +145,11 @@ pub fn plan(seen: &Seen) -> Plan {
         (!facts.template, Action::BuildTemplate),
         (facts.stale, Action::DropStale),
     ];
-    steps.into_iter().find(|(due, _)| *due).map_or(Plan::Settled, |(_, action)| Plan::Act(action))
+    steps.into_iter().find(|(due, _)| *due).map_or(Plan::Settled, |(_, action)| Plan::Execute(action))
 }
 
-fn unfit(facts: &Facts) -> Option<Failure> {
-    let refusal = |reason, message: String| Some(Failure { reason, message });
+fn unfit(facts: &ServerFacts) -> Option<Obstacle> {
+    let refusal = |reason, message: String| Some(Obstacle { reason, message });
     if facts.identity == Identity::Other {
         let message = "another PostgreSQL answers under this address than the one recorded; nothing is touched. Correct spec.host, or see the runbook";
         return refusal(Reason::ServerIdentityMismatch, message.to_owned());
@@ -163,14 +163,14 @@ fn unfit(facts: &Facts) -> Option<Failure> {
     None
 }
 
-fn going(seen: &Seen) -> Plan {
-    if !seen.finalizer {
+fn deleting(observed: &ObservedServer) -> Plan {
+    if !observed.finalizer {
         Plan::Settled
-    } else if seen.in_use {
+    } else if observed.in_use {
         let message = "schools still live here, retained ones included; delete them first".to_owned();
-        Plan::Wait(Failure { reason: Reason::InUse, message })
+        Plan::Wait(Obstacle { reason: Reason::InUse, message })
     } else {
-        Plan::Act(Action::RemoveFinalizer)
+        Plan::Execute(Action::RemoveFinalizer)
     }
 }
 
@@ -180,14 +180,14 @@ mod tests {
 
     use super::*;
 
-    fn worlds() -> Vec<Seen> {
-        let failed = Failure { reason: Reason::DatabaseUnreachable, message: "no answer".into() };
+    fn worlds() -> Vec<ObservedServer> {
+        let failed = Obstacle { reason: Reason::DatabaseUnreachable, message: "no answer".into() };
         let mut all = Vec::new();
         for bits in 0..1024_u32 {
             let bit = |i: u32| bits >> i & 1 == 1;
             for identity in [Identity::Unrecorded, Identity::Same, Identity::Other] {
                 let lacking = if bit(4) { vec!["CREATEDB"] } else { vec![] };
-                let facts = Facts {
+                let facts = ServerFacts {
                     identity,
                     supported: bit(3),
                     lacking,
@@ -197,16 +197,16 @@ mod tests {
                     template: bit(8),
                     stale: bit(9),
                 };
-                let seen = Seen { deleting: bit(0), finalizer: bit(1), in_use: bit(2), contact: Ok(facts) };
-                all.push(Seen { contact: Err(failed.clone()), ..seen.clone() });
-                all.push(seen);
+                let observed = ObservedServer { deleting: bit(0), finalizer: bit(1), in_use: bit(2), contact: Ok(facts) };
+                all.push(ObservedServer { contact: Err(failed.clone()), ..observed.clone() });
+                all.push(observed);
             }
         }
         all
     }
 
-    fn effect(seen: &Seen, action: Action) -> Seen {
-        let mut next = seen.clone();
+    fn apply(observed: &ObservedServer, action: Action) -> ObservedServer {
+        let mut next = observed.clone();
         match (action, &mut next.contact) {
             (Action::AddFinalizer, _) => next.finalizer = true,
             (Action::RemoveFinalizer, _) => next.finalizer = false,
@@ -221,51 +221,53 @@ mod tests {
     }
 
     /// The goal, written without the planner.
-    fn fit(seen: &Seen) -> bool {
-        if seen.deleting {
-            return !seen.finalizer;
+    fn fit(observed: &ObservedServer) -> bool {
+        if observed.deleting {
+            return !observed.finalizer;
         }
-        let Ok(facts) = &seen.contact else { return false };
+        let Ok(facts) = &observed.contact else { return false };
         let usable = facts.identity == Identity::Same && facts.supported && facts.lacking.is_empty() && facts.writable;
-        seen.finalizer && usable && facts.roles && facts.closed && facts.template && !facts.stale
+        observed.finalizer && usable && facts.roles && facts.closed && facts.template && !facts.stale
     }
 
     #[test]
     fn every_state_ends_and_is_settled_exactly_when_the_server_is_fit() {
         for start in worlds() {
-            let (mut seen, mut path) = (start.clone(), HashSet::new());
+            let (mut observed, mut path) = (start.clone(), HashSet::new());
             loop {
-                let next = plan(&seen);
-                assert_eq!(next == Plan::Settled, fit(&seen), "{seen:?}");
-                let Plan::Act(action) = next else { break };
-                let after = effect(&seen, action);
-                assert!(path.insert(std::mem::replace(&mut seen, after)), "cycle at {start:?}");
+                let next = plan(&observed);
+                assert_eq!(next == Plan::Settled, fit(&observed), "{observed:?}");
+                let Plan::Execute(action) = next else { break };
+                let after = apply(&observed, action);
+                assert!(path.insert(std::mem::replace(&mut observed, after)), "cycle at {start:?}");
             }
         }
     }
 
     #[test]
     fn nothing_is_done_on_a_server_that_is_not_the_recorded_one_or_not_recorded() {
-        for seen in worlds() {
+        for observed in worlds() {
             let on_server = matches!(
-                plan(&seen),
-                Plan::Act(Action::PrepareRoles | Action::CloseMaintenance | Action::BuildTemplate | Action::DropStale)
+                plan(&observed),
+                Plan::Execute(Action::PrepareRoles | Action::CloseMaintenance | Action::BuildTemplate | Action::DropStale)
             );
-            assert!(!on_server || matches!(&seen.contact, Ok(facts) if facts.identity == Identity::Same), "{seen:?}");
+            assert!(!on_server || matches!(&observed.contact, Ok(facts) if facts.identity == Identity::Same), "{observed:?}");
         }
     }
 
     #[test]
     fn a_server_with_schools_is_not_let_go() {
-        for seen in worlds().into_iter().filter(|seen| seen.in_use) {
-            assert_ne!(plan(&seen), Plan::Act(Action::RemoveFinalizer), "{seen:?}");
+        for observed in worlds().into_iter().filter(|observed| observed.in_use) {
+            assert_ne!(plan(&observed), Plan::Execute(Action::RemoveFinalizer), "{observed:?}");
         }
     }
 
     #[test]
     fn every_action_has_a_name_in_the_list_of_effects() {
-        let planned: HashSet<_> =
-            worlds().iter().filter_map(|seen| if let Plan::Act(action) = plan(seen) { Some(action.label()) } else { None }).collect();
+        let planned: HashSet<_> = worlds()
+            .iter()
+            .filter_map(|observed| if let Plan::Execute(action) = plan(observed) { Some(action.label()) } else { None })
+            .collect();
         assert_eq!(planned, Action::LABELS.iter().copied().collect());
     }
 }

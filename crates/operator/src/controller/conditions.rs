@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::condition::{Condition, Kind, Reason, Verdict};
+use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition as Written;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -13,9 +13,9 @@ use crate::kubernetes::condition::merge_conditions;
 pub(super) fn merge(before: &[Written], told: &[Condition], generation: i64) -> Vec<Written> {
     let mut told = told.to_vec();
     // The three that tools wait for are always there, from the first look on.
-    for kind in [Kind::Ready, Kind::Reconciling, Kind::Stalled] {
-        if told.iter().all(|told| told.kind != kind) && before.iter().all(|written| written.type_ != kind.label()) {
-            told.push(Condition::new(kind, Verdict::Unknown, Reason::Pending, "not looked at yet"));
+    for kind in [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled] {
+        if told.iter().all(|told| told.type_ != kind) && before.iter().all(|written| written.type_ != kind.label()) {
+            told.push(Condition::new(kind, ConditionStatus::Unknown, Reason::Pending, "not looked at yet"));
         }
     }
     merge_conditions(before, &told, generation, Timestamp::now())
@@ -24,13 +24,15 @@ pub(super) fn merge(before: &[Written], told: &[Condition], generation: i64) -> 
 /// The object was Ready when it was last told about.
 #[must_use]
 pub(super) fn was_ready(before: &[Written]) -> bool {
-    before.iter().any(|written| written.type_ == Kind::Ready.label() && written.status == Verdict::True.label())
+    before.iter().any(|written| written.type_ == ConditionType::Ready.label() && written.status == ConditionStatus::True.label())
 }
 
 /// Progress has been awaited for longer than `deadline`.
 #[must_use]
 pub(super) fn overdue(before: &[Written], deadline: Duration) -> bool {
-    let since = before.iter().find(|written| written.type_ == Kind::Reconciling.label() && written.status == Verdict::True.label());
+    let since = before
+        .iter()
+        .find(|written| written.type_ == ConditionType::Reconciling.label() && written.status == ConditionStatus::True.label());
     since.is_some_and(|written| {
         Timestamp::now().duration_since(written.last_transition_time.0) > SignedDuration::try_from(deadline).unwrap_or(SignedDuration::MAX)
     })

@@ -2,7 +2,7 @@
 
 use domain::condition::Reason;
 use domain::retry::Class;
-use domain::school::status::Trouble;
+use domain::school::status::Failure;
 use registry::{password, seal};
 
 use crate::crd::convert::{RecordError, SpecError};
@@ -82,7 +82,7 @@ impl Error {
 
     /// What to tell in a status.
     #[must_use]
-    pub fn trouble(&self) -> Trouble {
+    pub fn trouble(&self) -> Failure {
         let reason = match self {
             Self::Spec(_) | Self::Record(_) => Reason::InvalidSpec,
             Self::Postgres(provisioning::server::Error::Migration { .. } | provisioning::server::Error::Schema(_))
@@ -93,7 +93,7 @@ impl Error {
             Self::Postgres(provisioning::server::Error::NotOurs { .. }) => Reason::OwnedByAnother,
             _ => Reason::ProgressingWithRetry,
         };
-        Trouble { class: self.class(), reason, message: self.message() }
+        Failure { class: self.class(), reason, message: self.message() }
     }
 
     /// The chain of causes, without the driver's own texts: those may quote data or change from try to try.

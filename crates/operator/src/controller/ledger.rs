@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::names::{ServerName, TenantId};
-use domain::placement::{self, Candidate, Choice, Unplaced};
-use domain::school::wanted::Request;
+use domain::placement::{self, Candidate, Placement, PlacementRequest, Unplaced};
 
 /// The places taken.
 #[derive(Debug, Default)]
@@ -19,7 +18,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Unplaced`], when no server fits; no place is taken then.
-    pub fn place(&self, tenant: TenantId, request: &Request, mut candidates: Vec<Candidate>) -> Result<Choice, Unplaced> {
+    pub fn place(&self, tenant: TenantId, request: &PlacementRequest, mut candidates: Vec<Candidate>) -> Result<Placement, Unplaced> {
         let mut places = self.places();
         for candidate in &mut candidates {
             let others = places.iter().filter(|(other, server)| **other != tenant && **server == candidate.name).count();
@@ -64,7 +63,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use domain::school::wanted::Tier;
+    use domain::tier::Tier;
 
     fn candidate(name: &str) -> Candidate {
         let name = ServerName::parse(name).unwrap();
@@ -82,7 +81,7 @@ mod tests {
     #[test]
     fn schools_placed_at_the_same_moment_share_the_servers_and_never_exceed_their_capacity() {
         let ledger = Ledger::default();
-        let request = Request { tier: Tier::Standard, server: None };
+        let request = PlacementRequest { tier: Tier::Standard, server: None };
         let place =
             |n| ledger.place(TenantId(Uuid::from_u128(n)), &request, vec![candidate("a"), candidate("b")]).map(|c| c.server.to_string());
         let servers: Vec<_> = (0..4).map(|n| place(n).unwrap()).collect();

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use domain::retry::Class;
 use domain::school::action::{Action, admissible};
+use domain::school::observed::ObservedSchool;
 use domain::school::plan::{Plan, Refusal, plan};
-use domain::school::seen::Seen;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::runtime::controller;
 use kube::runtime::reflector::ObjectRef;
@@ -110,7 +110,7 @@ async fn turn(ctx: &Context, school: &mut School, seen_so_far: &mut Option<Sight
     for _ in 0..STEPS {
         let seen = sight.seen(ctx);
         let next = plan(&sight.wanted, &seen);
-        let Plan::Act(action) = &next else {
+        let Plan::Execute(action) = &next else {
             if seen.finalizer {
                 report::tell(ctx, sight, &next).await?;
             }
@@ -131,7 +131,11 @@ async fn turn(ctx: &Context, school: &mut School, seen_so_far: &mut Option<Sight
 }
 
 /// Counts how often in a row the same step was planned from the same sight. Somebody else may undo it once; after that it is no way forward.
-fn once_more(before: Option<(Seen, Action, u32)>, seen: &Seen, action: &Action) -> Result<(Seen, Action, u32)> {
+fn once_more(
+    before: Option<(ObservedSchool, Action, u32)>,
+    seen: &ObservedSchool,
+    action: &Action,
+) -> Result<(ObservedSchool, Action, u32)> {
     match before {
         Some((then, same, times)) if then == *seen && same == *action => {
             if times < SAME_STEP {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use domain::condition::Reason;
 use domain::names::ServerName;
-use domain::school::seen::Away;
-use domain::server::plan::{Action, Failure, Plan, Seen, plan};
+use domain::school::observed::Unavailable;
+use domain::server::plan::{Action, ObservedServer, Obstacle, Plan, plan};
 use kube::ResourceExt as _;
 use kube::runtime::controller;
 use kube::runtime::reflector::ObjectRef;
@@ -86,7 +86,7 @@ async fn work(ctx: &Context, object: DatabaseServer) -> Result<(Sight, Plan)> {
             wake_schools(ctx, &sight.name);
         }
         let planned = plan(&sight.seen(ctx));
-        let Plan::Act(action) = planned else {
+        let Plan::Execute(action) = planned else {
             report::tell(ctx, &mut sight, &planned).await?;
             return Ok((sight, planned));
         };
@@ -172,12 +172,12 @@ pub fn note(ctx: &Context, sight: &Sight) -> bool {
     let seen = sight.seen(ctx);
     let answered = sight.contact.as_ref().ok();
     // Being deleted does not close a server for the schools that still live on it.
-    let state = match plan(&Seen { deleting: false, finalizer: true, ..seen.clone() }) {
+    let state = match plan(&ObservedServer { deleting: false, finalizer: true, ..seen.clone() }) {
         // A template is needed by new schools only.
-        Plan::Settled | Plan::Act(Action::BuildTemplate | Action::DropStale) => Ok(()),
-        Plan::Wait(_) if answered.is_none() => Err(Away::Unreachable),
-        Plan::Refuse(Failure { reason: Reason::ServerIdentityMismatch, .. }) => Err(Away::IdentityMismatch),
-        Plan::Act(_) | Plan::Wait(_) | Plan::Refuse(_) => Err(Away::NotReady),
+        Plan::Settled | Plan::Execute(Action::BuildTemplate | Action::DropStale) => Ok(()),
+        Plan::Wait(_) if answered.is_none() => Err(Unavailable::Unreachable),
+        Plan::Refuse(Obstacle { reason: Reason::ServerIdentityMismatch, .. }) => Err(Unavailable::IdentityMismatch),
+        Plan::Execute(_) | Plan::Wait(_) | Plan::Refuse(_) => Err(Unavailable::NotReady),
     };
     let mut spec = sight.spec.clone();
     spec.schedulable &= !seen.deleting;

@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use domain::names::ServerName;
-use domain::school::seen::Away;
-use domain::server::ServerSpec;
+use domain::school::observed::Unavailable;
+use domain::server::DesiredServer;
 use postgres::session::{self, Credentials, Endpoint, Purpose, Tls};
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
@@ -72,13 +72,13 @@ impl Reach {
 #[derive(Clone, Debug)]
 pub struct Known {
     /// What its object asks for.
-    pub spec: ServerSpec,
+    pub spec: DesiredServer,
     /// How to reach it, once that is known.
     pub reach: Option<Arc<Reach>>,
     /// The migrator's login on it.
     pub migrator: Option<Credentials>,
     /// Fit for the schools that live there, or why not.
-    pub state: Result<(), Away>,
+    pub state: Result<(), Unavailable>,
     /// The template of the operator's schema stands, so that new schools can be made.
     pub template: bool,
 }

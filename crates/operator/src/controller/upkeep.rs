@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::condition::{Kind, Verdict};
+use domain::condition::{ConditionStatus, ConditionType};
 use domain::names::{SchoolUid, TenantId};
-use domain::school::wanted::Tier;
+use domain::tier::Tier;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use provisioning::master::tenants;
@@ -82,7 +82,9 @@ fn group(school: &School) -> Group {
         Some(crate::crd::school::Tier::Unknown) | None => "",
     };
     Group {
-        ready: conditions.iter().any(|written| written.type_ == Kind::Ready.label() && written.status == Verdict::True.label()),
+        ready: conditions
+            .iter()
+            .any(|written| written.type_ == ConditionType::Ready.label() && written.status == ConditionStatus::True.label()),
         tier,
         server: placement.and_then(|placement| placement.server_name.clone()).unwrap_or_default(),
     }

@@ -6,7 +6,7 @@
 mod school;
 mod server;
 
-pub use school::{DEFAULT_CONNECTION_LIMIT, RecordError, derived_names, names, recorded, secret_template, wanted};
+pub use school::{DEFAULT_CONNECTION_LIMIT, RecordError, derived_names, desired, names, recorded, secret_template};
 pub use server::{DEFAULT_CA_KEY, DEFAULT_PORT, ServerSecrets, secrets, spec};
 
 use domain::names::Invalid;
@@ -41,9 +41,9 @@ impl<T> At<T> for Result<T, Invalid> {
     }
 }
 
-fn tier(tier: super::school::Tier) -> Result<domain::school::wanted::Tier, Invalid> {
+fn tier(tier: super::school::Tier) -> Result<domain::tier::Tier, Invalid> {
     use super::school::Tier as Written;
-    use domain::school::wanted::Tier;
+    use domain::tier::Tier;
     match tier {
         Written::Premium => Ok(Tier::Premium),
         Written::Standard => Ok(Tier::Standard),
@@ -52,9 +52,9 @@ fn tier(tier: super::school::Tier) -> Result<domain::school::wanted::Tier, Inval
     }
 }
 
-impl From<domain::school::wanted::Tier> for super::school::Tier {
-    fn from(tier: domain::school::wanted::Tier) -> Self {
-        use domain::school::wanted::Tier;
+impl From<domain::tier::Tier> for super::school::Tier {
+    fn from(tier: domain::tier::Tier) -> Self {
+        use domain::tier::Tier;
         match tier {
             Tier::Premium => Self::Premium,
             Tier::Standard => Self::Standard,

@@ -10,7 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 #[must_use]
 pub fn merge_conditions(previous: &[Condition], wanted: &[condition::Condition], generation: i64, now: Timestamp) -> Vec<Condition> {
     let ours = wanted.iter().map(|wanted| {
-        let (kind, verdict) = (wanted.kind.label(), wanted.verdict.label());
+        let (kind, verdict) = (wanted.type_.label(), wanted.status.label());
         let before = previous.iter().find(|before| before.type_ == kind && before.status == verdict);
         Condition {
             type_: kind.to_owned(),
@@ -21,43 +21,43 @@ pub fn merge_conditions(previous: &[Condition], wanted: &[condition::Condition],
             last_transition_time: before.map_or(Time(now), |before| before.last_transition_time.clone()),
         }
     });
-    let foreign = previous.iter().filter(|before| wanted.iter().all(|wanted| wanted.kind.label() != before.type_));
+    let foreign = previous.iter().filter(|before| wanted.iter().all(|wanted| wanted.type_.label() != before.type_));
     ours.chain(foreign.cloned()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::condition::{Kind, Reason, Verdict};
+    use domain::condition::{ConditionStatus, ConditionType, Reason};
 
-    fn merged(previous: &[Condition], verdict: Verdict, reason: Reason, generation: i64, second: i64) -> Vec<Condition> {
-        let wanted = condition::Condition::new(Kind::Ready, verdict, reason, "a sentence");
+    fn merged(previous: &[Condition], verdict: ConditionStatus, reason: Reason, generation: i64, second: i64) -> Vec<Condition> {
+        let wanted = condition::Condition::new(ConditionType::Ready, verdict, reason, "a sentence");
         merge_conditions(previous, &[wanted], generation, Timestamp::from_second(second).unwrap())
     }
 
     #[test]
     fn the_transition_time_moves_when_the_status_changes_and_only_then() {
         let at = |condition: &Condition| condition.last_transition_time.0.as_second();
-        let first = merged(&[], Verdict::True, Reason::Ready, 1, 100);
-        let reworded = merged(&first, Verdict::True, Reason::Suspended, 2, 200);
-        let failed = merged(&reworded, Verdict::False, Reason::DatabaseUnreachable, 2, 300);
+        let first = merged(&[], ConditionStatus::True, Reason::Ready, 1, 100);
+        let reworded = merged(&first, ConditionStatus::True, Reason::Suspended, 2, 200);
+        let failed = merged(&reworded, ConditionStatus::False, Reason::DatabaseUnreachable, 2, 300);
         assert_eq!([at(&first[0]), at(&reworded[0]), at(&failed[0])], [100, 100, 300]);
         assert_eq!((reworded[0].reason.as_str(), reworded[0].observed_generation), ("Suspended", Some(2)));
     }
 
     #[test]
     fn the_same_wants_give_the_same_conditions_at_any_time() {
-        let first = merged(&[], Verdict::True, Reason::Ready, 1, 100);
-        assert_eq!(merged(&first, Verdict::True, Reason::Ready, 1, 999), first);
+        let first = merged(&[], ConditionStatus::True, Reason::Ready, 1, 100);
+        assert_eq!(merged(&first, ConditionStatus::True, Reason::Ready, 1, 999), first);
     }
 
     #[test]
     fn conditions_that_nothing_is_said_about_stay_as_they_were_after_the_others() {
-        let mut previous = merged(&[], Verdict::True, Reason::Ready, 1, 100);
-        for kind in ["example.com/Audited", Kind::Stalled.label()] {
+        let mut previous = merged(&[], ConditionStatus::True, Reason::Ready, 1, 100);
+        for kind in ["example.com/Audited", ConditionType::Stalled.label()] {
             previous.push(Condition { type_: kind.to_owned(), ..previous[0].clone() });
         }
-        let merged = merged(&previous, Verdict::True, Reason::Ready, 5, 200);
+        let merged = merged(&previous, ConditionStatus::True, Reason::Ready, 5, 200);
         assert_eq!(merged.iter().map(|c| c.type_.as_str()).collect::<Vec<_>>(), ["Ready", "example.com/Audited", "Stalled"]);
         assert_eq!(merged[1..], previous[1..]);
     }

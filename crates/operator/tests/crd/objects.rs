@@ -2,7 +2,7 @@
 
 use axum::http::Request;
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, SecretName, ServerName, TenantId};
-use domain::school::seen::Names;
+use domain::school::observed::Names;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use operator::crd::school::{AdminUser, Placement, School, SchoolSpec, Tier};

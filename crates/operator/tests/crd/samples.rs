@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use domain::placement::{Candidate, choose};
-use domain::school::wanted::Wanted;
+use domain::school::desired::Desired;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use kube::{Api, ResourceExt as _};
 use operator::crd::{DatabaseServer, School, convert};
@@ -79,7 +79,7 @@ fn every_sample_school_finds_a_server_among_the_samples() {
     let schools: Vec<School> = of_kind("School");
     assert_eq!((servers.len(), schools.len()), (2, 3));
     for school in schools {
-        let Wanted::Kept(ask) = convert::wanted(&school, 1).unwrap() else { panic!("{} is gone", school.name_any()) };
+        let Desired::Present(ask) = convert::desired(&school, 1).unwrap() else { panic!("{} is gone", school.name_any()) };
         choose(&ask.placement, &candidates).unwrap_or_else(|unplaced| panic!("{}: {}", school.name_any(), unplaced.message));
     }
 }

@@ -1,6 +1,6 @@
 //! Finalizers, status and fresh reads: written once, on the object that was read, or not at all.
 
-use domain::condition::{Condition, Kind, Reason, Verdict};
+use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use domain::retry::Class;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -25,9 +25,9 @@ async fn by_hand(schools: &Api<School>, patch: Value) -> School {
     schools.patch("northside", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap()
 }
 
-fn status(verdict: Verdict, previous: Option<&SchoolStatus>) -> SchoolStatus {
+fn status(status: ConditionStatus, previous: Option<&SchoolStatus>) -> SchoolStatus {
     let before = previous.and_then(|status| status.conditions.clone()).unwrap_or_default();
-    let ready = Condition::new(Kind::Ready, verdict, Reason::Provisioning, "being made");
+    let ready = Condition::new(ConditionType::Ready, status, Reason::Provisioning, "being made");
     let conditions = merge_conditions(&before, &[ready], 1, Timestamp::now());
     SchoolStatus { observed_generation: Some(1), conditions: Some(conditions), ..SchoolStatus::default() }
 }
@@ -87,7 +87,7 @@ async fn nothing_decided_on_an_object_falls_on_its_successor_of_the_same_name() 
     let (old, new) = (first.uid().unwrap(), second.uid().unwrap());
     assert!(fresh(&schools, "northside", &old).await.unwrap().is_none());
     assert_eq!(fresh(&schools, "northside", &new).await.unwrap().unwrap().uid(), Some(new));
-    assert!(patch_status(&schools, &first, &status(Verdict::True, None)).await.unwrap_err().is_conflict());
+    assert!(patch_status(&schools, &first, &status(ConditionStatus::True, None)).await.unwrap_err().is_conflict());
     let mut same_finalizer = first;
     same_finalizer.metadata.finalizers = Some(vec![OURS.to_owned()]);
     assert!(remove_finalizer(&schools, &same_finalizer, OURS).await.unwrap_err().is_conflict());
@@ -97,9 +97,9 @@ async fn nothing_decided_on_an_object_falls_on_its_successor_of_the_same_name() 
 #[tokio::test]
 async fn a_status_is_written_once_and_not_again_while_it_says_the_same() {
     let (schools, seen) = prepared().await;
-    let written = patch_status(&schools, &seen, &status(Verdict::False, seen.status.as_ref())).await.unwrap().unwrap();
+    let written = patch_status(&schools, &seen, &status(ConditionStatus::False, seen.status.as_ref())).await.unwrap().unwrap();
     assert_eq!(written.status.as_ref().unwrap().observed_generation, Some(1));
-    let again = status(Verdict::False, written.status.as_ref());
+    let again = status(ConditionStatus::False, written.status.as_ref());
     assert!(patch_status(&schools, &written, &again).await.unwrap().is_none());
     assert_eq!(version(&schools.get("northside").await.unwrap()), version(&written));
 }
@@ -108,7 +108,7 @@ async fn a_status_is_written_once_and_not_again_while_it_says_the_same() {
 async fn a_status_decided_on_an_older_object_is_a_conflict() {
     let (schools, seen) = prepared().await;
     by_hand(&schools, json!({"spec": {"state": "Suspended"}})).await;
-    let error = patch_status(&schools, &seen, &status(Verdict::True, None)).await.unwrap_err();
+    let error = patch_status(&schools, &seen, &status(ConditionStatus::True, None)).await.unwrap_err();
     assert!(error.is_conflict() && error.class() == Class::Contended, "{error:?}");
 }
 
@@ -116,7 +116,7 @@ async fn a_status_decided_on_an_older_object_is_a_conflict() {
 async fn what_is_no_longer_in_the_status_goes() {
     let (schools, seen) = prepared().await;
     let tenant_id = Some("0191f2a0-0000-7000-8000-000000000000".to_owned());
-    let more = SchoolStatus { tenant_id, placement: Some(PlacementStatus::default()), ..status(Verdict::True, None) };
+    let more = SchoolStatus { tenant_id, placement: Some(PlacementStatus::default()), ..status(ConditionStatus::True, None) };
     let written = patch_status(&schools, &seen, &more).await.unwrap().unwrap();
     let less = SchoolStatus { placement: None, ..written.status.clone().unwrap() };
     let written = patch_status(&schools, &written, &less).await.unwrap().unwrap();

@@ -1,6 +1,6 @@
 //! Accounts that the operator makes: a school's first administrator, and the platform's staff. The API makes every other account.
 
-use domain::school::wanted::Person;
+use domain::tenant::Person;
 use postgres::error::Doing as _;
 use registry::with_connection;
 use sqlx::Row as _;

@@ -5,7 +5,7 @@
 mod facts;
 mod judge;
 
-use domain::school::seen::OnServer;
+use domain::school::observed::CatalogFacts;
 use postgres::schema::Migrations;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgPool};
@@ -29,7 +29,7 @@ pub struct Expected {
 ///
 /// # Errors
 /// When the catalogs cannot be read.
-pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected: &[Expected]) -> Result<Vec<OnServer>> {
+pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected: &[Expected]) -> Result<Vec<CatalogFacts>> {
     let doing = "reading the server's catalogs";
     let databases: Vec<&str> = expected.iter().map(|one| one.objects.database.as_str()).collect();
     let logins: Vec<&str> = expected.iter().map(|one| one.objects.login.as_str()).collect();
@@ -45,7 +45,7 @@ pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected:
 ///
 /// # Errors
 /// As [`observe`].
-pub async fn observe_one(pool: &PgPool, migrations: &Migrations, expected: Expected) -> Result<OnServer> {
+pub async fn observe_one(pool: &PgPool, migrations: &Migrations, expected: Expected) -> Result<CatalogFacts> {
     let mut conn = SessionGuard::acquire(pool, "connecting to the server").await?;
     let answers = observe(&mut conn, migrations, &[expected]).await?;
     conn.release();

@@ -1,8 +1,7 @@
 //! A master database on a server of its own, as superuser and as the plain admin that hosted PostgreSQL gives.
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
-use domain::school::seen::TenantState;
-use domain::school::wanted::Profile;
+use domain::tenant::{Profile, TenantState};
 use postgres::schema::Migrations;
 use postgres::session::{Endpoint, Tls};
 use postgres::url::Target;

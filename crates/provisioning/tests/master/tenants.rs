@@ -1,7 +1,8 @@
 //! Reserving and publishing tenants and taking them out of service, and who may do so.
 
 use domain::names::{ClusterUid, SchoolCode, SchoolUid};
-use domain::school::seen::{Tenant, TenantState};
+use domain::school::observed::ObservedTenant;
+use domain::tenant::TenantState;
 use postgres::session::Tls;
 use provisioning::master::TenantRef;
 use provisioning::master::keyring::Keyring;
@@ -58,16 +59,16 @@ async fn reserving_again_is_ours_and_writes_nothing() {
 async fn what_is_observed_is_absent_then_ours_and_of_another_for_everyone_else() {
     let (_master, pool) = registry().await;
     let observed = async |n, code| observe_school(&pool, n, code).await.tenant(tenant_ref(n), |_| true);
-    assert_eq!(observed(1, "norte").await, Tenant::Absent);
+    assert_eq!(observed(1, "norte").await, ObservedTenant::Absent);
     reserve(&pool, &reservation(1, "norte")).await.unwrap();
-    assert_eq!(observed(1, "norte").await, Tenant::Ours { state: TenantState::Provisioning, current: true });
-    assert_eq!(observed(2, "norte").await, Tenant::OfAnother);
-    assert_eq!(observed(2, "sul").await, Tenant::Absent);
+    assert_eq!(observed(1, "norte").await, ObservedTenant::Ours { state: TenantState::Provisioning, current: true });
+    assert_eq!(observed(2, "norte").await, ObservedTenant::OfAnother);
+    assert_eq!(observed(2, "sul").await, ObservedTenant::Absent);
     let usurper = TenantRef { school: SchoolUid(Uuid::from_u128(9)), ..tenant_ref(1) };
-    assert_eq!(observe_school(&pool, 1, "norte").await.tenant(usurper, |_| true), Tenant::OfAnother);
+    assert_eq!(observe_school(&pool, 1, "norte").await.tenant(usurper, |_| true), ObservedTenant::OfAnother);
     assert_eq!(observe_school(&pool, 1, "norte").await.admin, Account::Absent);
     let leaving = observe(&pool, tenant_ref(1).id, None, None).await.unwrap();
-    assert_eq!(leaving.tenant(tenant_ref(1), |_| true), Tenant::Ours { state: TenantState::Provisioning, current: true });
+    assert_eq!(leaving.tenant(tenant_ref(1), |_| true), ObservedTenant::Ours { state: TenantState::Provisioning, current: true });
     assert_eq!((leaving.holder, leaving.admin), (None, Account::Absent));
 }
 

@@ -1,7 +1,7 @@
 //! A school's first administrator.
 
 use domain::names::SchoolCode;
-use domain::school::wanted::Person;
+use domain::tenant::Person;
 use provisioning::master::tenants::{observe, reserve};
 use provisioning::master::users::{Account, Creation, create_admin};
 

@@ -1,7 +1,7 @@
 //! Opening, closing, barring and repairing.
 
 use domain::retry::Class;
-use domain::school::seen::{Access, Login};
+use domain::school::observed::{DatabaseAccess, ObservedLogin};
 use provisioning::scram;
 use provisioning::server::drop::drop_database;
 use provisioning::server::{Error, access};
@@ -57,21 +57,21 @@ async fn every_change_by_hand_is_seen_and_undone_open_or_closed() {
         server.as_admin("CREATE ROLE stranger").await;
         for drift in drifts(&school) {
             server.as_admin(&drift).await;
-            assert_eq!(server.access(&school).await, Access::Drifted, "{drift}");
+            assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "{drift}");
             access::open(pool, holding, LIMIT).await.unwrap_or_else(|error| panic!("{drift}: {error:?}"));
-            assert_eq!(server.access(&school).await, Access::Open, "{drift}");
+            assert_eq!(server.access(&school).await, DatabaseAccess::Open, "{drift}");
             access::close(pool, holding).await.unwrap();
             server.as_admin(&drift).await;
-            assert_eq!(server.access(&school).await, Access::Drifted, "{drift}, closed");
+            assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "{drift}, closed");
             access::close(pool, holding).await.unwrap_or_else(|error| panic!("{drift}: {error:?}"));
-            assert_eq!(server.access(&school).await, Access::Closed, "{drift}");
+            assert_eq!(server.access(&school).await, DatabaseAccess::Closed, "{drift}");
             access::open(pool, holding, LIMIT).await.unwrap();
         }
         for drift in ["NOLOGIN", "CONNECTION LIMIT 99"] {
             server.as_admin(&format!("ALTER ROLE {} {drift}", school.login())).await;
-            assert_eq!(server.access(&school).await, Access::Drifted, "{drift}");
+            assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "{drift}");
             access::open(pool, holding, LIMIT).await.unwrap();
-            assert_eq!(server.access(&school).await, Access::Open, "{drift}");
+            assert_eq!(server.access(&school).await, DatabaseAccess::Open, "{drift}");
         }
     })
     .await;
@@ -86,12 +86,12 @@ async fn what_only_a_superuser_may_undo_is_undone_by_one_and_denied_to_a_plain_a
             let school = server.school(&format!("elevated-{n}")).await;
             let drift = superuser_drifts(&school).swap_remove(n);
             server.as_superuser(&drift).await;
-            assert_eq!(server.access(&school).await, Access::Drifted, "{drift}");
+            assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "{drift}");
             match access::open(&server.pool, &school.objects, LIMIT).await {
-                Ok(()) => assert_eq!(server.access(&school).await, Access::Open, "{drift}"),
+                Ok(()) => assert_eq!(server.access(&school).await, DatabaseAccess::Open, "{drift}"),
                 Err(error) => {
                     assert_eq!((server.kind, error.class()), (Admin::Plain, Class::Denied), "{drift}: {error:?}");
-                    assert_eq!(server.access(&school).await, Access::Drifted, "{drift}");
+                    assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "{drift}");
                 }
             }
         }
@@ -111,17 +111,17 @@ async fn rights_that_the_owners_members_passed_on_are_undone_and_those_out_of_re
         );
         server.as_superuser(&pass_on).await;
         access::open(&server.pool, &school.objects, LIMIT).await.unwrap();
-        assert_eq!(server.access(&school).await, Access::Open);
+        assert_eq!(server.access(&school).await, DatabaseAccess::Open);
         server.as_superuser(&format!("GRANT {admin} TO helper")).await;
         server.as_superuser(&pass_on).await;
         for _ in 0..2 {
             let error = access::open(&server.pool, &school.objects, LIMIT).await.unwrap_err();
             assert!(matches!(error, Error::RightsRemain { .. }) && error.class() == Class::Denied, "{error:?}");
-            assert_eq!(server.access(&school).await, Access::Drifted);
+            assert_eq!(server.access(&school).await, DatabaseAccess::Drifted);
         }
         server.as_superuser(&format!("REVOKE {admin} FROM helper")).await;
         access::open(&server.pool, &school.objects, LIMIT).await.unwrap();
-        assert_eq!(server.access(&school).await, Access::Open);
+        assert_eq!(server.access(&school).await, DatabaseAccess::Open);
     })
     .await;
 }
@@ -134,16 +134,16 @@ async fn each_action_twice_writes_once() {
         access::close(pool, holding).await.unwrap();
         let closed = server.catalogs().await;
         access::close(pool, holding).await.unwrap();
-        assert_eq!((server.catalogs().await, server.access(&school).await), (closed, Access::Closed));
+        assert_eq!((server.catalogs().await, server.access(&school).await), (closed, DatabaseAccess::Closed));
         access::bar(pool, holding).await.unwrap();
         let barred = server.catalogs().await;
         access::bar(pool, holding).await.unwrap();
-        assert_eq!((server.catalogs().await, server.access(&school).await), (barred, Access::Barred));
+        assert_eq!((server.catalogs().await, server.access(&school).await), (barred, DatabaseAccess::Barred));
         access::open(pool, holding, LIMIT).await.unwrap();
         let open = server.catalogs().await;
         access::open(pool, holding, LIMIT).await.unwrap();
         access::restore_login(pool, holding, school.uid).await.unwrap();
-        assert_eq!((server.catalogs().await, server.access(&school).await), (open, Access::Open));
+        assert_eq!((server.catalogs().await, server.access(&school).await), (open, DatabaseAccess::Open));
     })
     .await;
 }
@@ -179,18 +179,18 @@ async fn a_lost_login_comes_back_without_a_way_in_until_it_has_a_password_and_is
         let school = server.school("loginless").await;
         let (pool, holding, login) = (&server.pool, &school.objects, school.login());
         server.as_admin(&format!("REVOKE ALL ON DATABASE {} FROM {login}; DROP ROLE {login}", school.database())).await;
-        assert_eq!(server.observe(&school).await.login, Login::Absent);
-        assert_eq!(server.access(&school).await, Access::Closed);
+        assert_eq!(server.observe(&school).await.login, ObservedLogin::Absent);
+        assert_eq!(server.access(&school).await, DatabaseAccess::Closed);
         assert!(matches!(access::open(pool, holding, LIMIT).await, Err(Error::Gone { .. })));
         for _ in 0..2 {
             access::restore_login(pool, holding, school.uid).await.unwrap();
-            assert_eq!(server.observe(&school).await.login, Login::Differing);
-            assert_eq!(server.access(&school).await, Access::Closed);
+            assert_eq!(server.observe(&school).await.login, ObservedLogin::Differing);
+            assert_eq!(server.access(&school).await, DatabaseAccess::Closed);
         }
         for _ in 0..2 {
             let verifier = scram::verifier(&school.password);
             access::set_password(pool, holding, school.uid, &verifier, FINGERPRINT).await.unwrap();
-            assert_eq!(server.observe(&school).await.login, Login::Matching);
+            assert_eq!(server.observe(&school).await.login, ObservedLogin::Matching);
         }
         access::open(pool, holding, LIMIT).await.unwrap();
         server.log_in(&school, school.database()).await.unwrap();
@@ -204,7 +204,7 @@ async fn a_new_password_replaces_the_old_one_and_is_never_sent() {
         let mut school = server.school("rotating").await;
         let password: SecretString = "canary-rotated-password".into();
         access::set_password(&server.pool, &school.objects, school.uid, &scram::verifier(&password), "new").await.unwrap();
-        assert_eq!(server.observe(&school).await.login, Login::Differing);
+        assert_eq!(server.observe(&school).await.login, ObservedLogin::Differing);
         assert!(server.log_in(&school, school.database()).await.is_err());
         school.password = password;
         server.log_in(&school, school.database()).await.unwrap();
@@ -250,11 +250,11 @@ async fn closing_takes_connect_from_a_foreign_role_of_the_logins_name_and_nothin
     on_every_server(async |server| {
         let school = server.school("impostor").await;
         server.as_admin(&format!("COMMENT ON ROLE {login} IS 'mine'; ALTER ROLE {login} CREATEDB", login = school.login())).await;
-        assert_eq!(server.observe(&school).await.login, Login::Foreign);
-        assert_eq!(server.access(&school).await, Access::Drifted);
+        assert_eq!(server.observe(&school).await.login, ObservedLogin::Foreign);
+        assert_eq!(server.access(&school).await, DatabaseAccess::Drifted);
         assert!(matches!(access::open(&server.pool, &school.objects, LIMIT).await, Err(Error::NotOurs { .. })));
         access::close(&server.pool, &school.objects).await.unwrap();
-        assert_eq!(server.access(&school).await, Access::Closed);
+        assert_eq!(server.access(&school).await, DatabaseAccess::Closed);
         let untouched = format!("SELECT rolcanlogin AND rolcreatedb FROM pg_roles WHERE rolname = '{}'", school.login());
         assert!(server.query::<bool>(&untouched).await);
         assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use domain::school::seen::{Access, Database, Login, OnServer};
+use domain::school::observed::{CatalogFacts, DatabaseAccess, ObservedDatabase, ObservedLogin};
 use futures::future::join_all;
 use provisioning::scram;
 use provisioning::server::catalog::observe;
@@ -16,7 +16,7 @@ use sqlx::error::DatabaseError;
 
 use crate::fixtures::{ADVISORY_LOCKS, ANOTHER_CLUSTER, Admin, CLUSTER, School, everything_about, on_every_server};
 
-const NOTHING: OnServer = OnServer { database: Database::Absent, login: Login::Absent, spare: false };
+const NOTHING: CatalogFacts = CatalogFacts { database: ObservedDatabase::Absent, login: ObservedLogin::Absent, spare: false };
 
 #[tokio::test]
 async fn a_claimed_school_is_open_marked_and_known_by_its_password() {
@@ -25,9 +25,9 @@ async fn a_claimed_school_is_open_marked_and_known_by_its_password() {
         assert_eq!(server.observe(&school).await, NOTHING);
         assert_eq!(server.claim(&school).await, Claimed::NoSpare);
         server.stage().await;
-        assert_eq!(server.observe(&school).await, OnServer { spare: true, ..NOTHING });
+        assert_eq!(server.observe(&school).await, CatalogFacts { spare: true, ..NOTHING });
         assert_eq!(server.claim(&school).await, Claimed::Now);
-        let claimed = OnServer { database: server.whole(Access::Open), login: Login::Matching, spare: false };
+        let claimed = CatalogFacts { database: server.whole(DatabaseAccess::Open), login: ObservedLogin::Matching, spare: false };
         assert_eq!(server.observe(&school).await, claimed);
         server.stage().await;
         let before = server.catalogs().await;
@@ -47,8 +47,8 @@ async fn many_schools_are_observed_at_once_and_in_order() {
         let expected: Vec<_> = schools.iter().map(School::expected).collect();
         let mut conn = server.pool.acquire().await.unwrap();
         let seen = observe(&mut conn, &server.migrations, &expected).await.unwrap();
-        let open = server.whole(Access::Open);
-        assert_eq!(seen.iter().map(|one| one.database).collect::<Vec<_>>(), [open, Database::Absent, open]);
+        let open = server.whole(DatabaseAccess::Open);
+        assert_eq!(seen.iter().map(|one| one.database).collect::<Vec<_>>(), [open, ObservedDatabase::Absent, open]);
         assert!(observe(&mut conn, &server.migrations, &[]).await.unwrap().is_empty());
         let counted = census::take(&mut conn, CLUSTER).await.unwrap();
         let names: Vec<_> = counted.databases.iter().map(|(name, _)| name.as_str()).collect();
@@ -70,7 +70,7 @@ async fn eight_claims_at_once_over_three_spares_make_three_schools() {
         assert_eq!(outcomes.iter().filter(|outcome| **outcome == Claimed::Now).count(), 3, "{outcomes:?}");
         assert_eq!(outcomes.iter().filter(|outcome| **outcome == Claimed::NoSpare).count(), 5, "{outcomes:?}");
         for (school, outcome) in schools.iter().zip(outcomes) {
-            let claimed = OnServer { database: server.whole(Access::Open), login: Login::Matching, spare: false };
+            let claimed = CatalogFacts { database: server.whole(DatabaseAccess::Open), login: ObservedLogin::Matching, spare: false };
             assert_eq!(server.observe(school).await, if outcome == Claimed::Now { claimed } else { NOTHING });
         }
         assert_eq!(server.spares().await, 0);
@@ -105,8 +105,8 @@ async fn a_foreign_database_or_role_of_the_wanted_name_is_seen_and_not_touched()
         for school in [&one, &two] {
             assert_eq!(server.claim(school).await, Claimed::AlreadyThere);
         }
-        assert_eq!(server.observe(&one).await, OnServer { database: Database::Foreign, spare: true, ..NOTHING });
-        assert_eq!(server.observe(&two).await, OnServer { login: Login::Foreign, spare: true, ..NOTHING });
+        assert_eq!(server.observe(&one).await, CatalogFacts { database: ObservedDatabase::Foreign, spare: true, ..NOTHING });
+        assert_eq!(server.observe(&two).await, CatalogFacts { login: ObservedLogin::Foreign, spare: true, ..NOTHING });
         assert_eq!(server.catalogs().await, before);
     })
     .await;
@@ -126,7 +126,10 @@ async fn a_claim_that_is_cancelled_leaves_neither_half_a_school_nor_a_lock() {
         // Either the cancelled claim had gone too far to stop, or it never happened.
         let outcome = server.claim(&school).await;
         assert!(matches!(outcome, Claimed::Now | Claimed::AlreadyThere), "{outcome:?}");
-        assert_eq!(server.observe(&school).await, OnServer { database: server.whole(Access::Open), login: Login::Matching, spare: false });
+        assert_eq!(
+            server.observe(&school).await,
+            CatalogFacts { database: server.whole(DatabaseAccess::Open), login: ObservedLogin::Matching, spare: false }
+        );
         assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
     })
     .await;
@@ -147,7 +150,7 @@ async fn a_claim_that_fails_tells_neither_password_nor_verifier_and_leaves_the_s
         assert!(text.contains(if server.kind == Admin::Plain { "42501" } else { "42704" }), "{text}");
         assert!(!text.contains("SCRAM") && !text.contains(verifier.expose_secret()), "{text}");
         assert!(!text.contains(school.password.expose_secret()), "{text}");
-        assert_eq!(server.observe(&school).await, OnServer { spare: true, ..NOTHING });
+        assert_eq!(server.observe(&school).await, CatalogFacts { spare: true, ..NOTHING });
     })
     .await;
 }

@@ -1,6 +1,6 @@
 //! Dropping databases and logins.
 
-use domain::school::seen::{Database, Login};
+use domain::school::observed::{ObservedDatabase, ObservedLogin};
 use provisioning::server::drop::{drop_database, drop_login};
 use provisioning::server::{Error, access};
 
@@ -19,11 +19,11 @@ async fn a_closed_school_is_dropped_database_first_and_each_twice() {
         assert!(matches!(drop_login(&server.pool, &school.objects).await, Err(Error::DatabaseExists { .. })));
         for _ in 0..2 {
             drop_database(&server.pool, &school.objects).await.unwrap();
-            assert_eq!(server.observe(&school).await.database, Database::Absent);
+            assert_eq!(server.observe(&school).await.database, ObservedDatabase::Absent);
         }
         for _ in 0..2 {
             drop_login(&server.pool, &school.objects).await.unwrap();
-            assert_eq!(server.observe(&school).await.login, Login::Absent);
+            assert_eq!(server.observe(&school).await.login, ObservedLogin::Absent);
         }
         assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
     })
@@ -48,7 +48,7 @@ async fn a_session_of_the_migrator_does_not_hold_up_a_drop() {
         let school = closed(&server, "busy").await;
         let _session = server.log_in_as_migrator(school.database()).await.unwrap();
         drop_database(&server.pool, &school.objects).await.unwrap();
-        assert_eq!(server.observe(&school).await.database, Database::Absent);
+        assert_eq!(server.observe(&school).await.database, ObservedDatabase::Absent);
     })
     .await;
 }
@@ -58,11 +58,11 @@ async fn an_interrupted_drop_is_seen_can_only_be_repeated_and_then_succeeds() {
     on_every_server(async |server| {
         let school = closed(&server, "half-gone").await;
         server.as_superuser(&format!("UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{}'", school.database())).await;
-        assert_eq!(server.observe(&school).await.database, Database::Broken);
+        assert_eq!(server.observe(&school).await.database, ObservedDatabase::Broken);
         assert!(matches!(access::open(&server.pool, &school.objects, LIMIT).await, Err(Error::Interrupted { .. })));
         assert!(matches!(access::close(&server.pool, &school.objects).await, Err(Error::Interrupted { .. })));
         drop_database(&server.pool, &school.objects).await.unwrap();
-        assert_eq!(server.observe(&school).await.database, Database::Absent);
+        assert_eq!(server.observe(&school).await.database, ObservedDatabase::Absent);
     })
     .await;
 }
@@ -73,7 +73,7 @@ async fn a_foreign_role_of_the_logins_name_is_not_dropped() {
         let school = School::named("never-was");
         server.as_admin(&format!("CREATE ROLE {}", school.login())).await;
         assert!(matches!(drop_login(&server.pool, &school.objects).await, Err(Error::NotOurs { .. })));
-        assert_eq!(server.observe(&school).await.login, Login::Foreign);
+        assert_eq!(server.observe(&school).await.login, ObservedLogin::Foreign);
     })
     .await;
 }

@@ -1,7 +1,7 @@
 //! One test's own server, its admin, and schools on it.
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, TenantId};
-use domain::school::seen::{Access, Database, OnServer, Schema};
+use domain::school::observed::{CatalogFacts, DatabaseAccess, ObservedDatabase, Schema};
 use postgres::schema::{Kind, Migrations};
 use postgres::session::{Credentials, Endpoint, Purpose, Tls, options};
 use provisioning::scram;
@@ -184,20 +184,20 @@ impl Server {
         school
     }
 
-    pub(crate) async fn observe(&self, school: &School) -> OnServer {
+    pub(crate) async fn observe(&self, school: &School) -> CatalogFacts {
         let mut conn = self.pool.acquire().await.unwrap();
         catalog::observe(&mut conn, &self.migrations, &[school.expected()]).await.unwrap()[0]
     }
 
-    pub(crate) async fn access(&self, school: &School) -> Access {
+    pub(crate) async fn access(&self, school: &School) -> DatabaseAccess {
         match self.observe(school).await.database {
-            Database::Ours { access, .. } => access,
+            ObservedDatabase::Ours { access, .. } => access,
             other => panic!("{other:?}"),
         }
     }
 
-    pub(crate) fn whole(&self, access: Access) -> Database {
-        Database::Ours { schema: Schema { version: self.migrations.target(), genuine: true }, access }
+    pub(crate) fn whole(&self, access: DatabaseAccess) -> ObservedDatabase {
+        ObservedDatabase::Ours { schema: Schema { version: self.migrations.target(), genuine: true }, access }
     }
 
     /// The school's login in some database.

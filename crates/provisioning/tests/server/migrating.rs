@@ -1,7 +1,7 @@
 //! Migrating living schools.
 
 use domain::retry::Class;
-use domain::school::seen::{Access, Database, Schema};
+use domain::school::observed::{DatabaseAccess, ObservedDatabase, Schema};
 use postgres::schema::{Applied, Migrations};
 use provisioning::server::{Error, Result, access, migrate};
 
@@ -15,7 +15,7 @@ async fn step(server: &Server, school: &School, migrations: &Migrations) -> Resu
 
 async fn schema(server: &Server, school: &School) -> Schema {
     match server.observe(school).await.database {
-        Database::Ours { schema, .. } => schema,
+        ObservedDatabase::Ours { schema, .. } => schema,
         other => panic!("{other:?}"),
     }
 }
@@ -27,7 +27,7 @@ async fn a_file_and_its_mark_come_together_and_once_whether_open_or_closed() {
         access::close(&server.pool, &closed.objects).await.unwrap();
         let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more (); GRANT SELECT ON app.more TO tenant_app;");
         server.migrations = newer.clone();
-        for (school, access) in [(&school, Access::Open), (&closed, Access::Closed)] {
+        for (school, access) in [(&school, DatabaseAccess::Open), (&closed, DatabaseAccess::Closed)] {
             assert_eq!(schema(&server, school).await, Schema { version: 2, genuine: true });
             assert_eq!(step(&server, school, &newer).await.unwrap(), Applied::Now);
             assert_eq!(step(&server, school, &newer).await.unwrap(), Applied::Already);

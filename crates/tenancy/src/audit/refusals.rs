@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Record;
 use super::metrics::Unrecorded;
-use crate::allowance::{Allowance, network};
+use crate::limits::{Allowance, network};
 
 /// Addresses, and users, that are known at once: about 2 MB each.
 const MOST: usize = 20_000;

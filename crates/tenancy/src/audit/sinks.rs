@@ -2,11 +2,10 @@
 //!
 //! Must not keep a batch for longer than its time: a school that does not answer is left for later.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use domain::names::{ServerName, TenantId};
 use domain::retry::Class;
 use postgres::error::Doing as _;
@@ -17,10 +16,8 @@ use super::table::Table;
 use super::{Record, metrics};
 use crate::SCHEMA;
 use crate::directory::Directory;
+use crate::maintenance::Maintenance;
 use crate::pools::{self, Pools, Target};
-
-/// When a school's daily upkeep failed, mostly because somebody held a lock.
-const PARTITIONS_RETRY: TimeDelta = TimeDelta::minutes(10);
 
 pub(super) struct Sinks {
     pools: Arc<Pools>,
@@ -29,8 +26,7 @@ pub(super) struct Sinks {
     timeout: Duration,
     /// Servers that could not be reached when they were last tried; none is the master database's.
     doubted: Mutex<HashSet<Option<ServerName>>>,
-    /// When a sink's partitions are looked at again; one entry for each school that this process wrote to, and the platform's.
-    partitions: Mutex<HashMap<Sink, DateTime<Utc>>>,
+    maintenance: Maintenance,
 }
 
 /// Why a batch was not written.
@@ -62,7 +58,7 @@ impl Error {
 
 impl Sinks {
     pub(super) fn new(pools: Arc<Pools>, directory: Arc<Directory>, master: PgPool, timeout: Duration) -> Self {
-        Self { pools, directory, master, timeout, doubted: Mutex::default(), partitions: Mutex::default() }
+        Self { pools, directory, master, timeout, doubted: Mutex::default(), maintenance: Maintenance::default() }
     }
 
     /// A batch of this sink may well take all its time and fail.
@@ -108,57 +104,35 @@ impl Sinks {
 
     async fn to_school(&self, target: &Arc<Target>, records: &[Record]) -> Result<usize, Error> {
         let mut conn = self.pools.connection(target).await?;
-        self.keep(&mut conn, Sink::School(target.tenant)).await;
+        self.maintenance.run(&mut conn, Some(target.tenant)).await;
         let refused = insert(&mut conn, Table::School, records).await?;
         conn.finish();
         Ok(refused)
     }
 
-    /// The platform's partitions are to be looked at: once a day, whether or not a batch is written, because logins are recorded without one.
-    pub(super) fn platform_partitions_due(&self) -> bool {
-        lock(&self.partitions).get(&Sink::Platform).is_none_or(|due| *due <= Utc::now())
+    /// Whether the master database needs its daily maintenance: also on a day without a batch, because logins are recorded without one.
+    pub(super) fn platform_maintenance_due(&self) -> bool {
+        self.maintenance.is_due(None)
     }
 
-    /// Looks at them.
-    pub(super) async fn keep_platform_partitions(self: Arc<Self>) {
-        let keeping = async {
+    /// Runs it.
+    pub(super) async fn maintain_platform(self: Arc<Self>) {
+        let maintaining = async {
             match self.master.acquire().await.doing("connecting to the master database") {
-                Ok(mut conn) => self.keep(&mut conn, Sink::Platform).await,
+                Ok(mut conn) => self.maintenance.run(&mut conn, None).await,
                 Err(error) => {
-                    lock(&self.partitions).insert(Sink::Platform, Utc::now() + PARTITIONS_RETRY);
-                    tracing::debug!(%error, "the platform's partitions are made later");
+                    self.maintenance.postpone(None);
+                    tracing::debug!(%error, "the maintenance of the master database is postponed");
                 }
             }
         };
-        // Out of time, it was noted before it began that it is tried again.
-        let _ = tokio::time::timeout(self.timeout, keeping).await;
+        // An attempt that runs out of time is postponed already.
+        let _ = tokio::time::timeout(self.timeout, maintaining).await;
     }
 
     async fn to_platform(&self, records: &[Record]) -> Result<usize, Error> {
         let mut conn = self.master.acquire().await.doing("connecting to the master database")?;
         Ok(insert(&mut conn, Table::Platform, records).await?)
-    }
-
-    /// What is due before a school's first batch of a day (UTC), so of a month too, and for the platform once a day, in transactions of their own.
-    /// Whatever becomes of it, the batch can be written: the default partition takes what has no other.
-    async fn keep(&self, conn: &mut PgConnection, sink: Sink) {
-        let now = Utc::now();
-        if lock(&self.partitions).get(&sink).is_some_and(|due| now < *due) {
-            return;
-        }
-        // Said before it is tried, so that one that takes all the batch's time does not take the next batch's too.
-        lock(&self.partitions).insert(sink, now + PARTITIONS_RETRY);
-        let kept = match sink {
-            Sink::School(_) => keep_school(conn).await,
-            Sink::Platform => keep_partitions(conn, "SELECT registry.ensure_access_audit_partitions(1)").await,
-        };
-        match kept {
-            Ok(()) => {
-                lock(&self.partitions).insert(sink, tomorrow(now));
-            }
-            Err(error) if error.class() == Class::Contended => tracing::debug!(?sink, %error, "the daily upkeep is done later"),
-            Err(error) => tracing::warn!(?sink, %error, "the daily upkeep failed"),
-        }
     }
 }
 
@@ -166,23 +140,6 @@ impl Sinks {
 pub(super) fn school(directory: &Directory, tenant: TenantId) -> Option<Arc<Target>> {
     let entry = directory.known(tenant).filter(|entry| entry.schema_version.is_some_and(|version| version >= SCHEMA))?;
     entry.target.clone()
-}
-
-async fn keep_school(conn: &mut PgConnection) -> postgres::Result<()> {
-    let partitions = keep_partitions(conn, "SELECT app.ensure_access_audit_partitions(1)").await;
-    // Whatever became of those.
-    partitions.and(sweep_answers(conn).await)
-}
-
-async fn keep_partitions(conn: &mut PgConnection, make: &'static str) -> postgres::Result<()> {
-    sqlx::query(make).execute(conn).await.doing("making partitions of the access audit").map(|_| ())
-}
-
-/// Forgets every answer to a keyed POST that has had its day: each such POST sweeps some, and the last ones before a silence have none after them.
-async fn sweep_answers(conn: &mut PgConnection) -> postgres::Result<()> {
-    let sweep = "DELETE FROM app.idempotency_keys WHERE (user_id, key) IN \
-                 (SELECT user_id, key FROM app.idempotency_keys WHERE expires_at < now() FOR UPDATE SKIP LOCKED)";
-    sqlx::query(sweep).execute(conn).await.doing("forgetting answers that have had their day").map(|_| ())
 }
 
 /// All of them, or one by one when the database refuses what one of them says. Returns how many it refused.
@@ -227,10 +184,6 @@ fn fail(batch: Batch, error: &Error) {
         tracing::debug!(?sink, records, error = error_chain, failures = batch.failures, "the access audit still waits for its database");
     }
     batch.fail(error.class());
-}
-
-fn tomorrow(now: DateTime<Utc>) -> DateTime<Utc> {
-    now.date_naive().checked_add_days(Days::new(1)).map_or(now + PARTITIONS_RETRY, |day| day.and_time(NaiveTime::MIN).and_utc())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -25,8 +25,8 @@ pub struct Writer {
     settings: Settings,
     sound: Lane,
     doubtful: Lane,
-    /// Keeps the platform's partitions.
-    keeping: JoinSet<()>,
+    /// Runs the daily maintenance of the master database.
+    maintenance: JoinSet<()>,
     reported: u64,
     report_due: Instant,
 }
@@ -42,7 +42,7 @@ impl Writer {
     pub(super) fn new(queue: Arc<Queue>, sinks: Arc<Sinks>, settings: Settings) -> Self {
         let writers = settings.writers.max(1);
         let (sound, doubtful) = (Lane::new(writers), Lane::new(writers.div_ceil(2)));
-        Self { queue, sinks, settings, sound, doubtful, keeping: JoinSet::new(), reported: 0, report_due: Instant::now() }
+        Self { queue, sinks, settings, sound, doubtful, maintenance: JoinSet::new(), reported: 0, report_due: Instant::now() }
     }
 
     /// Writes until `stop`, and then what is left, for as long as [`Settings::drain`]; says how much was lost. Stop what leaves records first.
@@ -54,7 +54,7 @@ impl Writer {
         let _ = tokio::time::timeout(drain, self.write_while(|queue| queue.len() > 0)).await;
         self.sound.writing.shutdown().await;
         self.doubtful.writing.shutdown().await;
-        self.keeping.shutdown().await;
+        self.maintenance.shutdown().await;
         let lost = self.queue.close();
         metrics::queued(0);
         self.report();
@@ -75,7 +75,7 @@ impl Writer {
                 () = self.queue.filled() => self.plan(),
                 Some(_) = self.sound.writing.join_next() => {}
                 Some(_) = self.doubtful.writing.join_next() => {}
-                Some(_) = self.keeping.join_next() => {}
+                Some(_) = self.maintenance.join_next() => {}
             }
             for lane in [&mut self.sound, &mut self.doubtful] {
                 lane.go_on(&self.queue, &self.sinks);
@@ -90,8 +90,8 @@ impl Writer {
         if self.report_due <= now {
             self.report();
         }
-        if self.keeping.is_empty() && self.sinks.platform_partitions_due() {
-            self.keeping.spawn(Arc::clone(&self.sinks).keep_platform_partitions());
+        if self.maintenance.is_empty() && self.sinks.platform_maintenance_due() {
+            self.maintenance.spawn(Arc::clone(&self.sinks).maintain_platform());
         }
         self.sound.due.clear();
         self.doubtful.due.clear();

@@ -12,7 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
 use tokio::sync::Notify;
 
-use super::forged::{EXTERNAL, EXTERNAL_AUDIENCE, Forge};
+use super::forged::forge::Forge;
+use super::forged::{EXTERNAL, EXTERNAL_AUDIENCE};
 use super::*;
 
 /// What the issuer's address answers.

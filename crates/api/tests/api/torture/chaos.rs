@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Arena;
-use super::asking::Random;
+use super::random::Random;
 use super::report::Fault;
 use super::schools::Subject;
 

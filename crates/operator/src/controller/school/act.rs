@@ -2,10 +2,11 @@
 //!
 //! Every effect checks its precondition where it happens: in SQL under a lock, by uid and `resourceVersion` in Kubernetes.
 
-use domain::placement::Choice;
+use domain::placement::Placement;
 use domain::school::action::Action;
-use domain::school::seen::{Tenant, TenantState};
-use domain::school::wanted::{Ask, OnDelete, Wanted};
+use domain::school::desired::{DeletionPolicy, Desired, DesiredSchool};
+use domain::school::observed::ObservedTenant;
+use domain::tenant::TenantState;
 use kube::ResourceExt as _;
 use provisioning::master::tenants::{self, Change, InactiveState, Reservation, Reserved};
 use provisioning::master::users;
@@ -73,8 +74,10 @@ async fn effect(ctx: &Context, sight: &mut Sight, action: &Action) -> Result<Tou
             Ok(Touched::Object)
         }
         Action::RemoveFinalizer => {
-            let retained =
-                matches!(standing(sight).map(|s| s.tenant(sight.owner, false)), Ok(Tenant::Ours { state: TenantState::Retained, .. }));
+            let retained = matches!(
+                standing(sight).map(|s| s.tenant(sight.owner, false)),
+                Ok(ObservedTenant::Ours { state: TenantState::Retained, .. })
+            );
             if !retained && ctx.ledger.free(sight.owner.id) {
                 ctx.wake.waiting();
             }
@@ -98,7 +101,7 @@ async fn effect(ctx: &Context, sight: &mut Sight, action: &Action) -> Result<Tou
     }
 }
 
-async fn record_names(ctx: &Context, sight: &mut Sight, choice: &Choice) -> Result<Touched> {
+async fn record_names(ctx: &Context, sight: &mut Sight, choice: &Placement) -> Result<Touched> {
     let status = report::with_names(ctx, sight, choice)?;
     let api = ctx.schools_in(&sight.school.namespace().unwrap_or_default());
     if let Some(school) = object::patch_status(&api, &sight.school, &status).await? {
@@ -111,10 +114,10 @@ fn standing(sight: &Sight) -> Result<&Standing> {
     sight.binding.as_ref().map_err(|_| Error::Bug("an action needs names that are not recorded".to_owned()))
 }
 
-fn ask(sight: &Sight) -> Result<&Ask> {
+fn ask(sight: &Sight) -> Result<&DesiredSchool> {
     match &sight.wanted {
-        Wanted::Kept(ask) => Ok(ask),
-        Wanted::Gone(_) => Err(Error::Bug("an action for a standing School was planned for one that is being deleted".to_owned())),
+        Desired::Present(ask) => Ok(ask),
+        Desired::Deleted(_) => Err(Error::Bug("an action for a standing School was planned for one that is being deleted".to_owned())),
     }
 }
 
@@ -264,8 +267,8 @@ async fn still_to_be_dropped(ctx: &Context, sight: &Sight) -> Result<()> {
     let api = ctx.schools_in(&sight.school.namespace().unwrap_or_default());
     let now = object::fresh(&api, &sight.school.name_any(), &sight.school.uid().unwrap_or_default()).await?;
     let now = now.ok_or(Error::Overtaken("the School"))?;
-    let wanted = convert::wanted(&now, ctx.migrations.target())?;
-    if wanted == Wanted::Gone(OnDelete::Delete) { Ok(()) } else { Err(Error::Overtaken("the School")) }
+    let wanted = convert::desired(&now, ctx.migrations.target())?;
+    if wanted == Desired::Deleted(DeletionPolicy::Delete) { Ok(()) } else { Err(Error::Overtaken("the School")) }
 }
 
 async fn stage(ctx: &Context, reach: &Reach) -> Result<()> {

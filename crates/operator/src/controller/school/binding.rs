@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use domain::condition::Reason;
 use domain::names::ServerName;
-use domain::placement::{Candidate, Cause, Choice, Unplaced};
-use domain::school::wanted::{Ask, Wanted};
+use domain::placement::{Candidate, Cause, Placement, Unplaced};
+use domain::school::desired::{Desired, DesiredSchool};
 use domain::server::AllowedNamespaces;
 use kube::ResourceExt as _;
 use provisioning::master::{TenantRef, tenants};
@@ -19,13 +19,13 @@ use crate::kubernetes::cluster::namespace_labels;
 ///
 /// # Errors
 /// When the registry or the API server does not answer.
-pub(super) async fn choose(ctx: &Context, school: &School, wanted: &Wanted, owner: TenantRef) -> Result<Result<Choice, Unplaced>> {
-    let Wanted::Kept(ask) = wanted else {
+pub(super) async fn choose(ctx: &Context, school: &School, wanted: &Desired, owner: TenantRef) -> Result<Result<Placement, Unplaced>> {
+    let Desired::Present(ask) = wanted else {
         return Ok(Err(Unplaced { cause: Cause::NotFound, message: "the School is being deleted and was never placed".to_owned() }));
     };
     if let Some(server) = registered(ctx, owner).await? {
         ctx.ledger.put(owner.id, server.clone());
-        return Ok(Ok(Choice { server, tier: ask.placement.tier, reason: "the registry knows this tenant there".to_owned() }));
+        return Ok(Ok(Placement { server, tier: ask.placement.tier, reason: "the registry knows this tenant there".to_owned() }));
     }
     ctx.places_known.wait().await;
     let candidates = candidates(ctx, school, ask).await?;
@@ -51,7 +51,7 @@ async fn registered(ctx: &Context, owner: TenantRef) -> Result<Option<ServerName
     Ok(observed.row.filter(|row| row.is_of(owner)).and_then(|row| row.server))
 }
 
-async fn candidates(ctx: &Context, school: &School, ask: &Ask) -> Result<Vec<Candidate>> {
+async fn candidates(ctx: &Context, school: &School, ask: &DesiredSchool) -> Result<Vec<Candidate>> {
     let servers = ctx.servers.all();
     let selective = servers.iter().any(|(_, known)| known.spec.allowed != AllowedNamespaces::All);
     let namespace = school.namespace().unwrap_or_default();

@@ -1,12 +1,12 @@
 //! Telling: the status of one School, written only when something in it changes, and an Event when that is news.
 
 use domain::condition::Condition;
-use domain::placement::Choice;
+use domain::placement::Placement;
 use domain::school::action::Action;
+use domain::school::desired::Desired;
+use domain::school::observed::{CatalogFacts, Names, ObservedDatabase, ServerObservation};
 use domain::school::plan::Plan;
-use domain::school::seen::{Database, Names, OnServer, Server};
-use domain::school::status::{self, Trouble};
-use domain::school::wanted::Wanted;
+use domain::school::status::{self, Failure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
@@ -24,9 +24,9 @@ use crate::kubernetes::object;
 ///
 /// # Errors
 /// When the School is being deleted, or a name derived from its own is none.
-pub(super) fn with_names(ctx: &Context, sight: &Sight, choice: &Choice) -> Result<SchoolStatus> {
+pub(super) fn with_names(ctx: &Context, sight: &Sight, choice: &Placement) -> Result<SchoolStatus> {
     let names = names(sight, choice)?;
-    let plan = Plan::Act(Action::RecordNames(choice.clone()));
+    let plan = Plan::Execute(Action::RecordNames(choice.clone()));
     let conditions = status::report(&sight.wanted, &sight.seen(ctx), &plan, false);
     let placement = PlacementStatus {
         server_name: Some(choice.server.to_string()),
@@ -38,8 +38,8 @@ pub(super) fn with_names(ctx: &Context, sight: &Sight, choice: &Choice) -> Resul
     Ok(dated(&sight.school, recorded, &conditions))
 }
 
-fn names(sight: &Sight, choice: &Choice) -> Result<Names> {
-    let Wanted::Kept(ask) = &sight.wanted else {
+fn names(sight: &Sight, choice: &Placement) -> Result<Names> {
+    let Desired::Present(ask) = &sight.wanted else {
         return Err(Error::Bug("names were planned for a School that is being deleted".to_owned()));
     };
     Ok(convert::derived_names(&sight.school, sight.owner.id, &ask.code, choice.server.clone())?)
@@ -60,12 +60,12 @@ pub(super) async fn tell(ctx: &Context, sight: &mut Sight, plan: &Plan) -> Resul
 ///
 /// # Errors
 /// When the status cannot be written.
-pub(super) async fn tell_trouble(ctx: &Context, school: &mut School, known: Option<&Sight>, trouble: &Trouble) -> Result<()> {
+pub(super) async fn tell_trouble(ctx: &Context, school: &mut School, known: Option<&Sight>, trouble: &Failure) -> Result<()> {
     let overdue = conditions::overdue(written(school), ctx.progress_deadline);
     let deleting = school.meta().deletion_timestamp.is_some();
     let seen = known.map(|sight| (sight, sight.seen(ctx)));
     let known_facts = seen.as_ref().map(|(sight, seen)| (&sight.wanted, seen));
-    let conditions = status::report_trouble(deleting, conditions::was_ready(written(school)), known_facts, trouble, overdue);
+    let conditions = status::report_failure(deleting, conditions::was_ready(written(school)), known_facts, trouble, overdue);
     let status = known.map_or_else(|| school.status.clone().unwrap_or_default(), |sight| sight.complete(ctx));
     write(ctx, school, status, &conditions).await
 }
@@ -110,15 +110,15 @@ impl Sight {
 }
 
 impl Standing {
-    fn complete(&self, ctx: &Context, wanted: &Wanted, mut status: SchoolStatus) -> SchoolStatus {
+    fn complete(&self, ctx: &Context, wanted: &Desired, mut status: SchoolStatus) -> SchoolStatus {
         if let Some(reach) = self.reach() {
             let name = Some(self.names.database.to_string());
             status.database = Some(DatabaseStatus { name, host: Some(reach.endpoint.host.clone()), port: Some(reach.endpoint.port) });
         }
-        if let Server::Here(OnServer { database: Database::Ours { schema, .. }, .. }) = self.server {
+        if let ServerObservation::Available(CatalogFacts { database: ObservedDatabase::Ours { schema, .. }, .. }) = self.server {
             status.schema = Some(SchemaStatus { version: Some(schema.version), target: Some(ctx.migrations.target()) });
         }
-        if let (Account::Made, Wanted::Kept(ask), Some(admin)) = (self.registry.admin, wanted, &mut status.admin_user)
+        if let (Account::Made, Desired::Present(ask), Some(admin)) = (self.registry.admin, wanted, &mut status.admin_user)
             && admin.email.is_none()
         {
             let secret_name = admin.secret_name.take();

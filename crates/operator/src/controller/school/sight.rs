@@ -3,12 +3,14 @@
 //! Must not change anything. Either a source answers, or the look fails, or (for the server alone) its absence is itself a fact.
 
 use domain::names::{SchoolCode, SchoolUid, TenantId};
-use domain::placement::{Choice, Unplaced};
-use domain::school::seen::{
-    Admin, AdminSecret, Away, Binding, Bound, Content, Database, Names, OnServer, Secret, Seen, Server, Tenant, TenantState,
+use domain::placement::{Placement, Unplaced};
+use domain::school::desired::Desired;
+use domain::school::observed::{
+    AssignedSchool, Assignment, CatalogFacts, Names, ObservedAdmin, ObservedAdminSecret, ObservedDatabase, ObservedSchool, ObservedSecret,
+    ObservedTenant, SecretContent, ServerObservation, Unavailable,
 };
-use domain::school::wanted::Wanted;
 use domain::server::TlsMode;
+use domain::tenant::TenantState;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use provisioning::master::TenantRef;
@@ -34,11 +36,11 @@ pub struct Sight {
     /// The object, as last read or written.
     pub school: School,
     /// What it asks for.
-    pub wanted: Wanted,
+    pub wanted: Desired,
     /// The tenant and whom its row is written for.
     pub owner: TenantRef,
     /// Names and what stands under them, or where it would go.
-    pub binding: Result<Standing, Result<Choice, Unplaced>>,
+    pub binding: Result<Standing, Result<Placement, Unplaced>>,
 }
 
 /// What stands under recorded names.
@@ -54,7 +56,7 @@ pub struct Standing {
     /// The server as last looked at; none when it never was.
     pub known: Option<Known>,
     /// What its catalogs say.
-    pub server: Server,
+    pub server: ServerObservation,
 }
 
 /// Looks at everything.
@@ -62,13 +64,13 @@ pub struct Standing {
 /// # Errors
 /// When the spec or the recorded names cannot be used, or a source does not answer.
 pub async fn look(ctx: &Context, school: School) -> Result<Sight> {
-    let wanted = convert::wanted(&school, ctx.migrations.target())?;
+    let wanted = convert::desired(&school, ctx.migrations.target())?;
     let uid = school.uid().and_then(|uid| Uuid::parse_str(&uid).ok());
     let uid = SchoolUid(uid.ok_or_else(|| Error::Bug("the School has no uid".to_owned()))?);
     let mut names = convert::names(school.status.as_ref())?;
     let tenant = names.as_ref().map_or_else(|| TenantId::of(ctx.cluster, uid), |names| names.tenant);
     let owner = TenantRef { id: tenant, school: uid, cluster: ctx.cluster };
-    if let (None, Wanted::Gone(_)) = (&names, &wanted) {
+    if let (None, Desired::Deleted(_)) = (&names, &wanted) {
         names = registered_names(ctx, &school, owner).await?;
     }
     let binding = match names {
@@ -86,13 +88,13 @@ async fn registered_names(ctx: &Context, school: &School, owner: TenantRef) -> R
     Ok(Some(convert::derived_names(school, owner.id, &code, server)?))
 }
 
-async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: TenantRef, names: Names) -> Result<Standing> {
+async fn stand(ctx: &Context, school: &School, wanted: &Desired, owner: TenantRef, names: Names) -> Result<Standing> {
     let namespace = school.namespace().unwrap_or_default();
     let read = async |name: &str| {
         let secret = secrets::read(&ctx.client, &namespace, name).await?;
         let left =
             |secret: &SecretObserved| secret.is_left_by_predecessor(&School::kind(&()), &school.name_any(), &owner.school.to_string());
-        if matches!(wanted, Wanted::Kept(_)) && secret.as_ref().is_some_and(left) {
+        if matches!(wanted, Desired::Present(_)) && secret.as_ref().is_some_and(left) {
             Err(Error::Leftover(name.to_owned()))
         } else {
             Ok(secret)
@@ -101,13 +103,14 @@ async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: TenantRef
     let (registry, secret, admin_secret) =
         tokio::try_join!(look_up(ctx, wanted, owner.id), read(names.secret.as_str()), read(names.admin_secret.as_str()),)?;
     let known = ctx.servers.get(&names.server);
-    let mut standing = Standing { names, registry, secret, admin_secret, known, server: Server::Away(Away::NotReady) };
+    let mut standing =
+        Standing { names, registry, secret, admin_secret, known, server: ServerObservation::Unavailable(Unavailable::NotReady) };
     standing.server = standing.ask_server(ctx, school, wanted, owner).await?;
     // A School on its way out takes no place that the registry does not say it has.
     let takes_a_place = match standing.tenant(owner, false) {
-        Tenant::Absent => matches!(wanted, Wanted::Kept(_)),
-        Tenant::OfAnother | Tenant::Ours { state: TenantState::Deleted, .. } => false,
-        Tenant::Ours { .. } => true,
+        ObservedTenant::Absent => matches!(wanted, Desired::Present(_)),
+        ObservedTenant::OfAnother | ObservedTenant::Ours { state: TenantState::Deleted, .. } => false,
+        ObservedTenant::Ours { .. } => true,
     };
     if takes_a_place {
         ctx.ledger.put(owner.id, standing.names.server.clone());
@@ -119,10 +122,10 @@ async fn stand(ctx: &Context, school: &School, wanted: &Wanted, owner: TenantRef
 ///
 /// # Errors
 /// When it does not answer.
-pub async fn look_up(ctx: &Context, wanted: &Wanted, tenant: TenantId) -> Result<RegistryObservation> {
+pub async fn look_up(ctx: &Context, wanted: &Desired, tenant: TenantId) -> Result<RegistryObservation> {
     let (code, email): (Option<&SchoolCode>, Option<&str>) = match wanted {
-        Wanted::Kept(ask) => (Some(&ask.code), Some(&ask.admin.email)),
-        Wanted::Gone(_) => (None, None),
+        Desired::Present(ask) => (Some(&ask.code), Some(&ask.admin.email)),
+        Desired::Deleted(_) => (None, None),
     };
     Ok(tenants::observe(&ctx.registry, tenant, code, email).await?)
 }
@@ -130,12 +133,12 @@ pub async fn look_up(ctx: &Context, wanted: &Wanted, tenant: TenantId) -> Result
 impl Sight {
     /// The planner's view of it.
     #[must_use]
-    pub fn seen(&self, ctx: &Context) -> Seen {
+    pub fn seen(&self, ctx: &Context) -> ObservedSchool {
         let binding = match &self.binding {
-            Err(placed) => Binding::Unbound(placed.clone()),
-            Ok(standing) => Binding::Bound(standing.bound(self, ctx)),
+            Err(placed) => Assignment::Unassigned(placed.clone()),
+            Ok(standing) => Assignment::Assigned(standing.bound(self, ctx)),
         };
-        Seen { finalizer: self.school.finalizers().iter().any(|present| present == FINALIZER), binding }
+        ObservedSchool { finalizer: self.school.finalizers().iter().any(|present| present == FINALIZER), assignment: binding }
     }
 
     /// Reference for waking and logs.
@@ -146,18 +149,18 @@ impl Sight {
 }
 
 impl Standing {
-    fn bound(&self, sight: &Sight, ctx: &Context) -> Bound {
+    fn bound(&self, sight: &Sight, ctx: &Context) -> AssignedSchool {
         let current = self
             .publication(ctx, sight)
             .is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.matches(&wanted, &ctx.keyring)));
-        Bound {
+        AssignedSchool {
             names: self.names.clone(),
             tenant: self.tenant(sight.owner, current),
             secret: self.credentials(ctx, sight),
             admin: match self.registry.admin {
-                Account::Made => Admin::Made,
-                Account::EmailTaken => Admin::EmailTaken,
-                Account::Absent => Admin::Unmade(self.admin_secret(sight)),
+                Account::Made => ObservedAdmin::Exists,
+                Account::EmailTaken => ObservedAdmin::EmailTaken,
+                Account::Absent => ObservedAdmin::Missing(self.admin_secret(sight)),
             },
             server: self.server,
         }
@@ -165,29 +168,29 @@ impl Standing {
 
     /// The registry's row.
     #[must_use]
-    pub fn tenant(&self, owner: TenantRef, current: bool) -> Tenant {
+    pub fn tenant(&self, owner: TenantRef, current: bool) -> ObservedTenant {
         self.registry.tenant(owner, |_| current)
     }
 
-    fn credentials(&self, ctx: &Context, sight: &Sight) -> Secret {
-        let Some(observed) = &self.secret else { return Secret::Absent };
+    fn credentials(&self, ctx: &Context, sight: &Sight) -> ObservedSecret {
+        let Some(observed) = &self.secret else { return ObservedSecret::Absent };
         if !observed.is_controlled_by(&sight.owner.school.to_string()) {
-            return Secret::Foreign;
+            return ObservedSecret::Foreign;
         }
-        let Some(password) = self.password() else { return Secret::Ours(Content::Unusable) };
+        let Some(password) = self.password() else { return ObservedSecret::Ours(SecretContent::Unusable) };
         // Without the server's address nothing can be said against the other keys, and nothing will be done about them either.
         let wanted = self.secret_wanted(ctx, sight, password);
         let matches = wanted.is_none_or(|wanted| observed.matches(&wanted));
-        Secret::Ours(if matches { Content::Current } else { Content::Stale })
+        ObservedSecret::Ours(if matches { SecretContent::Current } else { SecretContent::Stale })
     }
 
-    fn admin_secret(&self, sight: &Sight) -> AdminSecret {
+    fn admin_secret(&self, sight: &Sight) -> ObservedAdminSecret {
         match &self.admin_secret {
-            None => AdminSecret::Absent,
+            None => ObservedAdminSecret::Absent,
             Some(observed) if observed.is_controlled_by(&sight.owner.school.to_string()) && observed.password().is_some() => {
-                AdminSecret::Ours
+                ObservedAdminSecret::Ours
             }
-            Some(_) => AdminSecret::Foreign,
+            Some(_) => ObservedAdminSecret::Foreign,
         }
     }
 
@@ -234,8 +237,10 @@ impl Standing {
     /// What the registry's row should say, once everything of it is known.
     #[must_use]
     pub fn publication(&self, ctx: &Context, sight: &Sight) -> Option<Publication> {
-        let Wanted::Kept(ask) = &sight.wanted else { return None };
-        let Server::Here(OnServer { database: Database::Ours { schema, .. }, .. }) = self.server else { return None };
+        let Desired::Present(ask) = &sight.wanted else { return None };
+        let ServerObservation::Available(CatalogFacts { database: ObservedDatabase::Ours { schema, .. }, .. }) = self.server else {
+            return None;
+        };
         Some(Publication {
             tenant: sight.owner,
             profile: ask.profile.clone(),
@@ -256,15 +261,15 @@ impl Standing {
     ///
     /// # Errors
     /// When the server answered, but not what was asked.
-    pub async fn ask_server(&self, ctx: &Context, school: &School, wanted: &Wanted, owner: TenantRef) -> Result<Server> {
+    pub async fn ask_server(&self, ctx: &Context, school: &School, wanted: &Desired, owner: TenantRef) -> Result<ServerObservation> {
         let server = ObjectRef::<DatabaseServer>::new(self.names.server.as_str());
         let Some(known) = &self.known else {
             let exists = ctx.server_objects.get(&server).is_some();
-            return Ok(Server::Away(if exists { Away::NotReady } else { Away::NotFound }));
+            return Ok(ServerObservation::Unavailable(if exists { Unavailable::NotReady } else { Unavailable::NotFound }));
         };
         let reach = match (&known.state, &known.reach) {
-            (Err(away), _) => return Ok(Server::Away(*away)),
-            (Ok(()), None) => return Ok(Server::Away(Away::NotReady)),
+            (Err(away), _) => return Ok(ServerObservation::Unavailable(*away)),
+            (Ok(()), None) => return Ok(ServerObservation::Unavailable(Unavailable::NotReady)),
             (Ok(()), Some(reach)) => reach,
         };
         let expected = catalog::Expected {
@@ -274,12 +279,14 @@ impl Standing {
         };
         match catalog::observe_one(&reach.pool, &ctx.migrations, expected).await {
             // Nothing to claim, and nothing to make it from.
-            Ok(OnServer { database: Database::Absent, spare: false, .. }) if !known.template => Ok(Server::Away(Away::NotReady)),
-            Ok(here) => Ok(Server::Here(here)),
+            Ok(CatalogFacts { database: ObservedDatabase::Absent, spare: false, .. }) if !known.template => {
+                Ok(ServerObservation::Unavailable(Unavailable::NotReady))
+            }
+            Ok(here) => Ok(ServerObservation::Available(here)),
             Err(error) if error.is_unreachable() => {
                 tracing::warn!(server = %self.names.server, error = telemetry::logs::chain(&error), "the server does not answer");
                 ctx.suspects.one(server);
-                Ok(Server::Away(Away::Unreachable))
+                Ok(ServerObservation::Unavailable(Unavailable::Unreachable))
             }
             Err(error) => {
                 ctx.suspects.one(server);
@@ -303,10 +310,10 @@ impl Standing {
     }
 }
 
-fn connection_limit(wanted: &Wanted) -> u16 {
+fn connection_limit(wanted: &Desired) -> u16 {
     match wanted {
-        Wanted::Kept(ask) => ask.connection_limit,
+        Desired::Present(ask) => ask.connection_limit,
         // On the way out no limit is right or wrong: the door is closed whatever it says.
-        Wanted::Gone(_) => convert::DEFAULT_CONNECTION_LIMIT,
+        Desired::Deleted(_) => convert::DEFAULT_CONNECTION_LIMIT,
     }
 }

@@ -1,9 +1,9 @@
 //! Telling: the status of one server, written only when something in it changes, and an Event when that is news.
 
-use domain::condition::{Condition, Kind, Reason, Verdict};
-use domain::school::status::{Trouble, report_trouble};
+use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
+use domain::school::status::{Failure, report_failure};
 use domain::server::plan::Plan;
-use domain::server::status::{Room, report};
+use domain::server::status::{ServerCapacity, report};
 use kube::Resource as _;
 
 use super::sight::Sight;
@@ -21,9 +21,9 @@ use crate::kubernetes::object;
 pub(super) fn with_identity(sight: &Sight) -> Result<DatabaseServerStatus> {
     let answer = sight.contact.as_ref().map_err(|_| Error::Overtaken("the server"))?;
     let preparing = [
-        Condition::new(Kind::Ready, Verdict::False, Reason::Preparing, "roles and template are being made"),
-        Condition::new(Kind::Reconciling, Verdict::True, Reason::Preparing, "roles and template are being made"),
-        Condition::new(Kind::Stalled, Verdict::False, Reason::Preparing, "roles and template are being made"),
+        Condition::new(ConditionType::Ready, ConditionStatus::False, Reason::Preparing, "roles and template are being made"),
+        Condition::new(ConditionType::Reconciling, ConditionStatus::True, Reason::Preparing, "roles and template are being made"),
+        Condition::new(ConditionType::Stalled, ConditionStatus::False, Reason::Preparing, "roles and template are being made"),
     ];
     let status = DatabaseServerStatus {
         system_identifier: Some(answer.identity.system_identifier.clone()),
@@ -43,7 +43,7 @@ pub(super) async fn tell(ctx: &Context, sight: &mut Sight, planned: &Plan) -> Re
         return Ok(());
     }
     let schools = ctx.ledger.schools_on(&sight.name);
-    let room = Room { schedulable: sight.spec.schedulable, schools, capacity: sight.spec.max_schools };
+    let room = ServerCapacity { schedulable: sight.spec.schedulable, schools, capacity: sight.spec.max_schools };
     let overdue = conditions::overdue(written(&sight.object), ctx.progress_deadline);
     let mut told = report(&seen, planned, room, overdue);
     let mut status = sight.object.status.clone().unwrap_or_default();
@@ -60,21 +60,22 @@ pub(super) async fn tell(ctx: &Context, sight: &mut Sight, planned: &Plan) -> Re
 ///
 /// # Errors
 /// When the status cannot be written.
-pub(super) async fn tell_trouble(ctx: &Context, mut object: DatabaseServer, trouble: &Trouble) -> Result<()> {
+pub(super) async fn tell_trouble(ctx: &Context, mut object: DatabaseServer, trouble: &Failure) -> Result<()> {
     let overdue = conditions::overdue(written(&object), ctx.progress_deadline);
     let (deleting, was_ready) = (object.meta().deletion_timestamp.is_some(), conditions::was_ready(written(&object)));
-    let mut told = report_trouble(deleting, was_ready, None, trouble, overdue);
+    let mut told = report_failure(deleting, was_ready, None, trouble, overdue);
     // A server has no schema of its own to be ready.
-    told.retain(|condition| condition.kind != Kind::SchemaReady);
+    told.retain(|condition| condition.type_ != ConditionType::SchemaReady);
     let status = object.status.clone().unwrap_or_default();
     write(ctx, &mut object, status, &told).await
 }
 
 /// Databases that are not ours to close stay a risk that somebody else must judge. Closing the one that the admin logs in to must not lock it out.
 fn warn_of_open_databases(told: &mut [Condition], open: &[String], admin: &str) {
-    if let (Some(ready), false) =
-        (told.iter_mut().find(|condition| condition.kind == Kind::Ready && condition.verdict == Verdict::True), open.is_empty())
-    {
+    if let (Some(ready), false) = (
+        told.iter_mut().find(|condition| condition.type_ == ConditionType::Ready && condition.status == ConditionStatus::True),
+        open.is_empty(),
+    ) {
         let named: Vec<_> = open.iter().take(5).map(String::as_str).collect();
         ready.message = format!(
             "schools can be placed here; every login may connect to {}: there, as the owner, grant CONNECT to {admin} and then revoke ALL from PUBLIC",

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use domain::condition::Reason;
 use domain::names::ServerName;
-use domain::server::plan::{Facts, Failure, Identity, Seen};
-use domain::server::{ServerSpec, TlsMode};
+use domain::server::plan::{Identity, ObservedServer, Obstacle, ServerFacts};
+use domain::server::{DesiredServer, TlsMode};
 use kube::ResourceExt as _;
 use postgres::session::{self, Credentials, Endpoint, Purpose, Tls};
 use provisioning::server::identity::{self, Rights};
@@ -35,9 +35,9 @@ pub struct Sight {
     /// Its name.
     pub name: ServerName,
     /// What it asks for.
-    pub spec: ServerSpec,
+    pub spec: DesiredServer,
     /// What the server answered, or why not.
-    pub contact: Result<Answer, Failure>,
+    pub contact: Result<Answer, Obstacle>,
 }
 
 /// What a server answered.
@@ -51,7 +51,7 @@ pub struct Answer {
     /// Databases that PUBLIC may enter and that we may not close.
     pub open_databases: Vec<String>,
     /// For the planner.
-    pub facts: Facts,
+    pub facts: ServerFacts,
 }
 
 /// Looks at everything.
@@ -71,8 +71,8 @@ pub async fn look(ctx: &Context, object: DatabaseServer) -> Result<Sight> {
 impl Sight {
     /// The planner's view of it.
     #[must_use]
-    pub fn seen(&self, ctx: &Context) -> Seen {
-        Seen {
+    pub fn seen(&self, ctx: &Context) -> ObservedServer {
+        ObservedServer {
             deleting: self.object.metadata.deletion_timestamp.is_some(),
             finalizer: self.object.finalizers().iter().any(|present| present == FINALIZER),
             in_use: ctx.ledger.schools_on(&self.name) > 0,
@@ -82,7 +82,7 @@ impl Sight {
 }
 
 /// How to reach the server: what is known already, if nothing of it changed.
-async fn reach(ctx: &Context, object: &DatabaseServer, name: &ServerName, spec: &ServerSpec) -> Result<Result<Arc<Reach>, Failure>> {
+async fn reach(ctx: &Context, object: &DatabaseServer, name: &ServerName, spec: &DesiredServer) -> Result<Result<Arc<Reach>, Obstacle>> {
     let referred = convert::secrets(object)?;
     let Some(admin) = secrets::read(&ctx.client, &ctx.namespace, referred.admin.as_str()).await? else {
         return Ok(lacks(&format!(
@@ -120,12 +120,12 @@ async fn reach(ctx: &Context, object: &DatabaseServer, name: &ServerName, spec: 
     Ok(Ok(before.unwrap_or_else(|| Arc::new(Reach::new(endpoint, admin_login, maintenance, ctx.lanes.width())))))
 }
 
-fn lacks<T>(message: &str) -> Result<T, Failure> {
-    Err(Failure { reason: Reason::AdminSecretInvalid, message: message.to_owned() })
+fn lacks<T>(message: &str) -> Result<T, Obstacle> {
+    Err(Obstacle { reason: Reason::AdminSecretInvalid, message: message.to_owned() })
 }
 
 /// Asks over a connection of its own.
-async fn contact(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>) -> Result<Result<Answer, Failure>> {
+async fn contact(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>) -> Result<Result<Answer, Obstacle>> {
     let options = session::options(&reach.endpoint, &reach.admin, &reach.maintenance, Purpose::Operator);
     let mut conn = match session::connect(&options, "connecting to the server").await {
         Ok(conn) => conn,
@@ -153,7 +153,7 @@ async fn answer(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>, conn:
     };
     let password = ctx.keyring.migrator_password(ctx.cluster, &identity.system_identifier)?;
     let migrator = Credentials { username: provisioning::server::MIGRATOR.to_owned(), password };
-    let mut facts = Facts {
+    let mut facts = ServerFacts {
         identity: known,
         supported: identity.version_num >= identity::OLDEST_VERSION,
         lacking: lacking(identity.rights),
@@ -170,7 +170,7 @@ async fn answer(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>, conn:
         let desired = prepare::DesiredRoles { cluster: ctx.cluster, password: &migrator.password, fingerprint: &fingerprint };
         let Preparation { roles, open_databases: open, closable } = prepare::observe(conn, &desired).await?;
         let digest = ctx.migrations.digest();
-        facts = Facts {
+        facts = ServerFacts {
             roles,
             closed: !closable,
             template: template::exists(conn, digest).await?,
@@ -197,7 +197,7 @@ fn lacking(rights: Rights) -> Vec<&'static str> {
 }
 
 /// Why there was no contact, in words that say what to do.
-fn failure(error: &postgres::Error) -> Failure {
+fn failure(error: &postgres::Error) -> Obstacle {
     let (reason, message) = match error.sqlstate().as_deref() {
         Some("28P01" | "28000") => (
             Reason::AuthenticationFailed,
@@ -218,5 +218,5 @@ fn failure(error: &postgres::Error) -> Failure {
             "the server does not answer under spec.host and spec.port; it is tried again every second".to_owned(),
         ),
     };
-    Failure { reason, message }
+    Obstacle { reason, message }
 }

@@ -1,16 +1,19 @@
-//! A `School` object to [`Wanted`], and its status to and from the recorded [`Names`].
+//! A `School` object to [`Desired`], and its status to and from the recorded [`Names`].
 
 use domain::names::{DatabaseName, Invalid, LoginName, SchoolCode, SecretName, ServerName, TenantId};
+use domain::placement::PlacementRequest;
 use domain::retry::Class;
-use domain::school::seen::Names;
-use domain::school::wanted::{Ask, OnDelete, Person, Profile, Request, Tier, Wanted};
+use domain::school::desired::{DeletionPolicy, Desired, DesiredSchool};
+use domain::school::observed::Names;
+use domain::tenant::{Person, Profile};
+use domain::tier::Tier;
 use kube::ResourceExt as _;
 use uuid::Uuid;
 
 use super::{At as _, SpecError, tier};
 use crate::crd::school::{
-    AdminUserStatus, Binding, CredentialsStatus, DatabaseStatus, DeletionPolicy, Placement, PlacementStatus, School, SchoolSpec,
-    SchoolStatus, SecretTemplate, State,
+    self as crd, AdminUserStatus, Binding, CredentialsStatus, DatabaseStatus, PlacementStatus, School, SchoolSpec, SchoolStatus,
+    SecretTemplate, State,
 };
 
 /// `spec.database.connectionLimit` when it is not given.
@@ -20,26 +23,26 @@ pub const DEFAULT_CONNECTION_LIMIT: u16 = 100;
 ///
 /// # Errors
 /// [`SpecError`] when the object stands and a field cannot be used; never when it is being deleted.
-pub fn wanted(school: &School, schema: u32) -> Result<Wanted, SpecError> {
+pub fn desired(school: &School, schema: u32) -> Result<Desired, SpecError> {
     if school.metadata.deletion_timestamp.is_some() {
-        return Ok(Wanted::Gone(on_delete(&school.spec)));
+        return Ok(Desired::Deleted(deletion_policy(&school.spec)));
     }
-    Ok(Wanted::Kept(Box::new(ask(school, schema)?)))
+    Ok(Desired::Present(Box::new(desired_school(school, schema)?)))
 }
 
-fn on_delete(spec: &SchoolSpec) -> OnDelete {
+fn deletion_policy(spec: &SchoolSpec) -> DeletionPolicy {
     match spec.deletion_policy {
-        Some(DeletionPolicy::Delete) => OnDelete::Delete,
-        None | Some(DeletionPolicy::Retain | DeletionPolicy::Unknown) => OnDelete::Retain,
+        Some(crd::DeletionPolicy::Delete) => DeletionPolicy::Delete,
+        None | Some(crd::DeletionPolicy::Retain | crd::DeletionPolicy::Unknown) => DeletionPolicy::Retain,
     }
 }
 
-fn ask(school: &School, schema: u32) -> Result<Ask, SpecError> {
+fn desired_school(school: &School, schema: u32) -> Result<DesiredSchool, SpecError> {
     let spec = &school.spec;
-    if spec.deletion_policy == Some(DeletionPolicy::Unknown) {
+    if spec.deletion_policy == Some(crd::DeletionPolicy::Unknown) {
         return Err(Invalid { what: "deletion policy", why: "must be Retain or Delete" }).at("spec.deletionPolicy");
     }
-    Ok(Ask {
+    Ok(DesiredSchool {
         code: SchoolCode::parse(&spec.code).at("spec.code")?,
         profile: Profile {
             name: text(&spec.display_name).at("spec.displayName")?,
@@ -58,9 +61,9 @@ fn ask(school: &School, schema: u32) -> Result<Ask, SpecError> {
     })
 }
 
-fn request(placement: Option<&Placement>) -> Result<Request, SpecError> {
-    let Some(placement) = placement else { return Ok(Request { tier: Tier::Standard, server: None }) };
-    Ok(Request {
+fn request(placement: Option<&crd::Placement>) -> Result<PlacementRequest, SpecError> {
+    let Some(placement) = placement else { return Ok(PlacementRequest { tier: Tier::Standard, server: None }) };
+    Ok(PlacementRequest {
         tier: placement.tier.map_or(Ok(Tier::Standard), tier).at("spec.placement.tier")?,
         server: placement.server_name.as_deref().map(ServerName::parse).transpose().at("spec.placement.serverName")?,
     })
@@ -247,33 +250,33 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    fn kept(spec: &Value) -> Ask {
-        match wanted(&school(spec), 42).unwrap() {
-            Wanted::Kept(ask) => *ask,
-            Wanted::Gone(policy) => panic!("a standing school is gone with {policy:?}"),
+    fn kept(spec: &Value) -> DesiredSchool {
+        match desired(&school(spec), 42).unwrap() {
+            Desired::Present(school) => *school,
+            Desired::Deleted(policy) => panic!("a standing school is gone with {policy:?}"),
         }
     }
 
     #[test]
     fn what_is_not_given_has_its_meaning() {
-        let ask = kept(&json!({}));
-        assert_eq!(ask.code.as_str(), "north-1");
-        assert_eq!(ask.placement, Request { tier: Tier::Standard, server: None });
-        assert_eq!((ask.secret.as_str(), ask.connection_limit, ask.suspended, ask.schema), ("northside-db", 100, false, 42));
-        assert_eq!(ask.profile.phone_number, None);
+        let asked = kept(&json!({}));
+        assert_eq!(asked.code.as_str(), "north-1");
+        assert_eq!(asked.placement, PlacementRequest { tier: Tier::Standard, server: None });
+        assert_eq!((asked.secret.as_str(), asked.connection_limit, asked.suspended, asked.schema), ("northside-db", 100, false, 42));
+        assert_eq!(asked.profile.phone_number, None);
         assert_eq!(secret_template(&school(&json!({}))), SecretTemplate::default());
     }
 
     #[test]
     fn what_is_given_is_taken() {
-        let ask = kept(&json!({
+        let asked = kept(&json!({
             "phoneNumber": "112", "placement": {"tier": "premium", "serverName": "pg-1"}, "database": {"connectionLimit": 7},
             "credentials": {"secretName": "own"}, "state": "Suspended", "deletionPolicy": "Delete"
         }));
-        assert_eq!(ask.placement, Request { tier: Tier::Premium, server: Some(ServerName::parse("pg-1").unwrap()) });
-        assert_eq!((ask.secret.as_str(), ask.connection_limit, ask.suspended), ("own", 7, true));
-        assert_eq!(ask.profile.phone_number.as_deref(), Some("112"));
-        assert_eq!(ask.admin, Person { name: "Ana Sousa".into(), email: "ana@northside.example".into() });
+        assert_eq!(asked.placement, PlacementRequest { tier: Tier::Premium, server: Some(ServerName::parse("pg-1").unwrap()) });
+        assert_eq!((asked.secret.as_str(), asked.connection_limit, asked.suspended), ("own", 7, true));
+        assert_eq!(asked.profile.phone_number.as_deref(), Some("112"));
+        assert_eq!(asked.admin, Person { name: "Ana Sousa".into(), email: "ana@northside.example".into() });
     }
 
     #[test]
@@ -299,7 +302,7 @@ mod tests {
             (json!({"deletionPolicy": "Archive"}), "spec.deletionPolicy"),
             (json!({"state": "Closed"}), "spec.state"),
         ] {
-            let error = wanted(&school(&spec), 1).unwrap_err();
+            let error = desired(&school(&spec), 1).unwrap_err();
             assert_eq!(error.field, field, "{spec}");
             assert_eq!(error.class(), Class::Invalid);
             assert!(!error.to_string().contains(&error.source.to_string()), "{error} repeats its source");
@@ -308,13 +311,15 @@ mod tests {
 
     #[test]
     fn deletion_needs_no_valid_spec_and_only_a_plain_delete_loses_data() {
-        for (policy, kept) in
-            [(json!("Delete"), OnDelete::Delete), (json!("Retain"), OnDelete::Retain), (json!("Archive"), OnDelete::Retain)]
-        {
+        for (policy, kept) in [
+            (json!("Delete"), DeletionPolicy::Delete),
+            (json!("Retain"), DeletionPolicy::Retain),
+            (json!("Archive"), DeletionPolicy::Retain),
+        ] {
             let nonsense = json!({"code": "", "displayName": "", "placement": {"tier": "?"}, "state": "?", "deletionPolicy": policy});
-            assert_eq!(wanted(&deleted(&nonsense), 1), Ok(Wanted::Gone(kept)));
+            assert_eq!(desired(&deleted(&nonsense), 1), Ok(Desired::Deleted(kept)));
         }
-        assert_eq!(wanted(&deleted(&json!({})), 1), Ok(Wanted::Gone(OnDelete::Retain)));
+        assert_eq!(desired(&deleted(&json!({})), 1), Ok(Desired::Deleted(DeletionPolicy::Retain)));
     }
 
     #[test]

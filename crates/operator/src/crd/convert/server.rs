@@ -1,7 +1,7 @@
-//! A `DatabaseServer` object to [`ServerSpec`] and the Secrets it refers to.
+//! A `DatabaseServer` object to [`DesiredServer`] and the Secrets it refers to.
 
 use domain::names::{Invalid, SecretName};
-use domain::server::{AllowedNamespaces, Host, ServerSpec, TlsMode};
+use domain::server::{AllowedNamespaces, DesiredServer, Host, TlsMode};
 
 use super::{At as _, SpecError, tier};
 use crate::crd::server::{AllowedNamespaces as Written, DatabaseServer, NamespacesFrom, TlsMode as Mode};
@@ -24,9 +24,9 @@ pub struct ServerSecrets {
 ///
 /// # Errors
 /// [`SpecError`] when a field cannot be used.
-pub fn spec(server: &DatabaseServer) -> Result<ServerSpec, SpecError> {
+pub fn spec(server: &DatabaseServer) -> Result<DesiredServer, SpecError> {
     let spec = &server.spec;
-    Ok(ServerSpec {
+    Ok(DesiredServer {
         host: Host::parse(&spec.host).at("spec.host")?,
         port: spec.port.map_or(Ok(DEFAULT_PORT), port).at("spec.port")?,
         tls: mode(spec.tls.mode).at("spec.tls.mode")?,
@@ -80,7 +80,7 @@ fn mode(mode: Mode) -> Result<TlsMode, Invalid> {
     }
 }
 
-fn tiers(server: &DatabaseServer) -> Result<Vec<domain::school::wanted::Tier>, Invalid> {
+fn tiers(server: &DatabaseServer) -> Result<Vec<domain::tier::Tier>, Invalid> {
     let mut tiers = server.spec.tiers.iter().copied().map(tier).collect::<Result<Vec<_>, _>>()?;
     tiers.sort_unstable();
     tiers.dedup();
@@ -105,7 +105,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use domain::school::wanted::Tier;
+    use domain::tier::Tier;
 
     fn server(fields: &Value) -> DatabaseServer {
         let mut object = json!({
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_is_not_given_has_its_meaning() {
-        let wanted = ServerSpec {
+        let wanted = DesiredServer {
             host: Host::parse("pg-1.db.example").unwrap(),
             port: 5432,
             tls: TlsMode::Require,

@@ -1,6 +1,6 @@
 //! Taking a tenant out of service: suspended, retained or deleted.
 
-use domain::school::seen::TenantState;
+use domain::tenant::TenantState;
 use registry::with_connection;
 use sqlx::postgres::PgPool;
 

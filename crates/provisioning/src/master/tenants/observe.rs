@@ -1,7 +1,7 @@
 //! Observing one School in the registry: its row, the holder of its code and its first administrator, in one snapshot. Changes nothing.
 
 use domain::names::{SchoolCode, TenantId};
-use domain::school::seen::Tenant;
+use domain::school::observed::ObservedTenant;
 use postgres::error::Doing as _;
 use registry::route::COLUMNS;
 use registry::with_connection;
@@ -47,11 +47,11 @@ pub struct RegistryObservation {
 impl RegistryObservation {
     /// The planner's view of it; `current` says whether our row holds what it should (see [`ObservedRow::matches`]).
     #[must_use]
-    pub fn tenant(&self, tenant: TenantRef, current: impl FnOnce(&ObservedRow) -> bool) -> Tenant {
+    pub fn tenant(&self, tenant: TenantRef, current: impl FnOnce(&ObservedRow) -> bool) -> ObservedTenant {
         match (&self.row, &self.holder) {
-            (Some(row), _) if row.is_of(tenant) => Tenant::Ours { state: row.state, current: current(row) },
-            (None, None) => Tenant::Absent,
-            (Some(_), _) | (None, Some(_)) => Tenant::OfAnother,
+            (Some(row), _) if row.is_of(tenant) => ObservedTenant::Ours { state: row.state, current: current(row) },
+            (None, None) => ObservedTenant::Absent,
+            (Some(_), _) | (None, Some(_)) => ObservedTenant::OfAnother,
         }
     }
 }

@@ -1,8 +1,7 @@
 //! A tenant's row as the operator reads it. Must not hold a password in clear.
 
 use domain::names::{ClusterUid, SchoolUid, ServerName, TenantId};
-use domain::school::seen::TenantState;
-use domain::school::wanted::Profile;
+use domain::tenant::{Profile, TenantState};
 use postgres::error::Doing as _;
 use registry::route::{Route, read_route, read_sealed};
 use registry::seal::Sealed;

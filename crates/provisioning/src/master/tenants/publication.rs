@@ -2,8 +2,7 @@
 //!
 //! Must not keep a password in clear longer than the publication that carries it to be sealed.
 
-use domain::school::seen::TenantState;
-use domain::school::wanted::Profile;
+use domain::tenant::{Profile, TenantState};
 use postgres::session::Credentials;
 use registry::route::{PoolSettings, Route};
 use secrecy::SecretString;

@@ -3,7 +3,7 @@
 //! Must not take a code from another School: the registry's unique indexes decide who has it.
 
 use domain::names::{DatabaseName, LoginName, SchoolCode, ServerName};
-use domain::school::wanted::Profile;
+use domain::tenant::Profile;
 use postgres::error::Doing as _;
 use registry::with_connection;
 use sqlx::Row as _;

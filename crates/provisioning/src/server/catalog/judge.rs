@@ -1,7 +1,7 @@
 //! What a catalog row means for the planner: whose the database and login are, and who may enter.
 
 use domain::names::{ClusterUid, TenantId};
-use domain::school::seen::{Access, Database, Login, OnServer, Schema};
+use domain::school::observed::{CatalogFacts, DatabaseAccess, ObservedDatabase, ObservedLogin, Schema};
 use postgres::schema::Migrations;
 
 use super::Expected;
@@ -10,62 +10,62 @@ use crate::server::ownership::{DatabaseComment, LoginComment, OwnershipComment a
 use crate::server::sql::desired_acl;
 
 impl Facts {
-    pub(super) fn judge(&self, expected: &Expected, migrations: &Migrations) -> OnServer {
+    pub(super) fn judge(&self, expected: &Expected, migrations: &Migrations) -> CatalogFacts {
         let login = self.login(expected);
-        OnServer { database: self.database(expected, login, migrations), login, spare: self.spare }
+        CatalogFacts { database: self.database(expected, login, migrations), login, spare: self.spare }
     }
 
-    fn login(&self, expected: &Expected) -> Login {
+    fn login(&self, expected: &Expected) -> ObservedLogin {
         if !self.login_exists {
-            return Login::Absent;
+            return ObservedLogin::Absent;
         }
         match LoginComment::parse(self.login_comment.as_deref()) {
             Some(comment) if ours(comment.tenant, comment.cluster, expected) => {
                 if expected.fingerprints.contains(&comment.password) {
-                    Login::Matching
+                    ObservedLogin::Matching
                 } else {
-                    Login::Differing
+                    ObservedLogin::Differing
                 }
             }
-            _ => Login::Foreign,
+            _ => ObservedLogin::Foreign,
         }
     }
 
-    fn database(&self, expected: &Expected, login: Login, migrations: &Migrations) -> Database {
+    fn database(&self, expected: &Expected, login: ObservedLogin, migrations: &Migrations) -> ObservedDatabase {
         if !self.database_exists {
-            return Database::Absent;
+            return ObservedDatabase::Absent;
         }
         match DatabaseComment::parse(self.database_comment.as_deref()) {
             Some(comment) if ours(comment.tenant, comment.cluster, expected) => {
                 if self.interrupted {
-                    return Database::Broken;
+                    return ObservedDatabase::Broken;
                 }
                 let genuine = migrations.digest_at(comment.schema) == Some(comment.digest.as_str());
-                Database::Ours { schema: Schema { version: comment.schema, genuine }, access: self.access(expected, login) }
+                ObservedDatabase::Ours { schema: Schema { version: comment.schema, genuine }, access: self.access(expected, login) }
             }
-            _ => Database::Foreign,
+            _ => ObservedDatabase::Foreign,
         }
     }
 
-    fn access(&self, expected: &Expected, login: Login) -> Access {
+    fn access(&self, expected: &Expected, login: ObservedLogin) -> DatabaseAccess {
         if !self.allows {
-            return Access::Barred;
+            return DatabaseAccess::Barred;
         }
         // Of a role that is not ours, only its right to enter counts.
         let (role_plain, can_login) = match login {
-            Login::Absent | Login::Foreign => (true, false),
-            Login::Matching | Login::Differing => (self.login_plain && self.member, self.can_login),
+            ObservedLogin::Absent | ObservedLogin::Foreign => (true, false),
+            ObservedLogin::Matching | ObservedLogin::Differing => (self.login_plain && self.member, self.can_login),
         };
         let may_connect = |login| same(&self.acl, &desired_acl(login));
         let limit = self.connection_limit == i32::from(expected.connection_limit);
         if !(self.database_plain && role_plain) {
-            Access::Drifted
+            DatabaseAccess::Drifted
         } else if can_login && limit && may_connect(Some(expected.objects.login.as_str())) {
-            Access::Open
+            DatabaseAccess::Open
         } else if !can_login && !self.lingers && may_connect(None) {
-            Access::Closed
+            DatabaseAccess::Closed
         } else {
-            Access::Drifted
+            DatabaseAccess::Drifted
         }
     }
 }

@@ -1,0 +1,101 @@
+//! Where paths lead: drift settles again, and the steps of the main stories stand in a golden file.
+
+use std::fmt::Write as _;
+
+use super::*;
+
+/// Where a settled school stands.
+fn settle(desired: &Desired, mut observed: ObservedSchool) -> ObservedSchool {
+    while let Plan::Execute(action) = plan(desired, &observed) {
+        observed = apply(&observed, &action);
+    }
+    observed
+}
+
+#[test]
+fn whatever_single_fact_drifts_a_served_school_settles_again_or_says_why() {
+    let desired = Desired::Present(Box::new(school(false, 2)));
+    let settled = settle(&desired, ObservedSchool { finalizer: false, assignment: Assignment::Unassigned(Ok(placement())) });
+    let distance = |world: &ObservedSchool| {
+        let (Assignment::Assigned(a), Assignment::Assigned(b)) = (&settled.assignment, &world.assignment) else { return 9 };
+        let (ServerObservation::Available(x), ServerObservation::Available(y)) = (a.server, b.server) else { return 9 };
+        [
+            settled.finalizer != world.finalizer,
+            a.tenant != b.tenant,
+            a.secret != b.secret,
+            a.admin != b.admin,
+            x.database != y.database,
+            x.login != y.login,
+            x.spare != y.spare,
+        ]
+        .into_iter()
+        .filter(|differs| *differs)
+        .count()
+    };
+    let drifted: Vec<_> = worlds().into_iter().filter(|world| distance(world) == 1).collect();
+    assert!(drifted.len() > 40, "{}", drifted.len());
+    for world in drifted {
+        let end = settle(&desired, world.clone());
+        assert!(matches!(plan(&desired, &end), Plan::Settled | Plan::Refuse(_)), "{world:?} ends at {end:?}");
+    }
+}
+
+/// The steps from one world to its end, as text.
+fn transcript(desired: &Desired, mut observed: ObservedSchool) -> String {
+    let mut text = String::new();
+    loop {
+        match plan(desired, &observed) {
+            Plan::Execute(action) => {
+                let _ = writeln!(text, "{action:?}");
+                observed = apply(&observed, &action);
+            }
+            end => return text + &format!("{end:?}\n"),
+        }
+    }
+}
+
+#[test]
+fn planner_transcripts_are_as_recorded() {
+    let new = ObservedSchool { finalizer: false, assignment: Assignment::Unassigned(Ok(placement())) };
+    let kept = |suspended, schema| Desired::Present(Box::new(school(suspended, schema)));
+    let served = settle(&kept(false, 2), new.clone());
+    let closed = settle(&kept(true, 2), served.clone());
+    let lost = {
+        let mut lost = served.clone();
+        if let Assignment::Assigned(assigned) = &mut lost.assignment {
+            assigned.server = ServerObservation::Available(CatalogFacts {
+                database: ObservedDatabase::Absent,
+                login: ObservedLogin::Matching,
+                spare: true,
+            });
+        }
+        lost
+    };
+    let scenarios = [
+        ("a new school", kept(false, 2), new.clone()),
+        ("a new school, suspended from the start", kept(true, 2), new.clone()),
+        (
+            "a new school when no server has room",
+            kept(false, 2),
+            ObservedSchool {
+                finalizer: false,
+                assignment: Assignment::Unassigned(Err(Unplaced { cause: Cause::NoCapacity, message: "pg-1 is full".into() })),
+            },
+        ),
+        ("a served school is suspended", kept(true, 2), served.clone()),
+        ("a suspended school is resumed", kept(false, 2), closed.clone()),
+        ("a newer operator meets a served school", kept(false, 4), served.clone()),
+        ("an older operator meets a served school", kept(false, 1), served.clone()),
+        ("a served school's database is lost", kept(false, 2), lost),
+        ("a served school is deleted and retained", Desired::Deleted(DeletionPolicy::Retain), served.clone()),
+        ("a served school is deleted with its data", Desired::Deleted(DeletionPolicy::Delete), served),
+        ("a suspended school is deleted with its data", Desired::Deleted(DeletionPolicy::Delete), closed),
+        ("a school is deleted before it was placed", Desired::Deleted(DeletionPolicy::Delete), ObservedSchool { finalizer: true, ..new }),
+    ];
+    let text = scenarios
+        .into_iter()
+        .fold(String::new(), |text, (title, desired, observed)| text + "# " + title + "\n" + &transcript(&desired, observed) + "\n");
+    insta::with_settings!({ snapshot_path => "../../../tests/golden", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("planner_transcripts", text);
+    });
+}

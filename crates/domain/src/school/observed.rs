@@ -1,0 +1,203 @@
+//! What is, as read from Kubernetes, the registry and the server: facts, never guesses.
+//!
+//! Invariant: unknown is never absent. A source that could not be read is an error of observing, or [`ServerObservation::Unavailable`]; no fact here has a default.
+
+use crate::names::{DatabaseName, LoginName, SecretName, ServerName, TenantId};
+use crate::placement::{Placement, Unplaced};
+use crate::tenant::TenantState;
+
+/// Everything the planner knows about one School.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ObservedSchool {
+    /// Our finalizer is on the object.
+    pub finalizer: bool,
+    /// What exists under the School's recorded names; before names are recorded, where it would be placed.
+    pub assignment: Assignment,
+}
+
+/// Whether names and a server are recorded in the status. Nothing exists outside the object before they are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Assignment {
+    /// No names are recorded; the outcome of placing the School now.
+    Unassigned(Result<Placement, Unplaced>),
+    /// Names are recorded; what exists under them.
+    Assigned(AssignedSchool),
+}
+
+/// The names chosen for a School, recorded once in its status and never derived again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Names {
+    /// The registry's key.
+    pub tenant: TenantId,
+    /// The server that holds the database.
+    pub server: ServerName,
+    /// The school's database.
+    pub database: DatabaseName,
+    /// The school's login.
+    pub login: LoginName,
+    /// The Secret with the login's credentials.
+    pub secret: SecretName,
+    /// The Secret with the first administrator's temporary password.
+    pub admin_secret: SecretName,
+}
+
+/// What exists under a School's recorded names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AssignedSchool {
+    /// The recorded names.
+    pub names: Names,
+    /// The registry's row.
+    pub tenant: ObservedTenant,
+    /// The credentials Secret.
+    pub secret: ObservedSecret,
+    /// The first administrator.
+    pub admin: ObservedAdmin,
+    /// The database server.
+    pub server: ServerObservation,
+}
+
+/// The registry's row for this School's code and tenant id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObservedTenant {
+    /// No row holds the code.
+    Absent,
+    /// Another tenant holds the code.
+    OfAnother,
+    /// Our row.
+    Ours {
+        /// The state that the row says.
+        state: TenantState,
+        /// Route, sealed credentials, profile and schema version are what they should be.
+        current: bool,
+    },
+}
+
+/// The credentials Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObservedSecret {
+    /// No Secret of that name.
+    Absent,
+    /// A Secret of that name which is not controlled by this School.
+    Foreign,
+    /// Ours.
+    Ours(SecretContent),
+}
+
+/// What our credentials Secret holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SecretContent {
+    /// Every key as it should be.
+    Current,
+    /// A usable password, but other keys or labels differ.
+    Stale,
+    /// The password is missing or too weak to be used.
+    Unusable,
+}
+
+/// The first administrator's account and its Secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObservedAdmin {
+    /// The account exists; its Secret no longer matters.
+    Exists,
+    /// The e-mail address belongs to an account of another tenant.
+    EmailTaken,
+    /// There is no account yet; the state of its Secret.
+    Missing(ObservedAdminSecret),
+}
+
+/// The Secret with the temporary password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObservedAdminSecret {
+    /// No Secret of that name.
+    Absent,
+    /// A Secret of that name which is not controlled by this School.
+    Foreign,
+    /// Ours, with a password.
+    Ours,
+}
+
+/// The database server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServerObservation {
+    /// It cannot be queried; nothing is known about what it holds.
+    Unavailable(Unavailable),
+    /// It answered.
+    Available(CatalogFacts),
+}
+
+/// Why a server cannot be queried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unavailable {
+    /// There is no `DatabaseServer` of that name.
+    NotFound,
+    /// It does not answer.
+    Unreachable,
+    /// It answers, but is not prepared (roles, template) or refuses what preparing needs.
+    NotReady,
+    /// Another server answers under its address.
+    IdentityMismatch,
+}
+
+/// What the server's catalogs say about one School's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CatalogFacts {
+    /// The database of the recorded name.
+    pub database: ObservedDatabase,
+    /// The login of the recorded name.
+    pub login: ObservedLogin,
+    /// A staged database of the current schema is free to be claimed.
+    pub spare: bool,
+}
+
+/// The school's database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObservedDatabase {
+    /// No database of that name.
+    Absent,
+    /// A database of that name without our ownership comment.
+    Foreign,
+    /// Ours, but a drop of it was interrupted; PostgreSQL lets only another drop happen to it.
+    Broken,
+    /// Ours.
+    Ours {
+        /// The applied schema.
+        schema: Schema,
+        /// Who may connect.
+        access: DatabaseAccess,
+    },
+}
+
+/// The schema applied to a database, from its ownership comment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Schema {
+    /// The number of the last migration applied.
+    pub version: u32,
+    /// The migrations applied are, byte for byte, the first ones this operator knows. Meaningless for versions that it does not know.
+    pub genuine: bool,
+}
+
+/// Who may connect to a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DatabaseAccess {
+    /// The school's login, the migrator, and nobody else, with the limits that the spec asks for.
+    Open,
+    /// The migrator only: the login has neither LOGIN nor CONNECT, and no session of it is left.
+    Closed,
+    /// Nobody, superusers included (`ALLOW_CONNECTIONS false`).
+    Barred,
+    /// None of these: somebody changed rights, attributes or limits.
+    Drifted,
+}
+
+/// The school's login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObservedLogin {
+    /// No role of that name.
+    Absent,
+    /// A role of that name without our ownership comment.
+    Foreign,
+    /// Ours, with the password that the Secret holds.
+    Matching,
+    /// Ours, with another password than the Secret holds.
+    Differing,
+}
