@@ -68,12 +68,34 @@ build: ## Builds the product
 fmt: ## Formats the code
 	cargo fmt
 
+.PHONY: check
+check: ## Checks what a commit must pass: format, lints, unit tests (seconds after a small change)
+	cargo fmt --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo test --locked --workspace --lib --bins
+	dev/check-links
+	dev/check-words --report
+
+.PHONY: hooks
+hooks: ## Installs a git hook that runs `make check` before each commit (git commit --no-verify skips it)
+	@install -D -m 755 dev/pre-commit "$$(git rev-parse --git-path hooks)/pre-commit"
+
 .PHONY: lint
-lint: ## Checks format, lints (of the product alone and with its tests) and links
+lint: ## Checks format, lints (of the product alone and with its tests), links and words
 	cargo fmt --check
 	cargo clippy --locked --workspace -- -D warnings
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	dev/check-links
+	dev/check-words --report
+
+.PHONY: doc
+doc: ## Builds the code's documentation; a broken link in it fails
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+
+.PHONY: shellcheck
+shellcheck: ## Checks every shell script
+	@dev/install shellcheck
+	$(CACHE)/shellcheck-$(SHELLCHECK)/bin/shellcheck --external-sources $$(git grep --untracked -lE '^(#!.*[ /](ba)?sh|# shellcheck shell=.*)$$' -- ':!*.md')
 
 .PHONY: crds
 crds: ## Renews crds/ from the types in crates/operator/src/crd

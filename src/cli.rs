@@ -129,11 +129,11 @@ async fn opening_keys(sealing: &SealingArgs) -> ExitCode {
 /// Cancelled by the first SIGTERM or SIGINT.
 fn stop_by_signal() -> CancellationToken {
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let stopping = stop.clone();
     tokio::spawn(async move {
         termination().await;
         tracing::info!("stopping");
-        told.cancel();
+        stopping.cancel();
     });
     stop
 }

@@ -3,10 +3,10 @@
 //! `make generate` writes the pages; without it, a test fails when a page is not what the code says. Must not hold what belongs beside a field, a flag or a
 //! metric: their descriptions are written where they are, and only joined here.
 
+mod conditions;
 mod fields;
 mod metrics;
 mod settings;
-mod words;
 
 use std::path::Path;
 
@@ -47,7 +47,7 @@ fn escaped(cell: &str) -> String {
     parts.collect::<Vec<_>>().join("`").replace('|', "\\|").replace('\n', " ")
 }
 
-/// Words or names in the type of code, separated by commas.
-fn code<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+/// Names in the type of code, separated by commas.
+fn code<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

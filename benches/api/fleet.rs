@@ -107,7 +107,7 @@ async fn pieces(ground: &Ground, ids: &[TenantId]) -> Outcome<Pieces> {
     let find = async |turn: usize, with_header: bool| {
         let (principal, headers) = &principals[turn % principals.len()];
         let entry =
-            tenant::find(principal, if with_header { headers } else { &none }, &directory).await.map_err(|error| format!("{error:?}"))?;
+            tenant::resolve(principal, if with_header { headers } else { &none }, &directory).await.map_err(|error| format!("{error:?}"))?;
         tenant::serving(entry).map_err(|error| format!("{error:?}"))?;
         Outcome::Ok(())
     };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -13,7 +13,7 @@ use kube::{Api, Client, ResourceExt as _};
 use operator::crd::School;
 use postgres::schema::Migrations;
 use serde_json::{Value, json};
-use testing::Operator;
+use testing::{Operator, Random, seed};
 use tokio::task::JoinHandle;
 
 use crate::oracle::Oracle;
@@ -24,7 +24,7 @@ const KILLS: u32 = 25;
 
 /// What is asked of a School in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum ExpectedEnd {
     Active,
     Suspended,
     Retained,
@@ -32,64 +32,69 @@ enum Fate {
 }
 
 /// Twenty Schools: a quarter of them each, spread over both servers.
-fn fates() -> Vec<(String, Fate)> {
-    let fate = |number| [Fate::Active, Fate::Active, Fate::Suspended, Fate::Retained, Fate::Dropped][number % 5];
-    (0..SCHOOLS).map(|number| (format!("school-{number}"), fate(number))).collect()
+fn expected_ends() -> Vec<(String, ExpectedEnd)> {
+    let end = |number| {
+        [ExpectedEnd::Active, ExpectedEnd::Active, ExpectedEnd::Suspended, ExpectedEnd::Retained, ExpectedEnd::Dropped][number % 5]
+    };
+    (0..SCHOOLS).map(|number| (format!("school-{number}"), end(number))).collect()
 }
 
-async fn apply(world: &World, namespace: &str, code: &str, fate: Fate, state: &str) {
+async fn apply(world: &World, namespace: &str, code: &str, end: ExpectedEnd, state: &str) {
     let tier = if code.bytes().last().is_some_and(|last| last.is_multiple_of(2)) { "standard" } else { "premium" };
-    let policy = if fate == Fate::Dropped { "Delete" } else { "Retain" };
+    let policy = if end == ExpectedEnd::Dropped { "Delete" } else { "Retain" };
     world.apply_school(namespace, code, json!({"placement": {"tier": tier}, "deletionPolicy": policy, "state": state})).await;
 }
 
-/// Asks for a School's fate, whatever has become of it so far.
-async fn ask(world: &World, namespace: &str, code: &str, fate: Fate) {
-    match fate {
-        Fate::Active => {}
-        Fate::Suspended => apply(world, namespace, code, fate, "Suspended").await,
-        Fate::Retained | Fate::Dropped => drop(world.schools(namespace).delete(code, &DeleteParams::default()).await.unwrap()),
+/// Asks for a School's end, whatever has become of it so far.
+async fn ask(world: &World, namespace: &str, code: &str, end: ExpectedEnd) {
+    match end {
+        ExpectedEnd::Active => {}
+        ExpectedEnd::Suspended => apply(world, namespace, code, end, "Suspended").await,
+        ExpectedEnd::Retained | ExpectedEnd::Dropped => {
+            drop(world.schools(namespace).delete(code, &DeleteParams::default()).await.unwrap())
+        }
     }
 }
 
-async fn apply_all(world: &World, namespace: &str, schools: &[(String, Fate)]) {
-    for (code, fate) in schools {
-        apply(world, namespace, code, *fate, "Active").await;
+async fn apply_all(world: &World, namespace: &str, schools: &[(String, ExpectedEnd)]) {
+    for (code, end) in schools {
+        apply(world, namespace, code, *end, "Active").await;
     }
 }
 
 /// Waits until every School is as asked for, and looks for leaks. One that was `served` must have left what its policy keeps.
-async fn assert_as_asked(world: &World, namespace: &str, schools: &[(String, Fate)], served: impl Fn(&str) -> bool) {
-    for (code, fate) in schools {
+async fn assert_as_asked(world: &World, namespace: &str, schools: &[(String, ExpectedEnd)], served: impl Fn(&str) -> bool) {
+    for (code, end) in schools {
         let api = world.schools(namespace);
-        match fate {
-            Fate::Active => drop(world.ready(namespace, code).await),
-            Fate::Suspended => drop(world.school_when(namespace, code, "Ready", "True", "Suspended").await),
-            Fate::Retained | Fate::Dropped => {
+        match end {
+            ExpectedEnd::Active => drop(world.ready(namespace, code).await),
+            ExpectedEnd::Suspended => drop(world.school_when(namespace, code, "Ready", "True", "Suspended").await),
+            ExpectedEnd::Retained | ExpectedEnd::Dropped => {
                 world.until(&format!("{code} is gone"), async || api.get_opt(code).await.unwrap().is_none()).await;
             }
         }
     }
     let mut oracle = Oracle::of(world, Migrations::tenant().unwrap().target()).await;
-    for (code, fate) in schools {
+    for (code, end) in schools {
         let secrets = Api::<Secret>::namespaced(world.client.clone(), namespace);
-        let gone =
-            async || matches!(fate, Fate::Active | Fate::Suspended) || secrets.get_opt(&format!("{code}-db")).await.unwrap().is_none();
+        let gone = async || {
+            matches!(end, ExpectedEnd::Active | ExpectedEnd::Suspended) || secrets.get_opt(&format!("{code}-db")).await.unwrap().is_none()
+        };
         world.until(&format!("{code}'s Secret has followed it"), gone).await;
         let state = oracle.state(namespace, code).await;
         let rows: Vec<_> = state.rows.iter().map(|row| row.0.as_str()).collect();
-        let (row, databases) = match fate {
-            Fate::Active => ("active", 1),
-            Fate::Suspended => ("suspended", 1),
-            Fate::Retained => ("retained", 1),
-            Fate::Dropped => ("deleted", 0),
+        let (row, databases) = match end {
+            ExpectedEnd::Active => ("active", 1),
+            ExpectedEnd::Suspended => ("suspended", 1),
+            ExpectedEnd::Retained => ("retained", 1),
+            ExpectedEnd::Dropped => ("deleted", 0),
         };
         // One that never served may have gone before it had a database, and then nothing is kept, or before it had a row.
-        let gone = matches!(fate, Fate::Retained | Fate::Dropped) && !served(code) && matches!(rows[..], [] | ["deleted"]);
+        let gone = matches!(end, ExpectedEnd::Retained | ExpectedEnd::Dropped) && !served(code) && matches!(rows[..], [] | ["deleted"]);
         let (rows, row, databases) = if gone { (vec![], None, 0) } else { (rows, Some(row), databases) };
         assert_eq!(rows, Vec::from_iter(row), "{code}");
         assert_eq!((state.databases.len(), state.logins), (databases, databases), "{code}");
-        assert_eq!(state.enters, *fate == Fate::Active, "{code}");
+        assert_eq!(state.enters, *end == ExpectedEnd::Active, "{code}");
     }
     oracle.assert_nothing_leaked().await;
 }
@@ -154,33 +159,15 @@ impl History {
     }
 }
 
-/// splitmix64: small, and the same everywhere for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn seeded() -> Self {
-        let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-        let seed =
-            std::env::var("DAILYCARE_TEST_SEED").map_or_else(|_| u64::try_from(clock & 0xffff_ffff).unwrap(), |seed| seed.parse().unwrap());
-        Self(seed)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
 #[test]
 fn an_operator_killed_again_and_again_leaves_twenty_schools_as_asked_and_nothing_else() {
     run(async {
         let mut world = World::new(Setup::default()).await;
         let namespace = world.fresh_namespace().await;
         let (history, watching) = History::keep(&world.client, &namespace);
-        let (mut random, schools, mut interrupted) = (Random::seeded(), fates(), 0);
-        println!("DAILYCARE_TEST_SEED={}", random.0);
+        let seed = seed();
+        println!("DAILYCARE_TEST_SEED={seed}");
+        let (mut random, schools, mut interrupted) = (Random::new(seed), expected_ends(), 0);
         let mut asked = schools.iter().rev().collect::<Vec<_>>();
         apply_all(&world, &namespace, &schools).await;
         for kill in 0..KILLS {
@@ -197,14 +184,14 @@ fn an_operator_killed_again_and_again_leaves_twenty_schools_as_asked_and_nothing
             world.operator.kill9().await.unwrap();
             interrupted += u32::from(world.operator.log().contains("done effect="));
             if kill >= 3
-                && let Some((code, fate)) = asked.pop()
+                && let Some((code, end)) = asked.pop()
             {
-                ask(&world, &namespace, code, *fate).await;
+                ask(&world, &namespace, code, *end).await;
             }
             world.start_operator(&[]);
         }
-        for (code, fate) in asked {
-            ask(&world, &namespace, code, *fate).await;
+        for (code, end) in asked {
+            ask(&world, &namespace, code, *end).await;
         }
         assert!(interrupted >= KILLS / 3, "only {interrupted} kills hit an operator at work");
         assert_as_asked(&world, &namespace, &schools, |code| history.lock().unwrap().served(code)).await;
@@ -221,13 +208,13 @@ fn two_operators_without_a_lease_double_nothing() {
         world.until("the second operator works", async || second.log().contains("listening")).await;
         let namespace = world.fresh_namespace().await;
         let (history, watching) = History::keep(&world.client, &namespace);
-        let schools = fates();
+        let schools = expected_ends();
         apply_all(&world, &namespace, &schools).await;
         for (code, _) in &schools {
             world.ready(&namespace, code).await;
         }
-        for (code, fate) in &schools {
-            ask(&world, &namespace, code, *fate).await;
+        for (code, end) in &schools {
+            ask(&world, &namespace, code, *end).await;
         }
         assert_as_asked(&world, &namespace, &schools, |_| true).await;
         watching.abort();
@@ -262,14 +249,14 @@ fn an_operator_told_to_stop_in_the_middle_ends_well_and_its_successor_finishes()
     run(async {
         let mut world = World::new(Setup::default()).await;
         let namespace = world.fresh_namespace().await;
-        let schools = fates();
+        let schools = expected_ends();
         apply_all(&world, &namespace, &schools).await;
         world.until("a first School has its database", async || world.operator.log().contains("claim_database")).await;
         world.operator.stop().await.unwrap();
         assert_eq!(world.operator.ended().await.unwrap(), Some(0), "{}", world.log_tail());
         assert!(!world.operator.log().contains("stopping although"), "turns did not end within the grace period");
-        for (code, fate) in &schools {
-            ask(&world, &namespace, code, *fate).await;
+        for (code, end) in &schools {
+            ask(&world, &namespace, code, *end).await;
         }
         world.start_operator(&[]);
         assert_as_asked(&world, &namespace, &schools, |_| false).await;
@@ -332,6 +319,6 @@ async fn leads(world: &World, name: &str) {
 }
 
 async fn serves(world: &World, namespace: &str, code: &str) {
-    apply(world, namespace, code, Fate::Active, "Active").await;
+    apply(world, namespace, code, ExpectedEnd::Active, "Active").await;
     world.ready(namespace, code).await;
 }

@@ -3,7 +3,6 @@
 //! Must not ask the operator, and must not take its status for more than what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use domain::names::{ClusterUid, TenantId};
 use k8s_openapi::api::core::v1::Secret;
@@ -15,10 +14,10 @@ use operator::kubernetes::cluster::cluster_uid;
 use provisioning::server::census::{self, Census};
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor as _, Row as _};
-use tokio::time::Instant;
+use testing::eventually;
 use uuid::Uuid;
 
-use crate::world::{PATIENCE, World, conditions, log_in};
+use crate::world::{World, conditions, log_in};
 
 /// A staged database is made for a School that then takes it, by at most eight Schools at once; a crash may leave one of each.
 const SPARES: u32 = 8;
@@ -77,22 +76,17 @@ impl Oracle {
 
     /// Waits until a School's state is the expected one; otherwise what it was last.
     pub async fn until_state(&mut self, namespace: &str, code: &str, expected: &State) -> Result<(), State> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let mut last = self.facts(namespace, code).await;
+        let mut last = State::default();
+        let reached = eventually(async || {
+            last = self.facts(namespace, code).await;
             // A login costs more than all the rest, so it is tried only when that is right.
             last.enters = expected.enters;
             if last == *expected {
                 last.enters = self.enters(namespace, code).await;
-                if last == *expected {
-                    return Ok(());
-                }
             }
-            if Instant::now() > deadline {
-                return Err(last);
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            (last == *expected).then_some(())
+        });
+        reached.await.ok_or(last)
     }
 
     /// All of it but whether the login enters.

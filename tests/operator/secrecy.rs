@@ -33,14 +33,14 @@ const WEAK: &str = "weak%canary 91b";
 #[test]
 fn no_password_and_no_key_is_found_where_it_does_not_belong() {
     run(async {
-        let mut story = Story::begin().await;
-        story.live().await;
-        story.fail().await;
-        story.end().await;
-        let places = story.places().await;
-        let forms = story.forms().await;
+        let mut fixture = Fixture::begin().await;
+        fixture.live().await;
+        fixture.fail().await;
+        fixture.end().await;
+        let places = fixture.places().await;
+        let forms = fixture.forms().await;
         for code in ["plane", "rowan"] {
-            let passwords = story.known[&format!("the password in Secret {code}-db")].len();
+            let passwords = fixture.known[&format!("the password in Secret {code}-db")].len();
             assert!(passwords >= 3, "{code} had {passwords} passwords");
         }
         for (place, text) in &places {
@@ -56,7 +56,7 @@ fn no_password_and_no_key_is_found_where_it_does_not_belong() {
 }
 
 /// Everything that was ever secret, by whose it is.
-struct Story {
+struct Fixture {
     world: World,
     namespace: String,
     known: BTreeMap<String, BTreeSet<String>>,
@@ -64,7 +64,7 @@ struct Story {
     glimpses: BTreeMap<&'static str, String>,
 }
 
-impl Story {
+impl Fixture {
     async fn begin() -> Self {
         let loud = || {
             let options = PostgresOptions::default().with("log_statement", "all").with("log_min_duration_statement", "0");

@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use operator::crd::{DatabaseServer, School, print};
 use postgres::session::{self, Credentials, Endpoint, Purpose, Tls};
@@ -16,7 +13,7 @@ use provisioning::master::keyring::Keyring;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnection;
-use testing::{ControlPlane, Operator, OperatorOptions, Postgres, PostgresOptions, Version};
+use testing::{ControlPlane, Operator, OperatorOptions, Postgres, PostgresOptions, Version, eventually, kubernetes};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
@@ -66,7 +63,7 @@ impl World {
             tokio::join!(ControlPlane::private(), Postgres::start(Version::V18, setup.pg18), Postgres::start(Version::V15, setup.pg15));
         let (plane, pg18, pg15) = (plane.unwrap(), pg18.unwrap(), pg15.unwrap());
         let client = plane.client().await.unwrap();
-        install_crds(&client).await;
+        kubernetes::install_crds(&client, print::all()).await.unwrap();
         let pg15_admin = pg15.create_plain_admin("operator_admin").await.unwrap();
         let options = OperatorOptions {
             binary: PathBuf::from(env!("CARGO_BIN_EXE_dailycare")),
@@ -87,16 +84,12 @@ impl World {
     }
 
     pub async fn namespace(&self, name: &str) {
-        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
-        Api::<Namespace>::all(self.client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+        kubernetes::create_namespace(&self.client, name).await.unwrap();
     }
 
     /// A namespace that no other test uses.
     pub async fn fresh_namespace(&self) -> String {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("district-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        self.namespace(&name).await;
-        name
+        kubernetes::fresh_namespace(&self.client).await.unwrap()
     }
 
     /// Creates or replaces an admin Secret in the operator's namespace.
@@ -148,21 +141,17 @@ impl World {
     pub async fn school_when(&self, namespace: &str, name: &str, kind: &str, status: &str, reason: &str) -> School {
         let api = self.schools(namespace);
         let mut last = None;
-        let told = async {
-            loop {
-                let school = api.get_opt(name).await.unwrap_or_default();
-                if school.as_ref().is_some_and(|school| says(school, kind, status, reason)) {
-                    return school.unwrap();
-                }
-                last = school.or(last.take());
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let Ok(school) = tokio::time::timeout(PATIENCE, told).await else {
-            let seen = conditions(last.as_ref());
-            panic!("{namespace}/{name} never said {kind}={status} {reason}; last seen: {seen:#?}\noperator:\n{}", self.log_tail());
-        };
-        school
+        let found = eventually(async || {
+            let school = api.get_opt(name).await.unwrap_or_default();
+            let found = school.clone().filter(|school| says(school, kind, status, reason));
+            last = school.or(last.take());
+            found
+        });
+        let found = found.await;
+        found.unwrap_or_else(|| {
+            let last = conditions(last.as_ref());
+            panic!("{namespace}/{name} never said {kind}={status} {reason}; it said: {last:#?}\noperator:\n{}", self.log_tail())
+        })
     }
 
     pub async fn ready(&self, namespace: &str, name: &str) -> School {
@@ -176,15 +165,10 @@ impl World {
         self.until(&format!("{namespace}/{name} is gone"), async || api.get_opt(name).await.unwrap().is_none()).await;
     }
 
-    /// Waits for something that must come true; the deadline is only for a broken machine.
+    /// Waits for something that must come true; when it does not, says how the operator's log ends.
     pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-        let awaited = async {
-            while !holds().await {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let came_true = tokio::time::timeout(PATIENCE, awaited).await;
-        assert!(came_true.is_ok(), "{what}: did not come true\noperator:\n{}", self.log_tail());
+        let came_true = eventually(async || holds().await.then_some(())).await;
+        assert!(came_true.is_some(), "{what}: did not come true\noperator:\n{}", self.log_tail());
     }
 
     /// A Secret's values as text.
@@ -220,9 +204,6 @@ impl World {
     }
 }
 
-/// Long enough for a machine that compiles beside.
-pub const PATIENCE: Duration = Duration::from_secs(90);
-
 /// The condition stands like this, and speaks of the present generation.
 #[must_use]
 pub fn says(school: &School, kind: &str, status: &str, reason: &str) -> bool {
@@ -242,18 +223,4 @@ pub async fn log_in(secret: &BTreeMap<String, String>, database: Option<&str>) -
     let credentials = Credentials { username: secret["username"].clone(), password: secret["password"].as_str().into() };
     let options = session::options(&endpoint, &credentials, database.unwrap_or(&secret["database"]), Purpose::Registry);
     session::connect(&options, "logging in as the school").await
-}
-
-async fn install_crds(client: &Client) {
-    let api = Api::<CustomResourceDefinition>::all(client.clone());
-    for crd in print::all() {
-        let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
-        api.patch(&name, &PatchParams::apply("test"), &Patch::Apply(crd)).await.unwrap();
-    }
-    let schools = Api::<School>::all(client.clone());
-    let servers = Api::<DatabaseServer>::all(client.clone());
-    let one = ListParams::default().limit(1);
-    while schools.list(&one).await.is_err() || servers.list(&one).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

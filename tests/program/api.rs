@@ -10,9 +10,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
-use testing::Platform;
+use testing::{Platform, eventually, until};
 use tokio::process::{Child, Command};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::world::{Client, PASSWORD, World, world};
@@ -44,18 +44,13 @@ impl Process {
 
     /// Where it serves, once it does.
     async fn ready(&self) -> SocketAddr {
-        let reading = async {
-            loop {
-                let log = self.log();
-                let line = log.lines().find(|line| line.contains("listening") && line.contains("http_address=")).map(str::to_owned);
-                if let (Some(line), true) = (line, log.contains(" ready")) {
-                    let word = line.split_whitespace().find_map(|word| word.strip_prefix("address=")).unwrap().to_owned();
-                    return word.parse().unwrap();
-                }
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(LONG, reading).await.unwrap_or_else(|_| panic!("not ready: {:.2000}", self.log()))
+        let address = eventually(async || {
+            let log = self.log();
+            let line = log.lines().find(|line| line.contains("listening") && line.contains("http_address="))?;
+            let address = line.split_whitespace().find_map(|word| word.strip_prefix("address="))?;
+            log.contains(" ready").then(|| address.parse().unwrap())
+        });
+        address.await.unwrap_or_else(|| panic!("not ready: {:.2000}", self.log()))
     }
 
     /// As Kubernetes ends a container.
@@ -148,9 +143,7 @@ async fn a_process_that_is_told_to_end_under_load_loses_nothing_it_acknowledged_
 
     let all = AtomicUsize::new(0);
     let ending = async {
-        while all.load(Ordering::Relaxed) < 40 {
-            sleep(Duration::from_millis(5)).await;
-        }
+        until("forty children are made", async || all.load(Ordering::Relaxed) >= 40).await;
         process.terminate().await;
     };
     let (answers, ()) = tokio::join!(join_all((0..8).map(|_| load(address, &ana.token, &all))), ending);

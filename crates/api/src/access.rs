@@ -1,14 +1,14 @@
 //! Who may do what, where: the extractors that every route of a school begins with, and the only way to a connection.
 //!
-//! [`Access`] is made by its extractor alone, from a verified token, a tenant that serves and a permission of that school's own matrix. There is no
-//! global pool: a handler that asks for no permission has nothing to query with.
+//! Only its extractor makes an [`Access`], from a verified token, a tenant that serves and a permission of that school's own matrix. There is no
+//! global pool: a handler that asks for no permission has nothing to query with. Must not know any route.
 
+pub mod audit_context;
 mod connection;
-pub mod grants;
+mod grants;
 pub mod permission;
 mod platform;
 pub mod tenant;
-pub mod trail;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -19,36 +19,36 @@ use axum::http::request::Parts;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-pub use connection::{Outdated, Snapshot, Writing};
-pub use grants::Scope;
+pub use audit_context::AuditContext;
+pub use connection::{Invalidation, ReadTransaction, WriteTransaction};
 pub use permission::Permission;
 pub use platform::Platform;
 pub use tenant::Tenant;
-pub use trail::Trail;
 
 use tenancy::audit::Record;
 
 use super::app::App;
 use super::client::ClientAddress;
-use super::edge::{Holds, TenantSlot};
+use super::edge::{RequestPermits, TenantSlot};
 use super::error::{Code, Error, Result};
+use super::grants::Scope;
 use super::identity::{Identity, Principal};
 
-/// When to try again for a place that is taken until somebody's answer has been sent.
+/// When to try again for a permit that is held until somebody's answer has been sent.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// The audit's word for asking without a token that is accepted.
+/// The action in the audit of a request without an accepted token.
 const AUTHENTICATE: &str = "auth:verify";
 
-/// Leave to do `P` in one school.
+/// Leave to do `P` in one school. Only its extractor makes one.
 pub struct Access<P> {
     app: App,
     tenant: Tenant,
     principal: Principal,
     scope: Scope,
-    trail: Trail,
+    audit: AuditContext,
     /// The tenant's share of this process, given back when the answer has been sent.
-    holds: Holds,
+    permits: RequestPermits,
     permission: PhantomData<fn() -> P>,
 }
 
@@ -65,7 +65,7 @@ impl<P: Permission> Access<P> {
         &self.principal
     }
 
-    /// Whose children's rows alone may be touched: the user, when the permission is only over its own.
+    /// The user, if the permission reaches only the rows of the user's own children.
     #[must_use]
     pub fn own(&self) -> Option<Uuid> {
         match self.scope {
@@ -74,41 +74,41 @@ impl<P: Permission> Access<P> {
         }
     }
 
-    /// Refuses a permission over one's own rows, where no row is anybody's own.
+    /// Refuses a permission over one's own rows only.
     ///
     /// # Errors
     /// [`Code::Forbidden`].
-    pub fn whole(&self) -> Result<()> {
+    pub fn require_school_scope(&self) -> Result<()> {
         if self.own().is_some() { Err(Code::Forbidden.into()) } else { Ok(()) }
     }
 
-    /// Refuses all but the school's own people with a permission over all of it: who may see which rows is theirs to say, and platform staff who act in
-    /// the school could leave themselves or others more than their quarter of an hour.
+    /// Refuses everybody but the school's own people with a permission over all of it. For changes of who may see which rows: platform staff who act in the
+    /// school could otherwise give themselves or others rights that outlive their quarter of an hour.
     ///
     /// # Errors
     /// [`Code::Forbidden`].
-    pub fn of_the_school(&self) -> Result<()> {
-        if self.principal.impersonation.is_some() { Err(Code::Forbidden.into()) } else { self.whole() }
+    pub fn require_own_staff(&self) -> Result<()> {
+        if self.principal.impersonation.is_some() { Err(Code::Forbidden.into()) } else { self.require_school_scope() }
     }
 
-    /// The record of a write outside the school's database, to stand in that write's own transaction; with the reason why platform staff act here.
+    /// The audit record of a write outside the school's database, to be inserted in that write's own transaction; with the reason why platform staff act here.
     #[must_use]
-    pub fn evidence(&self) -> Record {
+    pub fn audit_record(&self) -> Record {
         let reason = self.principal.impersonation.as_ref().map(|acting| acting.reason.clone());
-        Record { reason, ..self.trail.record_of(Some(self.tenant.entry.tenant), Some(self.principal.user), P::CODE, true) }
+        Record { reason, ..self.audit.record_of(Some(self.tenant.entry.tenant), Some(self.principal.user), P::CODE, true) }
     }
 
-    /// That transaction lasts: the school's own copy of its record says so too, even when the caller does not wait for the answer.
-    pub fn done(&self) {
-        self.trail.done();
+    /// That transaction committed: the school's own copy of its record says so too, even if the client does not wait for the answer.
+    pub fn mark_done(&self) {
+        self.audit.mark_done();
     }
 
-    /// Takes one of `places` until the answer has been sent.
+    /// Takes a permit of `semaphore` until the answer has been sent.
     ///
     /// # Errors
     /// [`Code::TooManyRequests`] when none is free.
-    pub fn enter(&self, places: &Arc<Semaphore>) -> Result<()> {
-        if self.holds.enter(places) { Ok(()) } else { Err(Error::new(Code::TooManyRequests).after(BUSY)) }
+    pub fn acquire(&self, semaphore: &Arc<Semaphore>) -> Result<()> {
+        if self.permits.acquire(semaphore) { Ok(()) } else { Err(Error::new(Code::TooManyRequests).after(BUSY)) }
     }
 
     /// The parts of the running API.
@@ -118,7 +118,7 @@ impl<P: Permission> Access<P> {
     }
 }
 
-/// A verified token, whatever it may do. The request's trail knows its user from here on.
+/// A verified token, whatever it may do. From here on the audit context knows the user.
 impl FromRequestParts<App> for Principal {
     type Rejection = Error;
 
@@ -126,11 +126,11 @@ impl FromRequestParts<App> for Principal {
         if let Some(principal) = parts.extensions.get::<Self>() {
             return Ok(principal.clone());
         }
-        let trail = trail_of(parts);
+        let audit = audit_context_of(parts);
         let token = Identity::bearer(&parts.headers)?;
-        trail.asked(None, None, AUTHENTICATE);
+        audit.set(None, None, AUTHENTICATE);
         let principal = app.identity.verify(token).await?;
-        trail.asked(principal.tenant, Some(principal.user), AUTHENTICATE);
+        audit.set(principal.tenant, Some(principal.user), AUTHENTICATE);
         if principal.must_change_password {
             return Err(Code::PasswordChangeRequired.into());
         }
@@ -144,31 +144,31 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let principal = Principal::from_request_parts(parts, app).await?;
-        let trail = trail_of(parts);
-        trail.asked(principal.tenant, Some(principal.user), P::CODE);
-        let entry = tenant::find(&principal, &parts.headers, &app.directory).await.inspect_err(|error| {
-            // No school's log may hold that somebody knew another school's name, or that there is none.
+        let audit = audit_context_of(parts);
+        audit.set(principal.tenant, Some(principal.user), P::CODE);
+        let entry = tenant::resolve(&principal, &parts.headers, &app.directory).await.inspect_err(|error| {
+            // No school's audit may tell that somebody named another school, or one that does not exist.
             if matches!(error.code, Code::TenantMismatch | Code::InvalidTenant) {
-                trail.asked(None, Some(principal.user), P::CODE);
+                audit.set(None, Some(principal.user), P::CODE);
             }
         })?;
         if let Some(slot) = parts.extensions.get::<TenantSlot>() {
             slot.fill(entry.tenant);
         }
-        trail.asked(Some(entry.tenant), Some(principal.user), P::CODE);
-        let holds = parts.extensions.get::<Holds>().cloned().unwrap_or_default();
-        holds.admit(&app.limits, entry.tenant)?;
+        audit.set(Some(entry.tenant), Some(principal.user), P::CODE);
+        let permits = parts.extensions.get::<RequestPermits>().cloned().unwrap_or_default();
+        permits.admit(&app.limits, entry.tenant)?;
         let tenant = tenant::serving(entry)?;
-        let grants = app.recent.of(app, &tenant, &principal).await?;
+        let grants = grants::of(app, &tenant, &principal).await?;
         let scope = grants.scope(P::CODE).or(P::EVERYBODYS.then_some(Scope::Own)).ok_or(Code::Forbidden)?;
-        Ok(Self { app: app.clone(), tenant, principal, scope, trail, holds, permission: PhantomData })
+        Ok(Self { app: app.clone(), tenant, principal, scope, audit, permits, permission: PhantomData })
     }
 }
 
-/// Every request has one, unless it came past the router's layers, as some tests' do.
-fn trail_of(parts: &Parts) -> Trail {
-    parts.extensions.get::<Trail>().cloned().unwrap_or_else(|| {
+/// Every request has one, except in tests that call a route without the router's layers.
+fn audit_context_of(parts: &Parts) -> AuditContext {
+    parts.extensions.get::<AuditContext>().cloned().unwrap_or_else(|| {
         let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
-        Trail::new(parts.uri.path(), address, parts.extensions.get().cloned())
+        AuditContext::new(parts.uri.path(), address, parts.extensions.get().cloned())
     })
 }

@@ -11,7 +11,7 @@ use tenancy::limits::TenantLimits;
 use tenancy::pools::Pools;
 use tokio::sync::Semaphore;
 
-use super::access::grants::Recent;
+use super::grants::PermissionCache;
 use super::identity::Identity;
 
 /// The parts of a running API.
@@ -30,8 +30,8 @@ pub struct Parts {
     pub limits: TenantLimits,
     /// Exports that may be in memory at a time.
     pub exports: Arc<Semaphore>,
-    /// What users may do, as asked a moment ago.
-    pub recent: Recent,
+    /// What users may do, as read in the last ten seconds.
+    pub permissions: PermissionCache,
     /// The master database, as a member of `dailycare_api`.
     pub master: PgPool,
 }

@@ -2,17 +2,17 @@
 //!
 //! Knows no route and no school; what a handler needs of it are extensions of the request.
 
-mod again;
 mod arriving;
 mod cors;
 mod envelope;
 mod guarded;
 mod head;
 mod headers;
-mod holds;
 mod language;
 mod observed;
 mod request_id;
+mod request_permits;
+mod retry;
 mod serve;
 mod socket;
 
@@ -25,10 +25,10 @@ use axum::middleware::from_fn_with_state;
 use ipnet::IpNet;
 
 pub use envelope::{Problem, ProblemError, ProblemField};
-pub use holds::Holds;
 pub use language::language;
 pub use observed::TenantSlot;
 pub use request_id::RequestId;
+pub use request_permits::RequestPermits;
 pub use serve::{Limits, serve};
 
 /// What the layers hold requests to.

@@ -8,8 +8,8 @@ mod attempts;
 mod external;
 mod issuing;
 mod keys;
-mod known;
 mod login;
+mod membership;
 mod origin;
 mod principal;
 mod reading;
@@ -20,8 +20,8 @@ mod routes;
 mod settings;
 mod token;
 pub mod users;
+mod verified_tokens;
 mod watch;
-mod whose;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,12 +36,12 @@ use self::external::{Issuer, Unknown};
 pub use self::issuing::Minted;
 use self::keys::KeyFile;
 pub use self::keys::{Error as KeyError, SigningKeys};
-use self::known::Known;
 pub use self::origin::Origin;
 pub use self::principal::{Impersonation, Principal, Role, UserId};
 use self::revoked::Revocations;
 pub use self::routes::routes;
 pub use self::settings::{Settings, SetupError};
+use self::verified_tokens::VerifiedTokenCache;
 use domain::retry::Class;
 use postgres::error::Doing as _;
 use registry::password::Checker;
@@ -61,7 +61,7 @@ pub struct Identity {
     settings: Settings,
     pool: PgPool,
     keys: KeyFile,
-    known: Known,
+    verified_tokens: VerifiedTokenCache,
     external: Option<Arc<Issuer>>,
     revocations: Revocations,
     passwords: Checker,
@@ -87,7 +87,17 @@ impl Identity {
         revocations.load(&pool, WINDOW).await?;
         let passwords = Checker::new(settings.hash_queue);
         let (attempts, renewals) = (Attempts::new(settings.attempts_per_minute), Attempts::new(settings.renewals_per_minute));
-        Ok(Arc::new(Self { settings, pool, keys, known: Known::default(), external, revocations, passwords, attempts, renewals }))
+        Ok(Arc::new(Self {
+            settings,
+            pool,
+            keys,
+            verified_tokens: VerifiedTokenCache::default(),
+            external,
+            revocations,
+            passwords,
+            attempts,
+            renewals,
+        }))
     }
 
     /// The token of a request: one `Authorization` header of the scheme `Bearer`.
@@ -116,7 +126,7 @@ impl Identity {
     /// [`Code::Unauthenticated`] for everything that is wrong with it, [`Code::IssuerUnavailable`] when the keys of its issuer cannot be had.
     pub async fn verify(&self, token: &str) -> Result<Principal> {
         let (keys, now) = (self.keys.keys(), Utc::now().timestamp());
-        let principal = match self.known.principal(token, &keys, now) {
+        let principal = match self.verified_tokens.principal(token, &keys, now) {
             Some(principal) => principal,
             None => self.verify_anew(token, &keys, now).await?,
         };
@@ -133,7 +143,7 @@ impl Identity {
         match (presented.issuer(), &self.external) {
             (Some(issuer), _) if issuer == self.settings.issuer => {
                 let (principal, expires) = self.own(presented, keys, now).map_err(refused)?;
-                self.known.remember(token, keys, &principal, expires);
+                self.verified_tokens.remember(token, keys, &principal, expires);
                 Ok(principal)
             }
             (Some(issuer), Some(external)) if issuer == external.settings.issuer => {

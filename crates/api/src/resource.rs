@@ -25,12 +25,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
-pub use filter::{Filter, Words};
+pub use filter::{Filter, NameSearch};
 pub use select::Order;
 
 use tenancy::cache::Key;
 
-use super::access::{Access, Outdated, Permission};
+use super::access::{Access, Invalidation, Permission};
 use super::app::App;
 use super::error::Result;
 
@@ -47,7 +47,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
     /// The columns that a body may fill.
     const WRITABLE: &'static [&'static str];
     /// Of these, those that say who may see a row: a permission over one's own rows does not reach them, nor do platform staff who act in the school.
-    const KEPT_BY_SCHOOL: &'static [&'static str] = &[];
+    const VISIBILITY_COLUMNS: &'static [&'static str] = &[];
     /// How a list is ordered; the id breaks ties.
     const ORDER: Order;
     /// Which rows exist for anybody, as a predicate on `t`.
@@ -82,7 +82,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
     }
 
     /// Holds what a change of this row must hold before the row itself: what whoever removes that holds first, and this row after it.
-    fn before(_conn: &mut PgConnection, _id: Uuid) -> impl Future<Output = Result<()>> + Send {
+    fn lock_before_change(_conn: &mut PgConnection, _id: Uuid) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 
@@ -92,7 +92,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
     }
 
     /// What goes with a row when it is removed, or why it may not be, in the same transaction.
-    fn removing(_conn: &mut PgConnection, _id: Uuid) -> impl Future<Output = Result<()>> + Send {
+    fn before_remove(_conn: &mut PgConnection, _id: Uuid) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 }
@@ -167,13 +167,13 @@ pub fn router<R: Resource>() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes((schemas, paths, axum::routing::MethodRouter::new())).route(R::PATH, collection).route(&item_path, item)
 }
 
-/// Refuses [`Resource::KEPT_BY_SCHOOL`] to whoever may only write its own, and to platform staff.
-fn kept_by_school<R: Resource, P: Permission>(access: &Access<P>, body: &Value) -> Result<()> {
-    let named = R::KEPT_BY_SCHOOL.iter().any(|column| body.get(*column).is_some());
-    if named { access.of_the_school() } else { Ok(()) }
+/// Refuses [`Resource::VISIBILITY_COLUMNS`] to whoever may only write its own, and to platform staff.
+fn check_visibility_columns<R: Resource, P: Permission>(access: &Access<P>, body: &Value) -> Result<()> {
+    let named = R::VISIBILITY_COLUMNS.iter().any(|column| body.get(*column).is_some());
+    if named { access.require_own_staff() } else { Ok(()) }
 }
 
 /// What a write of this resource leaves behind that others must not go on believing.
-fn outdated<R: Resource>() -> Option<Outdated> {
-    R::CACHED.map(|name| Outdated::Value(Key::new(name)))
+fn invalidation<R: Resource>() -> Option<Invalidation> {
+    R::CACHED.map(|name| Invalidation::Value(Key::new(name)))
 }

@@ -10,7 +10,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::access::trail;
+use super::access::audit_context;
 use super::app::App;
 use super::document::{schemas_of, whole};
 use super::edge::{self, Problem};
@@ -29,8 +29,11 @@ pub fn router(app: &App, settings: &edge::Settings) -> Router {
     let (routes, _) = identity.nest(PREFIX, below).split_for_parts();
     let text = text();
     let openapi = get(async move || ([(header::CONTENT_TYPE, "application/json")], text));
-    let routes =
-        routes.with_state(app.clone()).layer(from_fn_with_state(app.clone(), trail::follow)).route("/openapi.json", openapi).merge(page());
+    let routes = routes
+        .with_state(app.clone())
+        .layer(from_fn_with_state(app.clone(), audit_context::follow))
+        .route("/openapi.json", openapi)
+        .merge(page());
     edge::layered(routes, settings)
 }
 

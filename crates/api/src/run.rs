@@ -21,13 +21,13 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::access::grants::Recent;
 use super::app::{App, Parts};
+use super::grants::PermissionCache;
 use super::identity::{Identity, SetupError};
 use super::router::router;
 use super::school::privacy::export::AT_A_TIME as EXPORTS;
 use super::settings::Settings;
-use super::{edge, upkeep};
+use super::{edge, maintenance};
 
 /// Between two tries to load the registry.
 const RETRY: Duration = Duration::from_secs(2);
@@ -181,7 +181,10 @@ impl Serving {
         let limits = TenantLimits::new(self.settings.quota);
         let (cache, master) = (self.cache.clone(), self.master.clone());
         let exports = Arc::new(Semaphore::new(EXPORTS));
-        (App::new(Parts { directory, pools, cache, identity, audit, limits, exports, recent: Recent::default(), master }), writer)
+        (
+            App::new(Parts { directory, pools, cache, identity, audit, limits, exports, permissions: PermissionCache::default(), master }),
+            writer,
+        )
     }
 
     fn spawn_background(&self, app: &App, background: &TaskTracker, stop: &CancellationToken) {
@@ -190,7 +193,7 @@ impl Serving {
         background.spawn(Arc::clone(&app.directory).follow(closing, stop.clone()));
         background.spawn(Arc::clone(&app.pools).reap(stop.clone()));
         background.spawn(Arc::clone(&app.identity).run(stop.clone()));
-        background.spawn(upkeep::sizes::run(app.clone(), stop.clone()));
-        background.spawn(upkeep::run(app.clone(), self.heartbeat.clone(), stop.clone()));
+        background.spawn(maintenance::database_sizes::run(app.clone(), stop.clone()));
+        background.spawn(maintenance::run(app.clone(), self.heartbeat.clone(), stop.clone()));
     }
 }

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod child_guardians;
 pub mod children;
 pub mod classes;
+mod column_enum;
 pub mod daily_report;
 mod day;
 pub mod enrolments;
@@ -21,7 +22,6 @@ pub mod staff;
 pub mod staff_assignments;
 pub mod users;
 pub mod vaccinations;
-mod words;
 
 use utoipa_axum::router::OpenApiRouter;
 

@@ -1,14 +1,16 @@
 //! Real servers for tests, benches and `make cluster`: a private Kubernetes control plane, private PostgreSQL and Redis servers.
 //!
 //! Everything binds to loopback, on ports of its own, with credentials of its own. Nothing here fakes a server, and nothing here is
-//! compiled into the product (feature `testing`). The programs come from the cache that `dev/install` fills; this module never
-//! fetches anything.
+//! compiled into the product: it is a dev-dependency only. The programs come from the cache that `dev/install` fills; this crate
+//! never fetches anything. It must not depend on the operator, the tenancy or the API: what their tests share stands with them.
 
 mod account;
+mod awaiting;
 mod certificates;
 mod command;
 mod control_plane;
 mod error;
+pub mod kubernetes;
 pub mod metrics;
 mod operator;
 mod platform;
@@ -19,7 +21,9 @@ mod programs;
 mod random;
 mod redis;
 mod scratch;
+mod seeded;
 
+pub use self::awaiting::{PATIENCE, eventually, until, until_some};
 pub use self::control_plane::ControlPlane;
 pub use self::error::{Error, Result};
 pub use self::operator::{Operator, OperatorOptions};
@@ -28,6 +32,7 @@ pub use self::postgres::{Postgres, PostgresOptions, Version};
 pub use self::process::Process;
 pub use self::programs::{kubectl, psql, schemathesis};
 pub use self::redis::Redis;
+pub use self::seeded::{Random, seed};
 
 /// How long what was started lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
-//! From leave to a connection: for reading, or as a transaction that stamps its rows and writes its own audit record.
+//! From an [`Access`] to a connection: for reading, or as a transaction that stamps its rows and writes its own audit record.
 //!
-//! A route that turned out stale is fetched afresh and tried once more, before anything was asked of the database.
+//! A stale route is fetched again and tried once more, before anything is asked of the database. Must not check permissions: the [`Access`] did.
 
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use tenancy::directory;
 use tenancy::pools::{self, Connection};
 use tracing::Instrument as _;
 
-use super::{Access, Permission, Tenant, Trail, tenant};
+use super::{Access, AuditContext, Permission, Tenant, tenant};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::identity::UserId;
@@ -30,47 +30,47 @@ impl<P: Permission> Access<P> {
         connect(&self.app, &self.tenant).await
     }
 
-    /// Reads that are all of one moment.
+    /// A transaction whose reads all see the database as it was at one moment.
     ///
     /// # Errors
     /// As [`Access::connection`].
-    pub async fn snapshot(&self) -> Result<Snapshot> {
+    pub async fn begin_read(&self) -> Result<ReadTransaction> {
         let mut conn = self.connection().await?;
         conn.mark_transaction(true);
         let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        sqlx::raw_sql(begin).execute(&mut *conn).await.doing("beginning a snapshot")?;
-        Ok(Snapshot(conn))
+        sqlx::raw_sql(begin).execute(&mut *conn).await.doing("beginning to read")?;
+        Ok(ReadTransaction(conn))
     }
 
-    /// A transaction as the request's user.
+    /// A transaction that writes as the request's user.
     ///
     /// # Errors
     /// When none is free in time, or the database cannot be reached.
-    pub async fn begin(&self) -> Result<Writing> {
+    pub async fn begin_write(&self) -> Result<WriteTransaction> {
         let mut conn = self.connection().await?;
         conn.mark_transaction(true);
         begin(&mut conn, self.principal.user).await?;
         let (app, tenant) = (self.app.clone(), self.tenant.entry.tenant);
-        Ok(Writing { conn, trail: self.trail.clone(), app, tenant, outdated: Vec::new() })
+        Ok(WriteTransaction { conn, audit: self.audit.clone(), app, tenant, invalidations: Vec::new() })
     }
 }
 
-/// A connection of this tenant's, on a fresh route when the one in memory is stale.
+/// A connection to this tenant's database, on a fresh route if the one in memory is stale.
 pub(super) async fn connect(app: &App, tenant: &Tenant) -> Result<Connection> {
-    let begun = Instant::now();
-    let connected = connect_afresh(app, tenant).await;
-    metrics::tenant_pool_wait(tenant.entry.tenant, begun.elapsed());
+    let started = Instant::now();
+    let connected = connect_or_refetch(app, tenant).await;
+    metrics::tenant_pool_wait(tenant.entry.tenant, started.elapsed());
     connected
 }
 
-async fn connect_afresh(app: &App, tenant: &Tenant) -> Result<Connection> {
+async fn connect_or_refetch(app: &App, tenant: &Tenant) -> Result<Connection> {
     let stale = match app.pools.connection(&tenant.target).await {
         Ok(conn) => return Ok(conn),
         Err(error) if matches!(error, pools::Error::Stale | pools::Error::Refused(_) | pools::Error::Open { refused: true, .. }) => error,
         Err(error) => return Err(error.into()),
     };
     let entry = app.directory.refetch(tenant.entry.tenant).await?.ok_or(Code::InvalidTenant)?;
-    // Serving differently is what made it stale; serving as before, the database is what is wrong.
+    // A new epoch explains the stale route. With the same epoch the route is current, and the database is at fault.
     let fresh = tenant::serving(entry)?;
     if fresh.target.epoch == tenant.target.epoch {
         return Err(stale.into());
@@ -85,19 +85,19 @@ async fn begin(conn: &mut PgConnection, user: UserId) -> Result<()> {
     Ok(())
 }
 
-/// A transaction in the school's database. Dropped without [`Writing::commit`], it never happened.
-pub struct Writing {
+/// A transaction in the school's database. Dropped without [`WriteTransaction::commit`], it is rolled back.
+pub struct WriteTransaction {
     conn: Connection,
-    trail: Trail,
+    audit: AuditContext,
     app: App,
     tenant: TenantId,
-    outdated: Vec<Outdated>,
+    invalidations: Vec<Invalidation>,
 }
 
-/// What was remembered of a school and must not be believed any more once a transaction lasts.
+/// What a commit makes untrue in a cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outdated {
-    /// What its users may do.
+pub enum Invalidation {
+    /// What the school's users may do.
     Grants,
     /// One value in the cache.
     Value(Key),
@@ -105,44 +105,44 @@ pub enum Outdated {
     Values,
 }
 
-impl Writing {
-    /// Names what is out of date once this lasts. [`Writing::commit`] has it forgotten, whatever becomes of its caller.
-    pub fn outdates(&mut self, what: impl Into<Option<Outdated>>) {
-        self.outdated.extend(what.into());
+impl WriteTransaction {
+    /// Adds what this transaction makes untrue in a cache. [`WriteTransaction::commit`] invalidates it, even if its caller is dropped meanwhile.
+    pub fn invalidates(&mut self, invalidation: impl Into<Option<Invalidation>>) {
+        self.invalidations.extend(invalidation.into());
     }
 
-    /// Makes it last, together with its record in the access audit, and has forgotten what that outdates. Where there is something to forget it goes on
-    /// when its caller is dropped: a client that hangs up between the two would leave the old for as long as it is kept.
+    /// Commits it together with its record in the access audit, then invalidates what the caches hold of it. If there is something to invalidate, both run
+    /// in a task of their own: otherwise a client that hangs up between the two would leave an old value in the cache.
     ///
     /// # Errors
-    /// When the database refuses, or does not answer: then it is unknown whether it lasts, and a repetition needs the same idempotency key.
+    /// When the database refuses, or does not answer: then it is unknown whether it committed, and a retry needs the same idempotency key.
     pub async fn commit(mut self) -> Result<()> {
-        let (app, tenant, outdated) = (self.app.clone(), self.tenant, std::mem::take(&mut self.outdated));
-        if outdated.is_empty() {
-            return self.lasting().await;
+        let (app, tenant, invalidations) = (self.app.clone(), self.tenant, std::mem::take(&mut self.invalidations));
+        if invalidations.is_empty() {
+            return self.commit_with_audit().await;
         }
         let work = async move {
-            let committed = self.lasting().await;
-            // After an error too: it may last all the same.
-            forget(&app, tenant, outdated).await;
+            let committed = self.commit_with_audit().await;
+            // After an error too: the transaction may have committed all the same.
+            invalidate(&app, tenant, invalidations).await;
             committed
         };
         tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| Err(Error::new(Code::Internal).because(error)))
     }
 
-    async fn lasting(mut self) -> Result<()> {
-        if let Some(record) = self.trail.record(true) {
+    async fn commit_with_audit(mut self) -> Result<()> {
+        if let Some(record) = self.audit.record(true) {
             Audit::write(&mut self.conn, &record).await?;
         }
         sqlx::raw_sql("COMMIT").execute(&mut *self.conn).await.doing("committing a transaction")?;
         self.conn.mark_transaction(false);
-        self.trail.recorded();
+        self.audit.mark_recorded();
         self.conn.finish();
         Ok(())
     }
 
-    /// Undoes it, so that the connection can be used again at once. A failure to undo ends the connection.
-    pub async fn undo(mut self) {
+    /// Rolls it back, so that the connection can be used again at once. A failure to roll back ends the connection.
+    pub async fn rollback(mut self) {
         if sqlx::raw_sql("ROLLBACK").execute(&mut *self.conn).await.is_ok() {
             self.conn.mark_transaction(false);
             self.conn.finish();
@@ -150,17 +150,17 @@ impl Writing {
     }
 }
 
-async fn forget(app: &App, tenant: TenantId, outdated: Vec<Outdated>) {
-    for what in outdated {
-        match what {
-            Outdated::Grants => app.recent.forget(tenant),
-            Outdated::Value(key) => app.cache.forget(tenant, key).await,
-            Outdated::Values => app.cache.flush(tenant).await,
+async fn invalidate(app: &App, tenant: TenantId, invalidations: Vec<Invalidation>) {
+    for invalidation in invalidations {
+        match invalidation {
+            Invalidation::Grants => app.permissions.invalidate(tenant),
+            Invalidation::Value(key) => app.cache.forget(tenant, key).await,
+            Invalidation::Values => app.cache.flush(tenant).await,
         }
     }
 }
 
-impl Deref for Writing {
+impl Deref for WriteTransaction {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
@@ -168,17 +168,17 @@ impl Deref for Writing {
     }
 }
 
-impl DerefMut for Writing {
+impl DerefMut for WriteTransaction {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.conn
     }
 }
 
-/// A school's database as it was at one moment. Dropped without [`Snapshot::end`], its connection waits for the server to end it.
-pub struct Snapshot(Connection);
+/// A transaction that reads, all of one moment. Dropped without [`ReadTransaction::end`], its connection waits for the server to end it.
+pub struct ReadTransaction(Connection);
 
-impl Snapshot {
-    /// All is read: the connection can be used again at once. A failure to say so ends the connection.
+impl ReadTransaction {
+    /// Ends it, so that the connection can be used again at once. A failure to end it ends the connection.
     pub async fn end(mut self) {
         if sqlx::raw_sql("COMMIT").execute(&mut *self.0).await.is_ok() {
             self.0.mark_transaction(false);
@@ -187,7 +187,7 @@ impl Snapshot {
     }
 }
 
-impl Deref for Snapshot {
+impl Deref for ReadTransaction {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
@@ -195,7 +195,7 @@ impl Deref for Snapshot {
     }
 }
 
-impl DerefMut for Snapshot {
+impl DerefMut for ReadTransaction {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.0
     }

@@ -9,20 +9,20 @@ use tenancy::directory::Entry;
 use tenancy::pools::Connection;
 
 use super::connection::connect;
-use super::{Tenant, Trail, trail_of};
+use super::{AuditContext, Tenant, audit_context_of};
 use crate::app::App;
 use crate::error::{Code, Error, Result};
 use crate::identity::{Principal, Role};
 
-/// The audit's word for what platform staff do.
+/// The action in the audit of what platform staff do, until a route names its own.
 const ACTION: &str = "platform";
 
-/// Leave to look at tenants as the platform's staff.
+/// Leave to see tenants as the platform's staff.
 pub struct Platform {
     /// Who asks.
     pub principal: Principal,
     app: App,
-    trail: Trail,
+    audit: AuditContext,
 }
 
 impl FromRequestParts<App> for Platform {
@@ -31,12 +31,12 @@ impl FromRequestParts<App> for Platform {
     /// The role is in a token that we signed for an account of the master database; a token of a school, or for one, never has it.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let principal = Principal::from_request_parts(parts, app).await?;
-        let trail = trail_of(parts);
-        trail.asked(principal.tenant, Some(principal.user), ACTION);
+        let audit = audit_context_of(parts);
+        audit.set(principal.tenant, Some(principal.user), ACTION);
         if principal.role != Some(Role::PlatformAdmin) || principal.tenant.is_some() {
             return Err(Code::Forbidden.into());
         }
-        Ok(Self { principal, app: app.clone(), trail })
+        Ok(Self { principal, app: app.clone(), audit })
     }
 }
 
@@ -47,9 +47,9 @@ impl Platform {
         &self.app
     }
 
-    /// Names what is done in the audit.
-    pub fn does(&self, action: &'static str) {
-        self.trail.asked(None, Some(self.principal.user), action);
+    /// Names the action in the audit.
+    pub fn audit_as(&self, action: &'static str) {
+        self.audit.set(None, Some(self.principal.user), action);
     }
 
     /// A tenant, whatever state it is in.
@@ -60,7 +60,7 @@ impl Platform {
         self.app.directory.by_id(id).await?.ok_or_else(|| Code::NotFound.into())
     }
 
-    /// A connection to count with.
+    /// A connection to a tenant's database, to count with.
     ///
     /// # Errors
     /// When none is free in time, or the database cannot be reached.

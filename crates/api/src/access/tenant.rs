@@ -20,7 +20,7 @@ pub const HEADER: &str = "x-tenant-id";
 /// When to ask again for a school that is being made or moved.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// A school that serves. Only [`resolve`] makes one.
+/// A school that serves. Only [`serving`] makes one.
 #[derive(Clone, Debug)]
 pub struct Tenant {
     /// What the registry says of it.
@@ -31,19 +31,19 @@ pub struct Tenant {
 
 /// What a header names: an id or a code. Anything else is no tenant's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
+pub enum TenantHeader {
     /// `tenants.id`.
     Id(TenantId),
     /// `tenants.code`.
     Code(SchoolCode),
 }
 
-impl Named {
+impl TenantHeader {
     /// Exactly one value, in exactly the canonical form: nothing is trimmed, decoded or folded that a proxy might read otherwise.
     ///
     /// # Errors
     /// [`Code::InvalidTenant`].
-    pub fn of(headers: &HeaderMap) -> Result<Option<Self>> {
+    pub fn read(headers: &HeaderMap) -> Result<Option<Self>> {
         let mut values = headers.get_all(HEADER).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return if headers.contains_key(HEADER) { Err(Code::InvalidTenant.into()) } else { Ok(None) };
@@ -66,8 +66,8 @@ impl Named {
 /// # Errors
 /// [`Code::Forbidden`] to whoever is of no school, whatever the header names: platform staff act in one with a token for it. [`Code::InvalidTenant`]
 /// for a school that is gone, [`Code::TenantMismatch`] when the header disagrees with the claim.
-pub async fn find(principal: &Principal, headers: &HeaderMap, directory: &Directory) -> Result<Arc<Entry>> {
-    let named = Named::of(headers)?;
+pub async fn resolve(principal: &Principal, headers: &HeaderMap, directory: &Directory) -> Result<Arc<Entry>> {
+    let named = TenantHeader::read(headers)?;
     let entry = directory.by_id(principal.tenant.ok_or(Code::Forbidden)?).await?;
     let disagrees = |entry: &Entry| named.as_ref().is_some_and(|named| !named.is(entry));
     match entry {

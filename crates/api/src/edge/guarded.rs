@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::arriving::{Arrival, bounded};
-use super::{RequestId, Settings, again, envelope, head, language};
+use super::{RequestId, Settings, envelope, head, language, retry};
 use crate::error::{Code, Error};
 
 /// Holds the request to its bounds, the handler to its time, and every error to the envelope.
@@ -27,7 +27,7 @@ pub(super) async fn guarded(State(settings): State<Arc<Settings>>, request: Requ
 async fn answered(settings: &Settings, request: Request, next: Next) -> Response {
     let (now, arrival) = (Instant::now(), Arrival::default());
     let request = request.map(|body| bounded(body, settings.body_bytes, now + settings.body_timeout, &arrival));
-    let answer = AssertUnwindSafe(again::once_more_if_stale(request, next)).catch_unwind();
+    let answer = AssertUnwindSafe(retry::retry_if_stale(request, next)).catch_unwind();
     let response = match timeout_at(now + settings.request_timeout, answer).await {
         Ok(Ok(response)) => response,
         // The panic's own text went to the log by the hook.

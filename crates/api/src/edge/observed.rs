@@ -13,7 +13,7 @@ use domain::names::TenantId;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
-use super::{Holds, RequestId, Settings, headers, request_id};
+use super::{RequestId, RequestPermits, Settings, headers, request_id};
 use crate::client::ClientAddress;
 use crate::error::Code;
 use crate::metrics::{self as metrics, Class, Verb};
@@ -54,8 +54,8 @@ pub(super) async fn observed(State(settings): State<Arc<Settings>>, request: Req
     head.extensions.insert(id.clone());
     head.extensions.insert(client);
     head.extensions.insert(slot.clone());
-    let holds = Holds::default();
-    head.extensions.insert(holds.clone());
+    let permits = RequestPermits::default();
+    head.extensions.insert(permits.clone());
     let path = head.uri.path().to_owned();
     let mut running = Running::start(route, verb, slot);
 
@@ -68,7 +68,7 @@ pub(super) async fn observed(State(settings): State<Arc<Settings>>, request: Req
     span.record("status", response.status().as_u16());
     span.in_scope(|| running.end(&response));
     let (head, body) = response.into_parts();
-    Response::from_parts(head, holds.through(body).await)
+    Response::from_parts(head, permits.hold_until_sent(body).await)
 }
 
 /// The route's pattern, never the path itself.

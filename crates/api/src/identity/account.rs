@@ -30,7 +30,7 @@ pub(super) struct Account {
 
 /// Which account.
 #[derive(Clone, Copy)]
-pub(super) enum By<'a> {
+pub(super) enum AccountLookup<'a> {
     /// Whatever its case.
     Email(&'a str),
     Id(Uuid),
@@ -69,10 +69,10 @@ macro_rules! select_account {
 
 impl Account {
     /// Reads an account, without lock.
-    pub(super) async fn find(conn: &mut PgConnection, by: By<'_>) -> Result<Option<Self>> {
+    pub(super) async fn find(conn: &mut PgConnection, by: AccountLookup<'_>) -> Result<Option<Self>> {
         let query = match by {
-            By::Email(email) => sqlx::query_as(select_account!("lower(u.email) = lower($1)")).bind(email),
-            By::Id(id) => sqlx::query_as(select_account!("u.id = $1")).bind(id),
+            AccountLookup::Email(email) => sqlx::query_as(select_account!("lower(u.email) = lower($1)")).bind(email),
+            AccountLookup::Id(id) => sqlx::query_as(select_account!("u.id = $1")).bind(id),
         };
         query.fetch_optional(conn).await.doing("reading an account")
     }

@@ -14,7 +14,7 @@ use sqlx::postgres::PgConnection;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::account::{self, Account, By};
+use super::account::{self, Account, AccountLookup};
 use super::record::{IMPERSONATE, LOGIN, LOGOUT, PASSWORD, REFRESH_REUSE, Record};
 use super::refresh::{self, RefreshToken, Renewal};
 use super::{Identity, Origin, Principal, Role, UserId, begin, commit, unavailable};
@@ -68,7 +68,7 @@ impl Origin {
 
 pub(super) async fn login(identity: &Identity, email: &str, password: &SecretString, origin: &Origin) -> Result<Session> {
     identity.attempts.allow(origin.client)?;
-    let found = find(identity, By::Email(email)).await?;
+    let found = find(identity, AccountLookup::Email(email)).await?;
     let checked = check(identity, found.as_ref(), password).await?;
     let mut transaction = begin(&identity.pool).await?;
     let Some(account) = confirm(&mut transaction, found, checked.verdict).await? else {
@@ -103,7 +103,7 @@ pub(super) async fn change_password(
         return Err(Error::field("new_password", "repeated", text));
     }
     identity.attempts.allow(origin.client)?;
-    let found = find(identity, By::Id(principal.user.0)).await?;
+    let found = find(identity, AccountLookup::Id(principal.user.0)).await?;
     let checked = check(identity, found.as_ref(), current).await?;
     let open = found.as_ref().is_some_and(|account| account.is_active && !account.is_locked) && checked.verdict != Verdict::Wrong;
     let hash = if open { Some(identity.passwords.hash(new).await.map_err(busy)?) } else { None };
@@ -150,14 +150,14 @@ pub(super) async fn logout(identity: &Identity, text: &str, origin: &Origin) -> 
         return Ok(());
     }
     let Some(user) = refresh::end(&mut transaction, token.family).await.map_err(unavailable)? else { return Ok(()) };
-    let account = Account::find(&mut transaction, By::Id(user)).await.map_err(unavailable)?;
+    let account = Account::find(&mut transaction, AccountLookup::Id(user)).await.map_err(unavailable)?;
     origin.record(&mut transaction, LOGOUT, Some((user, account.and_then(|account| account.tenant))), true).await?;
     commit(transaction).await
 }
 
 /// Whoever has a token, as the registry knows them now; none for another issuer's users, unless they are an account of the school that their token names.
 pub(super) async fn profile(identity: &Identity, principal: &Principal) -> Result<Option<Profile>> {
-    let found = find(identity, By::Id(principal.user.0)).await?;
+    let found = find(identity, AccountLookup::Id(principal.user.0)).await?;
     let own = |account: &Account| principal.role.is_some() || account.tenant == principal.tenant.map(|tenant| tenant.0);
     Ok(found.filter(own).as_ref().map(Profile::from))
 }
@@ -175,7 +175,7 @@ pub(super) async fn impersonate(identity: &Identity, by: UserId, tenant: TenantI
     if exists { Ok(account.issue_at) } else { Err(Code::InvalidTenant.into()) }
 }
 
-async fn find(identity: &Identity, by: By<'_>) -> Result<Option<Account>> {
+async fn find(identity: &Identity, by: AccountLookup<'_>) -> Result<Option<Account>> {
     let mut conn = identity.pool.acquire().await.doing("connecting to the registry").map_err(unavailable)?;
     Account::find(&mut conn, by).await.map_err(unavailable)
 }

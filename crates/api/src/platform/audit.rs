@@ -14,7 +14,7 @@ use crate::answer::Page;
 use crate::document::{Paging, Queries};
 use crate::error::Result;
 use crate::resource::cursor::{self, Cursor};
-use crate::resource::filter::Asked;
+use crate::resource::filter::ListQuery;
 use crate::school::audit::AuditRecord;
 
 /// The list's name in its cursors.
@@ -66,13 +66,13 @@ impl From<Record> for PlatformAuditRecord {
     get, path = "/platform/audit", tag = "platform", operation_id = "list_platform_audit", params(Paging, PlatformAuditFilter),
     responses((status = 200, description = "A page.", body = Page<PlatformAuditRecord>), Queries)
 )]
-pub(super) async fn list(platform: Platform, asked: Asked<PlatformAuditFilter>) -> Result<Response> {
-    platform.does("platform:audit");
-    let after = asked.after_moment(LIST)?;
-    let PlatformAuditFilter { tenant_id, user_id: user, action, resource, success, from, until } = asked.filter;
+pub(super) async fn list(platform: Platform, list_query: ListQuery<PlatformAuditFilter>) -> Result<Response> {
+    platform.audit_as("platform:audit");
+    let after = list_query.after_moment(LIST)?;
+    let PlatformAuditFilter { tenant_id, user_id: user, action, resource, success, from, until } = list_query.filter;
     let filter = Filter { user, action, resource, success, from, until };
     let mut conn = platform.app().master.acquire().await.doing("connecting to the master database")?;
-    let found = Audit::list_platform(&mut conn, tenant_id.map(TenantId), &filter, after, asked.limit + 1).await?;
+    let found = Audit::list_platform(&mut conn, tenant_id.map(TenantId), &filter, after, list_query.limit + 1).await?;
     let records: Vec<PlatformAuditRecord> = found.into_iter().map(PlatformAuditRecord::from).collect();
-    Ok(cursor::page(records, asked.limit, |last| Cursor::at(LIST, last.record.occurred_at, last.record.id)).into_response())
+    Ok(cursor::page(records, list_query.limit, |last| Cursor::at(LIST, last.record.occurred_at, last.record.id)).into_response())
 }

@@ -17,7 +17,7 @@ use crate::document::{Paging, Queries, WritesItem};
 use crate::error::{Code, Result};
 use crate::identity::Origin;
 use crate::resource::cursor::{self, Cursor};
-use crate::resource::filter::{Asked, Id, Unfiltered};
+use crate::resource::filter::{Id, ListQuery, Unfiltered};
 
 /// The list's name in its cursors.
 const LIST: &str = "impersonations";
@@ -73,7 +73,7 @@ pub(super) async fn impersonate(
     origin: Origin,
     body: Body<NewImpersonation>,
 ) -> Result<Data<ImpersonationToken>> {
-    platform.does("platform:impersonate");
+    platform.audit_as("platform:impersonate");
     let tenant = platform.app().directory.by_id(TenantId(id)).await?.ok_or(Code::NotFound)?;
     let reason = body.parse()?.reason;
     let minted = platform.app().identity.mint(&platform.principal, tenant.tenant, &reason, &origin).await?;
@@ -86,13 +86,13 @@ pub(super) async fn impersonate(
     get, path = "/platform/impersonations", tag = "platform", operation_id = "list_impersonations", params(Paging),
     responses((status = 200, description = "A page.", body = crate::answer::Page<Impersonated>), Queries)
 )]
-pub(super) async fn list(platform: Platform, asked: Asked<Unfiltered>) -> Result<Response> {
-    platform.does("platform:audit");
-    let after = asked.after_moment(LIST)?;
+pub(super) async fn list(platform: Platform, list_query: ListQuery<Unfiltered>) -> Result<Response> {
+    platform.audit_as("platform:audit");
+    let after = list_query.after_moment(LIST)?;
     let select = "
         SELECT id, tenant_id, user_id, reason, occurred_at, success FROM registry.access_audit
         WHERE action = 'auth:impersonate' AND ($1::timestamptz IS NULL OR (occurred_at, id) < ($1, $2)) ORDER BY occurred_at DESC, id DESC LIMIT $3";
-    let query = sqlx::query_as(select).bind(after.map(|(at, _)| at)).bind(after.map(|(_, id)| id)).bind(i64::from(asked.limit) + 1);
+    let query = sqlx::query_as(select).bind(after.map(|(at, _)| at)).bind(after.map(|(_, id)| id)).bind(i64::from(list_query.limit) + 1);
     let found: Vec<Impersonated> = query.fetch_all(&platform.app().master).await.doing("reading who acted in schools")?;
-    Ok(cursor::page(found, asked.limit, |last| Cursor::at(LIST, last.occurred_at, last.id)).into_response())
+    Ok(cursor::page(found, list_query.limit, |last| Cursor::at(LIST, last.occurred_at, last.id)).into_response())
 }

@@ -11,7 +11,7 @@ use crate::answer::{Data, Page};
 use crate::document::{Paging, Queries, ReadsItem};
 use crate::error::{Code, Result};
 use crate::resource::cursor::Cursor;
-use crate::resource::filter::{Asked, Id, Unfiltered};
+use crate::resource::filter::{Id, ListQuery, Unfiltered};
 
 /// The list's name in its cursors.
 const LIST: &str = "tenants";
@@ -72,10 +72,10 @@ impl From<&Entry> for TenantRecord {
 
 /// Every tenant by code, but those whose School is gone.
 #[utoipa::path(get, path = "/platform/tenants", tag = "platform", operation_id = "list_tenants", params(Paging), responses((status = 200, body = Page<TenantRecord>), Queries))]
-pub(super) async fn list(platform: Platform, asked: Asked<Unfiltered>) -> Result<Page<TenantRecord>> {
-    platform.does("platform:tenants");
-    let after = asked.cursor(LIST)?.map(|cursor| cursor.place);
-    let limit = asked.limit as usize;
+pub(super) async fn list(platform: Platform, list_query: ListQuery<Unfiltered>) -> Result<Page<TenantRecord>> {
+    platform.audit_as("platform:tenants");
+    let after = list_query.cursor(LIST)?.map(|cursor| cursor.place);
+    let limit = list_query.limit as usize;
     let mut entries = platform.app().directory.entries(after.as_deref(), limit + 1);
     let more = entries.len() > limit;
     entries.truncate(limit);
@@ -86,7 +86,7 @@ pub(super) async fn list(platform: Platform, asked: Asked<Unfiltered>) -> Result
 /// One tenant.
 #[utoipa::path(get, path = "/platform/tenants/{id}", tag = "platform", operation_id = "read_tenant", params(("id" = Uuid, Path)), responses((status = 200, body = Data<TenantRecord>), ReadsItem))]
 pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantRecord>> {
-    platform.does("platform:tenants");
+    platform.audit_as("platform:tenants");
     let entry = platform.app().directory.by_id(TenantId(id)).await?.ok_or(Code::NotFound)?;
     Ok(Data::new(TenantRecord::from(&*entry)))
 }

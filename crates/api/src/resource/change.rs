@@ -1,4 +1,4 @@
-//! A change of the fields that the body names, of exactly the version that its author has read.
+//! PATCH of one row: changes the fields that the body names, of exactly the version that the caller has read.
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::filter::Id;
-use super::{Resource, kept_by_school, outdated, precondition, reference, select};
+use super::{Resource, check_visibility_columns, invalidation, precondition, reference, select};
 use crate::access::Access;
 use crate::answer::{ETag, tagged};
 use crate::body::Body;
@@ -20,45 +20,45 @@ pub(super) async fn change<R: Resource>(
     headers: HeaderMap,
     body: Body<R::Change>,
 ) -> Result<Response> {
-    let demand = precondition::demanded(&headers)?;
+    let if_match = precondition::if_match(&headers)?;
     let none = Map::new();
     let fields = body.value.as_object().unwrap_or(&none);
-    kept_by_school::<R, _>(&access, &body.value)?;
-    let mut tx = access.begin().await?;
-    R::before(&mut tx, id).await?;
-    hold::<R>(&mut tx, id, access.own(), Against::Writers).await.and_then(|version| demand.admit(version))?;
+    check_visibility_columns::<R, _>(&access, &body.value)?;
+    let mut tx = access.begin_write().await?;
+    R::lock_before_change(&mut tx, id).await?;
+    lock::<R>(&mut tx, id, access.own(), RowLock::Update).await.and_then(|version| if_match.check(version))?;
     reference::check::<R>(&mut tx, fields, access.own()).await?;
     R::check(&mut tx, Some(id), &body.value).await?;
     if let Some(mut query) = update::<R>(id, fields, &body.value) {
         query.build().execute(&mut *tx).await?;
     }
-    // What was changed may have left the user's own rows: then it never happened.
+    // The change may have taken the row out of the user's own rows: then it is rolled back.
     let found = select::one::<R>(&mut tx, id, access.own()).await?.ok_or(Code::Forbidden)?;
-    tx.outdates(outdated::<R>());
+    tx.invalidates(invalidation::<R>());
     tx.commit().await?;
     Ok(tagged(StatusCode::OK, ETag(found.version), found.record))
 }
 
-/// Whom a row is held against until the transaction ends.
+/// How a row is locked until the transaction ends.
 #[derive(Clone, Copy, Debug)]
-pub enum Against {
-    /// Others that change or remove it.
-    Writers,
-    /// Others that come to refer to it, too ([`reference::check`]): nothing may refer to a row that is removed.
-    References,
+pub enum RowLock {
+    /// Against others that change or remove it.
+    Update,
+    /// Also against others that begin to refer to it ([`reference::check`]): nothing may refer to a row that is removed.
+    Remove,
 }
 
-/// Holds the row until the transaction ends, and gives its version, if it exists for this user.
+/// Locks the row until the transaction ends and returns its version, if it exists for this user.
 ///
 /// # Errors
 /// [`Code::NotFound`].
-pub async fn hold<R: Resource>(conn: &mut PgConnection, id: Uuid, own: Option<Uuid>, against: Against) -> Result<i64> {
+pub async fn lock<R: Resource>(conn: &mut PgConnection, id: Uuid, own: Option<Uuid>, strength: RowLock) -> Result<i64> {
     let mut query = QueryBuilder::new(format!("SELECT t.row_version FROM app.{} t WHERE ", R::TABLE));
     select::restrict::<R>(&mut query, own);
     query.push(" AND t.id = ").push_bind(id);
-    query.push(match against {
-        Against::Writers => " FOR NO KEY UPDATE OF t",
-        Against::References => " FOR UPDATE OF t",
+    query.push(match strength {
+        RowLock::Update => " FOR NO KEY UPDATE OF t",
+        RowLock::Remove => " FOR UPDATE OF t",
     });
     let version: Option<i64> = query.build_query_scalar().fetch_optional(conn).await?;
     version.ok_or_else(|| Code::NotFound.into())

@@ -1,4 +1,4 @@
-//! A new row. With an `Idempotency-Key`, however often it is sent, one.
+//! POST of a new row. With an `Idempotency-Key` it creates one row, however often it is sent.
 
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -7,31 +7,31 @@ use sqlx::QueryBuilder;
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
-use super::idempotency::{self, Begun};
-use super::{Resource, kept_by_school, outdated, reference, select};
+use super::idempotency::{self, Idempotent};
+use super::{Resource, check_visibility_columns, invalidation, reference, select};
 use crate::access::Access;
 use crate::answer::ETag;
 use crate::body::Body;
 use crate::error::{Code, Result};
 
 pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: HeaderMap, body: Body<R::New>) -> Result<Response> {
-    kept_by_school::<R, _>(&access, &body.value)?;
+    check_visibility_columns::<R, _>(&access, &body.value)?;
     let mut tx = match idempotency::begin(&access, &headers, R::PATH, &body.digest).await? {
-        Begun::Answered(mut replay) => {
-            // What was the user's own then may be no more: nobody is shown by a key what is not shown without.
+        Idempotent::Repeated(mut repeated) => {
+            // The row may no longer be one of the user's own: a replayed key must not show what a read would refuse.
             if access.own().is_some() {
-                let id = replay.id().ok_or(Code::NotFound)?;
-                select::present::<R>(replay.conn(), id, access.own()).await?;
+                let id = repeated.id().ok_or(Code::NotFound)?;
+                select::present::<R>(repeated.conn(), id, access.own()).await?;
             }
-            return Ok(replay.answer().await);
+            return Ok(repeated.answer().await);
         }
-        Begun::Working(tx) => tx,
+        Idempotent::First(tx) => tx,
     };
     let id = insert::<R>(&mut tx, body.value, access.own()).await?;
-    // Somebody who may only touch their own may not create what is not theirs.
+    // Whoever may only touch their own rows may not create another's: then it is rolled back.
     let found = select::one::<R>(&mut tx, id, access.own()).await?.ok_or(Code::Forbidden)?;
     let location = format!("/api/v1{}/{id}", R::PATH);
-    tx.outdates(outdated::<R>());
+    tx.invalidates(invalidation::<R>());
     tx.created(Some(ETag(found.version)), Some(location), &found.record).await
 }
 

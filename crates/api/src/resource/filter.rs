@@ -32,9 +32,9 @@ where
 /// Words of a name, as prefixes, in any order, without regard to accents and case: at most 200 characters.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(try_from = "String")]
-pub struct Words(String);
+pub struct NameSearch(String);
 
-impl TryFrom<String> for Words {
+impl TryFrom<String> for NameSearch {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -42,7 +42,7 @@ impl TryFrom<String> for Words {
     }
 }
 
-impl Words {
+impl NameSearch {
     /// Narrows to the rows of `t` whose `search_name` has them.
     pub fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
         query.push(" AND to_tsvector('pg_catalog.simple', t.search_name) @@ app.search_query(").push_bind(self.0.clone()).push(")");
@@ -65,7 +65,7 @@ pub const MOST: u32 = 200;
 
 /// What a list is asked for.
 #[derive(Clone, Debug)]
-pub struct Asked<F> {
+pub struct ListQuery<F> {
     /// How many rows.
     pub limit: u32,
     /// After which place; as sent.
@@ -76,7 +76,7 @@ pub struct Asked<F> {
     pub plain: bool,
 }
 
-impl<F: DeserializeOwned + IntoParams + 'static> Asked<F> {
+impl<F: DeserializeOwned + IntoParams + 'static> ListQuery<F> {
     /// Reads a query string.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl<F: DeserializeOwned + IntoParams + 'static> Asked<F> {
     /// The moment and the id to go on after, in this list that is ordered by them.
     ///
     /// # Errors
-    /// As [`Asked::cursor`].
+    /// As [`ListQuery::cursor`].
     pub fn after_moment(&self, list: &str) -> Result<Option<(DateTime<Utc>, uuid::Uuid)>> {
         self.cursor(list)?.map(|cursor| Ok((cursor.moment()?, cursor.id))).transpose()
     }
@@ -152,7 +152,7 @@ fn repeated(name: &str) -> Error {
     Error::field(name, "repeated", Text::new("parâmetro repetido", "the parameter is repeated"))
 }
 
-impl<F: DeserializeOwned + IntoParams + 'static, S: Send + Sync> FromRequestParts<S> for Asked<F> {
+impl<F: DeserializeOwned + IntoParams + 'static, S: Send + Sync> FromRequestParts<S> for ListQuery<F> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self> {
@@ -184,9 +184,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
 /// Everything that the path names, in its order. What does not fit, or is spelled in another way, names nothing.
 #[derive(Clone, Copy, Debug)]
-pub struct At<T>(pub T);
+pub struct PathParams<T>(pub T);
 
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for At<T> {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParams<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
@@ -209,10 +209,10 @@ mod tests {
 
     #[test]
     fn paging_and_filters_are_read_from_one_query_string() {
-        let asked = Asked::<Some>::parse("limit=10&name=In%C3%AAs&level=3").unwrap();
-        assert_eq!((asked.limit, asked.plain), (10, false));
-        assert_eq!(asked.filter, Some { name: "Inês".to_owned().into(), level: 3.into() });
-        assert!(Asked::<Some>::parse("").unwrap().plain);
+        let query = ListQuery::<Some>::parse("limit=10&name=In%C3%AAs&level=3").unwrap();
+        assert_eq!((query.limit, query.plain), (10, false));
+        assert_eq!(query.filter, Some { name: "Inês".to_owned().into(), level: 3.into() });
+        assert!(ListQuery::<Some>::parse("").unwrap().plain);
     }
 
     #[test]
@@ -226,9 +226,9 @@ mod tests {
             ("nam=x", "nam"),
             ("name=abcdef", "name"),
         ] {
-            let error = Asked::<Some>::parse(query).unwrap_err();
+            let error = ListQuery::<Some>::parse(query).unwrap_err();
             assert_eq!((error.code, error.fields[0].field.as_str()), (Code::Validation, field), "{query}");
         }
-        assert!(Asked::<Some>::parse("name=a%00").is_err());
+        assert!(ListQuery::<Some>::parse("name=a%00").is_err());
     }
 }

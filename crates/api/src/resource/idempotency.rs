@@ -1,5 +1,7 @@
-//! `Idempotency-Key`: a request that is sent again gets its first answer. The key is written in the transaction of the work, so it is there exactly
-//! when the work is.
+//! `Idempotency-Key`: a request that is sent again gets its first answer.
+//!
+//! The key is written in the transaction of the work, so it exists exactly if the work was committed. Must not decide who may see a stored answer: the route
+//! does.
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,7 +14,7 @@ use sqlx::types::Json;
 use tenancy::maintenance::delete_expired_answers;
 use uuid::Uuid;
 
-use crate::access::{Access, Outdated, Permission, Writing};
+use crate::access::{Access, Invalidation, Permission, WriteTransaction};
 use crate::answer::{Data, ETag};
 use crate::error::{Code, Error, Result};
 
@@ -35,101 +37,101 @@ pub fn key(headers: &HeaderMap) -> Result<Option<&str>> {
     Ok(Some(key))
 }
 
-/// What a request with a key, or without one, is to do.
-pub enum Begun {
-    /// Nothing: the work was done before.
-    Answered(Replay),
-    /// The work, in this transaction.
-    Working(Once),
+/// Whether a request is the first one with its key.
+pub enum Idempotent {
+    /// The request was answered before: give that answer again.
+    Repeated(RepeatedRequest),
+    /// The request is the first with its key, or has none: do the work in this transaction.
+    First(IdempotentWrite),
 }
 
-/// A transaction whose work is done once for its request's key. Dropped without [`Once::created`], it never happened.
-pub struct Once {
-    tx: Writing,
-    key: Option<Key>,
+/// A transaction whose work is done once for its request's key. Dropped without [`IdempotentWrite::created`], it is rolled back.
+pub struct IdempotentWrite {
+    tx: WriteTransaction,
+    key: Option<IdempotencyKey>,
 }
 
-/// The answer that a key's request got, in a transaction that has changed nothing.
-pub struct Replay {
-    tx: Writing,
+/// The stored answer of a repeated request, in a transaction that has changed nothing.
+pub struct RepeatedRequest {
+    tx: WriteTransaction,
     status: StatusCode,
-    kept: Kept,
+    stored: StoredAnswer,
 }
 
 /// A key that this transaction holds.
-pub struct Key {
+struct IdempotencyKey {
     user: Uuid,
     key: String,
 }
 
-/// An answer as it is kept.
+/// An answer as it is stored.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredAnswer {
     tag: Option<i64>,
     location: Option<String>,
     data: Value,
 }
 
-/// A transaction that does the work of a POST to `path`, below `/api/v1`. Waits for another one that holds the request's key.
+/// Begins the transaction of a POST to `path`, below `/api/v1`. Waits for a running request with the same key.
 ///
 /// # Errors
-/// [`Code::IdempotencyKeyReused`] when the key was used for another request, [`Code::Malformed`] for what is no key; as [`Access::begin`].
-pub async fn begin<P: Permission>(access: &Access<P>, headers: &HeaderMap, path: &str, digest: &[u8; 32]) -> Result<Begun> {
+/// [`Code::IdempotencyKeyReused`] when the key was used for another request, [`Code::Malformed`] for what is no key; as [`Access::begin_write`].
+pub async fn begin<P: Permission>(access: &Access<P>, headers: &HeaderMap, path: &str, digest: &[u8; 32]) -> Result<Idempotent> {
     let key = key(headers)?;
-    let mut tx = access.begin().await?;
-    let Some(key) = key else { return Ok(Begun::Working(Once { tx, key: None })) };
-    let key = Key { user: access.principal().user.0, key: key.to_owned() };
+    let mut tx = access.begin_write().await?;
+    let Some(key) = key else { return Ok(Idempotent::First(IdempotentWrite { tx, key: None })) };
+    let key = IdempotencyKey { user: access.principal().user.0, key: key.to_owned() };
     let route = format!("POST {path}");
     if key.claim(&mut tx, &route, digest).await? {
-        return Ok(Begun::Working(Once { tx, key: Some(key) }));
+        return Ok(Idempotent::First(IdempotentWrite { tx, key: Some(key) }));
     }
-    let (status, kept) = key.answer(&mut tx, &route, digest).await?;
-    Ok(Begun::Answered(Replay { tx, status, kept }))
+    let (status, stored) = key.answer(&mut tx, &route, digest).await?;
+    Ok(Idempotent::Repeated(RepeatedRequest { tx, status, stored }))
 }
 
-impl Replay {
+impl RepeatedRequest {
     /// The row that was made, if it was one.
     #[must_use]
     pub fn id(&self) -> Option<Uuid> {
-        self.kept.data.get("id")?.as_str()?.parse().ok()
+        self.stored.data.get("id")?.as_str()?.parse().ok()
     }
 
-    /// To look with, whether the user may still see that row.
+    /// To check whether the user may still see that row.
     pub fn conn(&mut self) -> &mut PgConnection {
         &mut self.tx
     }
 
-    /// The answer as it was.
+    /// The answer as it was the first time.
     pub async fn answer(self) -> Response {
-        self.tx.undo().await;
-        let mut response = self.kept.answer(self.status);
+        self.tx.rollback().await;
+        let mut response = self.stored.answer(self.status);
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
         response
     }
 }
 
-impl Once {
-    /// As [`Writing::outdates`].
-    pub fn outdates(&mut self, what: impl Into<Option<Outdated>>) {
-        self.tx.outdates(what);
+impl IdempotentWrite {
+    /// As [`WriteTransaction::outdates`].
+    pub fn invalidates(&mut self, what: impl Into<Option<Invalidation>>) {
+        self.tx.invalidates(what);
     }
 
-    /// Makes the work last, its answer beside the key, and answers 201.
+    /// Commits the work with its answer beside the key, and answers 201.
     ///
     /// # Errors
-    /// When the database refuses; as [`Writing::commit`].
+    /// When the database refuses; as [`WriteTransaction::commit`].
     pub async fn created(mut self, tag: Option<ETag>, location: Option<String>, data: &impl Serialize) -> Result<Response> {
         let data = serde_json::to_value(data).map_err(|error| Error::new(Code::Internal).because(error))?;
-        let kept = Kept { tag: tag.map(|tag| tag.0), location, data };
+        let stored = StoredAnswer { tag: tag.map(|tag| tag.0), location, data };
         if let Some(key) = &self.key {
-            key.settle(&mut self.tx, &kept).await?;
+            key.store(&mut self.tx, &stored).await?;
         }
         self.tx.commit().await?;
-        Ok(kept.answer(StatusCode::CREATED))
+        Ok(stored.answer(StatusCode::CREATED))
     }
 }
 
-impl Deref for Once {
+impl Deref for IdempotentWrite {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
@@ -137,14 +139,14 @@ impl Deref for Once {
     }
 }
 
-impl DerefMut for Once {
+impl DerefMut for IdempotentWrite {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.tx
     }
 }
 
-impl Key {
-    /// Takes the key for this transaction, if no other has. One that has had its day is as good as new.
+impl IdempotencyKey {
+    /// Takes the key for this transaction, if no other request has. An expired key counts as new.
     async fn claim(&self, conn: &mut PgConnection, route: &str, digest: &[u8; 32]) -> Result<bool> {
         let expired = "DELETE FROM app.idempotency_keys WHERE user_id = $1 AND key = $2 AND expires_at < now()";
         sqlx::query(expired).bind(self.user).bind(&self.key).execute(&mut *conn).await?;
@@ -158,28 +160,28 @@ impl Key {
         Ok(new)
     }
 
-    /// The answer that the key's request got.
-    async fn answer(&self, conn: &mut PgConnection, route: &str, digest: &[u8; 32]) -> Result<(StatusCode, Kept)> {
-        let look = "SELECT route, request_hash, status, response FROM app.idempotency_keys WHERE user_id = $1 AND key = $2";
-        let (of, hash, status, kept): (String, Vec<u8>, Option<i16>, Option<Json<Kept>>) =
-            sqlx::query_as(look).bind(self.user).bind(&self.key).fetch_one(conn).await?;
+    /// The answer that the first request with this key got.
+    async fn answer(&self, conn: &mut PgConnection, route: &str, digest: &[u8; 32]) -> Result<(StatusCode, StoredAnswer)> {
+        let select = "SELECT route, request_hash, status, response FROM app.idempotency_keys WHERE user_id = $1 AND key = $2";
+        let (of, hash, status, stored): (String, Vec<u8>, Option<i16>, Option<Json<StoredAnswer>>) =
+            sqlx::query_as(select).bind(self.user).bind(&self.key).fetch_one(conn).await?;
         if of != route || hash != digest[..] {
             return Err(Code::IdempotencyKeyReused.into());
         }
-        let (Some(status), Some(Json(kept))) = (status, kept) else { return Err(Code::Conflict.into()) };
+        let (Some(status), Some(Json(stored))) = (status, stored) else { return Err(Code::Conflict.into()) };
         let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
-        Ok((status, kept))
+        Ok((status, stored))
     }
 
-    /// Writes the answer beside the key.
-    async fn settle(&self, conn: &mut PgConnection, kept: &Kept) -> Result<()> {
+    /// Stores the answer beside the key.
+    async fn store(&self, conn: &mut PgConnection, stored: &StoredAnswer) -> Result<()> {
         let update = "UPDATE app.idempotency_keys SET status = 201, response = $3 WHERE user_id = $1 AND key = $2";
-        sqlx::query(update).bind(self.user).bind(&self.key).bind(Json(kept)).execute(conn).await?;
+        sqlx::query(update).bind(self.user).bind(&self.key).bind(Json(stored)).execute(conn).await?;
         Ok(())
     }
 }
 
-impl Kept {
+impl StoredAnswer {
     fn answer(self, status: StatusCode) -> Response {
         let mut response = (status, Data::new(self.data)).into_response();
         if let Some(tag) = self.tag {

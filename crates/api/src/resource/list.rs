@@ -7,7 +7,7 @@ use sqlx::postgres::Postgres;
 use tenancy::cache::Key;
 
 use super::cursor::Cursor;
-use super::filter::Asked;
+use super::filter::ListQuery;
 use super::select::{self, Found};
 use super::{Filter as _, Resource};
 use crate::access::Access;
@@ -21,26 +21,26 @@ struct Kept<T> {
     next: Option<String>,
 }
 
-pub(super) async fn list<R: Resource>(access: Access<R::Read>, asked: Asked<R::Filter>) -> Result<Response> {
-    let Kept { records, next } = match R::CACHED.filter(|_| asked.plain && access.own().is_none()) {
+pub(super) async fn list<R: Resource>(access: Access<R::Read>, list_query: ListQuery<R::Filter>) -> Result<Response> {
+    let Kept { records, next } = match R::CACHED.filter(|_| list_query.plain && access.own().is_none()) {
         Some(name) => {
-            access.app().cache.get_or_load(access.tenant().entry.tenant, Key::new(name), Box::pin(page::<R>(&access, &asked))).await?
+            access.app().cache.get_or_load(access.tenant().entry.tenant, Key::new(name), Box::pin(page::<R>(&access, &list_query))).await?
         }
-        None => page::<R>(&access, &asked).await?,
+        None => page::<R>(&access, &list_query).await?,
     };
     Ok(Page::new(records, next).into_response())
 }
 
-async fn page<R: Resource>(access: &Access<R::Read>, asked: &Asked<R::Filter>) -> Result<Kept<R::Record>> {
-    let cursor = asked.cursor(R::TABLE)?;
+async fn page<R: Resource>(access: &Access<R::Read>, list_query: &ListQuery<R::Filter>) -> Result<Kept<R::Record>> {
+    let cursor = list_query.cursor(R::TABLE)?;
     let mut query = select::rows::<R>(access.own());
-    asked.filter.narrow(&mut query);
-    seek::<R>(&mut query, cursor.as_ref(), asked.limit);
+    list_query.filter.narrow(&mut query);
+    seek::<R>(&mut query, cursor.as_ref(), list_query.limit);
     let mut conn = access.connection().await?;
     let found: Vec<Found<R::Record>> =
         query.build_query_as().fetch_all(&mut *conn).await.map_err(|error| misplaced(error, cursor.is_some()))?;
     conn.finish();
-    Ok(cut(R::TABLE, found, asked.limit))
+    Ok(cut(R::TABLE, found, list_query.limit))
 }
 
 /// After the cursor's place, in order, and one row more than asked for: it says whether another page follows.

@@ -1,25 +1,27 @@
-//! `If-Match` and `If-None-Match` (RFC 9110, section 13.1): nobody's work is overwritten unseen.
+//! `If-Match` and `If-None-Match` (RFC 9110, section 13.1), so that nobody overwrites a change that they have not read.
+//!
+//! Must not know any resource.
 
 use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::answer::ETag;
 use crate::error::{Code, Result};
 
-/// What a change demands of the row's version.
+/// The version of the row that a change expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Demand {
-    /// That the row exists.
+pub enum IfMatch {
+    /// Any version (`*`).
     Any,
-    /// That it has one of these tags, as they were sent.
+    /// One of these tags, as they were sent.
     Tags(Vec<String>),
 }
 
-impl Demand {
-    /// Refuses another version than the one that is demanded. A weak tag, or one that this API did not give out, is like an old one.
+impl IfMatch {
+    /// Refuses another version than the expected one. A weak tag, or one that this API did not give out, counts as an old version.
     ///
     /// # Errors
     /// [`Code::PreconditionFailed`].
-    pub fn admit(&self, version: i64) -> Result<()> {
+    pub fn check(&self, version: i64) -> Result<()> {
         match self {
             Self::Tags(tags) if !tags.contains(&ETag(version).text()) => Err(Code::PreconditionFailed.into()),
             Self::Any | Self::Tags(_) => Ok(()),
@@ -27,42 +29,42 @@ impl Demand {
     }
 }
 
-/// The demand of a change, which must make one.
+/// The version that a change expects; every change must name one.
 ///
 /// # Errors
 /// [`Code::PreconditionRequired`], or [`Code::Malformed`] for what is no list of tags.
-pub fn demanded(headers: &HeaderMap) -> Result<Demand> {
+pub fn if_match(headers: &HeaderMap) -> Result<IfMatch> {
     if !headers.contains_key(header::IF_MATCH) {
         return Err(Code::PreconditionRequired.into());
     }
     let tags = tags(headers, header::IF_MATCH).ok_or(Code::Malformed)?;
     if tags == ["*"] {
-        return Ok(Demand::Any);
+        return Ok(IfMatch::Any);
     }
     let opaque = |tag: &String| tag.trim_start_matches("W/").strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).is_some();
-    if !tags.is_empty() && tags.iter().all(opaque) { Ok(Demand::Tags(tags)) } else { Err(Code::Malformed.into()) }
+    if !tags.is_empty() && tags.iter().all(opaque) { Ok(IfMatch::Tags(tags)) } else { Err(Code::Malformed.into()) }
 }
 
-/// The demand of a PUT that makes what is not there, and replaces what is there only as it was read.
+/// Checks a PUT, which creates an absent row without a condition and replaces a present one only with the version that was read.
 ///
 /// # Errors
 /// [`Code::PreconditionFailed`], [`Code::PreconditionRequired`] to replace without `If-Match`, [`Code::Malformed`].
-pub fn settled(headers: &HeaderMap, current: Option<i64>) -> Result<()> {
-    let demand = headers.contains_key(header::IF_MATCH).then(|| demanded(headers)).transpose()?;
-    if current.is_some_and(|version| holds_already(headers, ETag(version))) {
+pub fn check_put(headers: &HeaderMap, current: Option<i64>) -> Result<()> {
+    let if_match = headers.contains_key(header::IF_MATCH).then(|| if_match(headers)).transpose()?;
+    if current.is_some_and(|version| caller_has(headers, ETag(version))) {
         return Err(Code::PreconditionFailed.into());
     }
-    match (demand, current) {
-        (Some(demand), Some(version)) => demand.admit(version),
+    match (if_match, current) {
+        (Some(if_match), Some(version)) => if_match.check(version),
         (Some(_), None) => Err(Code::PreconditionFailed.into()),
         (None, Some(_)) => Err(Code::PreconditionRequired.into()),
         (None, None) => Ok(()),
     }
 }
 
-/// The caller has this version already.
+/// Whether the caller has this version already (`If-None-Match`).
 #[must_use]
-pub fn holds_already(headers: &HeaderMap, tag: ETag) -> bool {
+pub fn caller_has(headers: &HeaderMap, tag: ETag) -> bool {
     let held = tags(headers, header::IF_NONE_MATCH).unwrap_or_default();
     held.iter().any(|held| held == "*" || held.trim_start_matches("W/") == tag.text())
 }
@@ -87,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_change_demands_a_version_that_is_compared_as_it_was_given_out() {
-        let admits = |text: &str, version| code(demanded(&headers(&[(header::IF_MATCH, text)])).and_then(|demand| demand.admit(version)));
+        let admits =
+            |text: &str, version| code(if_match(&headers(&[(header::IF_MATCH, text)])).and_then(|if_match| if_match.check(version)));
         for text in ["*", "\"7\"", "\"6\", \"7\""] {
             assert_eq!(admits(text, 7), None, "{text}");
         }
@@ -97,13 +100,13 @@ mod tests {
         for text in ["7", "", "\"7", "*, \"7\"", "\""] {
             assert_eq!(admits(text, 7), Some(Code::Malformed), "{text}");
         }
-        assert_eq!(code(demanded(&HeaderMap::new())), Some(Code::PreconditionRequired));
+        assert_eq!(code(if_match(&HeaderMap::new())), Some(Code::PreconditionRequired));
     }
 
     #[test]
     fn a_put_creates_what_is_absent_and_replaces_only_what_was_read() {
         use header::{IF_MATCH, IF_NONE_MATCH};
-        let settle = |lines: &[(HeaderName, &str)], current| code(settled(&headers(lines), current));
+        let settle = |lines: &[(HeaderName, &str)], current| code(check_put(&headers(lines), current));
         assert_eq!(settle(&[], None), None);
         assert_eq!(settle(&[], Some(1)), Some(Code::PreconditionRequired));
         assert_eq!(settle(&[(IF_NONE_MATCH, "*")], None), None);

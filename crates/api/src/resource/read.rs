@@ -15,7 +15,7 @@ pub(super) async fn read<R: Resource>(access: Access<R::Read>, Id(id): Id, heade
     conn.finish();
     let found = found.ok_or(Code::NotFound)?;
     let tag = ETag(found.version);
-    if precondition::holds_already(&headers, tag) {
+    if precondition::caller_has(&headers, tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(axum::http::header::ETAG, tag.value())]).into_response());
     }
     Ok(tagged(StatusCode::OK, tag, found.record))

@@ -10,8 +10,8 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::column_enum::column_enum;
 use super::day;
-use super::words::words;
 use crate::access::permission::{ActivitiesCreate, ActivitiesDelete, ActivitiesRead, ActivitiesUpdate};
 use crate::error::{Error, Field, Result, Text};
 use crate::resource::filter::equal;
@@ -20,26 +20,26 @@ use crate::resource::{Filter, LIVE_CHILD, Order, Reference, Resource, Stamp, own
 /// The resource.
 pub enum Activities {}
 
-words! {
+column_enum! {
     /// What kind of thing.
     ActivityKind { Meal = "meal", Nap = "nap", Nappy = "nappy", Play = "play", Observation = "observation" }
 }
-words! {
+column_enum! {
     /// Which meal.
     Meal {
         Breakfast = "breakfast", MorningSnack = "morning_snack", Lunch = "lunch", AfternoonSnack = "afternoon_snack", Dinner = "dinner",
         Bottle = "bottle",
     }
 }
-words! {
+column_enum! {
     /// How much of a meal was eaten.
     MealEaten { None = "none", Little = "little", Half = "half", Most = "most", All = "all" }
 }
-words! {
+column_enum! {
     /// How a nap was.
     NapQuality { Calm = "calm", Restless = "restless", DidNotSleep = "did_not_sleep" }
 }
-words! {
+column_enum! {
     /// What a nappy held.
     Nappy { Dry = "dry", Wet = "wet", Soiled = "soiled", Both = "both" }
 }

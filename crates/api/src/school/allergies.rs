@@ -7,8 +7,8 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::column_enum::column_enum;
 use super::day;
-use super::words::words;
 use crate::access::permission::{HealthCreate, HealthDelete, HealthRead, HealthUpdate};
 use crate::resource::filter::equal;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
@@ -16,13 +16,13 @@ use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource,
 /// The resource.
 pub enum Allergies {}
 
-words! {
+column_enum! {
     /// What an allergy is to.
     AllergyKind {
         Food = "food", Medication = "medication", Insect = "insect", Environment = "environment", Contact = "contact", Other = "other",
     }
 }
-words! {
+column_enum! {
     /// How bad it gets.
     AllergySeverity { Mild = "mild", Moderate = "moderate", Severe = "severe" }
 }

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::document::{Paging, Queries};
 use crate::error::Result;
 use crate::resource::cursor::{self, Cursor};
-use crate::resource::filter::Asked;
+use crate::resource::filter::ListQuery;
 
 /// The name of the list in its cursors.
 const LIST: &str = "audit";
@@ -91,15 +91,15 @@ pub fn routes() -> OpenApiRouter<App> {
     get, path = "/audit", tag = "audit", operation_id = "list_audit", params(Paging, AuditFilter),
     responses((status = 200, description = "A page.", body = Page<AuditRecord>), Queries)
 )]
-async fn list_audit(access: Access<AuditRead>, asked: Asked<AuditFilter>) -> Result<Response> {
+async fn list_audit(access: Access<AuditRead>, list_query: ListQuery<AuditFilter>) -> Result<Response> {
     // Records are about users, not about children of whom somebody is a guardian.
-    access.whole()?;
-    let after = asked.after_moment(LIST)?;
-    let AuditFilter { user_id: user, action, resource, success, from, until } = asked.filter;
+    access.require_school_scope()?;
+    let after = list_query.after_moment(LIST)?;
+    let AuditFilter { user_id: user, action, resource, success, from, until } = list_query.filter;
     let filter = Filter { user, action, resource, success, from, until };
     let mut conn = access.connection().await?;
-    let found = Audit::list(&mut conn, &filter, after, asked.limit + 1).await?;
+    let found = Audit::list(&mut conn, &filter, after, list_query.limit + 1).await?;
     conn.finish();
     let records: Vec<AuditRecord> = found.into_iter().map(AuditRecord::from).collect();
-    Ok(cursor::page(records, asked.limit, |last| Cursor::at(LIST, last.occurred_at, last.id)).into_response())
+    Ok(cursor::page(records, list_query.limit, |last| Cursor::at(LIST, last.occurred_at, last.id)).into_response())
 }

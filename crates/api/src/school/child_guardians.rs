@@ -16,14 +16,14 @@ use uuid::Uuid;
 use super::children::Children;
 use super::guardians::Guardians;
 use crate::access::permission::{GuardiansRead, GuardiansUpdate};
-use crate::access::{Access, Permission, Writing};
+use crate::access::{Access, Permission, WriteTransaction};
 use crate::answer::{Data, ETag, tagged};
 use crate::app::App;
 use crate::body::Body;
 use crate::document::{ChangesItem, ReadsItem, RemovesItem};
 use crate::error::{Code, Result};
-use crate::resource::change::{Against, hold};
-use crate::resource::filter::{At, Id};
+use crate::resource::change::{RowLock, lock};
+use crate::resource::filter::{Id, PathParams};
 use crate::resource::{Stamp, precondition, select};
 
 /// A guardian of a child.
@@ -158,14 +158,18 @@ async fn list(access: Access<GuardiansRead>, Id(child): Id) -> Result<Data<Vec<C
         ReadsItem
     )
 )]
-async fn read(access: Access<GuardiansRead>, At((child, guardian)): At<(Uuid, Uuid)>, headers: HeaderMap) -> Result<Response> {
+async fn read(
+    access: Access<GuardiansRead>,
+    PathParams((child, guardian)): PathParams<(Uuid, Uuid)>,
+    headers: HeaderMap,
+) -> Result<Response> {
     let mut conn = access.connection().await?;
     select::present::<Children>(&mut conn, child, access.own()).await?;
     let link = one(&mut conn, child, guardian).await?;
     conn.finish();
     let link = link.ok_or(Code::NotFound)?;
     let tag = ETag(link.stamp.row_version);
-    if precondition::holds_already(&headers, tag) {
+    if precondition::caller_has(&headers, tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.value())]).into_response());
     }
     Ok(tagged(StatusCode::OK, tag, link))
@@ -191,7 +195,7 @@ async fn read(access: Access<GuardiansRead>, At((child, guardian)): At<(Uuid, Uu
 )]
 async fn put(
     access: Access<GuardiansUpdate>,
-    At((child, guardian)): At<(Uuid, Uuid)>,
+    PathParams((child, guardian)): PathParams<(Uuid, Uuid)>,
     headers: HeaderMap,
     body: Body<NewChildGuardian>,
 ) -> Result<Response> {
@@ -199,7 +203,7 @@ async fn put(
     let new = body.parse()?;
     let mut tx = begin(&access, child, guardian).await?;
     let before = one(&mut tx, child, guardian).await?;
-    precondition::settled(&headers, before.as_ref().map(|link| link.stamp.row_version))?;
+    precondition::check_put(&headers, before.as_ref().map(|link| link.stamp.row_version))?;
     let replace = sqlx::query(REPLACE).bind(child).bind(guardian).bind(relation).bind(new.has_custody).bind(new.may_pick_up);
     replace.bind(new.pick_up_until).bind(new.is_emergency_contact).bind(new.contact_order).execute(&mut *tx).await?;
     let link = one(&mut tx, child, guardian).await?.ok_or(Code::Internal)?;
@@ -227,11 +231,15 @@ async fn put(
     ),
     responses((status = 204, description = "Removed."), RemovesItem)
 )]
-async fn remove(access: Access<GuardiansUpdate>, At((child, guardian)): At<(Uuid, Uuid)>, headers: HeaderMap) -> Result<StatusCode> {
-    let demand = precondition::demanded(&headers)?;
+async fn remove(
+    access: Access<GuardiansUpdate>,
+    PathParams((child, guardian)): PathParams<(Uuid, Uuid)>,
+    headers: HeaderMap,
+) -> Result<StatusCode> {
+    let if_match = precondition::if_match(&headers)?;
     let mut tx = begin(&access, child, guardian).await?;
     let link = one(&mut tx, child, guardian).await?.ok_or(Code::NotFound)?;
-    demand.admit(link.stamp.row_version)?;
+    if_match.check(link.stamp.row_version)?;
     let delete = "DELETE FROM app.child_guardians WHERE child_id = $1 AND guardian_id = $2";
     sqlx::query(delete).bind(child).bind(guardian).execute(&mut *tx).await?;
     tx.commit().await?;
@@ -239,11 +247,11 @@ async fn remove(access: Access<GuardiansUpdate>, At((child, guardian)): At<(Uuid
 }
 
 /// A transaction that holds the child and the guardian: who writes the same link takes turns here.
-async fn begin<P: Permission>(access: &Access<P>, child: Uuid, guardian: Uuid) -> Result<Writing> {
-    access.of_the_school()?;
-    let mut tx = access.begin().await?;
-    hold::<Children>(&mut tx, child, None, Against::Writers).await?;
-    hold::<Guardians>(&mut tx, guardian, None, Against::Writers).await?;
+async fn begin<P: Permission>(access: &Access<P>, child: Uuid, guardian: Uuid) -> Result<WriteTransaction> {
+    access.require_own_staff()?;
+    let mut tx = access.begin_write().await?;
+    lock::<Children>(&mut tx, child, None, RowLock::Update).await?;
+    lock::<Guardians>(&mut tx, guardian, None, RowLock::Update).await?;
     Ok(tx)
 }
 

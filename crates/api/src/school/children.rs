@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::access::permission::{ChildrenCreate, ChildrenDelete, ChildrenRead, ChildrenUpdate};
 use crate::error::Result;
-use crate::resource::{Filter, Order, Resource, Stamp, Words, own_child};
+use crate::resource::{Filter, NameSearch, Order, Resource, Stamp, own_child};
 
 /// The resource.
 pub enum Children {}
@@ -123,7 +123,7 @@ pub struct ChildChange {
 pub struct ChildFilter {
     /// Words of the name, as prefixes, in any order, without regard to accents and case.
     #[param(value_type = Option<String>, max_length = 200)]
-    pub name: Option<Words>,
+    pub name: Option<NameSearch>,
     /// Of this class today.
     pub class_id: Option<Uuid>,
     /// Of this guardian.
@@ -169,7 +169,7 @@ impl Resource for Children {
     type Delete = ChildrenDelete;
 
     /// The places in classes that nobody uses any more end with the child.
-    async fn removing(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+    async fn before_remove(conn: &mut PgConnection, id: Uuid) -> Result<()> {
         let end =
             "UPDATE app.enrolments SET deleted_at = now() WHERE child_id = $1 AND deleted_at IS NULL AND starts_on > app.day_of(now())";
         sqlx::query(end).bind(id).execute(&mut *conn).await?;

@@ -123,7 +123,7 @@ impl Resource for Classes {
     type Delete = ClassesDelete;
 
     /// Not while children are in it, today or later. The staff's places in it end with it.
-    async fn removing(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+    async fn before_remove(conn: &mut PgConnection, id: Uuid) -> Result<()> {
         let look = "SELECT EXISTS (SELECT FROM app.enrolments e JOIN app.children c ON c.id = e.child_id AND c.deleted_at IS NULL
                                    WHERE e.class_id = $1 AND e.deleted_at IS NULL AND coalesce(e.ends_on, 'infinity') >= app.day_of(now()))";
         if sqlx::query_scalar(look).bind(id).fetch_one(&mut *conn).await? {

@@ -16,11 +16,12 @@ use super::day;
 use super::incidents::{Incident, Incidents};
 use super::medication_administrations::{MedicationAdministration, MedicationAdministrations};
 use crate::access::permission::{ActivitiesRead, ChildrenRead, HealthRead, IncidentsRead, ReportsRead};
-use crate::access::{Access, Permission, Scope};
+use crate::access::{Access, Permission};
 use crate::answer::Data;
 use crate::app::App;
 use crate::document::QueriesItem;
 use crate::error::{Code, Result};
+use crate::grants::Scope;
 use crate::resource::filter::{Id, Parameters};
 use crate::resource::{Resource, select};
 
@@ -108,12 +109,12 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 200, description = "The day as it is recorded now.", body = Data<DailyReport>), QueriesItem)
 )]
 async fn read_daily_report(access: Access<ReportsRead>, Id(id): Id, Parameters(asked): Parameters<ReportDay>) -> Result<Response> {
-    let grants = Box::pin(access.app().recent.of(access.app(), access.tenant(), access.principal())).await?;
+    let grants = Box::pin(access.grants()).await?;
     // No part reaches further than the report.
     let within = if access.own().is_some() { Scope::Own } else { Scope::School };
     let own = |scope| (scope == Scope::Own).then_some(access.principal().user.0);
     let reach = |permission| grants.scope(permission).map(|scope| Reach { own: own(scope.min(within)) });
-    let mut conn = access.snapshot().await?;
+    let mut conn = access.begin_read().await?;
     select::one::<Children>(&mut conn, id, access.own()).await?.ok_or(Code::NotFound)?;
     let child = match reach(ChildrenRead::CODE) {
         Some(Reach { own }) => select::one::<Children>(&mut conn, id, own).await?.map(|found| found.record),

@@ -109,7 +109,7 @@ impl Resource for Enrolments {
     type Delete = ChildrenUpdate;
 
     /// The child: the schema takes turns over it (its stays do not overlap), and whoever removes it comes from there to its enrolments.
-    async fn before(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+    async fn lock_before_change(conn: &mut PgConnection, id: Uuid) -> Result<()> {
         let child = "SELECT FROM app.children c WHERE c.id = (SELECT e.child_id FROM app.enrolments e WHERE e.id = $1) FOR NO KEY UPDATE";
         sqlx::query(child).bind(id).execute(conn).await?;
         Ok(())

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::access::permission::{GuardiansCreate, GuardiansDelete, GuardiansRead, GuardiansUpdate};
-use crate::resource::{Filter, Order, Resource, Stamp, Words};
+use crate::resource::{Filter, NameSearch, Order, Resource, Stamp};
 
 /// The resource. Its links to children stay when it is removed: erasing a child finds its adults by them.
 pub enum Guardians {}
@@ -95,7 +95,7 @@ pub struct GuardianChange {
 pub struct GuardianFilter {
     /// Words of the name, as prefixes, in any order, without regard to accents and case.
     #[param(value_type = Option<String>, max_length = 200)]
-    pub name: Option<Words>,
+    pub name: Option<NameSearch>,
     /// Of this child.
     pub child_id: Option<Uuid>,
     /// That signs in with this account.
@@ -126,7 +126,7 @@ impl Resource for Guardians {
     const ORDER: Order = Order { column: "t.search_name", of: "text COLLATE \"C\"", descending: false };
     // Other adults of one's children are seen as links of the child, without where they live: parents may live apart.
     const OWN: &'static str = "t.user_id = {user}";
-    const KEPT_BY_SCHOOL: &'static [&'static str] = &["user_id"];
+    const VISIBILITY_COLUMNS: &'static [&'static str] = &["user_id"];
 
     type Record = Guardian;
     type New = NewGuardian;

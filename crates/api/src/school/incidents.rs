@@ -8,8 +8,8 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::column_enum::column_enum;
 use super::day;
-use super::words::words;
 use crate::access::permission::{IncidentsCreate, IncidentsDelete, IncidentsRead, IncidentsUpdate};
 use crate::error::Result;
 use crate::resource::filter::equal;
@@ -18,14 +18,14 @@ use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource,
 /// The resource.
 pub enum Incidents {}
 
-words! {
+column_enum! {
     /// What happened.
     IncidentKind {
         Fall = "fall", Bump = "bump", Cut = "cut", Bite = "bite", Burn = "burn", Choking = "choking", Illness = "illness",
         AllergicReaction = "allergic_reaction", Behaviour = "behaviour", Missing = "missing", Other = "other",
     }
 }
-words! {
+column_enum! {
     /// How bad it was.
     IncidentSeverity { Minor = "minor", Moderate = "moderate", Serious = "serious" }
 }

@@ -52,8 +52,8 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 200, description = "As it is now.", body = Data<Myself>), Reads)
 )]
 async fn read(access: Access<Oneself>) -> Result<Data<Myself>> {
-    let (app, tenant, principal) = (access.app(), access.tenant(), access.principal());
-    let grants = app.recent.of(app, tenant, principal).await?;
+    let (tenant, principal) = (access.tenant(), access.principal());
+    let grants = access.grants().await?;
     let permissions = grants.all().map(|(permission, scope)| Grant { permission: permission.to_owned(), scope }).collect();
     let entry = &tenant.entry;
     Ok(Data::new(Myself {

@@ -8,8 +8,8 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::column_enum::column_enum;
 use super::day;
-use super::words::words;
 use crate::access::permission::{HealthAdminister, HealthDelete, HealthRead, HealthUpdate};
 use crate::error::{Code, Error, Field, Result, Text};
 use crate::resource::filter::equal;
@@ -18,7 +18,7 @@ use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource,
 /// The resource.
 pub enum MedicationAdministrations {}
 
-words! {
+column_enum! {
     /// What became of a dose.
     DoseOutcome { Given = "given", Refused = "refused", Missed = "missed" }
 }

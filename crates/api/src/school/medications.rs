@@ -9,8 +9,8 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::column_enum::column_enum;
 use super::day;
-use super::words::words;
 use crate::access::permission::{HealthCreate, HealthDelete, HealthRead, HealthUpdate};
 use crate::error::{Error, Result, Text};
 use crate::resource::filter::equal;
@@ -19,7 +19,7 @@ use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource,
 /// The resource.
 pub enum Medications {}
 
-words! {
+column_enum! {
     /// How a medicine is given.
     MedicationRoute {
         Oral = "oral", Inhaled = "inhaled", Topical = "topical", Eye = "eye", Ear = "ear", Nasal = "nasal", Rectal = "rectal",

@@ -11,16 +11,17 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::access::Access;
 use crate::access::permission::RolesRead;
-use crate::access::{Access, Scope};
 use crate::answer::Data;
 use crate::app::App;
 use crate::document::Reads;
 use crate::error::Result;
+use crate::grants::Scope;
 
 /// A role, or a permission: its code and what people call it.
 #[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
-pub struct Titled {
+pub struct CodeWithTitle {
     /// For programs.
     pub code: String,
     /// In Portuguese.
@@ -51,9 +52,9 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Needs the permission `roles:read`.
 #[utoipa::path(
     get, path = "/roles", tag = "roles", operation_id = "list_roles",
-    responses((status = 200, description = "All of them, by code.", body = Data<Vec<Titled>>), Reads)
+    responses((status = 200, description = "All of them, by code.", body = Data<Vec<CodeWithTitle>>), Reads)
 )]
-async fn roles(access: Access<RolesRead>) -> Result<Data<Vec<Titled>>> {
+async fn roles(access: Access<RolesRead>) -> Result<Data<Vec<CodeWithTitle>>> {
     titled(&access, "SELECT code, title_pt, title_en FROM app.roles ORDER BY code COLLATE \"C\"").await
 }
 
@@ -62,14 +63,14 @@ async fn roles(access: Access<RolesRead>) -> Result<Data<Vec<Titled>>> {
 /// Needs the permission `roles:read`.
 #[utoipa::path(
     get, path = "/permissions", tag = "roles", operation_id = "list_permissions",
-    responses((status = 200, description = "All of them, by code.", body = Data<Vec<Titled>>), Reads)
+    responses((status = 200, description = "All of them, by code.", body = Data<Vec<CodeWithTitle>>), Reads)
 )]
-async fn permissions(access: Access<RolesRead>) -> Result<Data<Vec<Titled>>> {
+async fn permissions(access: Access<RolesRead>) -> Result<Data<Vec<CodeWithTitle>>> {
     titled(&access, "SELECT code, title_pt, title_en FROM app.permissions ORDER BY code COLLATE \"C\"").await
 }
 
-async fn titled(access: &Access<RolesRead>, look: &'static str) -> Result<Data<Vec<Titled>>> {
-    access.whole()?;
+async fn titled(access: &Access<RolesRead>, look: &'static str) -> Result<Data<Vec<CodeWithTitle>>> {
+    access.require_school_scope()?;
     let mut conn = access.connection().await?;
     let all = sqlx::query_as(look).fetch_all(&mut *conn).await?;
     conn.finish();

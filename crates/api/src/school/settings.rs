@@ -14,13 +14,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::permission::{SettingsRead, SettingsUpdate};
-use crate::access::{Access, Outdated};
+use crate::access::{Access, Invalidation};
 use crate::answer::{Data, ETag, tagged};
 use crate::app::App;
 use crate::body::Body;
 use crate::document::{ChangesItem, Reads, ReadsItem};
 use crate::error::{Code, Error, Result};
-use crate::resource::filter::At;
+use crate::resource::filter::PathParams;
 use crate::resource::{Stamp, precondition};
 
 /// What the cache keeps all of them under.
@@ -88,7 +88,7 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 200, description = "All of them, by key.", body = Data<Vec<Setting>>), Reads)
 )]
 async fn list(access: Access<SettingsRead>) -> Result<Data<Vec<Setting>>> {
-    access.whole()?;
+    access.require_school_scope()?;
     let load = async {
         let mut conn = access.connection().await?;
         let settings: Vec<Setting> = sqlx::query_as(SELECT).bind(None::<String>).fetch_all(&mut *conn).await?;
@@ -114,14 +114,14 @@ async fn list(access: Access<SettingsRead>) -> Result<Data<Vec<Setting>>> {
         ReadsItem
     )
 )]
-async fn read(access: Access<SettingsRead>, At(key): At<String>, headers: HeaderMap) -> Result<Response> {
-    access.whole()?;
+async fn read(access: Access<SettingsRead>, PathParams(key): PathParams<String>, headers: HeaderMap) -> Result<Response> {
+    access.require_school_scope()?;
     let mut conn = access.connection().await?;
     let setting = one(&mut conn, &key).await?;
     conn.finish();
     let setting = setting.ok_or(Code::NotFound)?;
     let tag = ETag(setting.stamp.row_version);
-    if precondition::holds_already(&headers, tag) {
+    if precondition::caller_has(&headers, tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.value())]).into_response());
     }
     Ok(tagged(StatusCode::OK, tag, setting))
@@ -142,19 +142,24 @@ async fn read(access: Access<SettingsRead>, At(key): At<String>, headers: Header
         ChangesItem
     )
 )]
-async fn put(access: Access<SettingsUpdate>, At(key): At<String>, headers: HeaderMap, body: Body<SettingValue>) -> Result<Response> {
-    access.whole()?;
-    let demand = precondition::demanded(&headers)?;
+async fn put(
+    access: Access<SettingsUpdate>,
+    PathParams(key): PathParams<String>,
+    headers: HeaderMap,
+    body: Body<SettingValue>,
+) -> Result<Response> {
+    access.require_school_scope()?;
+    let if_match = precondition::if_match(&headers)?;
     let SettingValue { value } = body.parse()?;
-    let mut tx = access.begin().await?;
+    let mut tx = access.begin_write().await?;
     let hold = "SELECT kind, row_version FROM app.settings WHERE key = $1 FOR NO KEY UPDATE";
     let standing: Option<(String, i64)> = sqlx::query_as(hold).bind(&key).fetch_optional(&mut *tx).await?;
     let (kind, version) = standing.ok_or(Code::NotFound)?;
-    demand.admit(version)?;
+    if_match.check(version)?;
     content::check(&mut tx, &key, &kind, &value).await?;
     sqlx::query("UPDATE app.settings SET value = $2 WHERE key = $1").bind(&key).bind(&value).execute(&mut *tx).await?;
     let setting = one(&mut tx, &key).await?.ok_or(Code::NotFound)?;
-    tx.outdates(Outdated::Value(Key::new(CACHED)));
+    tx.invalidates(Invalidation::Value(Key::new(CACHED)));
     tx.commit().await?;
     Ok(tagged(StatusCode::OK, ETag(setting.stamp.row_version), setting))
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::access::permission::{StaffCreate, StaffDelete, StaffRead, StaffUpdate};
 use crate::error::Result;
-use crate::resource::{Filter, OWN_NONE, Order, Resource, Stamp, Words};
+use crate::resource::{Filter, NameSearch, OWN_NONE, Order, Resource, Stamp};
 
 /// The resource.
 pub enum Staff {}
@@ -99,7 +99,7 @@ pub struct StaffMemberChange {
 pub struct StaffFilter {
     /// Words of the name, as prefixes, in any order, without regard to accents and case.
     #[param(value_type = Option<String>, max_length = 200)]
-    pub name: Option<Words>,
+    pub name: Option<NameSearch>,
     /// Assigned to this class on the day `on`, or today.
     pub class_id: Option<Uuid>,
     /// Employed on this day.
@@ -143,7 +143,7 @@ impl Resource for Staff {
     type Delete = StaffDelete;
 
     /// Its places in classes end with it.
-    async fn removing(conn: &mut PgConnection, id: Uuid) -> Result<()> {
+    async fn before_remove(conn: &mut PgConnection, id: Uuid) -> Result<()> {
         super::staff_assignments::end(conn, "staff_id", id).await
     }
 }

@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::identity::UserId;
 use crate::identity::users::{self, AccountKey, After, NewUser, Temporary, User, UserChange, UserFilter};
 use crate::resource::cursor::Cursor;
-use crate::resource::filter::{Asked, Id};
+use crate::resource::filter::{Id, ListQuery};
 use crate::resource::idempotency;
 
 /// The list's name in its cursors.
@@ -52,7 +52,7 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Accounts are the school's: a permission over one's own children reaches none.
 fn whole<P: Permission>(access: &Access<P>) -> Result<TenantId> {
-    access.whole()?;
+    access.require_school_scope()?;
     Ok(access.tenant().entry.tenant)
 }
 
@@ -60,10 +60,10 @@ fn whole<P: Permission>(access: &Access<P>) -> Result<TenantId> {
 ///
 /// Needs the permission `roles:read` for the whole school.
 #[utoipa::path(get, path = "/users", tag = "users", params(Paging, UserFilter), responses((status = 200, description = "A page.", body = Page<User>), Queries))]
-async fn list_users(access: Access<RolesRead>, asked: Asked<UserFilter>) -> Result<Response> {
+async fn list_users(access: Access<RolesRead>, list_query: ListQuery<UserFilter>) -> Result<Response> {
     let tenant = whole(&access)?;
-    let after = asked.cursor(LIST)?.map(|Cursor { place: name, id, .. }| After { name, id });
-    let (users, next) = users::list(&access.app().master, tenant, &asked.filter, after.as_ref(), asked.limit.into()).await?;
+    let after = list_query.cursor(LIST)?.map(|Cursor { place: name, id, .. }| After { name, id });
+    let (users, next) = users::list(&access.app().master, tenant, &list_query.filter, after.as_ref(), list_query.limit.into()).await?;
     let next = next.map(|After { name, id }| Cursor::new(LIST, name, id).text());
     Ok(Page::new(users, next).into_response())
 }
@@ -80,16 +80,16 @@ async fn list_users(access: Access<RolesRead>, asked: Asked<UserFilter>) -> Resu
     responses((status = 201, description = "Created.", body = Data<UserWithPassword>), Writes)
 )]
 async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body<NewUser>) -> Result<Response> {
-    let (tenant, master, digest, evidence) = (whole(&access)?, &access.app().master, body.digest, access.evidence());
+    let (tenant, master, digest, record) = (whole(&access)?, &access.app().master, body.digest, access.audit_record());
     let new = body.parse()?;
     let (made, again) = match idempotency::key(&headers)? {
         Some(key) => {
             let key = AccountKey { user: access.principal().user, key, digest: &digest };
-            users::create_once(master, tenant, &new, &key, &evidence).await?
+            users::create_once(master, tenant, &new, &key, &record).await?
         }
-        None => (users::create(master, tenant, &new, &evidence).await?, false),
+        None => (users::create(master, tenant, &new, &record).await?, false),
     };
-    access.done();
+    access.mark_done();
     let location = HeaderValue::from_str(&format!("/api/v1/users/{}", made.user.id)).unwrap_or(HeaderValue::from_static("/api/v1/users"));
     let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Data::new(UserWithPassword::from(made))).into_response();
     if again {
@@ -113,9 +113,9 @@ async fn read_user(access: Access<RolesRead>, Id(id): Id) -> Result<Data<User>> 
 #[utoipa::path(patch, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)), request_body = UserChange, responses((status = 200, description = "As it is now.", body = Data<User>), WritesItem))]
 async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserChange>) -> Result<Data<User>> {
     let tenant = whole(&access)?;
-    let user = users::change(&access.app().master, tenant, UserId(id), &body.parse()?, &access.evidence()).await?;
-    access.done();
-    access.app().recent.forget(tenant);
+    let user = users::change(&access.app().master, tenant, UserId(id), &body.parse()?, &access.audit_record()).await?;
+    access.mark_done();
+    access.app().permissions.invalidate(tenant);
     Ok(Data::new(user))
 }
 
@@ -124,8 +124,8 @@ async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserCha
 /// Its address, telephone and password are forgotten; so is a guardian's name, while staff keep theirs for the audit. Needs the permission `roles:update` for the whole school.
 #[utoipa::path(delete, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)), responses((status = 204, description = "Removed."), WritesItem))]
 async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCode> {
-    users::remove(&access.app().master, whole(&access)?, UserId(id), &access.evidence()).await?;
-    access.done();
+    users::remove(&access.app().master, whole(&access)?, UserId(id), &access.audit_record()).await?;
+    access.mark_done();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -134,7 +134,7 @@ async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCo
 /// Sent again, it resets again, whatever `Idempotency-Key` says: no answer with a password is kept, and the last password counts. Needs the permission `roles:update` for the whole school.
 #[utoipa::path(post, path = "/users/{id}/reset-password", tag = "users", params(("id" = Uuid, Path)), responses((status = 200, description = "Reset.", body = Data<UserWithPassword>), ReadsItem))]
 async fn reset_password(access: Access<RolesUpdate>, Id(id): Id) -> Result<Data<UserWithPassword>> {
-    let reset = users::reset_password(&access.app().master, whole(&access)?, UserId(id), &access.evidence()).await?;
-    access.done();
+    let reset = users::reset_password(&access.app().master, whole(&access)?, UserId(id), &access.audit_record()).await?;
+    access.mark_done();
     Ok(Data::new(reset.into()))
 }

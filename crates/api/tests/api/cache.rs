@@ -12,12 +12,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, FromRedisValue};
 use serde_json::json;
 use tenancy::cache::{Breaking, Cache, Key, Settings};
-use testing::{Redis, Version};
+use testing::{Redis, Version, until};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::until::until;
 use crate::world::{METRICS, World, cached_in};
 
 const A: TenantId = TenantId(Uuid::from_u128(0xa));

@@ -2,11 +2,11 @@
 
 use api::school::privacy::export::AT_A_TIME;
 use serde_json::json;
+use testing::until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use crate::until::until;
 use crate::world::world;
 
 #[tokio::test]

@@ -23,12 +23,10 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tempfile::TempDir;
-use testing::{Postgres, PostgresOptions, Version};
+use testing::{Postgres, PostgresOptions, Version, until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 use uuid::Uuid;
-
-use crate::until::until;
 
 const ISSUER: &str = "https://dailycare.example";
 const AUDIENCE: &str = "dailycare";

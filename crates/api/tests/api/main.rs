@@ -29,5 +29,4 @@ mod platform;
 mod pools;
 mod registry;
 mod torture;
-mod until;
 mod world;

@@ -4,10 +4,9 @@ use api::identity::External;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::Connection as _;
-use testing::Version;
+use testing::{Version, until};
 use uuid::Uuid;
 
-use crate::until::until;
 use crate::world::{Answer, Client, METRICS, PASSWORD, World, usual, world};
 
 /// The platform's records of a user's writes to accounts, oldest first: id, tenant, path, address, reason.

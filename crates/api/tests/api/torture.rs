@@ -9,7 +9,6 @@ pub(crate) mod asking;
 pub(crate) mod chaos;
 pub(crate) mod count;
 pub(crate) mod oracle;
-pub(crate) mod random;
 pub(crate) mod report;
 pub(crate) mod schools;
 pub(crate) mod tokens;
@@ -117,7 +116,7 @@ pub(crate) async fn run(plan: Plan) -> Report {
         eprintln!("{:7.1} s  {} schools, seed {}, two replicas: {metrics}", prepared.as_secs_f64(), plan.tenants, plan.seed);
     }
     let stop = CancellationToken::new();
-    let telling = plan.progress.then(|| tokio::spawn(tell(Arc::clone(&arena), plan, began)));
+    let progress = plan.progress.then(|| tokio::spawn(tell(Arc::clone(&arena), plan, began)));
     let clients = (0..plan.clients).map(|number| {
         let arena = Arc::clone(&arena);
         tokio::spawn(async move {
@@ -136,9 +135,9 @@ pub(crate) async fn run(plan: Plan) -> Report {
         stop.cancel();
     };
     tokio::join!(asking, chaos::run(&arena, plan.seed, &stop));
-    if let Some(telling) = telling {
-        telling.abort();
-        let _ = telling.await;
+    if let Some(progress) = progress {
+        progress.abort();
+        let _ = progress.await;
     }
     settle(&arena, plan.seed).await;
     let arena = Arc::into_inner(arena).unwrap();

@@ -7,18 +7,14 @@ mod objects;
 mod rules;
 mod samples;
 
-use std::time::Duration;
-
 use cases::Kind;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject};
 use kube::core::Status;
-use kube::runtime::conditions;
-use kube::runtime::wait::await_condition;
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use operator::crd::print;
 use serde_json::Value;
 use testing::ControlPlane;
+use testing::kubernetes::install_crds;
 use tokio::sync::OnceCell;
 
 /// One API server for all tests of this program; it ends with the process.
@@ -28,21 +24,10 @@ static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
 async fn client() -> Client {
     let plane = PLANE.get_or_init(async || {
         let plane = ControlPlane::private().await.unwrap();
-        install(&plane.client().await.unwrap()).await;
+        install_crds(&plane.client().await.unwrap(), print::all()).await.unwrap();
         plane
     });
     plane.await.client().await.unwrap()
-}
-
-async fn install(client: &Client) {
-    let api = Api::<CustomResourceDefinition>::all(client.clone());
-    for crd in print::all() {
-        let crd: CustomResourceDefinition = serde_json::from_value(crd).unwrap();
-        let name = crd.name_any();
-        api.patch(&name, &PatchParams::apply("tests"), &Patch::Apply(&crd)).await.unwrap();
-        let established = await_condition(api.clone(), &name, conditions::is_crd_established());
-        tokio::time::timeout(Duration::from_mins(1), established).await.expect("the CRD is established").unwrap();
-    }
 }
 
 fn resource(kind: Kind) -> ApiResource {

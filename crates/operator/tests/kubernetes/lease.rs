@@ -7,10 +7,10 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use operator::kubernetes::lease::{Contender, Held, Timing, identity};
 use serde_json::json;
-use testing::ControlPlane;
+use testing::{ControlPlane, until};
 use tokio_util::sync::CancellationToken;
 
-use crate::{client_of, fresh_namespace, until};
+use crate::{client_of, fresh_namespace};
 
 const NAME: &str = "dailycare-operator";
 

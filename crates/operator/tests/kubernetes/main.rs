@@ -8,18 +8,14 @@ mod object;
 mod secrets;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config, CustomResourceExt as _, ResourceExt as _};
+use kube::api::PostParams;
+use kube::{Api, Client, CustomResourceExt as _, ResourceExt as _};
 use operator::crd::{School, print};
 use operator::kubernetes::client::client as product_client;
 use serde_json::json;
 use testing::ControlPlane;
+use testing::kubernetes::{self, install_crds};
 use tokio::sync::OnceCell;
 
 static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
@@ -30,12 +26,8 @@ async fn plane() -> &'static ControlPlane {
         .get_or_init(async || {
             let plane = ControlPlane::private().await.unwrap();
             let client = client_of(plane.kubeconfig()).await;
-            let crds = Api::<CustomResourceDefinition>::all(client.clone());
-            let name = School::crd_name();
-            let crd = print::all().into_iter().find(|crd| crd["metadata"]["name"] == name).unwrap();
-            crds.patch(name, &PatchParams::apply("tests"), &Patch::Apply(&crd)).await.unwrap();
-            let schools = Api::<School>::all(client);
-            until("the API server serves Schools", async || schools.list(&kube::api::ListParams::default()).await.is_ok()).await;
+            let crds = print::all().into_iter().filter(|crd| crd["metadata"]["name"] == School::crd_name()).collect();
+            install_crds(&client, crds).await.unwrap();
             plane
         })
         .await
@@ -43,17 +35,13 @@ async fn plane() -> &'static ControlPlane {
 
 /// The product's client, with its time-outs and without retries, as the identity of a kubeconfig.
 async fn client_of(kubeconfig: &Path) -> Client {
-    let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(kubeconfig).unwrap(), &KubeConfigOptions::default()).await;
-    product_client(config.unwrap()).unwrap()
+    product_client(kubernetes::config(kubeconfig).await.unwrap()).unwrap()
 }
 
 /// A client of the administrator, and a namespace that no other test uses.
 async fn fresh_namespace() -> (Client, String) {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let name = format!("district-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     let client = client_of(plane().await.kubeconfig()).await;
-    let namespace = Namespace { metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() }, ..Namespace::default() };
-    Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    let name = kubernetes::fresh_namespace(&client).await.unwrap();
     (client, name)
 }
 
@@ -66,16 +54,6 @@ async fn school(client: &Client, namespace: &str, name: &str) -> School {
     });
     let schools = Api::<School>::namespaced(client.clone(), namespace);
     schools.create(&PostParams::default(), &serde_json::from_value(school).unwrap()).await.unwrap()
-}
-
-/// Waits for a condition that must come true; the deadline is only for a broken machine.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let awaited = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), awaited).await.unwrap_or_else(|_| panic!("{what} did not come true"));
 }
 
 /// The object's `resourceVersion`, which moves with every write.

@@ -10,8 +10,9 @@ use kube::{Api, Client, Resource as _};
 use operator::kubernetes::secrets::{AdminContent, Creation, CredentialsContent, admin_secret, apply, create, credentials_secret, read};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use testing::until;
 
-use crate::{client_of, fresh_namespace, plane, school, until, version};
+use crate::{client_of, fresh_namespace, plane, school, version};
 
 const NAME: &str = "northside-db";
 

@@ -41,7 +41,7 @@ impl fmt::Debug for OpeningKeys {
 }
 
 impl OpeningKeys {
-    /// Reads what [`opening_file`](super::Keyring::opening_file) wrote; empty lines and lines that start with `#` are passed over.
+    /// Reads what `Keyring::opening_file` (crate `provisioning`) wrote; empty lines and lines that start with `#` are passed over.
     ///
     /// # Errors
     /// The number of the line that is wrong, quoting nothing; [`Error::SealingKey`] for a line of the operator's file.

@@ -11,11 +11,11 @@ use base64::prelude::BASE64_STANDARD;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{ObjectMeta, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use serde_json::json;
 
 use crate::error::Doing;
+use crate::kubernetes::config;
 use crate::random::random_token;
 use crate::{Error, Result};
 
@@ -111,9 +111,7 @@ impl Identities {
 /// # Errors
 /// When the file cannot be used.
 pub(super) async fn client(kubeconfig: &Path) -> Result<Client> {
-    let unusable = |source| Error::Kubernetes { doing: format!("use {}", kubeconfig.display()), source };
-    let read = Kubeconfig::read_from(kubeconfig).map_err(|error| unusable(error.into()))?;
-    let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.map_err(|error| unusable(error.into()))?;
+    let mut config = config(kubeconfig).await?;
     config.connect_timeout = Some(REQUEST_TIMEOUT);
     Client::try_from(config).doing(|| format!("use {}", kubeconfig.display()))
 }

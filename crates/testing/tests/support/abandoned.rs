@@ -3,10 +3,10 @@
 use std::process::Stdio;
 use std::{env, fs};
 
-use testing::{ControlPlane, Postgres, PostgresOptions, Version};
+use testing::{ControlPlane, Postgres, PostgresOptions, Version, until};
 use tokio::process::Command;
 
-use crate::{runs, until};
+use crate::runs;
 
 /// Where the process that is going to be killed writes the process ids of its servers.
 const VARIABLE: &str = "DAILYCARE_SUPPORT_ABANDON";

@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-use testing::{ControlPlane, Lifetime};
+use testing::{ControlPlane, Lifetime, until};
 
-use crate::{runs, until};
+use crate::runs;
 
 fn config_map(name: &str) -> ConfigMap {
     let data = BTreeMap::from([("colour".to_owned(), "green".to_owned())]);

@@ -8,17 +8,6 @@ mod control_plane;
 mod postgres;
 
 use std::fs;
-use std::time::Duration;
-
-/// Waits for a condition that must come true; the deadline is only for a broken machine.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let awaited = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(3), awaited).await.unwrap_or_else(|_| panic!("{what} did not come true"));
-}
 
 /// Whether there is such a process that has not ended.
 fn runs(pid: u32) -> bool {

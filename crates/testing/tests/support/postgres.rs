@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{Connection, PgConnection};
-use testing::{Lifetime, Postgres, PostgresOptions, Version};
+use testing::{Lifetime, Postgres, PostgresOptions, Version, until};
 
-use crate::{runs, until};
+use crate::runs;
 
 async fn connect(server: &Postgres) -> PgConnection {
     PgConnection::connect(&server.superuser_url("postgres")).await.unwrap()

@@ -24,7 +24,7 @@ use crate::body::Body;
 use crate::document::WritesItem;
 use crate::error::{Code, Error, Field, Result, Text};
 use crate::resource::filter::Id;
-use crate::resource::idempotency::{self, Begun};
+use crate::resource::idempotency::{self, Idempotent};
 use crate::resource::{Resource as _, select};
 
 /// The most rows of one entry: the largest class that the schema allows.
@@ -85,11 +85,11 @@ async fn record_class_activity(
     body: Body<ClassActivity>,
 ) -> Result<Response> {
     // A class is nobody's own.
-    access.whole()?;
+    access.require_school_scope()?;
     let path = format!("/classes/{class}/activities");
     let mut tx = match idempotency::begin(&access, &headers, &path, &body.digest).await? {
-        Begun::Answered(replay) => return Ok(replay.answer().await),
-        Begun::Working(tx) => tx,
+        Idempotent::Repeated(repeated) => return Ok(repeated.answer().await),
+        Idempotent::First(tx) => tx,
     };
     let entry = Entry::of(body)?;
     let present = enrolled(&mut tx, class, &entry.started_at).await?;

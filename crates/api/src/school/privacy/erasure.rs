@@ -15,15 +15,15 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::access::permission::{AuditRead, ChildrenErase};
-use crate::access::{Access, Outdated};
+use crate::access::{Access, Invalidation};
 use crate::answer::{Data, Page};
 use crate::app::App;
 use crate::body::Body;
 use crate::document::{Paging, Queries, WritesItem};
 use crate::error::{Code, Error, Field, Result, Text};
 use crate::resource::cursor::{self, Cursor};
-use crate::resource::filter::{Asked, Id, equal};
-use crate::resource::idempotency::{self, Begun};
+use crate::resource::filter::{Id, ListQuery, equal};
+use crate::resource::idempotency::{self, Idempotent};
 use crate::school::day;
 
 /// The name of the list in its cursors.
@@ -100,11 +100,11 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 201, description = "Erased; what went.", body = Data<Erased>), WritesItem)
 )]
 async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderMap, body: Body<NewErasure>) -> Result<Response> {
-    access.whole()?;
+    access.require_school_scope()?;
     let path = format!("/children/{id}/erasure");
     let mut tx = match idempotency::begin(&access, &headers, &path, &body.digest).await? {
-        Begun::Answered(replay) => return Ok(replay.answer().await),
-        Begun::Working(tx) => tx,
+        Idempotent::Repeated(repeated) => return Ok(repeated.answer().await),
+        Idempotent::First(tx) => tx,
     };
     removed(&mut tx, id).await?;
     let adults = Adult::of(&mut tx, id).await?;
@@ -113,7 +113,7 @@ async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderM
     forget_answers(&mut tx, id, &erased).await?;
     let accounts_left = Adult::accounts(&mut tx, &erased).await?;
     // Any value of the school's may hold the child.
-    tx.outdates(Outdated::Values);
+    tx.invalidates(Invalidation::Values);
     tx.created(None, None, &Erased { erasure, accounts_left }).await
 }
 
@@ -188,19 +188,19 @@ async fn forget_answers(conn: &mut PgConnection, child: Uuid, adults: &[Adult]) 
     get, path = "/erasures", tag = "privacy", operation_id = "list_erasures", params(Paging, ErasureFilter),
     responses((status = 200, description = "A page.", body = Page<Erasure>), Queries)
 )]
-async fn list_erasures(access: Access<AuditRead>, asked: Asked<ErasureFilter>) -> Result<Response> {
-    access.whole()?;
-    let ErasureFilter { child_id, from, until } = asked.filter;
+async fn list_erasures(access: Access<AuditRead>, list_query: ListQuery<ErasureFilter>) -> Result<Response> {
+    access.require_school_scope()?;
+    let ErasureFilter { child_id, from, until } = list_query.filter;
     let mut query =
         QueryBuilder::new("SELECT t.id, t.child_id, t.reason, t.erased, t.erased_at, t.erased_by FROM app.erasures t WHERE true");
     equal(&mut query, "child_id", child_id);
     day::during(&mut query, "t.erased_at", None, from, until);
-    if let Some(after) = asked.cursor(LIST)? {
+    if let Some(after) = list_query.cursor(LIST)? {
         query.push(" AND (t.erased_at, t.id) < (").push_bind(after.moment()?).push(", ").push_bind(after.id).push(")");
     }
-    query.push(" ORDER BY t.erased_at DESC, t.id DESC LIMIT ").push_bind(i64::from(asked.limit) + 1);
+    query.push(" ORDER BY t.erased_at DESC, t.id DESC LIMIT ").push_bind(i64::from(list_query.limit) + 1);
     let mut conn = access.connection().await?;
     let found: Vec<Erasure> = query.build_query_as().fetch_all(&mut *conn).await?;
     conn.finish();
-    Ok(cursor::page(found, asked.limit, |last| Cursor::at(LIST, last.erased_at, last.id)).into_response())
+    Ok(cursor::page(found, list_query.limit, |last| Cursor::at(LIST, last.erased_at, last.id)).into_response())
 }

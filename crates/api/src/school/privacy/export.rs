@@ -195,9 +195,9 @@ pub fn routes() -> OpenApiRouter<App> {
     )
 )]
 async fn export_child(access: Access<ChildrenExport>, Id(id): Id) -> Result<Response> {
-    access.enter(&access.app().exports)?;
-    let grants = Box::pin(access.app().recent.of(access.app(), access.tenant(), access.principal())).await?;
-    let mut conn = access.snapshot().await?;
+    access.acquire(&access.app().exports)?;
+    let grants = Box::pin(access.grants()).await?;
+    let mut conn = access.begin_read().await?;
     let export = Reader::new(&mut conn, id, access.own(), &grants).document().await?;
     conn.end().await;
     let mut response = Data::new(export).into_response();

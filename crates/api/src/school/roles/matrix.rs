@@ -9,13 +9,14 @@ use utoipa_axum::routes;
 
 use super::Grant;
 use crate::access::permission::{Permission as _, RolesRead, RolesUpdate};
-use crate::access::{Access, Outdated, Scope};
+use crate::access::{Access, Invalidation};
 use crate::answer::{Data, ETag, tagged};
 use crate::app::App;
 use crate::body::Body;
 use crate::document::{ChangesItem, ReadsItem};
 use crate::error::{Code, Error, Field, Result, Text};
-use crate::resource::filter::At;
+use crate::grants::Scope;
+use crate::resource::filter::PathParams;
 use crate::resource::precondition;
 
 /// The role that can always change the matrix.
@@ -42,14 +43,14 @@ pub fn routes() -> OpenApiRouter<App> {
         ReadsItem
     )
 )]
-async fn read(access: Access<RolesRead>, At(role): At<String>, headers: HeaderMap) -> Result<Response> {
-    access.whole()?;
+async fn read(access: Access<RolesRead>, PathParams(role): PathParams<String>, headers: HeaderMap) -> Result<Response> {
+    access.require_school_scope()?;
     let mut conn = access.connection().await?;
     let grants = of(&mut conn, &role).await?;
     conn.finish();
     let grants = grants.ok_or(Code::NotFound)?;
     let tag = tag(&grants)?;
-    if precondition::holds_already(&headers, tag) {
+    if precondition::caller_has(&headers, tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.value())]).into_response());
     }
     Ok(tagged(StatusCode::OK, tag, grants))
@@ -70,19 +71,24 @@ async fn read(access: Access<RolesRead>, At(role): At<String>, headers: HeaderMa
         ChangesItem
     )
 )]
-async fn put(access: Access<RolesUpdate>, At(role): At<String>, headers: HeaderMap, body: Body<Vec<Grant>>) -> Result<Response> {
-    access.whole()?;
-    let demand = precondition::demanded(&headers)?;
+async fn put(
+    access: Access<RolesUpdate>,
+    PathParams(role): PathParams<String>,
+    headers: HeaderMap,
+    body: Body<Vec<Grant>>,
+) -> Result<Response> {
+    access.require_school_scope()?;
+    let if_match = precondition::if_match(&headers)?;
     let new = body.parse()?;
-    let mut tx = access.begin().await?;
+    let mut tx = access.begin_write().await?;
     // Writers of the matrix take turns; readers go on. Only migrations may lock a role's own row.
     sqlx::raw_sql("LOCK TABLE app.role_permissions IN SHARE ROW EXCLUSIVE MODE").execute(&mut *tx).await?;
     let old = of(&mut tx, &role).await?.ok_or(Code::NotFound)?;
-    demand.admit(tag(&old)?.0)?;
+    if_match.check(tag(&old)?.0)?;
     check(&mut tx, &role, &new).await?;
     replace(&mut tx, &role, &new).await?;
     let grants = of(&mut tx, &role).await?.ok_or(Code::NotFound)?;
-    tx.outdates(Outdated::Grants);
+    tx.invalidates(Invalidation::Grants);
     tx.commit().await?;
     Ok(tagged(StatusCode::OK, tag(&grants)?, grants))
 }

@@ -12,13 +12,13 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::access::permission::{RolesRead, RolesUpdate};
-use crate::access::{Access, Outdated};
+use crate::access::{Access, Invalidation};
 use crate::answer::Data;
 use crate::app::App;
 use crate::document::ReadsItem;
 use crate::error::{Code, Result};
 use crate::identity::UserId;
-use crate::resource::filter::{At, Id};
+use crate::resource::filter::{Id, PathParams};
 
 /// A role that a user has beside the main one.
 #[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
@@ -50,7 +50,7 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 200, description = "All of them, by code.", body = Data<Vec<UserRole>>), ReadsItem)
 )]
 async fn list(access: Access<RolesRead>, Id(user): Id) -> Result<Data<Vec<UserRole>>> {
-    access.whole()?;
+    access.require_school_scope()?;
     let mut conn = access.connection().await?;
     let roles = sqlx::query_as(SELECT).bind(user).bind(None::<String>).fetch_all(&mut *conn).await?;
     conn.finish();
@@ -65,8 +65,8 @@ async fn list(access: Access<RolesRead>, Id(user): Id) -> Result<Data<Vec<UserRo
     params(("id" = Uuid, Path, description = "The user."), ("code" = String, Path, description = "The role's code.")),
     responses((status = 200, description = "The user has it.", body = Data<UserRole>), ReadsItem)
 )]
-async fn read(access: Access<RolesRead>, At((user, role)): At<(Uuid, String)>) -> Result<Data<UserRole>> {
-    access.whole()?;
+async fn read(access: Access<RolesRead>, PathParams((user, role)): PathParams<(Uuid, String)>) -> Result<Data<UserRole>> {
+    access.require_school_scope()?;
     let mut conn = access.connection().await?;
     let found = one(&mut conn, user, &role).await?;
     conn.finish();
@@ -86,14 +86,14 @@ async fn read(access: Access<RolesRead>, At((user, role)): At<(Uuid, String)>) -
         ReadsItem
     )
 )]
-async fn put(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)>) -> Result<Response> {
-    access.whole()?;
-    access.app().identity.of_school(UserId(user), access.tenant().entry.tenant).await?;
-    let mut tx = access.begin().await?;
+async fn put(access: Access<RolesUpdate>, PathParams((user, role)): PathParams<(Uuid, String)>) -> Result<Response> {
+    access.require_school_scope()?;
+    access.app().identity.require_member(UserId(user), access.tenant().entry.tenant).await?;
+    let mut tx = access.begin_write().await?;
     let insert = "INSERT INTO app.user_roles (user_id, role_code) SELECT $1, code FROM app.roles WHERE code = $2 ON CONFLICT DO NOTHING";
     let given = sqlx::query(insert).bind(user).bind(&role).execute(&mut *tx).await?.rows_affected() == 1;
     let found = one(&mut tx, user, &role).await?.ok_or(Code::NotFound)?;
-    tx.outdates(Outdated::Grants);
+    tx.invalidates(Invalidation::Grants);
     tx.commit().await?;
     if !given {
         return Ok(Data::new(found).into_response());
@@ -112,14 +112,14 @@ async fn put(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)>) 
     params(("id" = Uuid, Path, description = "The user."), ("code" = String, Path, description = "The role's code.")),
     responses((status = 204, description = "Taken."), ReadsItem)
 )]
-async fn remove(access: Access<RolesUpdate>, At((user, role)): At<(Uuid, String)>) -> Result<StatusCode> {
-    access.whole()?;
-    let mut tx = access.begin().await?;
+async fn remove(access: Access<RolesUpdate>, PathParams((user, role)): PathParams<(Uuid, String)>) -> Result<StatusCode> {
+    access.require_school_scope()?;
+    let mut tx = access.begin_write().await?;
     let delete = "DELETE FROM app.user_roles WHERE user_id = $1 AND role_code = $2";
     if sqlx::query(delete).bind(user).bind(&role).execute(&mut *tx).await?.rows_affected() == 0 {
         return Err(Code::NotFound.into());
     }
-    tx.outdates(Outdated::Grants);
+    tx.invalidates(Invalidation::Grants);
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,9 +1,9 @@
 //! The erasure of a child or a guardian, and of the answers that are kept for idempotency keys.
 
 use serde_json::json;
+use testing::until;
 
 use super::nursery::{NOON, Nursery, created, refused, texts};
-use crate::until::until;
 
 #[tokio::test]
 async fn a_child_is_erased_only_once_it_was_removed_and_leaves_counts() {

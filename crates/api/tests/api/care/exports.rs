@@ -1,10 +1,10 @@
 //! The export of everything about one child.
 
 use serde_json::{Value, json};
+use testing::until;
 use uuid::Uuid;
 
 use super::nursery::{NOON, Nursery, created, length, refused};
-use crate::until::until;
 use crate::world::Client;
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use api::answer::Data;
 use api::body::Json;
 use api::client::ClientAddress;
-use api::edge::{Holds, Limits, RequestId, Settings, TenantSlot, layered, serve};
+use api::edge::{Limits, RequestId, RequestPermits, Settings, TenantSlot, layered, serve};
 use api::error::{Code, Error, Field, Result, Text};
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
@@ -125,12 +125,12 @@ pub(crate) async fn tenant(Extension(slot): Extension<TenantSlot>, Path(id): Pat
     Err(Code::PoolExhausted.into())
 }
 
-pub(crate) async fn large(State(stage): State<Stage>, Extension(holds): Extension<Holds>) -> Result<Vec<u8>> {
+pub(crate) async fn large(State(stage): State<Stage>, Extension(holds): Extension<RequestPermits>) -> Result<Vec<u8>> {
     holds.admit(&stage.tenants, TENANT)?;
     Ok(vec![b'x'; LARGE])
 }
 
-pub(crate) async fn stale_place(State(stage): State<Stage>, Extension(holds): Extension<Holds>) -> Result<Data<u32>> {
+pub(crate) async fn stale_place(State(stage): State<Stage>, Extension(holds): Extension<RequestPermits>) -> Result<Data<u32>> {
     holds.admit(&stage.tenants, TENANT)?;
     stale(State(stage)).await
 }

@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::edge::{Limits, Settings};
+use testing::until;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 
 use super::fixture::{Client, LARGE, Running, SHORT, TENANT, ask, limits, start, start_with};
-use crate::until::until;
 
 #[tokio::test]
 async fn a_read_on_a_stale_route_is_repeated_once_and_a_write_never() {

@@ -2,10 +2,10 @@
 
 use api::edge::{Limits, Settings};
 use telemetry::health::Phase;
+use testing::until;
 use tokio::net::TcpStream;
 
 use super::fixture::{Client, LONG, SHORT, ask, limits, start, start_with};
-use crate::until::until;
 
 #[tokio::test]
 async fn stopping_lets_a_running_request_end_and_takes_no_more() {

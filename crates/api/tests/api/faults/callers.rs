@@ -2,10 +2,9 @@
 
 use serde_json::json;
 use sqlx::AssertSqlSafe;
-use testing::Version;
+use testing::{Version, until};
 
 use super::fixture::{name, run, superuser};
-use crate::until::until;
 use crate::world::{World, connections, world};
 
 #[tokio::test]

@@ -2,10 +2,9 @@
 
 use futures::future::join_all;
 use sqlx::AssertSqlSafe;
-use testing::{Redis, Version};
+use testing::{Redis, Version, until};
 
 use super::fixture::{MASTER, bar, database, name, run, superuser, unavailable, unbar};
-use crate::until::until;
 use crate::world::{World, cached_in, world};
 
 #[tokio::test]

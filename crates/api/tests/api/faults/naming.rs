@@ -1,9 +1,9 @@
 //! Which school a request is for: headers, tokens, unknown and malformed names.
 
+use testing::until;
 use uuid::Uuid;
 
 use super::fixture::{MASTER, superuser};
-use crate::until::until;
 use crate::world::{Answer, Client, world};
 
 #[tokio::test]

@@ -4,10 +4,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use futures::future::join_all;
-use testing::Version;
+use testing::{Version, until};
 
 use super::fixture::{run, tells_nothing};
-use crate::until::until;
 use crate::world::{Answer, World, connections};
 
 #[tokio::test]

@@ -1,11 +1,10 @@
 //! The master database and Redis are down.
 
 use serde_json::json;
-use testing::{Redis, Version};
+use testing::{Redis, Version, until};
 use tokio::time::timeout;
 
 use super::fixture::{LONG, MASTER, bar, name, run, superuser, unavailable, unbar};
-use crate::until::until;
 use crate::world::{PASSWORD, World, cached_in, usual, world};
 
 #[tokio::test]

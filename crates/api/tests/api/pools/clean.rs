@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use sqlx::{Connection as _, Executor as _};
 use tenancy::pools::{Limits, Pools, Target};
-use testing::Version;
+use testing::{Version, until};
 
 use super::fleet::{Fleet, id, in_transaction, limits, pid, usage};
-use crate::until::until;
 
 /// Pools of one connection, so that the next user gets the last one's.
 fn one() -> Arc<Pools> {

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use sqlx::Executor as _;
 use tenancy::pools::{Error, Limits, Pools};
-use testing::Version;
+use testing::{Version, until};
 
 use super::fleet::{Fleet, PATIENCE, ask, database, id, limits, pid, usage};
-use crate::until::until;
 
 #[tokio::test]
 async fn an_idle_connection_whose_backend_was_killed_is_replaced_unseen() {

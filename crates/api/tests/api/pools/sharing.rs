@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tenancy::pools::{Error, Limits, Pools};
-use testing::Version;
+use testing::{Version, until};
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Fleet, ask, database, id, limits, pid, usage};
-use crate::until::until;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_tenants_take_turns_over_ten_connections_and_postgresql_never_sees_an_eleventh() {

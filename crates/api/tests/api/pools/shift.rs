@@ -2,35 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::future::join_all;
 use sqlx::{Connection as _, Executor as _};
 use tenancy::pools::{Error, Limits, Pools};
-use testing::Version;
+use testing::{Random, Version, seed, until};
 
 use super::fleet::{Fleet, database, id, in_transaction, limits, pid, usage};
-use crate::until::until;
 
 const TENANTS: u64 = 5;
 
-/// splitmix64: small, and the same everywhere for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_a_connection_is_in_its_tenants_database_with_a_session_as_new() {
-    let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-    let seed =
-        std::env::var("DAILYCARE_TEST_SEED").map_or_else(|_| u64::try_from(clock & 0xffff_ffff).unwrap(), |seed| seed.parse().unwrap());
+    let seed = seed();
     println!("DAILYCARE_TEST_SEED={seed}");
     let fleet = Arc::new(Fleet::start(Version::V18, usize::try_from(TENANTS).unwrap()).await);
     let pools = Pools::new(Limits { server_budget: 4, tenant_cap: 2, check_after_idle: Duration::from_millis(1), ..limits() });
@@ -38,7 +23,7 @@ async fn whatever_happens_a_connection_is_in_its_tenants_database_with_a_session
     let workers = (0..8).map(|worker| {
         let (fleet, pools, epochs) = (Arc::clone(&fleet), Arc::clone(&pools), Arc::clone(&epochs));
         tokio::spawn(async move {
-            let mut random = Random(seed.wrapping_add(worker));
+            let mut random = Random::new(seed.wrapping_add(worker));
             for _ in 0..60 {
                 request(&fleet, &pools, &epochs, &mut random).await;
             }

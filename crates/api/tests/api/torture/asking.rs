@@ -9,11 +9,11 @@ use std::time::Duration;
 use reqwest::RequestBuilder;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
+use testing::Random;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use self::request::{Ask, Caller, Named, create, malformed, refusal, remove};
-use super::random::Random;
 use super::report::Fault;
 use super::schools::Subject;
 use super::{Arena, Running};

@@ -8,11 +8,11 @@ use redis::{AsyncConnectionConfig, Client};
 use reqwest::StatusCode;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
+use testing::Random;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Arena;
-use super::random::Random;
 use super::report::Fault;
 use super::schools::Subject;
 
@@ -50,7 +50,7 @@ async fn pause(stop: &CancellationToken, milliseconds: u64) -> bool {
 async fn suspending(arena: &Arena, mut random: Random, stop: &CancellationToken) {
     let platform = &arena.world.platform;
     while requests(arena, stop, random.below(400)).await {
-        let subject = random.of(&arena.subjects);
+        let subject = random.pick(&arena.subjects);
         let school = subject.school.lock().await;
         subject.advance();
         platform.suspend(&school).await.unwrap();
@@ -88,7 +88,7 @@ async fn obeyed(arena: &Arena, subject: &Subject, suspended: bool) {
 
 async fn rotating(arena: &Arena, mut random: Random, stop: &CancellationToken) {
     while requests(arena, stop, random.below(200)).await {
-        let mut school = random.of(&arena.subjects).school.lock().await;
+        let mut school = random.pick(&arena.subjects).school.lock().await;
         arena.world.platform.rotate(&mut school).await.unwrap();
         arena.findings.fault(Fault::Rotated, 1);
     }
@@ -149,7 +149,7 @@ async fn raw(url: &str) -> MultiplexedConnection {
 /// Puts what lies under other schools' keys under this one's, name by name: values, stamps and generations as they are.
 async fn poison(url: &str, arena: &Arena, random: &mut Random) -> u64 {
     let mut conn = raw(url).await;
-    let victim = random.of(&arena.subjects);
+    let victim = random.pick(&arena.subjects);
     let keys: Vec<String> = redis::cmd("KEYS").arg("tenant:*").query_async(&mut conn).await.unwrap();
     let mut poisoned = 0;
     for key in keys.iter().take(100) {

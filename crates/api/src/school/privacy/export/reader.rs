@@ -10,9 +10,9 @@ use sqlx::{FromRow, QueryBuilder};
 use uuid::Uuid;
 
 use super::{ChildExport, ExportedAccess, ExportedEnrolment, ExportedGuardian, Kept};
-use crate::access::grants::Grants;
-use crate::access::{Permission, Scope};
+use crate::access::Permission;
 use crate::error::{Code, Error, Field, Result, Text};
+use crate::grants::{Grants, Scope};
 use crate::resource::{Resource, select};
 use crate::school::activities::Activities;
 use crate::school::allergies::Allergies;

@@ -13,13 +13,13 @@ impl<'a> Asker<'a> {
             self.school = usize::try_from(self.random.below(self.arena.subjects.len() as u64)).unwrap();
             self.replica = usize::from(self.random.below(2) == 0);
         }
-        if self.random.below(12) == 0 { self.random.of(&self.arena.subjects) } else { &self.arena.subjects[self.school] }
+        if self.random.below(12) == 0 { self.random.pick(&self.arena.subjects) } else { &self.arena.subjects[self.school] }
     }
 
     pub(super) fn caller(&mut self) -> Caller {
         match self.random.below(100) {
             0..8 => Caller::Reader,
-            8..15 => Caller::Forged(self.random.next()),
+            8..15 => Caller::Forged(self.random.any()),
             15..18 => Caller::Nobody,
             18..20 => Caller::OfNoSchool,
             20..22 => Caller::Staff,
@@ -36,7 +36,7 @@ impl<'a> Asker<'a> {
             28..32 => Named::OtherCode,
             32..34 => Named::Twice,
             34..36 => Named::TwoSchools,
-            36..40 => Named::Malformed(self.random.next()),
+            36..40 => Named::Malformed(self.random.any()),
             _ => Named::Nothing,
         }
     }
@@ -44,7 +44,7 @@ impl<'a> Asker<'a> {
     /// Another school than this one.
     pub(super) fn other(&mut self, subject: &Subject) -> &'a Subject {
         loop {
-            let other = self.random.of(&self.arena.subjects);
+            let other = self.random.pick(&self.arena.subjects);
             if other.index != subject.index {
                 return other;
             }
@@ -53,13 +53,13 @@ impl<'a> Asker<'a> {
 
     /// What somebody who may do everything in the school asks for.
     pub(super) fn entitled(&mut self, subject: &Subject) -> Ask {
-        let planted = *self.random.of(&subject.planted);
+        let planted = *self.random.pick(&subject.planted);
         let other = self.other(subject);
-        let theirs = *self.random.of(&other.planted);
+        let theirs = *self.random.pick(&other.planted);
         match self.random.below(100) {
             0..18 => read(format!("/children/{planted}"), READS, Then::Shows),
             18..30 => read(format!("/children?limit={}", 1 + self.random.below(20)), READS, Then::List),
-            30..34 => match self.random.of(&[subject, other]).cursor() {
+            30..34 => match self.random.pick(&[subject, other]).cursor() {
                 Some(cursor) => read(format!("/children?limit=5&after={cursor}"), READS, Then::Nothing),
                 None => read("/children?limit=1".into(), READS, Then::List),
             },
@@ -100,13 +100,13 @@ impl<'a> Asker<'a> {
 
     /// Any path of the document, with ids of either school: whatever it answers, it holds nothing of the other's.
     pub(super) fn documented(&mut self, subject: &Subject, other: &Subject) -> Ask {
-        let template = self.random.of(&self.arena.paths).clone();
+        let template = self.random.pick(&self.arena.paths).clone();
         let ids = [subject.planted[0], other.planted[0], other.class, subject.class, other.guardian, other.admin];
         let mut path = String::new();
         for part in template.split('/').skip(1) {
             path.push('/');
             if part.starts_with('{') {
-                path += &self.random.of(&ids).to_string();
+                path += &self.random.pick(&ids).to_string();
             } else {
                 path += part;
             }
@@ -116,7 +116,7 @@ impl<'a> Asker<'a> {
 
     /// What refused people ask for: if it were done, the count of rows in the end would show it.
     pub(super) fn harmless(&mut self, subject: &Subject, reader: bool) -> Ask {
-        let planted = *self.random.of(&subject.planted);
+        let planted = *self.random.pick(&subject.planted);
         let (reads, writes): (&[u16], &[u16]) = if reader { (READS, &[403]) } else { (&[], &[]) };
         match self.random.below(6) {
             0 => Ask { expected: writes, then: Then::Nothing, ..create(subject, NEVER + self.random.below(NEVER)) },

@@ -15,7 +15,7 @@ use super::token::LEEWAY;
 /// Tokens: every active user of a large fleet; some 300 bytes each.
 const TOKENS: usize = 20_000;
 
-pub(super) struct Known(Cache<Digest, Verified>);
+pub(super) struct VerifiedTokenCache(Cache<Digest, Verified>);
 
 type Digest = [u8; 32];
 
@@ -27,13 +27,13 @@ struct Verified {
     by: Weak<SigningKeys>,
 }
 
-impl Default for Known {
+impl Default for VerifiedTokenCache {
     fn default() -> Self {
         Self(Cache::new(TOKENS))
     }
 }
 
-impl Known {
+impl VerifiedTokenCache {
     /// Who a token speaks for, if these keys verified it and it has not expired.
     pub(super) fn principal(&self, token: &str, keys: &Arc<SigningKeys>, now: i64) -> Option<Principal> {
         let known = self.0.get(&of(token)?)?;
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_token_is_known_to_the_keys_that_verified_it_and_until_it_expires() {
-        let (known, keys, others) = (Known::default(), keys(), keys());
+        let (known, keys, others) = (VerifiedTokenCache::default(), keys(), keys());
         let (user, issued_at, token_id) = (UserId(Uuid::from_u128(1)), Utc::now(), "one".to_owned());
         let principal = Principal {
             user,

@@ -2,7 +2,7 @@
 
 #[cfg(test)]
 mod alerts;
-pub mod sizes;
+pub mod database_sizes;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

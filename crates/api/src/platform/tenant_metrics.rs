@@ -27,7 +27,7 @@ pub struct TenantMetrics {
     /// Its requests of late, as this process answered them; null when there was none.
     pub requests: Option<RecentRequests>,
     /// What is in its database; null when it could not be asked.
-    pub database: Option<DatabaseMeasures>,
+    pub database: Option<DatabaseMetrics>,
     /// Why its database could not be asked; null when it could.
     pub database_missing: Option<Missing>,
     /// From asking for a connection to its first answer, in milliseconds: what a request waits for the database at least. Null without an answer.
@@ -76,7 +76,7 @@ pub struct UserCounts {
 
 /// What the school's own server tells of it; that it tells anything says that it can be reached now.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
-pub struct DatabaseMeasures {
+pub struct DatabaseMetrics {
     /// Children registered.
     pub children: i64,
     /// Activities recorded.
@@ -124,7 +124,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What its own database does not tell, because the school is suspended or its server is down, is null, with the reason; the rest is answered all the same.
 #[utoipa::path(get, path = "/platform/tenants/{id}/metrics", tag = "platform", operation_id = "read_tenant_metrics", params(("id" = Uuid, Path)), responses((status = 200, description = "The numbers.", body = Data<TenantMetrics>), ReadsItem))]
 pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantMetrics>> {
-    platform.does("platform:metrics");
+    platform.audit_as("platform:metrics");
     let entry = platform.entry(TenantId(id)).await?;
     let users = sqlx::query_as(USERS).bind(id).fetch_one(&platform.app().master).await.doing("counting a school's users")?;
     let requests =
@@ -139,13 +139,13 @@ pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantMe
 }
 
 /// What the database tells, and how long its first answer took.
-async fn measure(platform: &Platform, entry: Arc<Entry>) -> Result<(DatabaseMeasures, Duration)> {
+async fn measure(platform: &Platform, entry: Arc<Entry>) -> Result<(DatabaseMetrics, Duration)> {
     let tenant = tenant::serving(entry)?;
     let started = Instant::now();
     let mut conn = platform.connection(&tenant).await?;
     sqlx::query("SELECT 1").execute(&mut *conn).await?;
     let response = started.elapsed();
-    let database: DatabaseMeasures = sqlx::query_as(DATABASE).fetch_one(&mut *conn).await?;
+    let database: DatabaseMetrics = sqlx::query_as(DATABASE).fetch_one(&mut *conn).await?;
     metrics::tenant_database_bytes(tenant.entry.tenant, u64::try_from(database.storage_bytes).unwrap_or_default());
     conn.finish();
     Ok((database, response))

@@ -12,7 +12,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Code::NotFound`]; when the registry does not answer.
-    pub async fn of_school(&self, user: UserId, tenant: TenantId) -> Result<()> {
+    pub async fn require_member(&self, user: UserId, tenant: TenantId) -> Result<()> {
         let look = "SELECT tenant_id IS NOT DISTINCT FROM $2 AND NOT is_deleted FROM registry.users WHERE id = $1";
         let query = sqlx::query_scalar(look).bind(user.0).bind(tenant.0);
         let found: Option<bool> =

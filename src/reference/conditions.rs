@@ -1,4 +1,4 @@
-//! The conditions and reasons that `docs/using/concepts.md` explains by hand: each of them is there.
+//! Holds `docs/using/concepts.md`, which is written by hand, to the lists of conditions and reasons: it explains each of them.
 
 use std::path::Path;
 
@@ -11,8 +11,9 @@ fn the_concepts_explain_every_condition_and_reason() {
         assert!(page.contains(&format!("\n| `{}` |", kind.label())), "no row for condition {}", kind.label());
     }
     for reason in condition::Reason::ALL {
-        let word = reason.label();
-        let entry = if reason.is_problem() { format!("\n| [`{word}`](../running/runbook/{word}.md) |") } else { format!("`{word}`") };
+        let label = reason.label();
+        let entry = if reason.is_problem() { format!("
+| [`{label}`](../running/runbook/{label}.md) |") } else { format!("`{label}`") };
         assert!(page.contains(&entry), "no {entry}");
     }
 }

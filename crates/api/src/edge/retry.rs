@@ -11,7 +11,7 @@ use axum::response::Response;
 use crate::error::Error;
 
 /// The answer, or the second one when the first was an error of a stale route.
-pub(super) async fn once_more_if_stale(request: Request, next: Next) -> Response {
+pub(super) async fn retry_if_stale(request: Request, next: Next) -> Response {
     let repeatable = matches!(*request.method(), Method::GET | Method::HEAD) && request.body().is_end_stream();
     if !repeatable {
         return next.run(request).await;

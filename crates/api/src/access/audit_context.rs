@@ -1,4 +1,4 @@
-//! What the access audit is told of a request: gathered while it is served, recorded once it is answered, so that a success is one.
+//! What the access audit is told of a request: gathered while it is served, recorded once its outcome is known.
 //!
 //! Must not hold query strings, bodies or tokens.
 
@@ -22,9 +22,9 @@ use crate::identity::UserId;
 /// The longest path that is recorded.
 const LONGEST: usize = 500;
 
-/// A request's trail; clones share it.
+/// What the access audit is to hold of a request. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Trail(Arc<Inner>);
+pub struct AuditContext(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -35,9 +35,9 @@ struct Inner {
     address: Option<IpAddr>,
     request_id: Option<RequestId>,
     who: Mutex<Who>,
-    /// Its own transaction has recorded it.
+    /// The work's own transaction has written the record.
     recorded: AtomicBool,
-    /// A transaction outside the school's database has done it, whatever becomes of the answer.
+    /// A transaction outside the school's database has committed the work, whatever becomes of the answer.
     done: AtomicBool,
 }
 
@@ -49,8 +49,8 @@ struct Who {
     action: Option<&'static str>,
 }
 
-impl Trail {
-    /// Of a request; `path` without its query, which may hold a name that somebody searched for.
+impl AuditContext {
+    /// For a request; `path` without its query, which may hold a name that somebody searched for.
     #[must_use]
     pub fn new(path: &str, address: Option<IpAddr>, request_id: Option<RequestId>) -> Self {
         let end = path.char_indices().map(|(at, _)| at).nth(LONGEST).unwrap_or(path.len());
@@ -59,19 +59,19 @@ impl Trail {
         Self(Arc::new(Inner { id, at, resource, address, request_id, who, recorded: AtomicBool::default(), done: AtomicBool::default() }))
     }
 
-    /// Somebody asked for something, successfully or not.
-    pub fn asked(&self, tenant: Option<TenantId>, user: Option<UserId>, action: &'static str) {
+    /// Sets who asks for what, as far as it is known by now.
+    pub fn set(&self, tenant: Option<TenantId>, user: Option<UserId>, action: &'static str) {
         *self.0.who.lock().unwrap_or_else(PoisonError::into_inner) = Who { tenant, user, action: Some(action) };
     }
 
-    /// What the audit is to hold of it.
+    /// The record, if an action is known.
     #[must_use]
     pub fn record(&self, success: bool) -> Option<Record> {
         let Who { tenant, user, action } = self.0.who.lock().unwrap_or_else(PoisonError::into_inner).clone();
         action.map(|action| self.record_of(tenant, user, action, success))
     }
 
-    /// The record of what is known otherwise.
+    /// The record with this tenant, user and action.
     pub(super) fn record_of(&self, tenant: Option<TenantId>, user: Option<UserId>, action: &'static str, success: bool) -> Record {
         let Inner { id, at, resource, address, request_id, .. } = &*self.0;
         Record {
@@ -88,39 +88,39 @@ impl Trail {
         }
     }
 
-    /// The transaction that did the work holds the record: not again.
-    pub fn recorded(&self) {
+    /// The transaction that did the work has written the record: it is not written again.
+    pub fn mark_recorded(&self) {
         self.0.recorded.store(true, Ordering::Relaxed);
     }
 
-    /// It is done and stands elsewhere; the school's copy is still to be written, and says so.
-    pub(super) fn done(&self) {
+    /// The work committed outside the school's database: the school's copy of the record, written later, says that it succeeded.
+    pub(super) fn mark_done(&self) {
         self.0.done.store(true, Ordering::Relaxed);
     }
 }
 
-/// Gives each request its trail, and the audit what it holds in the end. A request that its caller gave up on is a failed one.
+/// Gives each request its [`AuditContext`] and records it when the request ends. A request that its client gave up counts as failed.
 pub async fn follow(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let (address, request_id) = (request.extensions().get::<ClientAddress>(), request.extensions().get::<RequestId>());
-    let trail = Trail::new(request.uri().path(), address.map(|address| address.0), request_id.cloned());
-    request.extensions_mut().insert(trail.clone());
-    let mut telling = Telling { app, trail, success: false };
+    let audit = AuditContext::new(request.uri().path(), address.map(|address| address.0), request_id.cloned());
+    request.extensions_mut().insert(audit.clone());
+    let mut audit_on_drop = AuditOnDrop { app, audit, success: false };
     let response = next.run(request).await;
-    telling.success = response.status().is_success() || response.status().is_redirection();
+    audit_on_drop.success = response.status().is_success() || response.status().is_redirection();
     response
 }
 
-/// Tells on drop, so that a cancelled request is told of too.
-struct Telling {
+/// Records the request when it is dropped, so that a cancelled request is recorded too.
+struct AuditOnDrop {
     app: App,
-    trail: Trail,
+    audit: AuditContext,
     success: bool,
 }
 
-impl Drop for Telling {
+impl Drop for AuditOnDrop {
     fn drop(&mut self) {
-        if !self.trail.0.recorded.load(Ordering::Relaxed)
-            && let Some(record) = self.trail.record(self.success || self.trail.0.done.load(Ordering::Relaxed))
+        if !self.audit.0.recorded.load(Ordering::Relaxed)
+            && let Some(record) = self.audit.record(self.success || self.audit.0.done.load(Ordering::Relaxed))
         {
             self.app.audit.record(record);
         }
