@@ -106,8 +106,9 @@ async fn pieces(ground: &Ground, ids: &[TenantId]) -> Outcome<Pieces> {
     let limits = TenantLimits::new(Quota { rate: huge, burst: huge, in_flight: u32::MAX });
     let find = async |turn: usize, with_header: bool| {
         let (principal, headers) = &principals[turn % principals.len()];
-        let entry =
-            tenant::resolve(principal, if with_header { headers } else { &none }, &directory).await.map_err(|error| format!("{error:?}"))?;
+        let entry = tenant::resolve(principal, if with_header { headers } else { &none }, &directory)
+            .await
+            .map_err(|error| format!("{error:?}"))?;
         tenant::serving(entry).map_err(|error| format!("{error:?}"))?;
         Outcome::Ok(())
     };

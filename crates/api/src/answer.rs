@@ -6,25 +6,25 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// One thing.
+/// Answer with one result.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Data<T> {
-    /// Always true.
+    /// Always true for a successful request.
     #[schema(examples(true))]
     pub success: bool,
-    /// The thing.
+    /// Result of the request.
     pub data: T,
 }
 
-/// Some of many things.
+/// Answer with one page of a list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Page<T> {
-    /// Always true.
+    /// Always true for a successful request.
     #[schema(examples(true))]
     pub success: bool,
-    /// The things, in the list's order.
+    /// Records of this page, in the order of the list.
     pub data: Vec<T>,
-    /// The cursor of the next page, to be sent as `after`; absent on the last.
+    /// Cursor of the next page, for the parameter `after`; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub next: Option<String>,

@@ -1,6 +1,9 @@
-//! The OpenAPI document: what every route's description has in common, and the whole.
+//! The OpenAPI document: what the descriptions of all routes have in common.
+//!
+//! Must not know any route: [`tags`] names the groups that routes belong to, and `router` puts the document together.
 
 mod answers;
+pub mod tags;
 #[cfg(test)]
 mod tests;
 pub mod whole;
@@ -14,6 +17,23 @@ use utoipa::openapi::{Content, Header, KnownFormat, Ref, RefOr, Required, Respon
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::error::Code;
+use super::resource::idempotency;
+
+/// Describes the header `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY: &str = "A key that the client chooses, for example a UUID. If a request with the same key is sent again within 24 hours, the work is \
+    done once and the first answer is returned again. If the caller may no longer read the record, the answer is `NOT_FOUND`.";
+
+/// Describes the header `If-Match`.
+pub const IF_MATCH: &str = "The `ETag` of the version that the change is based on, or `*` for any version.";
+
+/// Describes the header `If-None-Match` of a read.
+pub const IF_NONE_MATCH: &str = "The `ETag` of the version that the client has. If it is still current, the answer is 304 without a body.";
+
+/// Describes the answer 304.
+pub const UNCHANGED: &str = "The version in `If-None-Match` is still current.";
+
+/// Describes the header `ETag`.
+pub const VERSION: &str = "Version of the record, for `If-Match` and `If-None-Match`.";
 
 /// The media type of every body.
 pub const JSON: &str = "application/json";
@@ -131,7 +151,10 @@ pub fn body(schema: &str) -> Content {
 /// `{"success": true, "data": …}` around a schema.
 #[must_use]
 pub fn enveloped(data: impl Into<RefOr<Schema>>, paged: bool) -> Schema {
-    let truth = ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true]));
+    let truth = ObjectBuilder::new()
+        .schema_type(Type::Boolean)
+        .enum_values(Some([true]))
+        .description(Some("Always true for a successful request."));
     let envelope = ObjectBuilder::new()
         .schema_type(Type::Object)
         .property("success", truth)
@@ -143,15 +166,21 @@ pub fn enveloped(data: impl Into<RefOr<Schema>>, paged: bool) -> Schema {
     }
     let next = ObjectBuilder::new()
         .schema_type(Type::String)
-        .description(Some("The cursor of the next page, to be sent as `after`; absent on the last."));
+        .description(Some("Cursor of the next page, for the parameter `after`; absent on the last page."));
     envelope.property("next", next).into()
 }
 
-/// The id in a path.
+/// The id in a path, of a record that is called `singular`.
 #[must_use]
-pub fn id_parameter() -> Parameter {
+pub fn id_parameter(singular: &str) -> Parameter {
     let schema = ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
-    ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path).required(Required::True).schema(Some(schema)).build()
+    ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(format!("Id of the {singular} (UUID).")))
+        .schema(Some(schema))
+        .build()
 }
 
 /// A header that may or must be sent.
@@ -182,8 +211,12 @@ pub fn paging_parameters() -> [Parameter; 2] {
             .build()
     };
     [
-        parameter("limit", "How many; 50 unless asked otherwise.", limit.into()),
-        parameter("after", "The `next` of the page before.", ObjectBuilder::new().schema_type(Type::String).into()),
+        parameter("limit", "Maximum number of records on the page, from 1 to 200. Defaults to 50.", limit.into()),
+        parameter(
+            "after",
+            "Cursor from the field `next` of the previous page. Absent for the first page.",
+            ObjectBuilder::new().schema_type(Type::String).into(),
+        ),
     ]
 }
 
@@ -196,16 +229,38 @@ impl IntoParams for Paging {
     }
 }
 
+macro_rules! headers {
+    ($($(#[$doc:meta])* $kind:ident: $name:expr, $required:literal, $description:ident;)+) => {$(
+        $(#[$doc])*
+        pub struct $kind;
+
+        impl IntoParams for $kind {
+            fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+                vec![header_parameter($name, $required, $description)]
+            }
+        }
+    )+};
+}
+
+headers! {
+    /// The header of a change that must name its version; for `#[utoipa::path]`.
+    IfMatchHeader: "If-Match", true, IF_MATCH;
+    /// The header of a read that may be answered 304.
+    IfNoneMatchHeader: "If-None-Match", false, IF_NONE_MATCH;
+    /// The header of work that is done once.
+    IdempotencyKeyHeader: idempotency::HEADER, false, IDEMPOTENCY_KEY;
+}
+
 /// The `ETag` header of an answer.
 #[must_use]
 pub fn etag_header() -> Header {
-    text_header("The row's version, for `If-Match`.")
+    text_header(VERSION)
 }
 
 /// The `Location` header of an answer.
 #[must_use]
 pub fn location_header() -> Header {
-    text_header("The path of what was created.")
+    text_header("Path of the record that was created.")
 }
 
 fn text_header(description: &str) -> Header {

@@ -142,18 +142,18 @@ pub const LIVE_CHILD: &str =
 /// Nobody's own: a permission over one's own rows reaches none of these.
 pub const OWN_NONE: &str = "false AND {user}::uuid IS NULL";
 
-/// Who wrote a row, and when; kept by the database.
+/// Version of a record, and who wrote it when. The database keeps these fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Stamp {
-    /// The row's version, which is also its entity tag.
+    /// Version of the record, which changes with every update. The `ETag` header carries it too.
     pub row_version: i64,
-    /// When it was created.
+    /// Time at which the record was created, in RFC 3339 format.
     pub created_at: DateTime<Utc>,
-    /// By which user; null when the operator or a migration did.
+    /// Id of the user who created the record; null if the operator or a migration created it.
     pub created_by: Option<Uuid>,
-    /// When it was last changed.
+    /// Time of the last change, in RFC 3339 format.
     pub updated_at: DateTime<Utc>,
-    /// By which user.
+    /// Id of the user who made the last change; null if the operator or a migration made it.
     pub updated_by: Option<Uuid>,
 }
 

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::access::audit_context;
 use super::app::App;
-use super::document::{schemas_of, whole};
+use super::document::{schemas_of, tags, whole};
 use super::edge::{self, Problem};
 use super::{identity, platform, school};
 
@@ -59,9 +59,9 @@ fn description() -> OpenApi {
         .title("DailyCare API")
         .version("1")
         .description(Some(
-            "Each request works in its own school's database: the token says which. Answers are `{\"success\": true, \"data\": …}`, errors \
-             `{\"success\": false, \"error\": …}` with a message in Portuguese or, by `Accept-Language`, in English. Whatever answers GET answers HEAD; any \
-             other method than the ones listed is answered 405 with `Allow`. No text may hold the character U+0000.",
+            "Every request works in the database of one school, which the token determines. Successful answers are `{\"success\": true, \"data\": …}`, errors \
+             `{\"success\": false, \"error\": …}` with a message in Portuguese or, depending on `Accept-Language`, in English. Every path that supports GET \
+             supports HEAD; a method that is not listed is answered 405 with `Allow`. Texts must not contain the character U+0000.",
         ))
         .license(Some(utoipa::openapi::LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()));
     let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build());
@@ -70,6 +70,7 @@ fn description() -> OpenApi {
     let components = ComponentsBuilder::new().security_scheme(BEARER, bearer).schemas_from_iter(schemas);
     OpenApiBuilder::new()
         .info(info)
+        .tags(Some(tags::all()))
         .components(Some(components.build()))
         .security(Some([SecurityRequirement::new(BEARER, [""; 0])]))
         .build()

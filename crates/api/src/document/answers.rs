@@ -1,4 +1,6 @@
-//! The answers that all routes share: one for each status of a refusal, with its headers and an example for each code.
+//! The error answers that all routes share: one for each status, with its headers and an example for each code.
+//!
+//! Must not know any route. The texts are those of the error codes.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -51,13 +53,13 @@ fn example(code: Code) -> Value {
 
 fn headers(status: StatusCode) -> Value {
     let mut headers = json!({ "X-Request-Id": { "$ref": "#/components/headers/RequestId" } });
-    headers["Content-Language"] = text("The language of the message: `pt` or `en`.", true);
+    headers["Content-Language"] = text("Language of the message: `pt` or `en`.", true);
     match status {
-        StatusCode::UNAUTHORIZED => headers["WWW-Authenticate"] = text("`Bearer`.", true),
-        StatusCode::METHOD_NOT_ALLOWED => headers["Allow"] = text("The methods that there are.", false),
+        StatusCode::UNAUTHORIZED => headers["WWW-Authenticate"] = text("Authentication scheme, always `Bearer`.", true),
+        StatusCode::METHOD_NOT_ALLOWED => headers["Allow"] = text("Methods that the path supports.", false),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             let seconds = json!({ "type": "integer", "minimum": 1 });
-            headers["Retry-After"] = json!({ "description": "Seconds after which to ask again.", "schema": seconds });
+            headers["Retry-After"] = json!({ "description": "Number of seconds to wait before trying again.", "schema": seconds });
         }
         _ => {}
     }
@@ -70,15 +72,15 @@ fn text(description: &str, required: bool) -> Value {
 
 /// The header of every answer.
 pub(super) fn request_id() -> Value {
-    text("The request's id: the caller's own `X-Request-Id` when it is a token of at most 64 characters, else a new one.", true)
+    text("Id of the request: the `X-Request-Id` of the request if it is a token of at most 64 characters, otherwise a new one.", true)
 }
 
-/// What platform staff name a school by; everybody else's token does.
+/// The header that names a school, which must agree with the token.
 pub(super) fn tenant_parameter() -> Value {
     json!({
         "name": "X-Tenant-Id",
         "in": "header",
-        "description": "The school's id or code. The token already names the school of its users: for them it may only agree.",
+        "description": "Id or code of the school. Optional: the token determines the school, and a different value is refused.",
         "schema": { "type": "string", "minLength": 1, "maxLength": 63 },
     })
 }

@@ -1,5 +1,7 @@
 //! The document is OpenAPI 3.1, whole, and the one that is kept in `docs/openapi.json`.
 
+mod wording;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The document as it is published: what every operation has in common is said here, once, so that no route can forget it.
+//! Completes the document with what all operations have in common, in one place, so that no route can forget it.
 //!
 //! Works on the finished JSON. Must not know any route.
 
@@ -29,16 +29,24 @@ pub fn completed(document: &OpenApi) -> Value {
     document
 }
 
-/// The derive copies what an envelope holds; by its name, programs that are made from the document know it again.
+/// The derive copies a schema into its envelope. A reference by name lets generated clients use one type for it.
 fn name_what_is_enveloped(document: &mut Value) {
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
     let named = schemas.clone();
     for envelope in schemas.iter_mut().filter_map(|(name, schema)| name.contains('_').then_some(schema)) {
         let Some(data) = envelope.pointer_mut("/properties/data") else { continue };
-        let data = if data["type"] == "array" { &mut data["items"] } else { data };
-        if let Some((name, _)) = named.iter().find(|(_, schema)| *schema == data) {
-            *data = json!({ "$ref": format!("{SCHEMAS}{name}") });
+        let result = if data["type"] == "array" { &mut data["items"] } else { &mut *data };
+        if let Some((name, _)) = named.iter().find(|(_, schema)| *schema == result) {
+            *result = json!({ "$ref": format!("{SCHEMAS}{name}") });
         }
+        describe_data(data);
+    }
+}
+
+/// A reference says nothing of itself.
+fn describe_data(data: &mut Value) {
+    if data.get("description").is_none() {
+        data["description"] = json!("Result of the request.");
     }
 }
 
@@ -49,11 +57,11 @@ fn operations(document: &mut Value) -> impl Iterator<Item = &mut Map<String, Val
 }
 
 fn complete(operation: &mut Map<String, Value>) {
-    // `security(())` says that none is needed by a requirement that demands nothing.
+    // The derive turns `security(())` into a requirement that demands nothing; the specification wants an empty list.
     if operation.get("security").and_then(Value::as_array).is_some_and(|all| all.iter().all(|one| *one == json!({}))) {
         operation.insert("security".to_owned(), json!([]));
     }
-    // Neither query string nor headers have a null: what is not said is absent.
+    // Query strings and headers have no null: what is not given is absent.
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         match parameter["name"].as_str() {
             Some(name) if name.eq_ignore_ascii_case(idempotency::HEADER) => parameter["schema"] = idempotency_key(),
@@ -70,7 +78,7 @@ fn complete(operation: &mut Map<String, Value>) {
     }
 }
 
-/// A refusal is the one of its status, in the words of the route; every other answer has its request's id.
+/// An error refers to the shared answer of its status, with the description that the route gives; every other answer has the header with the request's id.
 fn answer(status: &str, response: &mut Value) {
     if response.get("$ref").is_some() {
         return;
@@ -81,6 +89,7 @@ fn answer(status: &str, response: &mut Value) {
             *response = json!({ "$ref": reference, "description": response["description"] });
         }
         Ok(status) => {
+            response.pointer_mut("/content/application~1json/schema/properties/data").into_iter().for_each(describe_data);
             response["headers"]["X-Request-Id"] = json!({ "$ref": "#/components/headers/RequestId" });
             if response.get("description").is_none() {
                 response["description"] = json!(status.canonical_reason());
@@ -90,7 +99,7 @@ fn answer(status: &str, response: &mut Value) {
     }
 }
 
-/// What a header can carry whole, and the database keeps.
+/// Text that a header can carry unchanged and the database can store.
 fn idempotency_key() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$" })
 }
@@ -111,8 +120,8 @@ fn without_null(schema: &mut Value) {
     }
 }
 
-/// A field of an answer that may be null is always there: the derive takes `Option` for "may be absent", which only requests mean. What an answer leaves out
-/// says so itself: `#[schema(nullable = false)]`. What nothing leads to is left out.
+/// Requires nullable fields in answers: the derive makes every `Option` optional, but an answer contains the field even if it is null. A field that an answer
+/// may leave out is marked with `#[schema(nullable = false)]`. Schemas that nothing refers to are removed.
 fn require_what_is_always_there(document: &mut Value) {
     let (mut answered, mut sent) = (BTreeSet::new(), BTreeSet::new());
     reach(&document["components"]["responses"], document, &mut answered);

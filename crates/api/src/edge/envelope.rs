@@ -16,45 +16,45 @@ use super::observed::Failed;
 use crate::error::{Code, Error, Language};
 use crate::metrics;
 
-/// A request that failed, as it is answered.
+/// Answer to a request that failed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
-    /// Always false.
+    /// Always false for a failed request.
     #[schema(examples(false))]
     pub success: bool,
-    /// What went wrong.
+    /// Details of the failure.
     pub error: ProblemError,
 }
 
-/// What went wrong.
+/// Details of a failure.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemError {
-    /// What programs decide by; new ones may be added.
+    /// Code of the error, for programs. New codes may be added.
     #[schema(value_type = String, examples("INVALID_TENANT"))]
     pub code: &'static str,
-    /// The same for people, in Portuguese, or in English by `Accept-Language`.
+    /// Message for people, in Portuguese or, depending on `Accept-Language`, in English.
     #[schema(value_type = String, examples("Tenant inválido ou não encontrado"))]
     pub message: &'static str,
-    /// The fields that are wrong, when that is why.
+    /// Fields of the request that are invalid; absent if no field is the cause.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub fields: Vec<ProblemField>,
-    /// The request's id, to be quoted when asking for help.
+    /// Id of the request. Quote it when asking for support.
     pub request_id: String,
 }
 
 /// When to ask again, where nobody knows better.
 const SOON: Duration = Duration::from_secs(1);
 
-/// One field that is wrong.
+/// A field of the request that is invalid.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemField {
-    /// Where in the request: a JSON path such as `guardians.0.relation`, or a parameter's name.
+    /// Location of the field: a path within the body such as `guardians.0.relation`, or the name of a parameter.
     pub field: String,
-    /// What kind of wrong, one word for programs.
+    /// Code of the violation, for programs, such as `required` or `too_long`.
     #[schema(value_type = String, examples("required"))]
     pub code: &'static str,
-    /// What is wrong, for people.
+    /// Message for people, in the language of the answer.
     pub message: String,
 }
 

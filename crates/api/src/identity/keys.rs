@@ -56,21 +56,28 @@ struct SigningKey {
     verifying: VerifyingKey,
 }
 
-/// A public key as RFC 8037 writes it.
+/// A public key in the format of RFC 8037.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct PublicKey {
+    /// Key type, always `OKP`.
     kty: &'static str,
+    /// Elliptic curve, always `Ed25519`.
     crv: &'static str,
+    /// Signature algorithm, always `EdDSA`.
     alg: &'static str,
+    /// Use of the key, always `sig`.
     #[serde(rename = "use")]
     usage: &'static str,
+    /// Id of the key, as in the header of a token.
     kid: String,
+    /// Public key, in base64url without padding.
     x: String,
 }
 
 /// The public keys that verify this API's tokens (RFC 7517).
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct PublicKeys {
+    /// Keys that verify tokens, in the order of the key file.
     keys: Vec<PublicKey>,
 }
 

@@ -20,33 +20,37 @@ use super::refresh::{self, RefreshToken, Renewal};
 use super::{Identity, Origin, Principal, Role, UserId, begin, commit, unavailable};
 use crate::error::{Code, Error, Result, Text};
 
-/// What somebody who logged in holds from then on.
+/// Tokens of a session, and its user.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Session {
-    /// For the `Authorization` header of every request.
+    /// Access token for the `Authorization` header of every request.
     access_token: String,
-    /// Always `Bearer`.
+    /// Type of the access token, always `Bearer`.
     #[schema(examples("Bearer"))]
     token_type: &'static str,
-    /// Seconds that the access token counts.
+    /// Lifetime of the access token in seconds.
     #[schema(examples(900))]
     expires_in: u64,
-    /// For `/auth/refresh`, once.
+    /// Refresh token for `POST /api/v1/auth/refresh`. It can be used once.
     refresh_token: String,
-    /// Nothing but a change of password is allowed until there was one.
+    /// Whether the temporary password must be changed before any other request.
     must_change_password: bool,
-    /// Whose session it is.
+    /// User of the session.
     user: Profile,
 }
 
-/// Who is logged in.
+/// User of a session.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Profile {
+    /// Id of the account (UUID).
     id: Uuid,
+    /// Full name of the user.
     pub(super) name: String,
+    /// E-mail address that the user signs in with.
     pub(super) email: String,
+    /// Main role of the account.
     role: Role,
-    /// The school; null for platform staff.
+    /// Id of the school (UUID); null for platform staff.
     #[schema(required)]
     tenant_id: Option<Uuid>,
 }

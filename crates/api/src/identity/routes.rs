@@ -27,72 +27,75 @@ pub fn routes() -> OpenApiRouter<Arc<Identity>> {
     routes.routes(routes!(change_password)).routes(routes!(me)).routes(routes!(jwks))
 }
 
-/// Who wants to log in. Never shown: it has no `Debug`.
+/// Request body of a login.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Credentials {
-    /// The e-mail address of the account, in any case.
+    /// E-mail address of the account. Upper and lower case are the same.
     #[schema(min_length = 3, max_length = 200, examples("ana@norte.example"))]
     email: String,
-    /// The password.
+    /// Password of the account.
     #[schema(min_length = 1, max_length = 256, format = Password)]
     password: String,
 }
 
-/// A session to renew or to end.
+/// Request body that renews or ends a session.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Renewable {
-    /// The refresh token of the last answer.
+    /// Refresh token from the last login or renewal.
     #[schema(min_length = 1, max_length = 256, format = Password)]
     refresh_token: String,
 }
 
-/// A new password for the present one.
+/// Request body that changes the password.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewPassword {
-    /// The present password; the temporary one at first.
+    /// Present password, or the temporary one.
     #[schema(min_length = 1, max_length = 256, format = Password)]
     current_password: String,
-    /// The new one.
+    /// New password, of at least 12 characters.
     #[schema(min_length = 12, max_length = 256, format = Password)]
     new_password: String,
 }
 
-/// Who the token speaks for.
+/// User that the token was issued for.
 #[derive(Serialize, ToSchema)]
 struct Me {
-    /// The id that roles are given to. Of another issuer's user it follows from issuer and `sub`, unless the platform says that they are accounts here.
+    /// Id of the user (UUID), which roles are given to. For a user of an external issuer it is derived from `iss` and `sub`, unless the platform maps
+    /// `sub` to accounts.
     id: Uuid,
-    /// Null for a user of another issuer without an account in the school.
+    /// Full name of the user; null for a user of an external issuer who has no account in the school.
     #[schema(required)]
     name: Option<String>,
-    /// Null for a user of another issuer without an account in the school.
+    /// E-mail address of the user; null for a user of an external issuer who has no account in the school.
     #[schema(required)]
     email: Option<String>,
-    /// Null for a user of another issuer: the school's own tables decide.
+    /// Main role of the account; null for a user of an external issuer, whose roles the school gives.
     #[schema(required)]
     role: Option<Role>,
-    /// The school; null for platform staff who act in none.
+    /// Id of the school (UUID); null for platform staff who act in no school.
     #[schema(required)]
     tenant_id: Option<Uuid>,
-    /// Why platform staff act in a school; null for everybody else.
+    /// Reason that platform staff gave for acting in a school; null for all others.
     #[schema(required)]
     impersonation_reason: Option<String>,
 }
 
-/// Logs in with e-mail address and password.
+/// Log in
+///
+/// Checks the e-mail address and password and returns an access token and a refresh token. Requires no token.
 #[utoipa::path(
     post, path = "/api/v1/auth/login", tag = "auth", operation_id = "login", security(()), request_body = Credentials,
     responses(
-        (status = 200, description = "Logged in", body = Data<Session>),
-        (status = 400, description = "The request cannot be read, or the school no longer exists", body = Problem),
-        (status = 401, description = "Wrong e-mail address or password, or the account is locked for a while", body = Problem),
-        (status = 403, description = "The school is suspended; told only after the right password", body = Problem),
-        (status = 422, description = "Fields are wrong", body = Problem),
-        (status = 429, description = "Too many attempts; Retry-After says when to come back", body = Problem),
-        (status = 503, description = "The registry does not answer, or the school is unavailable for the moment", body = Problem),
+        (status = 200, description = "The tokens of the new session.", body = Data<Session>),
+        (status = 400, description = "The request cannot be read, or the school no longer exists.", body = Problem),
+        (status = 401, description = "The e-mail address or the password is wrong, or the account is locked for a while.", body = Problem),
+        (status = 403, description = "The password is right, but the school is suspended.", body = Problem),
+        (status = 422, description = "Fields of the request are invalid.", body = Problem),
+        (status = 429, description = "Too many attempts. `Retry-After` tells when to try again.", body = Problem),
+        (status = 503, description = "The registry does not answer, or the school is temporarily unavailable.", body = Problem),
     )
 )]
 async fn log_in(State(identity): State<Arc<Identity>>, origin: Origin, body: Body<Credentials>) -> Result<Response> {
@@ -101,17 +104,19 @@ async fn log_in(State(identity): State<Arc<Identity>>, origin: Origin, body: Bod
     Ok(private(session))
 }
 
-/// Renews a session; the refresh token counts once.
+/// Renew a session
+///
+/// Exchanges a refresh token, which can be used once, for a new access token and a new refresh token. Requires no access token.
 #[utoipa::path(
-    post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refresh", security(()), request_body = Renewable,
+    post, path = "/api/v1/auth/refresh", tag = "auth", operation_id = "refreshSession", security(()), request_body = Renewable,
     responses(
-        (status = 200, description = "Renewed", body = Data<Session>),
-        (status = 400, description = "The request cannot be read, or the school no longer exists", body = Problem),
-        (status = 401, description = "The session has ended; a refresh token used twice ends it", body = Problem),
-        (status = 403, description = "The school is suspended", body = Problem),
-        (status = 422, description = "Fields are wrong", body = Problem),
-        (status = 429, description = "Too many attempts; Retry-After says when to come back", body = Problem),
-        (status = 503, description = "The registry does not answer, or the school is unavailable for the moment", body = Problem),
+        (status = 200, description = "The new tokens of the session.", body = Data<Session>),
+        (status = 400, description = "The request cannot be read, or the school no longer exists.", body = Problem),
+        (status = 401, description = "The session has ended. Using a refresh token twice ends it.", body = Problem),
+        (status = 403, description = "The school is suspended.", body = Problem),
+        (status = 422, description = "Fields of the request are invalid.", body = Problem),
+        (status = 429, description = "Too many attempts. `Retry-After` tells when to try again.", body = Problem),
+        (status = 503, description = "The registry does not answer, or the school is temporarily unavailable.", body = Problem),
     )
 )]
 async fn refresh(State(identity): State<Arc<Identity>>, origin: Origin, body: Body<Renewable>) -> Result<Response> {
@@ -119,15 +124,17 @@ async fn refresh(State(identity): State<Arc<Identity>>, origin: Origin, body: Bo
     Ok(private(within(login::renew(&identity, &refresh_token, &origin)).await?))
 }
 
-/// Ends a session. Its access token counts until it expires, minutes later.
+/// Log out
+///
+/// Ends the session of the refresh token. The access token stays valid until it expires, at most some minutes later. Requires no access token.
 #[utoipa::path(
     post, path = "/api/v1/auth/logout", tag = "auth", operation_id = "logout", security(()), request_body = Renewable,
     responses(
-        (status = 204, description = "The session has ended, now or before"),
-        (status = 400, description = "The request cannot be read", body = Problem),
-        (status = 422, description = "Fields are wrong", body = Problem),
-        (status = 429, description = "Too many attempts; Retry-After says when to come back", body = Problem),
-        (status = 503, description = "The registry does not answer", body = Problem),
+        (status = 204, description = "The session has ended, now or earlier."),
+        (status = 400, description = "The request cannot be read.", body = Problem),
+        (status = 422, description = "Fields of the request are invalid.", body = Problem),
+        (status = 429, description = "Too many attempts. `Retry-After` tells when to try again.", body = Problem),
+        (status = 503, description = "The registry does not answer.", body = Problem),
     )
 )]
 async fn log_out(State(identity): State<Arc<Identity>>, origin: Origin, body: Body<Renewable>) -> Result<StatusCode> {
@@ -136,18 +143,20 @@ async fn log_out(State(identity): State<Arc<Identity>>, origin: Origin, body: Bo
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Changes the password; every other session of the user ends.
+/// Change the own password
+///
+/// Replaces the password and ends every other session of the user. It is the only operation that a temporary password allows. Requires a valid token.
 #[utoipa::path(
     post, path = "/api/v1/auth/password", tag = "auth", operation_id = "changePassword", request_body = NewPassword,
     security(("bearer" = [])),
     responses(
-        (status = 200, description = "Changed; the session goes on with these tokens", body = Data<Session>),
-        (status = 400, description = "The request cannot be read", body = Problem),
-        (status = 401, description = "No valid token, or the present password is wrong", body = Problem),
-        (status = 403, description = "Another issuer keeps this user's password, or the token acts for a school", body = Problem),
-        (status = 422, description = "Fields are wrong", body = Problem),
-        (status = 429, description = "Too many attempts; Retry-After says when to come back", body = Problem),
-        (status = 503, description = "The registry or the issuer does not answer", body = Problem),
+        (status = 200, description = "The password was changed. The session continues with these tokens.", body = Data<Session>),
+        (status = 400, description = "The request cannot be read.", body = Problem),
+        (status = 401, description = "The token is not valid, or the present password is wrong.", body = Problem),
+        (status = 403, description = "The password belongs to an external issuer, or the token is for acting in a school.", body = Problem),
+        (status = 422, description = "Fields of the request are invalid.", body = Problem),
+        (status = 429, description = "Too many attempts. `Retry-After` tells when to try again.", body = Problem),
+        (status = 503, description = "The registry or the issuer does not answer.", body = Problem),
     )
 )]
 async fn change_password(
@@ -163,15 +172,17 @@ async fn change_password(
     Ok(private(session))
 }
 
-/// Who the token speaks for.
+/// Get the user of the token
+///
+/// Returns the user that the token was issued for, also without any role in the school. Requires a valid token.
 #[utoipa::path(
-    get, path = "/api/v1/auth/me", tag = "auth", operation_id = "me", security(("bearer" = [])),
+    get, path = "/api/v1/auth/me", tag = "auth", operation_id = "getCurrentUser", security(("bearer" = [])),
     responses(
-        (status = 200, description = "The user", body = Data<Me>),
-        (status = 401, description = "No valid token", body = Problem),
-        (status = 403, description = "The temporary password must be replaced first", body = Problem),
-        (status = 429, description = "Too many requests", body = Problem),
-        (status = 503, description = "The registry or the issuer does not answer", body = Problem),
+        (status = 200, description = "The user of the token.", body = Data<Me>),
+        (status = 401, description = "The token is not valid.", body = Problem),
+        (status = 403, description = "The temporary password must be changed first.", body = Problem),
+        (status = 429, description = "Too many requests. `Retry-After` tells when to try again.", body = Problem),
+        (status = 503, description = "The registry or the issuer does not answer.", body = Problem),
     )
 )]
 async fn me(State(identity): State<Arc<Identity>>, headers: HeaderMap) -> Result<Response> {
@@ -185,12 +196,14 @@ async fn me(State(identity): State<Arc<Identity>>, headers: HeaderMap) -> Result
     Ok(private(Me { id: principal.user.0, name, email, role: principal.role, tenant_id, impersonation_reason }))
 }
 
-/// The public keys that verify this API's tokens.
+/// Get the public keys of the API
+///
+/// Returns the keys that verify access tokens, as a JSON Web Key Set (RFC 7517). Requires no token.
 #[utoipa::path(
-    get, path = "/.well-known/jwks.json", tag = "auth", operation_id = "jwks", security(()),
+    get, path = "/.well-known/jwks.json", tag = "auth", operation_id = "getSigningKeys", security(()),
     responses(
-        (status = 200, description = "The keys (RFC 7517); may be kept for five minutes", body = PublicKeys),
-        (status = 429, description = "Too many requests", body = Problem),
+        (status = 200, description = "The public keys. Clients may cache them for five minutes.", body = PublicKeys),
+        (status = 429, description = "Too many requests. `Retry-After` tells when to try again.", body = Problem),
     )
 )]
 async fn jwks(State(identity): State<Arc<Identity>>) -> Response {

@@ -25,31 +25,31 @@ use crate::error::{Code, Error, Result, Text};
 /// An account of a school.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct User {
-    /// Its id.
+    /// Id of the account (UUID).
     pub id: Uuid,
-    /// The person's name.
+    /// Full name of the person.
     pub name: String,
-    /// The address they log in with.
+    /// E-mail address that the person signs in with.
     pub email: String,
-    /// Their telephone.
+    /// Telephone number of the person.
     #[schema(required)]
     pub phone_number: Option<String>,
-    /// Their main role.
+    /// Main role of the account.
     pub role: Role,
-    /// May log in.
+    /// Whether the account may sign in.
     pub is_active: bool,
-    /// Has a temporary password still.
+    /// Whether the account still has a temporary password.
     pub must_change_password: bool,
-    /// When they last logged in.
+    /// Time of the last login, in RFC 3339 format; null if there was none.
     #[schema(required)]
     pub last_login_at: Option<DateTime<Utc>>,
-    /// When the account was made.
+    /// Time at which the account was created, in RFC 3339 format.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
+    /// Time of the last change, in RFC 3339 format.
     pub updated_at: DateTime<Utc>,
 }
 
-/// Roles that a school gives; platform staff are not its to make.
+/// Main role that a school can give to an account. Only the platform can make platform administrators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum SchoolRole {
     /// Runs the school.
@@ -77,60 +77,60 @@ impl SchoolRole {
     }
 }
 
-/// An account to make.
+/// Request body that creates an account.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
-    /// The person's name.
+    /// Full name of the person.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub name: String,
-    /// The address they will log in with; no other account has it.
+    /// E-mail address that the person signs in with. No two accounts of the platform share one.
     #[schema(min_length = 3, max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
     pub email: String,
-    /// Their telephone.
+    /// Telephone number of the person.
     #[serde(default)]
     #[schema(max_length = 20)]
     pub phone_number: Option<String>,
-    /// Their main role.
+    /// Main role of the account.
     pub role: SchoolRole,
 }
 
-/// What to change of an account; what is absent stays.
+/// Request body that updates an account. Absent fields keep their value.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UserChange {
-    /// The person's name.
+    /// Full name of the person.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
     pub name: Option<String>,
-    /// The address they log in with.
+    /// E-mail address that the person signs in with.
     #[schema(min_length = 3, max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$", nullable = false)]
     pub email: Option<String>,
-    /// Their telephone; null removes it.
+    /// Telephone number of the person; null removes it.
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<String>, max_length = 20)]
     pub phone_number: Option<Option<String>>,
-    /// Their main role.
+    /// Main role of the account.
     #[schema(nullable = false)]
     pub role: Option<SchoolRole>,
-    /// Whether they may log in.
+    /// Whether the account may sign in.
     #[schema(nullable = false)]
     pub is_active: Option<bool>,
 }
 
-/// Which accounts.
+/// Filters of the list of accounts.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct UserFilter {
-    /// Words of the name, as prefixes, in any order, without regard to accents and case.
+    /// Only accounts whose name contains these words. Each word matches as a prefix, in any order; accents and case are ignored.
     #[param(max_length = 200)]
     pub name: Option<String>,
-    /// With exactly this address, in any case.
+    /// Only the account with exactly this e-mail address; case is ignored.
     #[param(max_length = 200)]
     pub email: Option<String>,
-    /// With this main role.
+    /// Only accounts with this main role.
     pub role: Option<SchoolRole>,
-    /// That may log in, or that may not.
+    /// Only accounts that may sign in if true, only those that may not if false.
     pub is_active: Option<bool>,
 }
 
@@ -151,9 +151,9 @@ pub struct Temporary {
 /// The last account of a page, in the order of lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct After {
-    /// Its name, in lower case as the database has it.
+    /// Full name of the person.
     pub name: String,
-    /// Its id.
+    /// Id of the account (UUID).
     pub id: Uuid,
 }
 

@@ -20,37 +20,37 @@ use crate::school::audit::AuditRecord;
 /// The list's name in its cursors.
 const LIST: &str = "platform_audit";
 
-/// Which records.
+/// Filters of the platform audit.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PlatformAuditFilter {
-    /// Of this tenant, or of platform staff who acted for it.
+    /// Only records of this tenant, and of platform staff who acted for it.
     tenant_id: Option<Uuid>,
-    /// Of this user.
+    /// Only records of this user.
     user_id: Option<Uuid>,
-    /// Whose action begins with this.
+    /// Only records whose action begins with this text, such as `auth:`.
     #[param(max_length = 100)]
     action: Option<String>,
-    /// Whose path begins with this.
+    /// Only records whose path begins with this text.
     #[param(max_length = 500)]
     resource: Option<String>,
-    /// Done, or refused.
+    /// Only requests that succeeded if true, only refused or failed ones if false.
     success: Option<bool>,
-    /// At this moment or later.
+    /// Only records at or after this time (RFC 3339).
     from: Option<DateTime<Utc>>,
-    /// Before this moment.
+    /// Only records before this time (RFC 3339).
     until: Option<DateTime<Utc>>,
 }
 
-/// An access or a refusal, whoever's.
+/// A record of the platform audit: an access or a refusal.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PlatformAuditRecord {
-    /// Whose data, or the token's tenant; null when it was nobody's, and when somebody named a school that is not theirs.
+    /// Id of the tenant that the data or the token belongs to (UUID). Null if there is none, and if the request named a school that is not its own.
     pub tenant_id: Option<Uuid>,
-    /// Why platform staff acted for a school; null otherwise.
+    /// Reason that platform staff gave for acting in a school; null for other requests.
     pub reason: Option<String>,
-    /// What a school's own audit tells of one too.
+    /// Fields that records of a school audit have too.
     #[serde(flatten)]
     pub record: AuditRecord,
 }
@@ -61,10 +61,13 @@ impl From<Record> for PlatformAuditRecord {
     }
 }
 
-/// What belongs to no one school's audit, newest first
+/// List the audit records of the platform
+///
+/// Returns what belongs to no single school (failed logins, refused tokens, actions of platform staff) and changes of accounts, newest first, one page at a
+/// time. Requires the role `PlatformAdmin`.
 #[utoipa::path(
-    get, path = "/platform/audit", tag = "platform", operation_id = "list_platform_audit", params(Paging, PlatformAuditFilter),
-    responses((status = 200, description = "A page.", body = Page<PlatformAuditRecord>), Queries)
+    get, path = "/platform/audit", tag = "platform", operation_id = "listPlatformAuditRecords", params(Paging, PlatformAuditFilter),
+    responses((status = 200, description = "One page of the list.", body = Page<PlatformAuditRecord>), Queries)
 )]
 pub(super) async fn list(platform: Platform, list_query: ListQuery<PlatformAuditFilter>) -> Result<Response> {
     platform.audit_as("platform:audit");

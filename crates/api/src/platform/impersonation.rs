@@ -22,50 +22,50 @@ use crate::resource::filter::{Id, ListQuery, Unfiltered};
 /// The list's name in its cursors.
 const LIST: &str = "impersonations";
 
-/// Why somebody is to act in a school.
+/// Request body that asks for a token to act in a school.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewImpersonation {
-    /// In their own words; kept.
+    /// Reason for acting in the school. It is kept in the audit.
     #[schema(min_length = 10, max_length = 500, pattern = r"\S")]
     pub reason: String,
 }
 
-/// A token to act in a school with.
+/// An access token to act in a school.
 #[derive(Clone, Serialize, ToSchema)]
 pub struct ImpersonationToken {
-    /// The token.
+    /// Access token for the `Authorization` header.
     pub access_token: String,
-    /// Always `Bearer`.
+    /// Type of the token, always `Bearer`.
     pub token_type: &'static str,
-    /// Seconds that it counts for; it cannot be renewed.
+    /// Lifetime of the token in seconds. It cannot be renewed.
     pub expires_in: u64,
 }
 
-/// That somebody acted, or asked to.
+/// Record of an impersonation that platform staff asked for.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Impersonated {
-    /// Its id.
+    /// Id of the record (UUID).
     pub id: Uuid,
-    /// In which school.
+    /// Id of the tenant (UUID).
     pub tenant_id: Option<Uuid>,
-    /// Who.
+    /// Id of the platform user (UUID).
     pub user_id: Option<Uuid>,
-    /// Why.
+    /// Reason for acting in the school.
     pub reason: Option<String>,
-    /// When.
+    /// Time of the request, in RFC 3339 format.
     pub occurred_at: DateTime<Utc>,
-    /// The token was given.
+    /// Whether the token was issued.
     pub success: bool,
 }
 
-/// A token to act in a school with, as its administrator
+/// Get a token to act in a school
 ///
-/// Nobody is given rights with it: `roles:update` is not among its permissions, and neither whose account is a guardian's nor who is whose guardian is
-/// changed by it.
+/// The token has the permissions of a school administrator without `roles:update`, so it cannot give rights to anybody. It cannot change which account belongs
+/// to a guardian, or who is the guardian of a child, either. Requires the role `PlatformAdmin`.
 #[utoipa::path(
-    post, path = "/platform/tenants/{id}/impersonation", tag = "platform", operation_id = "impersonate", params(("id" = Uuid, Path)),
-    request_body = NewImpersonation, responses((status = 200, description = "The token.", body = Data<ImpersonationToken>), WritesItem)
+    post, path = "/platform/tenants/{id}/impersonation", tag = "platform", operation_id = "impersonateTenant", params(("id" = Uuid, Path, description = "Id of the tenant (UUID).")),
+    request_body = NewImpersonation, responses((status = 200, description = "The access token.", body = Data<ImpersonationToken>), WritesItem)
 )]
 pub(super) async fn impersonate(
     platform: Platform,
@@ -81,10 +81,12 @@ pub(super) async fn impersonate(
     Ok(Data::new(ImpersonationToken { access_token, token_type: "Bearer", expires_in: minted.expires_in.as_secs() }))
 }
 
-/// Who acted in which school and why, newest first
+/// List the impersonations
+///
+/// Returns which platform staff acted in which school and why, newest first, one page at a time. Requires the role `PlatformAdmin`.
 #[utoipa::path(
-    get, path = "/platform/impersonations", tag = "platform", operation_id = "list_impersonations", params(Paging),
-    responses((status = 200, description = "A page.", body = crate::answer::Page<Impersonated>), Queries)
+    get, path = "/platform/impersonations", tag = "platform", operation_id = "listImpersonations", params(Paging),
+    responses((status = 200, description = "One page of the list.", body = crate::answer::Page<Impersonated>), Queries)
 )]
 pub(super) async fn list(platform: Platform, list_query: ListQuery<Unfiltered>) -> Result<Response> {
     platform.audit_as("platform:audit");

@@ -19,31 +19,31 @@ use crate::error::{Code, Error, Result};
 use crate::metrics;
 use crate::resource::filter::Id;
 
-/// A tenant in numbers.
+/// Metrics of one tenant.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TenantMetrics {
-    /// Users of the school.
+    /// Number of accounts of the school.
     pub users: UserCounts,
-    /// Its requests of late, as this process answered them; null when there was none.
+    /// Recent requests of the school, as this replica answered them; null if there were none.
     pub requests: Option<RecentRequests>,
-    /// What is in its database; null when it could not be asked.
+    /// Metrics of the school's database; null if it could not be queried.
     pub database: Option<DatabaseMetrics>,
-    /// Why its database could not be asked; null when it could.
+    /// Reason why the school's database could not be queried; null if it could.
     pub database_missing: Option<Missing>,
-    /// From asking for a connection to its first answer, in milliseconds: what a request waits for the database at least. Null without an answer.
+    /// Time from requesting a connection to the first answer of the database, in milliseconds; null if the database could not be queried.
     pub response_milliseconds: Option<f64>,
 }
 
-/// How a tenant's requests fare.
+/// Recent requests of a tenant.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RecentRequests {
-    /// How many there were in the last minute or two of work, none of which is older than ten minutes.
+    /// Number of requests in the last one to two minutes in which the school sent any, none of them older than ten minutes.
     pub count: u64,
-    /// How long one took on average, from its head to the head of its answer, failed ones included.
+    /// Mean time from the request headers to the response headers, in milliseconds. Failed requests are included.
     pub mean_milliseconds: f64,
 }
 
-/// Why a school's database could not be asked.
+/// Reason why a school's database could not be queried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
@@ -65,41 +65,42 @@ pub enum Missing {
     Unavailable,
 }
 
-/// Accounts in the master database.
+/// Number of accounts in the master database.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct UserCounts {
-    /// That may sign in.
+    /// Number of accounts that may sign in.
     pub enabled: i64,
-    /// That did in the last 30 days.
+    /// Number of enabled accounts that signed in within the last 30 days.
     pub active: i64,
 }
 
-/// What the school's own server tells of it; that it tells anything says that it can be reached now.
+/// Metrics that the school's `PostgreSQL` server reports. Their presence shows that the server can be reached.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct DatabaseMetrics {
-    /// Children registered.
+    /// Number of children.
     pub children: i64,
-    /// Activities recorded.
+    /// Number of activities.
     pub activities: i64,
-    /// Of them in the last 30 days.
+    /// Number of activities that began within the last 30 days.
     pub activities_recent: i64,
-    /// Bytes on disk.
+    /// Size of the database on disk, in bytes.
     pub storage_bytes: i64,
-    /// Sessions in it now.
+    /// Number of sessions connected to the database.
     pub sessions: i32,
-    /// Transactions that were committed.
+    /// Number of transactions that were committed.
     pub committed: i64,
-    /// Transactions that were not.
+    /// Number of transactions that were rolled back.
     pub rolled_back: i64,
-    /// Of the blocks that were read, the share that was in memory; none when none was read.
+    /// Share of block reads that the buffer cache answered, from 0 to 1; null if no block was read.
     pub cache_hit_ratio: Option<f64>,
-    /// Deadlocks.
+    /// Number of deadlocks.
     pub deadlocks: i64,
-    /// When the counters began, if they ever were reset.
+    /// Time of the last reset of these counters, in RFC 3339 format; null if they were never reset.
     pub counted_since: Option<DateTime<Utc>>,
-    /// When the `PostgreSQL` server that the database is on last started, after a crash too. Not since when it could be reached: a network may fail between.
+    /// Time at which the `PostgreSQL` server last started, also after a crash, in RFC 3339 format. It does not tell whether the network was up since
+    /// then.
     pub up_since: DateTime<Utc>,
-    /// Seconds since then, by the server's clock.
+    /// Time since the server last started by the server's clock, in seconds.
     pub uptime_seconds: i64,
 }
 
@@ -119,10 +120,11 @@ const DATABASE: &str = "
 /// For all that its database is asked: a count of a busy school's activities takes a fraction of a second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A tenant in numbers, counted when asked
+/// Get the metrics of a tenant
 ///
-/// What its own database does not tell, because the school is suspended or its server is down, is null, with the reason; the rest is answered all the same.
-#[utoipa::path(get, path = "/platform/tenants/{id}/metrics", tag = "platform", operation_id = "read_tenant_metrics", params(("id" = Uuid, Path)), responses((status = 200, description = "The numbers.", body = Data<TenantMetrics>), ReadsItem))]
+/// Counts at the time of the request. If the school is suspended or its server is down, the fields about its database are null and `database_missing` tells
+/// why; the other fields are answered all the same. Requires the role `PlatformAdmin`.
+#[utoipa::path(get, path = "/platform/tenants/{id}/metrics", tag = "platform", operation_id = "getTenantMetrics", params(("id" = Uuid, Path, description = "Id of the tenant (UUID).")), responses((status = 200, description = "The metrics of the tenant.", body = Data<TenantMetrics>), ReadsItem))]
 pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantMetrics>> {
     platform.audit_as("platform:metrics");
     let entry = platform.entry(TenantId(id)).await?;

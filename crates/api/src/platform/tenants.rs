@@ -16,36 +16,36 @@ use crate::resource::filter::{Id, ListQuery, Unfiltered};
 /// The list's name in its cursors.
 const LIST: &str = "tenants";
 
-/// A tenant, and where its requests go. Without credentials.
+/// A tenant and its route, without credentials.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TenantRecord {
-    /// Its id.
+    /// Id of the tenant (UUID).
     pub id: Uuid,
-    /// The school's code.
+    /// Code of the school, such as `escola-azul`.
     pub code: String,
-    /// The school's name.
+    /// Name of the school.
     pub name: String,
-    /// Where it is in its life: `provisioning`, `active`, `suspended`, `moving`.
+    /// State of the tenant: `provisioning`, `active`, `suspended` or `moving`.
     pub state: String,
-    /// Requests are served.
+    /// Whether the API serves requests of this school.
     pub serving: bool,
-    /// Why requests are not served although the tenant is active; only an operator can mend it.
+    /// Reason why the API cannot serve an active tenant; null if there is none. Only an operator can repair it.
     pub fault: Option<String>,
-    /// Its database server.
+    /// Name of the database server; null until one is assigned.
     pub server: Option<String>,
-    /// Its database.
+    /// Name of the database; null until one is assigned.
     pub database: Option<String>,
-    /// The schema applied to it.
+    /// Version of the schema in the database; null until one is applied.
     pub schema_version: Option<u32>,
-    /// Grows with every change of route, state or credentials.
+    /// Number that grows with every change of route, state or credentials.
     pub epoch: i64,
-    /// The most connections that its row allows.
+    /// Maximum number of connections that the School allows; null until the route is published.
     pub pool_size: Option<u16>,
-    /// Seconds to connect.
+    /// Time limit for connecting, in seconds.
     pub connect_timeout_seconds: Option<u16>,
-    /// Seconds that a statement may take.
+    /// Time limit for a statement, in seconds.
     pub command_timeout_seconds: Option<u16>,
-    /// Connections are kept for the next request.
+    /// Whether connections are kept for the next request.
     pub pooling: Option<bool>,
 }
 
@@ -70,8 +70,10 @@ impl From<&Entry> for TenantRecord {
     }
 }
 
-/// Every tenant by code, but those whose School is gone.
-#[utoipa::path(get, path = "/platform/tenants", tag = "platform", operation_id = "list_tenants", params(Paging), responses((status = 200, body = Page<TenantRecord>), Queries))]
+/// List the tenants
+///
+/// Returns all tenants whose School exists, ordered by code, one page at a time. Requires the role `PlatformAdmin`.
+#[utoipa::path(get, path = "/platform/tenants", tag = "platform", operation_id = "listTenants", params(Paging), responses((status = 200, description = "One page of the list.", body = Page<TenantRecord>), Queries))]
 pub(super) async fn list(platform: Platform, list_query: ListQuery<Unfiltered>) -> Result<Page<TenantRecord>> {
     platform.audit_as("platform:tenants");
     let after = list_query.cursor(LIST)?.map(|cursor| cursor.place);
@@ -83,8 +85,10 @@ pub(super) async fn list(platform: Platform, list_query: ListQuery<Unfiltered>) 
     Ok(Page::new(entries.iter().map(|entry| TenantRecord::from(&**entry)).collect(), next))
 }
 
-/// One tenant.
-#[utoipa::path(get, path = "/platform/tenants/{id}", tag = "platform", operation_id = "read_tenant", params(("id" = Uuid, Path)), responses((status = 200, body = Data<TenantRecord>), ReadsItem))]
+/// Get a tenant
+///
+/// Returns the state and route of one tenant. Requires the role `PlatformAdmin`.
+#[utoipa::path(get, path = "/platform/tenants/{id}", tag = "platform", operation_id = "getTenant", params(("id" = Uuid, Path, description = "Id of the tenant (UUID).")), responses((status = 200, description = "The tenant as it is now.", body = Data<TenantRecord>), ReadsItem))]
 pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantRecord>> {
     platform.audit_as("platform:tenants");
     let entry = platform.app().directory.by_id(TenantId(id)).await?.ok_or(Code::NotFound)?;

@@ -1,4 +1,6 @@
-//! A resource's part of the OpenAPI document, made from what the resource says of itself.
+//! A resource's part of the OpenAPI document: five operations, with texts composed from the names that the resource declares.
+//!
+//! Must not name a resource: what differs between resources is a constant of [`Resource`].
 
 use utoipa::openapi::path::{Operation, OperationBuilder, ParameterIn, Paths, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -9,8 +11,8 @@ use utoipa::{IntoParams as _, ToSchema as _};
 use super::{Resource, idempotency};
 use crate::access::Permission as _;
 use crate::document::{
-    ANY, BODY, ITEM, JSON, QUERY, VERSIONED, body, enveloped, etag_header, header_parameter, id_parameter, location_header,
-    paging_parameters, refused, schemas_of,
+    ANY, BODY, IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, ITEM, JSON, QUERY, UNCHANGED, VERSIONED, body, enveloped, etag_header,
+    header_parameter, id_parameter, location_header, paging_parameters, refused, schemas_of,
 };
 
 /// The schemas and the paths.
@@ -29,21 +31,24 @@ pub fn of<R: Resource>() -> (Vec<(String, RefOr<Schema>)>, Paths) {
     (schemas, PathsBuilder::new().path(R::PATH, collection).path(item_path, item).build())
 }
 
-fn operation<R: Resource>(verb: &str, summary: &str, permission: &str, responses: Responses) -> OperationBuilder {
+fn operation<R: Resource>(id: String, summary: String, description: &str, permission: &str, responses: Responses) -> OperationBuilder {
     OperationBuilder::new()
-        .tag(R::TABLE)
-        .operation_id(Some(format!("{verb}_{}", R::TABLE)))
-        .summary(Some(summary.replace("{}", &R::SINGULAR.replace('_', " "))))
-        .description(Some(format!("Needs the permission `{permission}`.")))
+        .tag(R::PATH.trim_start_matches('/'))
+        .operation_id(Some(id))
+        .summary(Some(summary))
+        .description(Some(format!("{description} Requires the permission `{permission}`.")))
         .responses(responses)
 }
 
 fn list<R: Resource>() -> Operation {
     let record = ArrayBuilder::new().items(Ref::from_schema_name(R::Record::name()));
-    let page = ResponseBuilder::new().description("A page.").content(JSON, Content::new(Some(enveloped(record, true))));
+    let page = ResponseBuilder::new().description("One page of the list.").content(JSON, Content::new(Some(enveloped(record, true))));
     let responses = with(refused(&[ANY, QUERY]), "200", page);
     let parameters = R::Filter::into_params(|| Some(ParameterIn::Query));
-    operation::<R>("list", "Every {}, page by page", R::Read::CODE, responses)
+    let many = R::PATH.trim_start_matches('/').replace('-', " ");
+    let (id, summary) = (format!("list{}", joined(&many)), format!("List {many}"));
+    let description = format!("Returns the {many} of the school that match all filters, one page at a time.");
+    operation::<R>(id, summary, &description, R::Read::CODE, responses)
         .parameters(Some(paging_parameters()))
         .parameters(Some(parameters))
         .build()
@@ -51,39 +56,47 @@ fn list<R: Resource>() -> Operation {
 
 fn create<R: Resource>() -> Operation {
     let request = RequestBodyBuilder::new().content(JSON, body(&R::New::name())).required(Some(Required::True)).build();
-    let created = answer::<R>("Created.").header("Location", location_header());
-    operation::<R>("create", "A new {}", R::Create::CODE, with(refused(&[ANY, ITEM, BODY]), "201", created))
-        .parameter(header_parameter(
-            idempotency::HEADER,
-            false,
-            "Sent again, the request is answered as it was the first time; `NOT_FOUND` to who may only see their own, when the record is theirs no more.",
-        ))
+    let created = answer::<R>("The record that was created.").header("Location", location_header());
+    let responses = with(refused(&[ANY, ITEM, BODY]), "201", created);
+    let description = format!("Creates {} and returns the record.", with_article(R::SINGULAR));
+    of_one::<R>("create", &description, R::Create::CODE, responses)
+        .parameter(header_parameter(idempotency::HEADER, false, IDEMPOTENCY_KEY))
         .request_body(Some(request))
         .build()
 }
 
 fn read<R: Resource>() -> Operation {
-    let unchanged = ResponseBuilder::new().description("Not changed since `If-None-Match`.").header("ETag", etag_header());
-    let responses = with(with(refused(&[ANY, ITEM]), "200", answer::<R>("As it is now.")), "304", unchanged);
-    let parameters = [id_parameter(), header_parameter("If-None-Match", false, "The version that the caller has.")];
-    operation::<R>("read", "One {}", R::Read::CODE, responses).parameters(Some(parameters)).build()
+    let unchanged = ResponseBuilder::new().description(UNCHANGED).header("ETag", etag_header());
+    let responses = with(with(refused(&[ANY, ITEM]), "200", answer::<R>("The record as it is now.")), "304", unchanged);
+    let parameters = [id_parameter(R::SINGULAR), header_parameter("If-None-Match", false, IF_NONE_MATCH)];
+    let description = format!("Returns one {}.", R::SINGULAR);
+    of_one::<R>("get", &description, R::Read::CODE, responses).parameters(Some(parameters)).build()
 }
 
 fn change<R: Resource>() -> Operation {
     let request = RequestBodyBuilder::new().content(JSON, body(&R::Change::name())).required(Some(Required::True)).build();
-    let responses = with(refused(&[ANY, ITEM, BODY, VERSIONED]), "200", answer::<R>("As it is now."));
-    operation::<R>("change", "Changes the fields of a {} that the body names", R::Update::CODE, responses)
-        .parameters(Some([id_parameter(), header_parameter("If-Match", true, "The `ETag` that was read, or `*`.")]))
+    let responses = with(refused(&[ANY, ITEM, BODY, VERSIONED]), "200", answer::<R>("The record as it is now."));
+    let description = "Changes the fields that the body contains and returns the record.";
+    of_one::<R>("update", description, R::Update::CODE, responses)
+        .parameters(Some([id_parameter(R::SINGULAR), header_parameter("If-Match", true, IF_MATCH)]))
         .request_body(Some(request))
         .build()
 }
 
 fn remove<R: Resource>() -> Operation {
-    let gone = ResponseBuilder::new().description("Removed.");
+    let gone = ResponseBuilder::new().description("The record was removed.");
     let responses = with(refused(&[ANY, ITEM, VERSIONED]), "204", gone);
-    operation::<R>("remove", "Removes a {}", R::Delete::CODE, responses)
-        .parameters(Some([id_parameter(), header_parameter("If-Match", true, "The `ETag` that was read, or `*`.")]))
+    let description = "Removes the record: no other route returns it or accepts its id any more.";
+    of_one::<R>("delete", description, R::Delete::CODE, responses)
+        .parameters(Some([id_parameter(R::SINGULAR), header_parameter("If-Match", true, IF_MATCH)]))
         .build()
+}
+
+/// An operation on one record: `createChild`, "Create a child".
+fn of_one<R: Resource>(verb: &str, description: &str, permission: &str, responses: Responses) -> OperationBuilder {
+    let id = format!("{verb}{}", joined(R::SINGULAR));
+    let summary = format!("{} {}", capitalised(verb), with_article(R::SINGULAR));
+    operation::<R>(id, summary, description, permission, responses)
 }
 
 fn answer<R: Resource>(description: &str) -> ResponseBuilder {
@@ -94,4 +107,20 @@ fn answer<R: Resource>(description: &str) -> ResponseBuilder {
 fn with(mut responses: Responses, status: &str, response: ResponseBuilder) -> Responses {
     responses.responses.insert(status.to_owned(), response.build().into());
     responses
+}
+
+/// `staff member` as a part of an operation id: `StaffMember`.
+fn joined(words: &str) -> String {
+    words.split(' ').map(capitalised).collect()
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+}
+
+/// `a child`, `an activity`.
+fn with_article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+    format!("{article} {noun}")
 }

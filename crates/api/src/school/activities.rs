@@ -21,71 +21,71 @@ use crate::resource::{Filter, LIVE_CHILD, Order, Reference, Resource, Stamp, own
 pub enum Activities {}
 
 column_enum! {
-    /// What kind of thing.
+    /// Kind of activity.
     ActivityKind { Meal = "meal", Nap = "nap", Nappy = "nappy", Play = "play", Observation = "observation" }
 }
 column_enum! {
-    /// Which meal.
+    /// Meal of the day.
     Meal {
         Breakfast = "breakfast", MorningSnack = "morning_snack", Lunch = "lunch", AfternoonSnack = "afternoon_snack", Dinner = "dinner",
         Bottle = "bottle",
     }
 }
 column_enum! {
-    /// How much of a meal was eaten.
+    /// How much of a meal the child ate.
     MealEaten { None = "none", Little = "little", Half = "half", Most = "most", All = "all" }
 }
 column_enum! {
-    /// How a nap was.
+    /// How the child slept.
     NapQuality { Calm = "calm", Restless = "restless", DidNotSleep = "did_not_sleep" }
 }
 column_enum! {
-    /// What a nappy held.
+    /// Content of a nappy.
     Nappy { Dry = "dry", Wet = "wet", Soiled = "soiled", Both = "both" }
 }
 
-/// One thing in a child's day.
+/// An activity of a child's day: a meal, a nap, a nappy change, play or an observation.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Activity {
-    /// Its id.
+    /// Id of the activity (UUID).
     pub id: Uuid,
-    /// Whose day.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// The child's class at that moment.
+    /// Id of the child's class at that time (UUID).
     pub class_id: Option<Uuid>,
-    /// What kind of thing.
+    /// Kind of activity.
     #[schema(value_type = ActivityKind)]
     pub kind: String,
-    /// When it began.
+    /// Time at which the activity began, in RFC 3339 format.
     pub started_at: DateTime<Utc>,
-    /// When it ended; null for a moment, and while it goes on.
+    /// Time at which the activity ended, in RFC 3339 format; null for a single moment, or while it lasts.
     pub ended_at: Option<DateTime<Utc>>,
-    /// Which meal.
+    /// Meal of the day, if the kind is `meal`.
     #[schema(value_type = Option<Meal>)]
     pub meal: Option<String>,
-    /// How much of it was eaten.
+    /// How much of the meal the child ate.
     #[schema(value_type = Option<MealEaten>)]
     pub meal_eaten: Option<String>,
-    /// What was drunk of a bottle, in millilitres.
+    /// Amount that the child drank from a bottle, in millilitres.
     pub bottle_ml: Option<i16>,
-    /// How a nap was.
+    /// How the child slept, if the kind is `nap`.
     #[schema(value_type = Option<NapQuality>)]
     pub nap_quality: Option<String>,
-    /// What a nappy held.
+    /// Content of the nappy, if the kind is `nappy`.
     #[schema(value_type = Option<Nappy>)]
     pub nappy: Option<String>,
-    /// What was played.
+    /// Title of the activity, such as the game that was played.
     pub title: Option<String>,
-    /// In words.
+    /// Free-text notes about the activity.
     pub notes: Option<String>,
-    /// What has no field of its own: menu, materials, development areas.
+    /// Additional data as a JSON object, such as the menu, materials or development areas.
     #[schema(value_type = Object)]
     pub details: Value,
-    /// Guardians see it.
+    /// Whether guardians see the activity.
     pub visible_to_guardians: bool,
-    /// The same for all that one entry for a whole class recorded.
+    /// Id that all activities recorded by one request for a whole class share (UUID); null for a single activity.
     pub batch_id: Option<Uuid>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
@@ -99,29 +99,29 @@ macro_rules! activity_body {
         #[serde(deny_unknown_fields)]
         pub struct $name {
             $($(#[$meta])* pub $field: $of,)*
-            /// When it ended, within a day; null for a moment, and while it goes on.
+            /// Time at which the activity ended, in RFC 3339 format, at most 24 hours after its start. Null for a single moment, or while it lasts.
             pub ended_at: Option<DateTime<Utc>>,
-            /// Which meal; a meal's alone, and required for it.
+            /// Meal of the day. Required for the kind `meal`, and refused for the others.
             pub meal: Option<Meal>,
-            /// How much of it was eaten.
+            /// How much of the meal the child ate. Refused unless the kind is `meal`.
             pub meal_eaten: Option<MealEaten>,
-            /// What was drunk of a bottle, in millilitres.
+            /// Amount that the child drank from a bottle, in millilitres. Refused unless the meal is `bottle`.
             #[schema(minimum = 0, maximum = 1000)]
             pub bottle_ml: Option<i16>,
-            /// How a nap was; a nap's alone.
+            /// How the child slept. Refused unless the kind is `nap`.
             pub nap_quality: Option<NapQuality>,
-            /// What a nappy held; a nappy's alone, and required for it.
+            /// Content of the nappy. Required for the kind `nappy`, and refused for the others.
             pub nappy: Option<Nappy>,
-            /// What was played; required for play.
+            /// Title of the activity, such as the game that was played. Required for the kind `play`.
             #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
             pub title: Option<String>,
-            /// In words; required for an observation.
+            /// Free-text notes about the activity. Required for the kind `observation`.
             #[schema(max_length = 4000)]
             pub notes: Option<String>,
-            /// What has no field of its own: menu, materials, development areas; at most 8 KiB.
+            /// Additional data as a JSON object, such as the menu, materials or development areas. At most 8 KiB.
             #[schema(value_type = Option<Object>, nullable = false)]
             pub details: Option<Map<String, Value>>,
-            /// Guardians see it; true unless said.
+            /// Whether guardians see the activity. Defaults to true.
             #[schema(nullable = false)]
             pub visible_to_guardians: Option<bool>,
         }
@@ -130,48 +130,48 @@ macro_rules! activity_body {
 use activity_body;
 
 activity_body! {
-    /// An activity to be recorded.
+    /// Request body that records an activity.
     NewActivity {
-        /// Whose day.
+        /// Id of the child (UUID).
         child_id: Uuid,
-        /// The child's class at that moment; unless said, the one it was in on that day.
+        /// Id of the class (UUID). Defaults to the class that the child was enrolled in on that day.
         class_id: Option<Uuid>,
-        /// What kind of thing.
+        /// Kind of activity.
         kind: ActivityKind,
-        /// When it began.
+        /// Time at which the activity began, in RFC 3339 format.
         started_at: DateTime<Utc>,
     }
 }
 
 activity_body! {
-    /// Fields of an activity to be changed. Whose it is and of what kind stays: remove it and record another.
+    /// Request body that updates an activity. Absent fields keep their value; null clears a field. The child and the kind cannot be changed.
     ActivityChange {
-        /// The child's class at that moment.
+        /// Id of the child's class at that time (UUID).
         class_id: Option<Uuid>,
-        /// When it began.
+        /// Time at which the activity began, in RFC 3339 format.
         #[schema(nullable = false)]
         started_at: Option<DateTime<Utc>>,
     }
 }
 
-/// Which activities.
+/// Filters of the list of activities.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ActivityFilter {
-    /// Of this child.
+    /// Only activities of this child.
     pub child_id: Option<Uuid>,
-    /// Of children who were in this class at that moment.
+    /// Only activities of children who were in this class at that time.
     pub class_id: Option<Uuid>,
-    /// Of this kind.
+    /// Only activities of this kind.
     pub kind: Option<ActivityKind>,
-    /// Recorded by this entry for a whole class.
+    /// Only activities that one request for a whole class recorded, by its `batch_id`.
     pub batch_id: Option<Uuid>,
-    /// That began on this day at the school.
+    /// Only activities that began on this day (`YYYY-MM-DD`) in the school's time zone.
     pub day: Option<NaiveDate>,
-    /// That began at this moment or later.
+    /// Only activities that began at or after this time (RFC 3339).
     pub from: Option<DateTime<Utc>>,
-    /// That began before this moment.
+    /// Only activities that began before this time (RFC 3339).
     pub until: Option<DateTime<Utc>>,
 }
 

@@ -17,101 +17,101 @@ use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource,
 pub enum Allergies {}
 
 column_enum! {
-    /// What an allergy is to.
+    /// Kind of substance that a child is allergic to.
     AllergyKind {
         Food = "food", Medication = "medication", Insect = "insect", Environment = "environment", Contact = "contact", Other = "other",
     }
 }
 column_enum! {
-    /// How bad it gets.
+    /// Severity of an allergic reaction.
     AllergySeverity { Mild = "mild", Moderate = "moderate", Severe = "severe" }
 }
 
 /// An allergy or intolerance of a child.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Allergy {
-    /// Its id.
+    /// Id of the allergy (UUID).
     pub id: Uuid,
-    /// Whose.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// What the child must not meet.
+    /// Substance that the child must avoid, such as `amendoim`.
     pub allergen: String,
-    /// What that is.
+    /// Kind of substance.
     #[schema(value_type = AllergyKind)]
     pub kind: String,
-    /// How bad it gets.
+    /// Severity of the reaction.
     #[schema(value_type = AllergySeverity)]
     pub severity: String,
-    /// How it shows.
+    /// Symptoms of the reaction, in free text.
     pub reaction: Option<String>,
-    /// What to do when it shows.
+    /// What to do when the child reacts, in free text.
     pub action_plan: Option<String>,
-    /// Since when it is known.
+    /// Date of the diagnosis (`YYYY-MM-DD`).
     pub diagnosed_on: Option<NaiveDate>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// An allergy to be recorded.
+/// Request body that records an allergy.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAllergy {
-    /// Whose.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// What the child must not meet; once for each child, whatever its accents and case.
+    /// Substance that the child must avoid, such as `amendoim`. A child has each allergen once; accents and case are ignored.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub allergen: String,
-    /// What that is.
+    /// Kind of substance.
     pub kind: AllergyKind,
-    /// How bad it gets.
+    /// Severity of the reaction.
     pub severity: AllergySeverity,
-    /// How it shows.
+    /// Symptoms of the reaction, in free text.
     #[schema(max_length = 2000)]
     pub reaction: Option<String>,
-    /// What to do when it shows.
+    /// What to do when the child reacts, in free text.
     #[schema(max_length = 4000)]
     pub action_plan: Option<String>,
-    /// Since when it is known.
+    /// Date of the diagnosis (`YYYY-MM-DD`).
     pub diagnosed_on: Option<NaiveDate>,
 }
 
-/// Fields of an allergy to be changed.
+/// Request body that updates an allergy. Absent fields keep their value; null clears a field.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AllergyChange {
-    /// What the child must not meet.
+    /// Substance that the child must avoid, such as `amendoim`.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
     pub allergen: Option<String>,
-    /// What that is.
+    /// Kind of substance.
     #[schema(nullable = false)]
     pub kind: Option<AllergyKind>,
-    /// How bad it gets.
+    /// Severity of the reaction.
     #[schema(nullable = false)]
     pub severity: Option<AllergySeverity>,
-    /// How it shows.
+    /// Symptoms of the reaction, in free text.
     #[schema(max_length = 2000)]
     pub reaction: Option<String>,
-    /// What to do when it shows.
+    /// What to do when the child reacts, in free text.
     #[schema(max_length = 4000)]
     pub action_plan: Option<String>,
-    /// Since when it is known.
+    /// Date of the diagnosis (`YYYY-MM-DD`).
     pub diagnosed_on: Option<NaiveDate>,
 }
 
-/// Which allergies.
+/// Filters of the list of allergies.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AllergyFilter {
-    /// Of this child.
+    /// Only allergies of this child.
     pub child_id: Option<Uuid>,
-    /// Of the children who are in this class today.
+    /// Only allergies of children who are enrolled in this class today.
     pub class_id: Option<Uuid>,
-    /// To this kind of thing.
+    /// Only allergies to this kind of substance.
     pub kind: Option<AllergyKind>,
-    /// Of this severity.
+    /// Only allergies of this severity.
     pub severity: Option<AllergySeverity>,
 }
 

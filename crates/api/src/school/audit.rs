@@ -21,24 +21,24 @@ use crate::resource::filter::ListQuery;
 /// The name of the list in its cursors.
 const LIST: &str = "audit";
 
-/// An access or a refusal.
+/// A record of the audit: an access or a refusal.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct AuditRecord {
-    /// Its id.
+    /// Id of the audit record (UUID).
     pub id: Uuid,
-    /// By which user; null when nobody was authenticated.
+    /// Id of the user who made the request (UUID); null if nobody was authenticated.
     pub user_id: Option<Uuid>,
-    /// What was asked for: a permission, or what needs none.
+    /// Permission that the request needed, such as `children:read`, or the name of another action.
     pub action: String,
-    /// The path that was asked for, without its query.
+    /// Path of the request, without the query string.
     pub resource: String,
-    /// Where the request came from.
+    /// IP address that the request came from.
     pub ip_address: Option<String>,
-    /// The request's moment.
+    /// Time of the request, in RFC 3339 format.
     pub occurred_at: DateTime<Utc>,
-    /// It was allowed and done.
+    /// Whether the request was allowed and succeeded.
     pub success: bool,
-    /// The `X-Request-Id` of the answer; null in old records, and when it was no request.
+    /// Id of the request, as in the `X-Request-Id` header of its answer; null in old records and for actions that were no request.
     pub request_id: Option<String>,
 }
 
@@ -57,24 +57,24 @@ impl From<Record> for AuditRecord {
     }
 }
 
-/// Which records.
+/// Filters of the list of audit records.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct AuditFilter {
-    /// Of this user.
+    /// Only records of this user.
     pub user_id: Option<Uuid>,
-    /// Whose action begins with this: `children:` or `children:read`.
+    /// Only records whose action begins with this text, such as `children:` or `children:read`.
     #[param(max_length = 100)]
     pub action: Option<String>,
-    /// Whose path begins with this: a thing's finds every access to it and to what is below it.
+    /// Only records whose path begins with this text. The path of a record also finds accesses to everything below it.
     #[param(max_length = 500)]
     pub resource: Option<String>,
-    /// Done, or refused.
+    /// Only requests that succeeded if true, only refused or failed ones if false.
     pub success: Option<bool>,
-    /// At this moment or later.
+    /// Only records at or after this time (RFC 3339).
     pub from: Option<DateTime<Utc>>,
-    /// Before this moment.
+    /// Only records before this time (RFC 3339).
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -84,12 +84,12 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list_audit))
 }
 
-/// Who did what, and who was refused
+/// List the audit records of the school
 ///
-/// Needs the permission `audit:read` for the whole school. Newest first.
+/// Returns accesses and refusals, newest first, one page at a time. Requires the permission `audit:read` for the whole school.
 #[utoipa::path(
-    get, path = "/audit", tag = "audit", operation_id = "list_audit", params(Paging, AuditFilter),
-    responses((status = 200, description = "A page.", body = Page<AuditRecord>), Queries)
+    get, path = "/audit", tag = "audit", operation_id = "listAuditRecords", params(Paging, AuditFilter),
+    responses((status = 200, description = "One page of the list.", body = Page<AuditRecord>), Queries)
 )]
 async fn list_audit(access: Access<AuditRead>, list_query: ListQuery<AuditFilter>) -> Result<Response> {
     // Records are about users, not about children of whom somebody is a guardian.

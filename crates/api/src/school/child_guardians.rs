@@ -20,43 +20,43 @@ use crate::access::{Access, Permission, WriteTransaction};
 use crate::answer::{Data, ETag, tagged};
 use crate::app::App;
 use crate::body::Body;
-use crate::document::{ChangesItem, ReadsItem, RemovesItem};
+use crate::document::{ChangesItem, IfMatchHeader, IfNoneMatchHeader, ReadsItem, RemovesItem};
 use crate::error::{Code, Result};
 use crate::resource::change::{RowLock, lock};
 use crate::resource::filter::{Id, PathParams};
 use crate::resource::{Stamp, precondition, select};
 
-/// A guardian of a child.
+/// The link between a child and one of its guardians.
 #[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
 pub struct ChildGuardian {
-    /// The child.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// The guardian.
+    /// Id of the guardian (UUID).
     pub guardian_id: Uuid,
-    /// The guardian's name.
+    /// Full name of the guardian.
     pub full_name: String,
-    /// Where to call the guardian.
+    /// Telephone number of the guardian.
     pub phone_number: Option<String>,
-    /// What the guardian is to the child.
+    /// Relation of the guardian to the child.
     #[schema(value_type = Relation)]
     pub relation: String,
-    /// Has custody of the child.
+    /// Whether the guardian has custody of the child.
     pub has_custody: bool,
-    /// May collect the child.
+    /// Whether the guardian may collect the child from school.
     pub may_pick_up: bool,
-    /// The last day on which it may; null until that is withdrawn.
+    /// Last day on which the guardian may collect the child (`YYYY-MM-DD`); null for no end.
     pub pick_up_until: Option<NaiveDate>,
-    /// Is called in an emergency.
+    /// Whether the school calls the guardian in an emergency.
     pub is_emergency_contact: bool,
-    /// Whom to call first.
+    /// Order in which the school calls the guardians; the lowest number comes first.
     pub contact_order: i16,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// What a guardian is to a child.
+/// Relation of a guardian to a child.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Relation {
@@ -78,24 +78,24 @@ pub enum Relation {
     Other,
 }
 
-/// What a guardian is to be to a child: the whole link, of which what is absent is as it is at first.
+/// Request body that creates or replaces the link between a child and a guardian. Absent fields get their defaults.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewChildGuardian {
-    /// What the guardian is to the child.
+    /// Relation of the guardian to the child.
     pub relation: Relation,
-    /// Has custody of the child; false unless said.
+    /// Whether the guardian has custody of the child. Defaults to false.
     #[serde(default)]
     pub has_custody: bool,
-    /// May collect the child; false unless said.
+    /// Whether the guardian may collect the child from school. Defaults to false.
     #[serde(default)]
     pub may_pick_up: bool,
-    /// The last day on which it may; null until that is withdrawn.
+    /// Last day on which the guardian may collect the child (`YYYY-MM-DD`); null for no end.
     pub pick_up_until: Option<NaiveDate>,
-    /// Is called in an emergency; false unless said.
+    /// Whether the school calls the guardian in an emergency. Defaults to false.
     #[serde(default)]
     pub is_emergency_contact: bool,
-    /// Whom to call first; 1 unless said.
+    /// Order in which the school calls the guardians; the lowest number comes first. Defaults to 1.
     #[serde(default = "first")]
     #[schema(minimum = 1, maximum = 20)]
     pub contact_order: i16,
@@ -126,13 +126,13 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, put, remove))
 }
 
-/// The guardians of a child, whom to call first at first
+/// List the guardians of a child
 ///
-/// Needs the permission `guardians:read`.
+/// Returns all guardians of the child in the order in which the school calls them. Requires the permission `guardians:read`.
 #[utoipa::path(
-    get, path = "/children/{id}/guardians", tag = "child_guardians", operation_id = "list_child_guardians",
-    params(("id" = Uuid, Path, description = "The child.")),
-    responses((status = 200, description = "All of them.", body = Data<Vec<ChildGuardian>>), ReadsItem)
+    get, path = "/children/{id}/guardians", tag = "child-guardians", operation_id = "listChildGuardians",
+    params(("id" = Uuid, Path, description = "Id of the child (UUID).")),
+    responses((status = 200, description = "The complete list.", body = Data<Vec<ChildGuardian>>), ReadsItem)
 )]
 async fn list(access: Access<GuardiansRead>, Id(child): Id) -> Result<Data<Vec<ChildGuardian>>> {
     let mut conn = access.connection().await?;
@@ -142,19 +142,19 @@ async fn list(access: Access<GuardiansRead>, Id(child): Id) -> Result<Data<Vec<C
     Ok(Data::new(links))
 }
 
-/// What one guardian is to a child
+/// Get a guardian of a child
 ///
-/// Needs the permission `guardians:read`.
+/// Returns the link between the child and the guardian. Requires the permission `guardians:read`.
 #[utoipa::path(
-    get, path = "/children/{id}/guardians/{guardian_id}", tag = "child_guardians", operation_id = "read_child_guardian",
+    get, path = "/children/{id}/guardians/{guardian_id}", tag = "child-guardians", operation_id = "getChildGuardian",
     params(
-        ("id" = Uuid, Path, description = "The child."),
-        ("guardian_id" = Uuid, Path, description = "The guardian."),
-        ("If-None-Match" = Option<String>, Header, description = "The version that the caller has."),
+        ("id" = Uuid, Path, description = "Id of the child (UUID)."),
+        ("guardian_id" = Uuid, Path, description = "Id of the guardian (UUID)."),
+        IfNoneMatchHeader,
     ),
     responses(
-        (status = 200, description = "As it is now.", body = Data<ChildGuardian>, headers(("ETag" = String, description = "The link's version, for `If-Match`."))),
-        (status = 304, description = "Not changed since `If-None-Match`.", headers(("ETag" = String, description = "The link's version, for `If-Match`."))),
+        (status = 200, description = "The record as it is now.", body = Data<ChildGuardian>, headers(("ETag" = String, description = "Version of the record, for `If-Match` and `If-None-Match`."))),
+        (status = 304, description = "The version in `If-None-Match` is still current.", headers(("ETag" = String, description = "Version of the record, for `If-Match` and `If-None-Match`."))),
         ReadsItem
     )
 )]
@@ -175,21 +175,21 @@ async fn read(
     Ok(tagged(StatusCode::OK, tag, link))
 }
 
-/// Makes somebody a guardian of a child, or says anew what it is to the child
+/// Create or replace the link between a child and a guardian
 ///
-/// Needs the permission `guardians:update` over the whole school. Without `If-Match` only what is not there yet is made.
+/// Without `If-Match` the request only creates a link that does not exist yet. Requires the permission `guardians:update` for the whole school.
 #[utoipa::path(
-    put, path = "/children/{id}/guardians/{guardian_id}", tag = "child_guardians", operation_id = "put_child_guardian",
+    put, path = "/children/{id}/guardians/{guardian_id}", tag = "child-guardians", operation_id = "putChildGuardian",
     params(
-        ("id" = Uuid, Path, description = "The child."),
-        ("guardian_id" = Uuid, Path, description = "The guardian."),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` that was read, or `*`: to replace."),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: to make and never to replace."),
+        ("id" = Uuid, Path, description = "Id of the child (UUID)."),
+        ("guardian_id" = Uuid, Path, description = "Id of the guardian (UUID)."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the version to replace, or `*` for any version."),
+        ("If-None-Match" = Option<String>, Header, description = "Send `*` to create the link and never replace it."),
     ),
     request_body = NewChildGuardian,
     responses(
-        (status = 200, description = "Replaced.", body = Data<ChildGuardian>, headers(("ETag" = String, description = "The link's version, for `If-Match`."))),
-        (status = 201, description = "Made.", body = Data<ChildGuardian>, headers(("ETag" = String, description = "The link's version, for `If-Match`."), ("Location" = String))),
+        (status = 200, description = "The link was replaced.", body = Data<ChildGuardian>, headers(("ETag" = String, description = "Version of the record, for `If-Match` and `If-None-Match`."))),
+        (status = 201, description = "The link was created.", body = Data<ChildGuardian>, headers(("ETag" = String, description = "Version of the record, for `If-Match` and `If-None-Match`."), ("Location" = String, description = "Path of the link that was created."))),
         ChangesItem
     )
 )]
@@ -219,17 +219,17 @@ async fn put(
     Ok(response)
 }
 
-/// Ends that somebody is a guardian of a child
+/// Delete the link between a child and a guardian
 ///
-/// Needs the permission `guardians:update` over the whole school.
+/// The guardian itself stays. Requires the permission `guardians:update` for the whole school.
 #[utoipa::path(
-    delete, path = "/children/{id}/guardians/{guardian_id}", tag = "child_guardians", operation_id = "remove_child_guardian",
+    delete, path = "/children/{id}/guardians/{guardian_id}", tag = "child-guardians", operation_id = "deleteChildGuardian",
     params(
-        ("id" = Uuid, Path, description = "The child."),
-        ("guardian_id" = Uuid, Path, description = "The guardian."),
-        ("If-Match" = String, Header, description = "The `ETag` that was read, or `*`."),
+        ("id" = Uuid, Path, description = "Id of the child (UUID)."),
+        ("guardian_id" = Uuid, Path, description = "Id of the guardian (UUID)."),
+        IfMatchHeader,
     ),
-    responses((status = 204, description = "Removed."), RemovesItem)
+    responses((status = 204, description = "The link was removed."), RemovesItem)
 )]
 async fn remove(
     access: Access<GuardiansUpdate>,

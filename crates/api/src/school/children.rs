@@ -14,36 +14,36 @@ use crate::resource::{Filter, NameSearch, Order, Resource, Stamp, own_child};
 /// The resource.
 pub enum Children {}
 
-/// A child.
+/// A child of the school.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Child {
-    /// Its id.
+    /// Id of the child (UUID).
     pub id: Uuid,
-    /// As in its papers.
+    /// Full name as in the child's documents.
     pub full_name: String,
-    /// As it is called.
+    /// Name that the child is called by.
     pub preferred_name: Option<String>,
-    /// The day it was born.
+    /// Date of birth (`YYYY-MM-DD`).
     pub birth_date: Option<NaiveDate>,
-    /// Its sex, if the school records it.
+    /// Sex of the child, if the school records it.
     pub sex: Option<String>,
-    /// ISO 3166-1 alpha-2.
+    /// Nationality as an ISO 3166-1 alpha-2 country code, such as `PT`.
     pub nationality: Option<String>,
-    /// BCP 47.
+    /// Language spoken at home as a BCP 47 language tag, such as `pt-PT`.
     pub home_language: Option<String>,
-    /// Where it lives.
+    /// Postal address of the child.
     pub address: Option<String>,
-    /// Its guardians agree to photographs.
+    /// Whether the guardians consent to photographs of the child.
     pub photo_consent: bool,
-    /// For the staff.
+    /// Free-text notes for the staff.
     pub notes: Option<String>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// A child's sex, as recorded.
+/// Sex of a child, as the school records it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sex {
@@ -55,78 +55,78 @@ pub enum Sex {
     Other,
 }
 
-/// A child to be registered.
+/// Request body that creates a child.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewChild {
-    /// As in its papers.
+    /// Full name as in the child's documents.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub full_name: String,
-    /// As it is called.
+    /// Name that the child is called by.
     #[schema(max_length = 100)]
     pub preferred_name: Option<String>,
-    /// The day it was born.
+    /// Date of birth (`YYYY-MM-DD`).
     pub birth_date: Option<NaiveDate>,
-    /// Its sex, if the school records it.
+    /// Sex of the child, if the school records it.
     pub sex: Option<Sex>,
-    /// ISO 3166-1 alpha-2.
+    /// Nationality as an ISO 3166-1 alpha-2 country code, such as `PT`.
     #[schema(pattern = "^[A-Z]{2}$")]
     pub nationality: Option<String>,
-    /// BCP 47.
+    /// Language spoken at home as a BCP 47 language tag, such as `pt-PT`.
     #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
     pub home_language: Option<String>,
-    /// Where it lives.
+    /// Postal address of the child.
     #[schema(max_length = 500)]
     pub address: Option<String>,
-    /// Its guardians agree to photographs; false unless said.
+    /// Whether the guardians consent to photographs of the child. Defaults to false.
     pub photo_consent: Option<bool>,
-    /// For the staff.
+    /// Free-text notes for the staff.
     #[schema(max_length = 4000)]
     pub notes: Option<String>,
 }
 
-/// Fields of a child to be changed.
+/// Request body that updates a child. Absent fields keep their value; null clears a field.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChildChange {
-    /// As in its papers.
+    /// Full name as in the child's documents.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
     pub full_name: Option<String>,
-    /// As it is called.
+    /// Name that the child is called by.
     #[schema(max_length = 100)]
     pub preferred_name: Option<String>,
-    /// The day it was born.
+    /// Date of birth (`YYYY-MM-DD`).
     pub birth_date: Option<NaiveDate>,
-    /// Its sex, if the school records it.
+    /// Sex of the child, if the school records it.
     pub sex: Option<Sex>,
-    /// ISO 3166-1 alpha-2.
+    /// Nationality as an ISO 3166-1 alpha-2 country code, such as `PT`.
     #[schema(pattern = "^[A-Z]{2}$")]
     pub nationality: Option<String>,
-    /// BCP 47.
+    /// Language spoken at home as a BCP 47 language tag, such as `pt-PT`.
     #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
     pub home_language: Option<String>,
-    /// Where it lives.
+    /// Postal address of the child.
     #[schema(max_length = 500)]
     pub address: Option<String>,
-    /// Its guardians agree to photographs.
+    /// Whether the guardians consent to photographs of the child.
     #[schema(nullable = false)]
     pub photo_consent: Option<bool>,
-    /// For the staff.
+    /// Free-text notes for the staff.
     #[schema(max_length = 4000)]
     pub notes: Option<String>,
 }
 
-/// Which children.
+/// Filters of the list of children.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ChildFilter {
-    /// Words of the name, as prefixes, in any order, without regard to accents and case.
+    /// Only records whose name contains these words. Each word matches as a prefix, in any order; accents and case are ignored.
     #[param(value_type = Option<String>, max_length = 200)]
     pub name: Option<NameSearch>,
-    /// Of this class today.
+    /// Only children who are enrolled in this class today.
     pub class_id: Option<Uuid>,
-    /// Of this guardian.
+    /// Only children of this guardian.
     pub guardian_id: Option<Uuid>,
 }
 

@@ -13,82 +13,83 @@ use crate::resource::{Filter, Order, Resource, Stamp};
 /// The resource.
 pub enum Classes {}
 
-/// A class.
+/// A class: a group of children in one school year.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Class {
-    /// Its id.
+    /// Id of the class (UUID).
     pub id: Uuid,
-    /// What it is called.
+    /// Name of the class.
     pub name: String,
-    /// The year in which its school year begins: 2026 is 2026/2027.
+    /// Calendar year in which the school year begins: 2026 stands for 2026/2027.
     pub school_year: i16,
-    /// Where it is.
+    /// Room in which the class is held.
     pub room: Option<String>,
-    /// For children from this age on, in months.
+    /// Lowest age of the children, in months.
     pub min_age_months: Option<i16>,
-    /// For children up to this age, in months.
+    /// Highest age of the children, in months.
     pub max_age_months: Option<i16>,
-    /// How many children it holds; null: not said.
+    /// Maximum number of children on any day; null for no limit.
     pub capacity: Option<i16>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// A class to be made.
+/// Request body that creates a class.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewClass {
-    /// What it is called; no other of the school year is.
+    /// Name of the class, unique within the school year.
     #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
     pub name: String,
-    /// The year in which its school year begins: 2026 is 2026/2027.
+    /// Calendar year in which the school year begins: 2026 stands for 2026/2027.
     #[schema(minimum = 2000, maximum = 2100)]
     pub school_year: i16,
-    /// Where it is.
+    /// Room in which the class is held.
     #[schema(max_length = 100)]
     pub room: Option<String>,
-    /// For children from this age on, in months.
+    /// Lowest age of the children, in months.
     #[schema(minimum = 0, maximum = 144)]
     pub min_age_months: Option<i16>,
-    /// For children up to this age, in months.
+    /// Highest age of the children, in months.
     #[schema(minimum = 0, maximum = 144)]
     pub max_age_months: Option<i16>,
-    /// How many children it holds.
+    /// Maximum number of children on any day; null for no limit.
     #[schema(minimum = 1, maximum = 200)]
     pub capacity: Option<i16>,
 }
 
-/// Fields of a class to be changed. A capacity below the children that it has takes none of them away.
+/// Request body that updates a class. Absent fields keep their value; null clears a field. A capacity below the number of enrolled children removes
+/// none of them.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClassChange {
-    /// What it is called; no other of the school year is.
+    /// Name of the class, unique within the school year.
     #[schema(min_length = 1, max_length = 100, pattern = r"\S", nullable = false)]
     pub name: Option<String>,
-    /// The year in which its school year begins: 2026 is 2026/2027.
+    /// Calendar year in which the school year begins: 2026 stands for 2026/2027.
     #[schema(minimum = 2000, maximum = 2100, nullable = false)]
     pub school_year: Option<i16>,
-    /// Where it is.
+    /// Room in which the class is held.
     #[schema(max_length = 100)]
     pub room: Option<String>,
-    /// For children from this age on, in months.
+    /// Lowest age of the children, in months.
     #[schema(minimum = 0, maximum = 144)]
     pub min_age_months: Option<i16>,
-    /// For children up to this age, in months.
+    /// Highest age of the children, in months.
     #[schema(minimum = 0, maximum = 144)]
     pub max_age_months: Option<i16>,
-    /// How many children it holds.
+    /// Maximum number of children on any day; null for no limit.
     #[schema(minimum = 1, maximum = 200)]
     pub capacity: Option<i16>,
 }
 
-/// Which classes.
+/// Filters of the list of classes.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct ClassFilter {
-    /// Of the school year that begins in this year.
+    /// Only classes of the school year that begins in this calendar year.
     pub school_year: Option<i16>,
 }
 

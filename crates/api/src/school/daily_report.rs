@@ -28,67 +28,66 @@ use crate::resource::{Resource, select};
 /// The most rows of each part: fifty times a busy day's.
 const MOST: i64 = 500;
 
-/// A child's day.
+/// Report of a child's day.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct DailyReport {
-    /// The day.
+    /// Day of the report (`YYYY-MM-DD`).
     pub date: NaiveDate,
-    /// The child; absent for those who may not read it.
+    /// The child; absent if the caller may not read children.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub child: Option<Child>,
-    /// The class that it was in on that day.
+    /// Class that the child was enrolled in on that day; null if there was none.
     pub class: Option<ReportClass>,
-    /// Its meals, as all that follows from the first of the day to the last. Like naps, nappies, play and observations absent for those who may not read
-    /// activities.
+    /// Meals of the day, earliest first; absent if the caller may not read activities.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub meals: Option<Vec<Activity>>,
-    /// Its naps.
+    /// Naps of the day, earliest first; absent if the caller may not read activities.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub naps: Option<Vec<Activity>>,
-    /// How long it slept, in minutes; a nap that goes on does not count yet.
+    /// Total duration of the naps, in minutes. Naps that have not ended are not counted. Absent if the caller may not read activities.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub nap_minutes: Option<i64>,
-    /// Its nappies.
+    /// Nappy changes of the day, earliest first; absent if the caller may not read activities.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub nappies: Option<Vec<Activity>>,
-    /// What it played.
+    /// Play of the day, earliest first; absent if the caller may not read activities.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub play: Option<Vec<Activity>>,
-    /// What was observed.
+    /// Observations of the day, earliest first; absent if the caller may not read activities.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub observations: Option<Vec<Activity>>,
-    /// Its medication: given, refused or missed; absent for those who may not read health records.
+    /// Doses of medication that were given, refused or missed, earliest first; absent if the caller may not read health records.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub medication: Option<Vec<MedicationAdministration>>,
-    /// What happened to it; absent for those who may not read incidents.
+    /// Incidents of the day, earliest first; absent if the caller may not read incidents.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub incidents: Option<Vec<Incident>>,
 }
 
-/// A class.
+/// Class of a child on one day.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ReportClass {
-    /// Its id.
+    /// Id of the class (UUID).
     pub id: Uuid,
-    /// Its name.
+    /// Name of the class.
     pub name: String,
 }
 
-/// Which day.
+/// Day of a daily report.
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ReportDay {
-    /// The day at the school; today, unless said.
+    /// Day of the report (`YYYY-MM-DD`) in the school's time zone. Defaults to today.
     pub date: Option<NaiveDate>,
 }
 
@@ -98,15 +97,15 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read_daily_report))
 }
 
-/// A child's day
+/// Get the report of a child's day
 ///
-/// Needs the permission `reports:read`. Guardians see what is marked as visible to them, and only if the school's setting
-/// `reports.visible_to_guardians` says so. Each part is there for those who hold its own permission: the child `children:read`, what it did
-/// `activities:read`, medication `health:read`, incidents `incidents:read`; and as far as that reaches.
+/// Each part is present if the caller holds the permission to read it: `children:read` for the child, `activities:read` for the activities, `health:read`
+/// for medication and `incidents:read` for incidents. Guardians see only activities that are visible to them, and only if the setting
+/// `reports.visible_to_guardians` is true. Requires the permission `reports:read`.
 #[utoipa::path(
-    get, path = "/children/{id}/daily-report", tag = "reports", operation_id = "read_daily_report",
-    params(("id" = Uuid, Path, description = "The child."), ReportDay),
-    responses((status = 200, description = "The day as it is recorded now.", body = Data<DailyReport>), QueriesItem)
+    get, path = "/children/{id}/daily-report", tag = "reports", operation_id = "getDailyReport",
+    params(("id" = Uuid, Path, description = "Id of the child (UUID)."), ReportDay),
+    responses((status = 200, description = "The report, from the data as it is now.", body = Data<DailyReport>), QueriesItem)
 )]
 async fn read_daily_report(access: Access<ReportsRead>, Id(id): Id, Parameters(asked): Parameters<ReportDay>) -> Result<Response> {
     let grants = Box::pin(access.grants()).await?;

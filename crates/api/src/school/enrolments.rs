@@ -15,62 +15,62 @@ use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource,
 /// The resource.
 pub enum Enrolments {}
 
-/// A child's stay in a class.
+/// An enrolment: the time during which a child belongs to a class.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Enrolment {
-    /// Its id.
+    /// Id of the enrolment (UUID).
     pub id: Uuid,
-    /// The child.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// The class.
+    /// Id of the class (UUID).
     pub class_id: Uuid,
-    /// The first day.
+    /// First day of the enrolment (`YYYY-MM-DD`).
     pub starts_on: NaiveDate,
-    /// The last day; null: no end known.
+    /// Last day of the enrolment (`YYYY-MM-DD`); null while no end is known.
     pub ends_on: Option<NaiveDate>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// A child to be put into a class.
+/// Request body that enrols a child in a class.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewEnrolment {
-    /// The child.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// The class.
+    /// Id of the class (UUID).
     pub class_id: Uuid,
-    /// The first day.
+    /// First day of the enrolment (`YYYY-MM-DD`).
     pub starts_on: NaiveDate,
-    /// The last day; null: no end known.
+    /// Last day of the enrolment (`YYYY-MM-DD`); null while no end is known.
     pub ends_on: Option<NaiveDate>,
 }
 
-/// Fields of an enrolment to be changed; it stays the same child's.
+/// Request body that updates an enrolment. Absent fields keep their value; null clears a field. The child cannot be changed.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolmentChange {
-    /// The class.
+    /// Id of the class (UUID).
     #[schema(nullable = false)]
     pub class_id: Option<Uuid>,
-    /// The first day.
+    /// First day of the enrolment (`YYYY-MM-DD`).
     #[schema(nullable = false)]
     pub starts_on: Option<NaiveDate>,
-    /// The last day; null: no end known.
+    /// Last day of the enrolment (`YYYY-MM-DD`); null while no end is known.
     pub ends_on: Option<NaiveDate>,
 }
 
-/// Which enrolments.
+/// Filters of the list of enrolments.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct EnrolmentFilter {
-    /// Of this child.
+    /// Only enrolments of this child.
     pub child_id: Option<Uuid>,
-    /// In this class.
+    /// Only enrolments in this class.
     pub class_id: Option<Uuid>,
-    /// That this day is within.
+    /// Only enrolments that include this day (`YYYY-MM-DD`).
     pub on: Option<NaiveDate>,
 }
 

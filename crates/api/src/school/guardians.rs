@@ -12,93 +12,93 @@ use crate::resource::{Filter, NameSearch, Order, Resource, Stamp};
 /// The resource. Its links to children stay when it is removed: erasing a child finds its adults by them.
 pub enum Guardians {}
 
-/// A guardian.
+/// A guardian: an adult who is responsible for children of the school.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Guardian {
-    /// Its id.
+    /// Id of the guardian (UUID).
     pub id: Uuid,
-    /// As in its papers.
+    /// Full name as in the person's documents.
     pub full_name: String,
-    /// Where to write to.
+    /// E-mail address of the guardian.
     pub email: Option<String>,
-    /// Where to call.
+    /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
     pub phone_number: Option<String>,
-    /// The number that invoices bear.
+    /// Tax identification number that invoices show.
     pub tax_number: Option<String>,
-    /// Where it lives.
+    /// Postal address of the guardian.
     pub address: Option<String>,
-    /// BCP 47.
+    /// Preferred language as a BCP 47 language tag, such as `pt-PT`.
     pub preferred_locale: Option<String>,
-    /// The account with which it signs in.
+    /// Id of the account that this guardian signs in with (UUID); null if there is none.
     pub user_id: Option<Uuid>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// A guardian to be registered.
+/// Request body that creates a guardian.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewGuardian {
-    /// As in its papers.
+    /// Full name as in the person's documents.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub full_name: String,
-    /// Where to write to.
+    /// E-mail address of the guardian.
     #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
     pub email: Option<String>,
-    /// Where to call.
+    /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
     #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
     pub phone_number: Option<String>,
-    /// The number that invoices bear.
+    /// Tax identification number that invoices show.
     #[schema(min_length = 1, max_length = 30)]
     pub tax_number: Option<String>,
-    /// Where it lives.
+    /// Postal address of the guardian.
     #[schema(max_length = 500)]
     pub address: Option<String>,
-    /// BCP 47.
+    /// Preferred language as a BCP 47 language tag, such as `pt-PT`.
     #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
     pub preferred_locale: Option<String>,
-    /// The account with which it signs in, and which then sees its children.
+    /// Id of the account that this guardian signs in with (UUID). That account then sees the children of the guardian.
     pub user_id: Option<Uuid>,
 }
 
-/// Fields of a guardian to be changed.
+/// Request body that updates a guardian. Absent fields keep their value; null clears a field.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GuardianChange {
-    /// As in its papers.
+    /// Full name as in the person's documents.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
     pub full_name: Option<String>,
-    /// Where to write to.
+    /// E-mail address of the guardian.
     #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
     pub email: Option<String>,
-    /// Where to call.
+    /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
     #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
     pub phone_number: Option<String>,
-    /// The number that invoices bear.
+    /// Tax identification number that invoices show.
     #[schema(min_length = 1, max_length = 30)]
     pub tax_number: Option<String>,
-    /// Where it lives.
+    /// Postal address of the guardian.
     #[schema(max_length = 500)]
     pub address: Option<String>,
-    /// BCP 47.
+    /// Preferred language as a BCP 47 language tag, such as `pt-PT`.
     #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
     pub preferred_locale: Option<String>,
-    /// The account with which it signs in, and which then sees its children.
+    /// Id of the account that this guardian signs in with (UUID). That account then sees the children of the guardian.
     pub user_id: Option<Uuid>,
 }
 
-/// Which guardians.
+/// Filters of the list of guardians.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct GuardianFilter {
-    /// Words of the name, as prefixes, in any order, without regard to accents and case.
+    /// Only records whose name contains these words. Each word matches as a prefix, in any order; accents and case are ignored.
     #[param(value_type = Option<String>, max_length = 200)]
     pub name: Option<NameSearch>,
-    /// Of this child.
+    /// Only guardians of this child.
     pub child_id: Option<Uuid>,
-    /// That signs in with this account.
+    /// Only the guardian who signs in with this account.
     pub user_id: Option<Uuid>,
 }
 

@@ -19,135 +19,135 @@ use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource,
 pub enum Incidents {}
 
 column_enum! {
-    /// What happened.
+    /// Kind of incident.
     IncidentKind {
         Fall = "fall", Bump = "bump", Cut = "cut", Bite = "bite", Burn = "burn", Choking = "choking", Illness = "illness",
         AllergicReaction = "allergic_reaction", Behaviour = "behaviour", Missing = "missing", Other = "other",
     }
 }
 column_enum! {
-    /// How bad it was.
+    /// Severity of an incident.
     IncidentSeverity { Minor = "minor", Moderate = "moderate", Serious = "serious" }
 }
 
-/// An accident, illness or other event of concern.
+/// An incident: an accident, an illness or another event of concern to one child.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Incident {
-    /// Its id.
+    /// Id of the incident (UUID).
     pub id: Uuid,
-    /// To whom.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// The child's class at that moment.
+    /// Id of the child's class at that time (UUID).
     pub class_id: Option<Uuid>,
-    /// When.
+    /// Time at which the incident happened, in RFC 3339 format.
     pub occurred_at: DateTime<Utc>,
-    /// What.
+    /// Kind of incident.
     #[schema(value_type = IncidentKind)]
     pub kind: String,
-    /// How bad.
+    /// Severity of the incident.
     #[schema(value_type = IncidentSeverity)]
     pub severity: String,
-    /// Where.
+    /// Place where the incident happened.
     pub location: Option<String>,
-    /// In words.
+    /// Description of what happened, in free text.
     pub description: String,
-    /// What was done.
+    /// Description of what the staff did, in free text.
     pub action_taken: Option<String>,
-    /// By which member of the staff it was reported.
+    /// Id of the staff member who reported the incident (UUID).
     pub reported_by: Option<Uuid>,
-    /// When the guardians were told.
+    /// Time at which the guardians were notified, in RFC 3339 format; null if they were not yet.
     pub guardians_notified_at: Option<DateTime<Utc>>,
-    /// When nothing more was to be done about it.
+    /// Time at which the incident was closed, in RFC 3339 format; null while it is open.
     pub closed_at: Option<DateTime<Utc>>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// An incident to be recorded.
+/// Request body that records an incident.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewIncident {
-    /// To whom.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// The child's class at that moment; unless said, the one it was in on that day.
+    /// Id of the class (UUID). Defaults to the class that the child was enrolled in on that day.
     pub class_id: Option<Uuid>,
-    /// When.
+    /// Time at which the incident happened, in RFC 3339 format.
     pub occurred_at: DateTime<Utc>,
-    /// What.
+    /// Kind of incident.
     pub kind: IncidentKind,
-    /// How bad.
+    /// Severity of the incident.
     pub severity: IncidentSeverity,
-    /// Where.
+    /// Place where the incident happened.
     #[schema(max_length = 200)]
     pub location: Option<String>,
-    /// In words.
+    /// Description of what happened, in free text.
     #[schema(min_length = 1, max_length = 4000, pattern = r"\S")]
     pub description: String,
-    /// What was done.
+    /// Description of what the staff did, in free text.
     #[schema(max_length = 4000)]
     pub action_taken: Option<String>,
-    /// By which member of the staff it was reported; the user, if it is one, unless said.
+    /// Id of the staff member who reported the incident (UUID). Defaults to the caller's own staff record, if there is one.
     pub reported_by: Option<Uuid>,
-    /// When the guardians were told; not before it happened.
+    /// Time at which the guardians were notified, in RFC 3339 format. Must not be before the incident.
     pub guardians_notified_at: Option<DateTime<Utc>>,
-    /// When nothing more was to be done about it; not before it happened.
+    /// Time at which the incident was closed, in RFC 3339 format. Must not be before the incident.
     pub closed_at: Option<DateTime<Utc>>,
 }
 
-/// Fields of an incident to be changed.
+/// Request body that updates an incident. Absent fields keep their value; null clears a field.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IncidentChange {
-    /// The child's class at that moment.
+    /// Id of the child's class at that time (UUID).
     pub class_id: Option<Uuid>,
-    /// When.
+    /// Time at which the incident happened, in RFC 3339 format.
     #[schema(nullable = false)]
     pub occurred_at: Option<DateTime<Utc>>,
-    /// What.
+    /// Kind of incident.
     #[schema(nullable = false)]
     pub kind: Option<IncidentKind>,
-    /// How bad.
+    /// Severity of the incident.
     #[schema(nullable = false)]
     pub severity: Option<IncidentSeverity>,
-    /// Where.
+    /// Place where the incident happened.
     #[schema(max_length = 200)]
     pub location: Option<String>,
-    /// In words.
+    /// Description of what happened, in free text.
     #[schema(min_length = 1, max_length = 4000, pattern = r"\S", nullable = false)]
     pub description: Option<String>,
-    /// What was done.
+    /// Description of what the staff did, in free text.
     #[schema(max_length = 4000)]
     pub action_taken: Option<String>,
-    /// By which member of the staff it was reported.
+    /// Id of the staff member who reported the incident (UUID).
     pub reported_by: Option<Uuid>,
-    /// When the guardians were told; not before it happened.
+    /// Time at which the guardians were notified, in RFC 3339 format. Must not be before the incident.
     pub guardians_notified_at: Option<DateTime<Utc>>,
-    /// When nothing more was to be done about it; not before it happened.
+    /// Time at which the incident was closed, in RFC 3339 format. Must not be before the incident.
     pub closed_at: Option<DateTime<Utc>>,
 }
 
-/// Which incidents.
+/// Filters of the list of incidents.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct IncidentFilter {
-    /// To this child.
+    /// Only incidents of this child.
     pub child_id: Option<Uuid>,
-    /// To children who were in this class at that moment.
+    /// Only incidents of children who were in this class at that time.
     pub class_id: Option<Uuid>,
-    /// Of this kind.
+    /// Only incidents of this kind.
     pub kind: Option<IncidentKind>,
-    /// Of this severity.
+    /// Only incidents of this severity.
     pub severity: Option<IncidentSeverity>,
-    /// Closed, or still open.
+    /// Only closed incidents if true, only open ones if false.
     pub closed: Option<bool>,
-    /// On this day at the school.
+    /// Only incidents of this day (`YYYY-MM-DD`) in the school's time zone.
     pub day: Option<NaiveDate>,
-    /// At this moment or later.
+    /// Only incidents at or after this time (RFC 3339).
     pub from: Option<DateTime<Utc>>,
-    /// Before this moment.
+    /// Only incidents before this time (RFC 3339).
     pub until: Option<DateTime<Utc>>,
 }
 

@@ -14,27 +14,27 @@ use crate::app::App;
 use crate::document::Reads;
 use crate::error::Result;
 
-/// A user in its school.
+/// The caller: user, school and permissions.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Myself {
-    /// The user.
+    /// Id of the user (UUID).
     pub user_id: Uuid,
-    /// Its main role.
+    /// Main role of the account; null for a user of an external issuer.
     pub role: Option<String>,
-    /// The school.
+    /// School that the token is for.
     pub school: School,
-    /// What it may do there, by all its roles.
+    /// Permissions of the user in this school, from all roles together.
     pub permissions: Vec<Grant>,
 }
 
-/// A user's school.
+/// School of a user.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct School {
-    /// Its tenant's id.
+    /// Id of the tenant (UUID).
     pub id: Uuid,
-    /// Its code.
+    /// Code of the school, such as `escola-azul`.
     pub code: String,
-    /// Its name.
+    /// Name of the school.
     pub name: String,
 }
 
@@ -44,12 +44,12 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read))
 }
 
-/// Who asks, where, and what it may do
+/// Get the user, school and permissions of the caller
 ///
-/// Needs no permission.
+/// Requires a valid token and no permission.
 #[utoipa::path(
-    get, path = "/me", tag = "me", operation_id = "read_me",
-    responses((status = 200, description = "As it is now.", body = Data<Myself>), Reads)
+    get, path = "/me", tag = "me", operation_id = "getMyAccess",
+    responses((status = 200, description = "The user, school and permissions of the caller.", body = Data<Myself>), Reads)
 )]
 async fn read(access: Access<Oneself>) -> Result<Data<Myself>> {
     let (tenant, principal) = (access.tenant(), access.principal());

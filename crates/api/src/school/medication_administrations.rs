@@ -19,89 +19,91 @@ use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource,
 pub enum MedicationAdministrations {}
 
 column_enum! {
-    /// What became of a dose.
+    /// Outcome of a dose: it was given, the child refused it, or it was missed.
     DoseOutcome { Given = "given", Refused = "refused", Missed = "missed" }
 }
 
-/// A dose in the log.
+/// A dose in the log of medication.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct MedicationAdministration {
-    /// Its id.
+    /// Id of the log entry (UUID).
     pub id: Uuid,
-    /// Of which medicine.
+    /// Id of the medication (UUID).
     pub medication_id: Uuid,
-    /// The medicine, by name.
+    /// Name of the medication.
     pub medication_name: String,
-    /// The child.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// What became of it.
+    /// Outcome of the dose.
     #[schema(value_type = DoseOutcome)]
     pub outcome: String,
-    /// When it was given or refused, or should have been given.
+    /// Time at which the dose was given or refused, or was due if it was missed, in RFC 3339 format.
     pub administered_at: DateTime<Utc>,
-    /// How much was given.
+    /// Amount that was given, such as `5 ml`; null if none was.
     pub dose_given: Option<String>,
-    /// By which member of the staff.
+    /// Id of the staff member who gave the dose (UUID).
     pub administered_by: Uuid,
-    /// Before which other one.
+    /// Id of the staff member who witnessed the dose (UUID).
     pub witnessed_by: Option<Uuid>,
-    /// In words.
+    /// Free-text notes about the dose.
     pub notes: Option<String>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// A dose to be logged. The same medicine is not given twice at one moment; a repetition needs the same `Idempotency-Key`.
+/// Request body that logs a dose. One medication cannot be given twice at the same time; to repeat the request safely, send the same `Idempotency-
+/// Key`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMedicationAdministration {
-    /// Of which medicine. A dose is given only on days that its authorisation covers.
+    /// Id of the medication (UUID). A dose can only be given on a day that the authorisation covers.
     pub medication_id: Uuid,
-    /// What became of it.
+    /// Outcome of the dose.
     pub outcome: DoseOutcome,
-    /// When it was given or refused, or should have been given; not in the future.
+    /// Time at which the dose was given or refused, or was due if it was missed, in RFC 3339 format. Must not be in the future.
     pub administered_at: DateTime<Utc>,
-    /// How much was given; required when it was, and only then.
+    /// Amount that was given, such as `5 ml`. Required if the outcome is `given`, and refused otherwise.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub dose_given: Option<String>,
-    /// By which member of the staff; the user, unless said.
+    /// Id of the staff member who gave the dose (UUID). Defaults to the caller's own staff record.
     pub administered_by: Option<Uuid>,
-    /// Before which other one; required when given, if the setting `medication.require_witness` says so.
+    /// Id of the staff member who witnessed the dose (UUID), who must not be the one who gave it. Required for a dose that was given if the setting
+    /// `medication.require_witness` is true.
     pub witnessed_by: Option<Uuid>,
-    /// In words.
+    /// Free-text notes about the dose.
     #[schema(max_length = 4000)]
     pub notes: Option<String>,
 }
 
-/// What may be changed of a dose in the log.
+/// Request body that updates a dose in the log. Only the notes can be changed.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MedicationAdministrationChange {
-    /// In words.
+    /// Free-text notes about the dose.
     #[schema(max_length = 4000)]
     pub notes: Option<String>,
 }
 
-/// Which doses.
+/// Filters of the log of doses.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct MedicationAdministrationFilter {
-    /// Of this child.
+    /// Only doses of this child.
     pub child_id: Option<Uuid>,
-    /// Of this medicine.
+    /// Only doses of this medication.
     pub medication_id: Option<Uuid>,
-    /// By this member of the staff.
+    /// Only doses given by this staff member.
     pub administered_by: Option<Uuid>,
-    /// With this outcome.
+    /// Only doses with this outcome.
     pub outcome: Option<DoseOutcome>,
-    /// On this day at the school.
+    /// Only doses of this day (`YYYY-MM-DD`) in the school's time zone.
     pub day: Option<NaiveDate>,
-    /// At this moment or later.
+    /// Only doses at or after this time (RFC 3339).
     pub from: Option<DateTime<Utc>>,
-    /// Before this moment.
+    /// Only doses before this time (RFC 3339).
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -118,7 +120,7 @@ impl Filter for MedicationAdministrationFilter {
 impl Resource for MedicationAdministrations {
     const TABLE: &'static str = "medication_administrations";
     const PATH: &'static str = "/medication-administrations";
-    const SINGULAR: &'static str = "medication_administration";
+    const SINGULAR: &'static str = "medication administration";
     const COLUMNS: &'static str = "t.medication_id, (SELECT m.name FROM app.medications m WHERE m.id = t.medication_id) AS medication_name, \
          t.child_id, t.outcome, t.administered_at, t.dose_given, t.administered_by, t.witnessed_by, t.notes";
     const WRITABLE: &'static [&'static str] =

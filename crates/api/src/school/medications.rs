@@ -20,123 +20,123 @@ use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource,
 pub enum Medications {}
 
 column_enum! {
-    /// How a medicine is given.
+    /// Route by which a medication is given.
     MedicationRoute {
         Oral = "oral", Inhaled = "inhaled", Topical = "topical", Eye = "eye", Ear = "ear", Nasal = "nasal", Rectal = "rectal",
         Injected = "injected", Other = "other",
     }
 }
 
-/// A medicine that a child takes at school.
+/// A medication that a child takes at school.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Medication {
-    /// Its id.
+    /// Id of the medication (UUID).
     pub id: Uuid,
-    /// Whose.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// The medicine.
+    /// Name of the medication.
     pub name: String,
-    /// How much at a time.
+    /// Amount of one dose, such as `5 ml`.
     pub dose: String,
-    /// How it is given.
+    /// Route by which the medication is given.
     #[schema(value_type = MedicationRoute)]
     pub route: String,
-    /// When, as `HH:MM` at the school; empty: when needed.
+    /// Times of day for the doses as `HH:MM` in the school's time zone; an empty list means when needed.
     pub times_of_day: Vec<String>,
-    /// What to heed.
+    /// Instructions for giving the medication, in free text.
     pub instructions: Option<String>,
-    /// Who prescribed it.
+    /// Name of the person who prescribed the medication.
     pub prescribed_by: Option<String>,
-    /// The guardian who signed; null with both days while it is not authorised.
+    /// Id of the guardian who signed the authorisation (UUID). Null, like both dates, while the medication is not authorised.
     pub authorised_by: Option<Uuid>,
-    /// First day of the authorisation.
+    /// First day of the authorisation (`YYYY-MM-DD`).
     pub authorised_from: Option<NaiveDate>,
-    /// Last day of the authorisation.
+    /// Last day of the authorisation (`YYYY-MM-DD`).
     pub authorised_until: Option<NaiveDate>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// A time of day as `HH:MM`.
+/// A time of day as `HH:MM`, in 24 hours.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", examples("12:30"))]
 pub struct TimeOfDay(pub String);
 
-/// A medicine to be recorded. The authorisation's three fields go together.
+/// Request body that records a medication. The three fields of the authorisation are given together or not at all.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMedication {
-    /// Whose.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// The medicine.
+    /// Name of the medication.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub name: String,
-    /// How much at a time.
+    /// Amount of one dose, such as `5 ml`.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub dose: String,
-    /// How it is given.
+    /// Route by which the medication is given.
     pub route: MedicationRoute,
-    /// When, as `HH:MM` at the school; when needed, unless said.
+    /// Times of day for the doses as `HH:MM` in the school's time zone. An empty or absent list means when needed.
     #[schema(max_items = 24)]
     pub times_of_day: Option<Vec<TimeOfDay>>,
-    /// What to heed.
+    /// Instructions for giving the medication, in free text.
     #[schema(max_length = 4000)]
     pub instructions: Option<String>,
-    /// Who prescribed it.
+    /// Name of the person who prescribed the medication.
     #[schema(max_length = 200)]
     pub prescribed_by: Option<String>,
-    /// The guardian who signed: one of the child's.
+    /// Id of the guardian of the child who signed the authorisation (UUID).
     pub authorised_by: Option<Uuid>,
-    /// First day of the authorisation.
+    /// First day of the authorisation (`YYYY-MM-DD`).
     pub authorised_from: Option<NaiveDate>,
-    /// Last day of the authorisation.
+    /// Last day of the authorisation (`YYYY-MM-DD`).
     pub authorised_until: Option<NaiveDate>,
 }
 
-/// Fields of a medicine to be changed.
+/// Request body that updates a medication. Absent fields keep their value; null clears a field.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MedicationChange {
-    /// The medicine.
+    /// Name of the medication.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
     pub name: Option<String>,
-    /// How much at a time.
+    /// Amount of one dose, such as `5 ml`.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
     pub dose: Option<String>,
-    /// How it is given.
+    /// Route by which the medication is given.
     #[schema(nullable = false)]
     pub route: Option<MedicationRoute>,
-    /// When, as `HH:MM` at the school; empty: when needed.
+    /// Times of day for the doses as `HH:MM` in the school's time zone; an empty list means when needed.
     #[schema(max_items = 24, nullable = false)]
     pub times_of_day: Option<Vec<TimeOfDay>>,
-    /// What to heed.
+    /// Instructions for giving the medication, in free text.
     #[schema(max_length = 4000)]
     pub instructions: Option<String>,
-    /// Who prescribed it.
+    /// Name of the person who prescribed the medication.
     #[schema(max_length = 200)]
     pub prescribed_by: Option<String>,
-    /// The guardian who signed: one of the child's.
+    /// Id of the guardian of the child who signed the authorisation (UUID).
     pub authorised_by: Option<Uuid>,
-    /// First day of the authorisation.
+    /// First day of the authorisation (`YYYY-MM-DD`).
     pub authorised_from: Option<NaiveDate>,
-    /// Last day of the authorisation.
+    /// Last day of the authorisation (`YYYY-MM-DD`).
     pub authorised_until: Option<NaiveDate>,
 }
 
-/// Which medicines.
+/// Filters of the list of medications.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct MedicationFilter {
-    /// Of this child.
+    /// Only medications of this child.
     pub child_id: Option<Uuid>,
-    /// Of the children who are in this class today.
+    /// Only medications of children who are enrolled in this class today.
     pub class_id: Option<Uuid>,
-    /// Whose authorisation covers this day.
+    /// Only medications whose authorisation covers this day (`YYYY-MM-DD`).
     pub authorised_on: Option<NaiveDate>,
-    /// Whose authorisation ends before this day.
+    /// Only medications whose authorisation ends before this day (`YYYY-MM-DD`).
     pub ends_before: Option<NaiveDate>,
 }
 

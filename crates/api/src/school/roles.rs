@@ -19,25 +19,25 @@ use crate::document::Reads;
 use crate::error::Result;
 use crate::grants::Scope;
 
-/// A role, or a permission: its code and what people call it.
+/// A role or a permission, with its titles.
 #[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
 pub struct CodeWithTitle {
-    /// For programs.
+    /// Code of the role or permission, for programs.
     pub code: String,
-    /// In Portuguese.
+    /// Title for people, in Portuguese.
     pub title_pt: String,
-    /// In English.
+    /// Title for people, in English.
     pub title_en: String,
 }
 
-/// A permission, and how far it reaches.
+/// A permission and its scope.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
-    /// Its code.
+    /// Code of the permission, such as `children:read`.
     #[schema(max_length = 100, pattern = "^[a-z_]+:[a-z_]+$")]
     pub permission: String,
-    /// How far.
+    /// Scope that the permission covers.
     pub scope: Scope,
 }
 
@@ -47,23 +47,23 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(roles)).routes(routes!(permissions)).merge(matrix::routes()).merge(users::routes())
 }
 
-/// Every role
+/// List the roles
 ///
-/// Needs the permission `roles:read`.
+/// Returns all roles that a user of the school can have, ordered by code. Requires the permission `roles:read`.
 #[utoipa::path(
-    get, path = "/roles", tag = "roles", operation_id = "list_roles",
-    responses((status = 200, description = "All of them, by code.", body = Data<Vec<CodeWithTitle>>), Reads)
+    get, path = "/roles", tag = "roles", operation_id = "listRoles",
+    responses((status = 200, description = "The complete list.", body = Data<Vec<CodeWithTitle>>), Reads)
 )]
 async fn roles(access: Access<RolesRead>) -> Result<Data<Vec<CodeWithTitle>>> {
     titled(&access, "SELECT code, title_pt, title_en FROM app.roles ORDER BY code COLLATE \"C\"").await
 }
 
-/// Every permission
+/// List the permissions
 ///
-/// Needs the permission `roles:read`.
+/// Returns all permissions that a role can have, ordered by code. Requires the permission `roles:read`.
 #[utoipa::path(
-    get, path = "/permissions", tag = "roles", operation_id = "list_permissions",
-    responses((status = 200, description = "All of them, by code.", body = Data<Vec<CodeWithTitle>>), Reads)
+    get, path = "/permissions", tag = "roles", operation_id = "listPermissions",
+    responses((status = 200, description = "The complete list.", body = Data<Vec<CodeWithTitle>>), Reads)
 )]
 async fn permissions(access: Access<RolesRead>) -> Result<Data<Vec<CodeWithTitle>>> {
     titled(&access, "SELECT code, title_pt, title_en FROM app.permissions ORDER BY code COLLATE \"C\"").await

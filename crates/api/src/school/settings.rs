@@ -18,7 +18,7 @@ use crate::access::{Access, Invalidation};
 use crate::answer::{Data, ETag, tagged};
 use crate::app::App;
 use crate::body::Body;
-use crate::document::{ChangesItem, Reads, ReadsItem};
+use crate::document::{ChangesItem, IfMatchHeader, IfNoneMatchHeader, Reads, ReadsItem};
 use crate::error::{Code, Error, Result};
 use crate::resource::filter::PathParams;
 use crate::resource::{Stamp, precondition};
@@ -26,27 +26,27 @@ use crate::resource::{Stamp, precondition};
 /// What the cache keeps all of them under.
 const CACHED: &str = "settings";
 
-/// A setting.
+/// A setting of the school.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Setting {
-    /// Its key.
+    /// Key of the setting, such as `school.time_zone`.
     pub key: String,
-    /// What the school has decided.
+    /// Value that the school has chosen, of the JSON type in `kind`.
     pub value: Value,
-    /// The JSON type that the value keeps.
+    /// JSON type that the value must have.
     #[schema(value_type = SettingKind)]
     pub kind: String,
-    /// What it is, in Portuguese.
+    /// Description of the setting, in Portuguese.
     pub description_pt: String,
-    /// What it is, in English.
+    /// Description of the setting, in English.
     pub description_en: String,
-    /// Who wrote it, and when.
+    /// Version of the setting, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// The JSON type of a setting.
+/// JSON type of the value of a setting.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SettingKind {
@@ -62,11 +62,11 @@ pub enum SettingKind {
     Object,
 }
 
-/// What a setting is to be.
+/// Request body that sets the value of a setting.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettingValue {
-    /// Of the setting's kind, and with what the setting means.
+    /// New value. It must have the setting's JSON type and be valid for its key.
     pub value: Value,
 }
 
@@ -80,12 +80,12 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, put))
 }
 
-/// Every setting
+/// List the settings
 ///
-/// Needs the permission `settings:read`.
+/// Returns all settings of the school, ordered by key. Requires the permission `settings:read`.
 #[utoipa::path(
-    get, path = "/settings", tag = "settings", operation_id = "list_settings",
-    responses((status = 200, description = "All of them, by key.", body = Data<Vec<Setting>>), Reads)
+    get, path = "/settings", tag = "settings", operation_id = "listSettings",
+    responses((status = 200, description = "The complete list.", body = Data<Vec<Setting>>), Reads)
 )]
 async fn list(access: Access<SettingsRead>) -> Result<Data<Vec<Setting>>> {
     access.require_school_scope()?;
@@ -99,18 +99,18 @@ async fn list(access: Access<SettingsRead>) -> Result<Data<Vec<Setting>>> {
     Ok(Data::new(settings))
 }
 
-/// One setting
+/// Get a setting
 ///
-/// Needs the permission `settings:read`.
+/// Returns one setting of the school. Requires the permission `settings:read`.
 #[utoipa::path(
-    get, path = "/settings/{key}", tag = "settings", operation_id = "read_setting",
+    get, path = "/settings/{key}", tag = "settings", operation_id = "getSetting",
     params(
-        ("key" = String, Path, description = "The setting's key."),
-        ("If-None-Match" = Option<String>, Header, description = "The version that the caller has."),
+        ("key" = String, Path, description = "Key of the setting, such as `school.time_zone`."),
+        IfNoneMatchHeader,
     ),
     responses(
-        (status = 200, description = "As it is now.", body = Data<Setting>, headers(("ETag" = String, description = "The setting's version, for `If-Match`."))),
-        (status = 304, description = "Not changed since `If-None-Match`.", headers(("ETag" = String, description = "The setting's version, for `If-Match`."))),
+        (status = 200, description = "The record as it is now.", body = Data<Setting>, headers(("ETag" = String, description = "Version of the record, for `If-Match` and `If-None-Match`."))),
+        (status = 304, description = "The version in `If-None-Match` is still current.", headers(("ETag" = String, description = "Version of the record, for `If-Match` and `If-None-Match`."))),
         ReadsItem
     )
 )]
@@ -127,18 +127,18 @@ async fn read(access: Access<SettingsRead>, PathParams(key): PathParams<String>,
     Ok(tagged(StatusCode::OK, tag, setting))
 }
 
-/// Decides a setting
+/// Set the value of a setting
 ///
-/// Needs the permission `settings:update`.
+/// Replaces the value and returns the setting. Requires the permission `settings:update`.
 #[utoipa::path(
-    put, path = "/settings/{key}", tag = "settings", operation_id = "put_setting",
+    put, path = "/settings/{key}", tag = "settings", operation_id = "putSetting",
     params(
-        ("key" = String, Path, description = "The setting's key."),
-        ("If-Match" = String, Header, description = "The `ETag` that was read, or `*`."),
+        ("key" = String, Path, description = "Key of the setting, such as `school.time_zone`."),
+        IfMatchHeader,
     ),
     request_body = SettingValue,
     responses(
-        (status = 200, description = "As it is now.", body = Data<Setting>, headers(("ETag" = String, description = "The setting's version, for `If-Match`."))),
+        (status = 200, description = "The record as it is now.", body = Data<Setting>, headers(("ETag" = String, description = "Version of the record, for `If-Match` and `If-None-Match`."))),
         ChangesItem
     )
 )]

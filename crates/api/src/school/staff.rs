@@ -17,92 +17,92 @@ pub enum Staff {}
 /// A person who works at the school.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct StaffMember {
-    /// Its id.
+    /// Id of the staff member (UUID).
     pub id: Uuid,
-    /// As in its papers.
+    /// Full name as in the person's documents.
     pub full_name: String,
-    /// What it works as.
+    /// Job title, such as `Educadora de infância`.
     pub job_title: Option<String>,
-    /// Where to write to.
+    /// E-mail address of the staff member.
     pub email: Option<String>,
-    /// Where to call.
+    /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
     pub phone_number: Option<String>,
-    /// The first day of employment.
+    /// First day of employment (`YYYY-MM-DD`).
     pub starts_on: Option<NaiveDate>,
-    /// The last day of employment; null: no end known.
+    /// Last day of employment (`YYYY-MM-DD`); null while no end is known.
     pub ends_on: Option<NaiveDate>,
-    /// The last day on which its training in first aid counts.
+    /// Last day on which the first-aid certificate is valid (`YYYY-MM-DD`).
     pub first_aid_certified_until: Option<NaiveDate>,
-    /// The account with which it signs in.
+    /// Id of the account that the staff member signs in with (UUID); null if there is none.
     pub user_id: Option<Uuid>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// A person to be registered.
+/// Request body that creates a staff member.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewStaffMember {
-    /// As in its papers.
+    /// Full name as in the person's documents.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub full_name: String,
-    /// What it works as.
+    /// Job title, such as `Educadora de infância`.
     #[schema(max_length = 100)]
     pub job_title: Option<String>,
-    /// Where to write to.
+    /// E-mail address of the staff member.
     #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
     pub email: Option<String>,
-    /// Where to call.
+    /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
     #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
     pub phone_number: Option<String>,
-    /// The first day of employment.
+    /// First day of employment (`YYYY-MM-DD`).
     pub starts_on: Option<NaiveDate>,
-    /// The last day of employment; null: no end known.
+    /// Last day of employment (`YYYY-MM-DD`); null while no end is known.
     pub ends_on: Option<NaiveDate>,
-    /// The last day on which its training in first aid counts.
+    /// Last day on which the first-aid certificate is valid (`YYYY-MM-DD`).
     pub first_aid_certified_until: Option<NaiveDate>,
-    /// The account with which it signs in.
+    /// Id of the account that the staff member signs in with (UUID); null if there is none.
     pub user_id: Option<Uuid>,
 }
 
-/// Fields of a person to be changed.
+/// Request body that updates a staff member. Absent fields keep their value; null clears a field.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StaffMemberChange {
-    /// As in its papers.
+    /// Full name as in the person's documents.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
     pub full_name: Option<String>,
-    /// What it works as.
+    /// Job title, such as `Educadora de infância`.
     #[schema(max_length = 100)]
     pub job_title: Option<String>,
-    /// Where to write to.
+    /// E-mail address of the staff member.
     #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
     pub email: Option<String>,
-    /// Where to call.
+    /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
     #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
     pub phone_number: Option<String>,
-    /// The first day of employment.
+    /// First day of employment (`YYYY-MM-DD`).
     pub starts_on: Option<NaiveDate>,
-    /// The last day of employment; null: no end known.
+    /// Last day of employment (`YYYY-MM-DD`); null while no end is known.
     pub ends_on: Option<NaiveDate>,
-    /// The last day on which its training in first aid counts.
+    /// Last day on which the first-aid certificate is valid (`YYYY-MM-DD`).
     pub first_aid_certified_until: Option<NaiveDate>,
-    /// The account with which it signs in.
+    /// Id of the account that the staff member signs in with (UUID); null if there is none.
     pub user_id: Option<Uuid>,
 }
 
-/// Which people.
+/// Filters of the list of staff.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct StaffFilter {
-    /// Words of the name, as prefixes, in any order, without regard to accents and case.
+    /// Only records whose name contains these words. Each word matches as a prefix, in any order; accents and case are ignored.
     #[param(value_type = Option<String>, max_length = 200)]
     pub name: Option<NameSearch>,
-    /// Assigned to this class on the day `on`, or today.
+    /// Only staff assigned to this class on the day `on`, or today if `on` is absent.
     pub class_id: Option<Uuid>,
-    /// Employed on this day.
+    /// Only staff employed on this day (`YYYY-MM-DD`).
     pub on: Option<NaiveDate>,
 }
 
@@ -125,7 +125,7 @@ impl Filter for StaffFilter {
 impl Resource for Staff {
     const TABLE: &'static str = "staff";
     const PATH: &'static str = "/staff";
-    const SINGULAR: &'static str = "staff_member";
+    const SINGULAR: &'static str = "staff member";
     const COLUMNS: &'static str =
         "t.full_name, t.job_title, t.email, t.phone_number, t.starts_on, t.ends_on, t.first_aid_certified_until, t.user_id";
     const WRITABLE: &'static [&'static str] =

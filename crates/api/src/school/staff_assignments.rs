@@ -14,29 +14,29 @@ use crate::resource::{Filter, OWN_NONE, Order, Reference, Resource, Stamp};
 /// The resource.
 pub enum StaffAssignments {}
 
-/// A person's place in a class.
+/// The time during which a staff member works in a class.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct StaffAssignment {
-    /// Its id.
+    /// Id of the assignment (UUID).
     pub id: Uuid,
-    /// Who.
+    /// Id of the staff member (UUID).
     pub staff_id: Uuid,
-    /// In which class.
+    /// Id of the class (UUID).
     pub class_id: Uuid,
-    /// As what.
+    /// What the staff member does in the class.
     #[schema(value_type = Duty)]
     pub duty: String,
-    /// The first day.
+    /// First day of the assignment (`YYYY-MM-DD`).
     pub starts_on: NaiveDate,
-    /// The last day; null: no end known.
+    /// Last day of the assignment (`YYYY-MM-DD`); null while no end is known.
     pub ends_on: Option<NaiveDate>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// What somebody does in a class.
+/// What a staff member does in a class.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Duty {
@@ -50,45 +50,45 @@ pub enum Duty {
     Support,
 }
 
-/// A person to be given a place in a class.
+/// Request body that assigns a staff member to a class.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewStaffAssignment {
-    /// Who.
+    /// Id of the staff member (UUID).
     pub staff_id: Uuid,
-    /// In which class.
+    /// Id of the class (UUID).
     pub class_id: Uuid,
-    /// As what.
+    /// What the staff member does in the class.
     pub duty: Duty,
-    /// The first day.
+    /// First day of the assignment (`YYYY-MM-DD`).
     pub starts_on: NaiveDate,
-    /// The last day; null: no end known.
+    /// Last day of the assignment (`YYYY-MM-DD`); null while no end is known.
     pub ends_on: Option<NaiveDate>,
 }
 
-/// Fields of an assignment to be changed; it stays the same person's, in the same class.
+/// Request body that updates an assignment. Absent fields keep their value; null clears a field. The staff member and the class cannot be changed.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StaffAssignmentChange {
-    /// As what.
+    /// What the staff member does in the class.
     #[schema(nullable = false)]
     pub duty: Option<Duty>,
-    /// The first day.
+    /// First day of the assignment (`YYYY-MM-DD`).
     #[schema(nullable = false)]
     pub starts_on: Option<NaiveDate>,
-    /// The last day; null: no end known.
+    /// Last day of the assignment (`YYYY-MM-DD`); null while no end is known.
     pub ends_on: Option<NaiveDate>,
 }
 
-/// Which assignments.
+/// Filters of the list of staff assignments.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct StaffAssignmentFilter {
-    /// Of this person.
+    /// Only assignments of this staff member.
     pub staff_id: Option<Uuid>,
-    /// In this class.
+    /// Only assignments to this class.
     pub class_id: Option<Uuid>,
-    /// That this day is within.
+    /// Only assignments that include this day (`YYYY-MM-DD`).
     pub on: Option<NaiveDate>,
 }
 
@@ -108,8 +108,8 @@ impl Filter for StaffAssignmentFilter {
 
 impl Resource for StaffAssignments {
     const TABLE: &'static str = "staff_assignments";
-    const PATH: &'static str = "/staff_assignments";
-    const SINGULAR: &'static str = "staff_assignment";
+    const PATH: &'static str = "/staff-assignments";
+    const SINGULAR: &'static str = "staff assignment";
     const COLUMNS: &'static str = "t.staff_id, t.class_id, t.duty, t.starts_on, t.ends_on";
     const WRITABLE: &'static [&'static str] = &["staff_id", "class_id", "duty", "starts_on", "ends_on"];
     const ORDER: Order = Order { column: "t.starts_on", of: "date", descending: true };

@@ -29,12 +29,12 @@ use crate::resource::idempotency;
 /// The list's name in its cursors.
 const LIST: &str = "users";
 
-/// An account, and the password that is told this once.
+/// An account and its temporary password.
 #[derive(Clone, Serialize, ToSchema)]
 pub struct UserWithPassword {
-    /// The account.
+    /// The account of the user.
     pub user: User,
-    /// To be typed once and then replaced; it is kept nowhere.
+    /// Temporary password, which only this answer contains. The first login must replace it.
     pub temporary_password: String,
 }
 
@@ -56,10 +56,10 @@ fn whole<P: Permission>(access: &Access<P>) -> Result<TenantId> {
     Ok(access.tenant().entry.tenant)
 }
 
-/// The school's accounts by name
+/// List the accounts of the school
 ///
-/// Needs the permission `roles:read` for the whole school.
-#[utoipa::path(get, path = "/users", tag = "users", params(Paging, UserFilter), responses((status = 200, description = "A page.", body = Page<User>), Queries))]
+/// Returns the accounts that match all filters, ordered by name, one page at a time. Requires the permission `roles:read` for the whole school.
+#[utoipa::path(get, path = "/users", tag = "users", operation_id = "listUsers", params(Paging, UserFilter), responses((status = 200, description = "One page of the list.", body = Page<User>), Queries))]
 async fn list_users(access: Access<RolesRead>, list_query: ListQuery<UserFilter>) -> Result<Response> {
     let tenant = whole(&access)?;
     let after = list_query.cursor(LIST)?.map(|Cursor { place: name, id, .. }| After { name, id });
@@ -68,16 +68,16 @@ async fn list_users(access: Access<RolesRead>, list_query: ListQuery<UserFilter>
     Ok(Page::new(users, next).into_response())
 }
 
-/// A new account, with a password to be replaced at the first login
+/// Create an account
 ///
-/// Needs the permission `roles:update` for the whole school. With an `Idempotency-Key`, sent again within a day and before anybody has signed in with the
-/// account, the request is answered with the same account and another temporary password; the one before no longer counts. After that it is `CONFLICT` with
-/// `spent`.
+/// Returns the account and a temporary password, which the first login must replace. If a request with the same `Idempotency-Key` is sent again within 24
+/// hours and nobody has signed in with the account yet, the answer has the same account with a new temporary password, and the previous one stops working.
+/// After the first login the answer is `CONFLICT` with the field code `spent`. Requires the permission `roles:update` for the whole school.
 #[utoipa::path(
-    post, path = "/users", tag = "users",
-    params(("idempotency-key" = Option<String>, Header, description = "Sent again, the request makes no second account.")),
+    post, path = "/users", tag = "users", operation_id = "createUser",
+    params(("idempotency-key" = Option<String>, Header, description = "A key that the client chooses. A request with the same key within 24 hours creates no second account.")),
     request_body = NewUser,
-    responses((status = 201, description = "Created.", body = Data<UserWithPassword>), Writes)
+    responses((status = 201, description = "The account and its temporary password.", body = Data<UserWithPassword>), Writes)
 )]
 async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body<NewUser>) -> Result<Response> {
     let (tenant, master, digest, record) = (whole(&access)?, &access.app().master, body.digest, access.audit_record());
@@ -98,19 +98,19 @@ async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body
     Ok(response)
 }
 
-/// One account
+/// Get an account
 ///
-/// Needs the permission `roles:read` for the whole school.
-#[utoipa::path(get, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)), responses((status = 200, description = "As it is now.", body = Data<User>), ReadsItem))]
+/// Returns one account of the school. Requires the permission `roles:read` for the whole school.
+#[utoipa::path(get, path = "/users/{id}", tag = "users", operation_id = "getUser", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), responses((status = 200, description = "The account as it is now.", body = Data<User>), ReadsItem))]
 async fn read_user(access: Access<RolesRead>, Id(id): Id) -> Result<Data<User>> {
     Ok(Data::new(users::get(&access.app().master, whole(&access)?, UserId(id)).await?))
 }
 
-/// Changes the fields of an account that the body names
+/// Update an account
 ///
-/// Another role, or an end of its activity, ends its sessions. Nobody can take the last administrator from a school. Needs the permission `roles:update` for
-/// the whole school.
-#[utoipa::path(patch, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)), request_body = UserChange, responses((status = 200, description = "As it is now.", body = Data<User>), WritesItem))]
+/// Changes the fields that the body contains and returns the account. Changing the role or deactivating the account ends its sessions. The last administrator
+/// of a school can neither be deactivated nor get another role. Requires the permission `roles:update` for the whole school.
+#[utoipa::path(patch, path = "/users/{id}", tag = "users", operation_id = "updateUser", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), request_body = UserChange, responses((status = 200, description = "The account as it is now.", body = Data<User>), WritesItem))]
 async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserChange>) -> Result<Data<User>> {
     let tenant = whole(&access)?;
     let user = users::change(&access.app().master, tenant, UserId(id), &body.parse()?, &access.audit_record()).await?;
@@ -119,20 +119,22 @@ async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserCha
     Ok(Data::new(user))
 }
 
-/// Ends an account: nobody signs in with it any more, and its address is free
+/// Delete an account
 ///
-/// Its address, telephone and password are forgotten; so is a guardian's name, while staff keep theirs for the audit. Needs the permission `roles:update` for the whole school.
-#[utoipa::path(delete, path = "/users/{id}", tag = "users", params(("id" = Uuid, Path)), responses((status = 204, description = "Removed."), WritesItem))]
+/// Nobody can sign in with the account any more. Its e-mail address, telephone number and password are erased, and the address can be used again. The name of
+/// a guardian is erased too; the name of staff is kept for the audit. Requires the permission `roles:update` for the whole school.
+#[utoipa::path(delete, path = "/users/{id}", tag = "users", operation_id = "deleteUser", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), responses((status = 204, description = "The account was deleted."), WritesItem))]
 async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCode> {
     users::remove(&access.app().master, whole(&access)?, UserId(id), &access.audit_record()).await?;
     access.mark_done();
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// A new temporary password, which ends the account's sessions
+/// Reset the password of an account
 ///
-/// Sent again, it resets again, whatever `Idempotency-Key` says: no answer with a password is kept, and the last password counts. Needs the permission `roles:update` for the whole school.
-#[utoipa::path(post, path = "/users/{id}/reset-password", tag = "users", params(("id" = Uuid, Path)), responses((status = 200, description = "Reset.", body = Data<UserWithPassword>), ReadsItem))]
+/// Returns a new temporary password and ends all sessions of the account. A repeated request resets the password again, also with an `Idempotency-Key`,
+/// because answers with passwords are not stored; only the last password works. Requires the permission `roles:update` for the whole school.
+#[utoipa::path(post, path = "/users/{id}/reset-password", tag = "users", operation_id = "resetUserPassword", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), responses((status = 200, description = "The account and its temporary password.", body = Data<UserWithPassword>), ReadsItem))]
 async fn reset_password(access: Access<RolesUpdate>, Id(id): Id) -> Result<Data<UserWithPassword>> {
     let reset = users::reset_password(&access.app().master, whole(&access)?, UserId(id), &access.audit_record()).await?;
     access.mark_done();

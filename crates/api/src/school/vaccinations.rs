@@ -15,95 +15,95 @@ use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource,
 /// The resource.
 pub enum Vaccinations {}
 
-/// One dose of a vaccine: due, given, or both.
+/// One dose of a vaccine that a child is due, was given, or both.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, FromRow)]
 pub struct Vaccination {
-    /// Its id.
+    /// Id of the vaccination (UUID).
     pub id: Uuid,
-    /// Whose.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// The vaccine.
+    /// Name of the vaccine.
     pub vaccine: String,
-    /// Which dose of it.
+    /// Number of the dose in the series, starting at 1.
     pub dose_number: i16,
-    /// When it is due.
+    /// Date on which the dose is due (`YYYY-MM-DD`).
     pub due_on: Option<NaiveDate>,
-    /// When it was given.
+    /// Date on which the dose was given (`YYYY-MM-DD`); null if it was not given yet.
     pub given_on: Option<NaiveDate>,
-    /// Of which lot.
+    /// Lot number of the vaccine.
     pub lot_number: Option<String>,
-    /// Where, or by whom.
+    /// Person or institution that gave the dose.
     pub provider: Option<String>,
-    /// In words.
+    /// Free-text notes about the dose.
     pub notes: Option<String>,
-    /// Who wrote it, and when.
+    /// Version of the record, who wrote it and when.
     #[serde(flatten)]
     #[sqlx(flatten)]
     pub stamp: Stamp,
 }
 
-/// A dose to be recorded: due, given, or both.
+/// Request body that records a dose of a vaccine that is due, was given, or both.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewVaccination {
-    /// Whose.
+    /// Id of the child (UUID).
     pub child_id: Uuid,
-    /// The vaccine.
+    /// Name of the vaccine.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
     pub vaccine: String,
-    /// Which dose of it; the first, unless said.
+    /// Number of the dose in the series, starting at 1. Defaults to 1.
     #[schema(minimum = 1, maximum = 20)]
     pub dose_number: Option<i16>,
-    /// When it is due; required unless it was given.
+    /// Date on which the dose is due (`YYYY-MM-DD`). Required if `given_on` is absent.
     pub due_on: Option<NaiveDate>,
-    /// When it was given; required unless it is due.
+    /// Date on which the dose was given (`YYYY-MM-DD`). Required if `due_on` is absent.
     pub given_on: Option<NaiveDate>,
-    /// Of which lot.
+    /// Lot number of the vaccine.
     #[schema(max_length = 100)]
     pub lot_number: Option<String>,
-    /// Where, or by whom.
+    /// Person or institution that gave the dose.
     #[schema(max_length = 200)]
     pub provider: Option<String>,
-    /// In words.
+    /// Free-text notes about the dose.
     #[schema(max_length = 4000)]
     pub notes: Option<String>,
 }
 
-/// Fields of a dose to be changed.
+/// Request body that updates a vaccination. Absent fields keep their value; null clears a field.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VaccinationChange {
-    /// The vaccine.
+    /// Name of the vaccine.
     #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
     pub vaccine: Option<String>,
-    /// Which dose of it.
+    /// Number of the dose in the series, starting at 1.
     #[schema(minimum = 1, maximum = 20, nullable = false)]
     pub dose_number: Option<i16>,
-    /// When it is due.
+    /// Date on which the dose is due (`YYYY-MM-DD`).
     pub due_on: Option<NaiveDate>,
-    /// When it was given.
+    /// Date on which the dose was given (`YYYY-MM-DD`); null if it was not given yet.
     pub given_on: Option<NaiveDate>,
-    /// Of which lot.
+    /// Lot number of the vaccine.
     #[schema(max_length = 100)]
     pub lot_number: Option<String>,
-    /// Where, or by whom.
+    /// Person or institution that gave the dose.
     #[schema(max_length = 200)]
     pub provider: Option<String>,
-    /// In words.
+    /// Free-text notes about the dose.
     #[schema(max_length = 4000)]
     pub notes: Option<String>,
 }
 
-/// Which doses.
+/// Filters of the list of vaccinations.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct VaccinationFilter {
-    /// Of this child.
+    /// Only vaccinations of this child.
     pub child_id: Option<Uuid>,
-    /// Of the children who are in this class today.
+    /// Only vaccinations of children who are enrolled in this class today.
     pub class_id: Option<Uuid>,
-    /// Not given yet, and due before this day.
+    /// Only doses that are due before this day (`YYYY-MM-DD`) and were not given yet.
     pub due_before: Option<NaiveDate>,
 }
 

@@ -21,7 +21,7 @@ use crate::access::permission::ActivitiesCreate;
 use crate::answer::Data;
 use crate::app::App;
 use crate::body::Body;
-use crate::document::WritesItem;
+use crate::document::{IdempotencyKeyHeader, WritesItem};
 use crate::error::{Code, Error, Field, Result, Text};
 use crate::resource::filter::Id;
 use crate::resource::idempotency::{self, Idempotent};
@@ -31,30 +31,31 @@ use crate::resource::{Resource as _, select};
 const MOST: usize = 200;
 
 activity_body! {
-    /// An activity of a whole class: of every child who is in it on that day, unless said otherwise.
+    /// Request body that records an activity for a whole class: for every child who is enrolled on that day, unless `children` or `except` narrows
+    /// it.
     ClassActivity {
-        /// Only these children.
+        /// Ids of the only children to record the activity for (UUID).
         #[schema(max_items = 200, nullable = false)]
         children: Option<Vec<Uuid>>,
-        /// Not these children.
+        /// Ids of children to leave out (UUID).
         #[schema(max_items = 200, nullable = false)]
         except: Option<Vec<Uuid>>,
-        /// What is otherwise for single children.
+        /// Values that differ for single children.
         #[schema(max_items = 200, nullable = false)]
         overrides: Option<Vec<ChildActivity>>,
-        /// What kind of thing.
+        /// Kind of activity.
         kind: ActivityKind,
-        /// When it began.
+        /// Time at which the activity began, in RFC 3339 format.
         started_at: DateTime<Utc>,
     }
 }
 
 activity_body! {
-    /// What is otherwise for one child: absent as for all, null emptied.
+    /// Values of an activity that differ for one child. Absent fields are as for the class; null clears a field.
     ChildActivity {
-        /// Which child.
+        /// Id of the child (UUID).
         child_id: Uuid,
-        /// When it began; on the same day.
+        /// Time at which the child's activity began, in RFC 3339 format. Must be on the same day.
         #[schema(nullable = false)]
         started_at: Option<DateTime<Utc>>,
     }
@@ -66,17 +67,18 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(record_class_activity))
 }
 
-/// Records an activity for a whole class
+/// Record an activity for a whole class
 ///
-/// Needs the permission `activities:create` for the whole school. At most 200 children; all of them or none.
+/// Creates one activity for each child, at most 200. If one of them is invalid, none is created. Requires the permission `activities:create` for the whole
+/// school.
 #[utoipa::path(
-    post, path = "/classes/{id}/activities", tag = "activities", operation_id = "record_class_activity",
+    post, path = "/classes/{id}/activities", tag = "activities", operation_id = "recordClassActivity",
     params(
-        ("id" = Uuid, Path, description = "The class."),
-        ("idempotency-key" = Option<String>, Header, description = "Sent again, the request is answered as it was the first time."),
+        ("id" = Uuid, Path, description = "Id of the class (UUID)."),
+        IdempotencyKeyHeader,
     ),
     request_body = ClassActivity,
-    responses((status = 201, description = "What was recorded, child by child in the order of their names.", body = Data<Vec<Activity>>), WritesItem)
+    responses((status = 201, description = "The activities that were created, ordered by the names of the children.", body = Data<Vec<Activity>>), WritesItem)
 )]
 async fn record_class_activity(
     access: Access<ActivitiesCreate>,

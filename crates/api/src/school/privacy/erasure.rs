@@ -19,7 +19,7 @@ use crate::access::{Access, Invalidation};
 use crate::answer::{Data, Page};
 use crate::app::App;
 use crate::body::Body;
-use crate::document::{Paging, Queries, WritesItem};
+use crate::document::{IdempotencyKeyHeader, Paging, Queries, WritesItem};
 use crate::error::{Code, Error, Field, Result, Text};
 use crate::resource::cursor::{self, Cursor};
 use crate::resource::filter::{Id, ListQuery, equal};
@@ -29,54 +29,54 @@ use crate::school::day;
 /// The name of the list in its cursors.
 const LIST: &str = "erasures";
 
-/// That a child was erased.
+/// Record of the erasure of a child.
 #[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
 pub struct Erasure {
-    /// Its id.
+    /// Id of the erasure (UUID).
     pub id: Uuid,
-    /// The id that the child had; it names nobody any more.
+    /// Id that the erased child had (UUID). No remaining record refers to it.
     pub child_id: Uuid,
-    /// Why.
+    /// Reason for the erasure.
     pub reason: String,
-    /// How many rows went, by table.
+    /// Number of rows that were erased, by table.
     #[schema(value_type = BTreeMap<String, i64>)]
     pub erased: Json<BTreeMap<String, i64>>,
-    /// When.
+    /// Time of the erasure, in RFC 3339 format.
     pub erased_at: DateTime<Utc>,
-    /// By which user.
+    /// Id of the user who erased the child (UUID).
     pub erased_by: Option<Uuid>,
 }
 
-/// That a child was erased, and what is left to be done.
+/// Result of an erasure.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Erased {
-    /// The erasure.
+    /// Record of the erasure.
     #[serde(flatten)]
     pub erasure: Erasure,
-    /// The accounts of guardians who were erased with it, unless somebody else of the school signs in with them: `DELETE /users/{id}` for those that are of
-    /// no more use.
+    /// Ids of the accounts that erased guardians signed in with (UUID), without those that another guardian or a staff member uses. Delete those that
+    /// are no longer needed with `DELETE /users/{id}`.
     pub accounts_left: Vec<Uuid>,
 }
 
-/// Why a child is to be erased.
+/// Request body that erases a child.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewErasure {
-    /// Kept for good: it must not name the child.
+    /// Reason for the erasure. It is kept permanently and must not name the child.
     #[schema(min_length = 1, max_length = 1000, pattern = r"\S")]
     pub reason: String,
 }
 
-/// Which erasures.
+/// Filters of the list of erasures.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ErasureFilter {
-    /// Of the child that had this id.
+    /// Only the erasure of the child that had this id.
     pub child_id: Option<Uuid>,
-    /// At this moment or later.
+    /// Only erasures at or after this time (RFC 3339).
     pub from: Option<DateTime<Utc>>,
-    /// Before this moment.
+    /// Only erasures before this time (RFC 3339).
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -86,18 +86,19 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(erase_child)).routes(routes!(list_erasures))
 }
 
-/// Erases a child for good
+/// Erase a child permanently
 ///
-/// Needs the permission `children:erase` for the whole school. The child must have been removed before: `CONFLICT` with `not_removed` otherwise. With it
-/// go all rows about it, and the guardians of no other child. Their accounts are not the school's database's to erase: `accounts_left` names them.
+/// Erases the child, all records about it, and its guardians who have no other child. The child must be removed first; otherwise the answer is `CONFLICT` with
+/// the field code `not_removed`. The accounts of the guardians are not erased: `accounts_left` lists them. Requires the permission `children:erase` for the
+/// whole school.
 #[utoipa::path(
-    post, path = "/children/{id}/erasure", tag = "privacy", operation_id = "erase_child",
+    post, path = "/children/{id}/erasure", tag = "privacy", operation_id = "eraseChild",
     params(
-        ("id" = Uuid, Path, description = "The child."),
-        ("idempotency-key" = Option<String>, Header, description = "Sent again, the request is answered as it was the first time."),
+        ("id" = Uuid, Path, description = "Id of the child (UUID)."),
+        IdempotencyKeyHeader,
     ),
     request_body = NewErasure,
-    responses((status = 201, description = "Erased; what went.", body = Data<Erased>), WritesItem)
+    responses((status = 201, description = "The child was erased.", body = Data<Erased>), WritesItem)
 )]
 async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderMap, body: Body<NewErasure>) -> Result<Response> {
     access.require_school_scope()?;
@@ -181,12 +182,12 @@ async fn forget_answers(conn: &mut PgConnection, child: Uuid, adults: &[Adult]) 
     Ok(())
 }
 
-/// Who was erased
+/// List the erasures
 ///
-/// Needs the permission `audit:read` for the whole school. Newest first.
+/// Returns which children were erased, by id and without names, newest first. Requires the permission `audit:read` for the whole school.
 #[utoipa::path(
-    get, path = "/erasures", tag = "privacy", operation_id = "list_erasures", params(Paging, ErasureFilter),
-    responses((status = 200, description = "A page.", body = Page<Erasure>), Queries)
+    get, path = "/erasures", tag = "privacy", operation_id = "listErasures", params(Paging, ErasureFilter),
+    responses((status = 200, description = "One page of the list.", body = Page<Erasure>), Queries)
 )]
 async fn list_erasures(access: Access<AuditRead>, list_query: ListQuery<ErasureFilter>) -> Result<Response> {
     access.require_school_scope()?;

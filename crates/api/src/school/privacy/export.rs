@@ -36,62 +36,63 @@ use crate::school::vaccinations::Vaccination;
 /// Exports that this process makes and sends at a time: each may hold its records and their JSON, twice 64 MiB.
 pub const AT_A_TIME: usize = 4;
 
-/// Everything that is kept about one child.
+/// All data that the school keeps about one child.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ChildExport {
-    /// The moment that all of it is of.
+    /// Time of the export, in RFC 3339 format. All parts show the data as of this time.
     pub exported_at: DateTime<Utc>,
-    /// The child.
+    /// Record of the child.
     pub child: Kept<Child>,
-    /// Its guardians, and what they are to it.
+    /// Guardians of the child and their relation to it; absent if it is listed in `withheld`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub guardians: Option<Vec<ExportedGuardian>>,
-    /// Its stays in classes.
+    /// Enrolments of the child in classes; absent if it is listed in `withheld`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub enrolments: Option<Vec<ExportedEnrolment>>,
-    /// Its days.
+    /// Activities of the child; absent if it is listed in `withheld`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub activities: Option<Vec<Kept<Activity>>>,
-    /// Its allergies.
+    /// Allergies of the child; absent if it is listed in `withheld`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub allergies: Option<Vec<Kept<Allergy>>>,
-    /// Its medicines.
+    /// Medications of the child; absent if it is listed in `withheld`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub medications: Option<Vec<Kept<Medication>>>,
-    /// The doses it was given, refused or missed.
+    /// Doses of medication that were given, refused or missed; absent if it is listed in `withheld`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub medication_administrations: Option<Vec<Kept<MedicationAdministration>>>,
-    /// Its vaccinations.
+    /// Vaccinations of the child; absent if it is listed in `withheld`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub vaccinations: Option<Vec<Kept<Vaccination>>>,
-    /// What happened to it.
+    /// Incidents of the child; absent if it is listed in `withheld`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub incidents: Option<Vec<Kept<Incident>>>,
-    /// Who asked for the child's own record, for what is below it, or for one of the records in this document (of each kind, the 10,000 newest), newest
-    /// first; at most 10,000. Lists and creations name no record and are not among them: who created and last changed a record stands in it.
+    /// Requests for the child's record, for paths below it, and for single records in this document (the newest 10,000 of each kind); newest first,
+    /// at most 10,000. Lists and creations are not included, because their paths name no record: `created_by` and `updated_by` of each record tell
+    /// who wrote it.
     pub accesses: Vec<ExportedAccess>,
-    /// The parts that are absent because whoever asks may not read them; empty when the document is whole.
+    /// Names of the parts that are absent because the caller may not read them. An empty list means that the document is complete.
     pub withheld: Vec<&'static str>,
 }
 
-/// A record, and whether it was removed.
+/// An exported record, which may have been removed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Kept<T> {
-    /// What its path ends with.
+    /// Id of the record, the last part of its path.
     #[serde(skip)]
     pub id: Uuid,
-    /// The record.
+    /// The exported record.
     #[serde(flatten)]
     pub record: T,
-    /// When it was removed; null while it is in use.
+    /// Time at which the record was removed, in RFC 3339 format; null while it is in use.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
@@ -102,74 +103,74 @@ impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Kept<T> {
     }
 }
 
-/// A guardian, and what it is to the child. Contacts are null for a guardian who asks about another.
+/// A guardian of the exported child. If a guardian exports, the contact data of other guardians are null.
 #[derive(Debug, Serialize, ToSchema, FromRow)]
 pub struct ExportedGuardian {
-    /// Its id.
+    /// Id of the guardian (UUID).
     pub id: Uuid,
-    /// Its name.
+    /// Full name of the guardian.
     pub full_name: String,
-    /// E-mail address.
+    /// E-mail address of the guardian.
     pub email: Option<String>,
-    /// Telephone.
+    /// Telephone number of the guardian.
     pub phone_number: Option<String>,
-    /// Tax number.
+    /// Tax identification number of the guardian.
     pub tax_number: Option<String>,
-    /// Where it lives.
+    /// Postal address of the guardian.
     pub address: Option<String>,
-    /// Its language.
+    /// Preferred language as a BCP 47 language tag.
     pub preferred_locale: Option<String>,
-    /// Its account.
+    /// Id of the guardian's account (UUID).
     pub user_id: Option<Uuid>,
-    /// What it is to the child.
+    /// Relation of the guardian to the child.
     pub relation: String,
-    /// It has custody.
+    /// Whether the guardian has custody of the child.
     pub has_custody: bool,
-    /// It may collect the child.
+    /// Whether the guardian may collect the child from school.
     pub may_pick_up: bool,
-    /// Until this day.
+    /// Last day on which the guardian may collect the child (`YYYY-MM-DD`); null for no end.
     pub pick_up_until: Option<NaiveDate>,
-    /// It is called in an emergency.
+    /// Whether the school calls the guardian in an emergency.
     pub is_emergency_contact: bool,
-    /// In this order.
+    /// Order in which the school calls the guardians; the lowest number comes first.
     pub contact_order: i16,
-    /// Since when the link is there.
+    /// Time at which the guardian was linked to the child, in RFC 3339 format.
     pub created_at: DateTime<Utc>,
-    /// When the guardian was removed.
+    /// Time at which the guardian was removed, in RFC 3339 format; null while it is in use.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
-/// A stay in a class.
+/// An enrolment of the exported child.
 #[derive(Debug, Serialize, ToSchema, FromRow)]
 pub struct ExportedEnrolment {
-    /// Its id.
+    /// Id of the enrolment (UUID).
     pub id: Uuid,
-    /// The class.
+    /// Id of the class (UUID).
     pub class_id: Uuid,
-    /// The class, by name.
+    /// Name of the class.
     pub class_name: String,
-    /// The year in which its school year begins.
+    /// Calendar year in which the school year begins: 2026 stands for 2026/2027.
     pub school_year: i16,
-    /// First day.
+    /// First day of the enrolment (`YYYY-MM-DD`).
     pub starts_on: NaiveDate,
-    /// Last day; null: no end known.
+    /// Last day of the enrolment (`YYYY-MM-DD`); null while no end is known.
     pub ends_on: Option<NaiveDate>,
-    /// When it was removed.
+    /// Time at which the enrolment was removed, in RFC 3339 format; null while it is in use.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
-/// An access.
+/// A request for data of the exported child.
 #[derive(Debug, Serialize, ToSchema, FromRow)]
 pub struct ExportedAccess {
-    /// By which user; null for a guardian when it was somebody else.
+    /// Id of the user who made the request (UUID). If a guardian exports, the ids of other users are null.
     pub user_id: Option<Uuid>,
-    /// To do what.
+    /// Permission that the request needed, such as `children:read`.
     pub action: String,
-    /// To what.
+    /// Path of the request, without the query string.
     pub resource: String,
-    /// When.
+    /// Time of the request, in RFC 3339 format.
     pub occurred_at: DateTime<Utc>,
-    /// It was allowed and done.
+    /// Whether the request was allowed and succeeded.
     pub success: bool,
 }
 
@@ -179,18 +180,19 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(export_child))
 }
 
-/// Everything about a child
+/// Export all data about a child
 ///
-/// Needs the permission `children:export`. One document of one moment, as an attachment. The school's holds removed records too, and the child may
-/// be removed itself; a guardian's holds what the guardian may see. A part is there if the permission to read it (`guardians:read`, `children:read` for
-/// enrolments, `activities:read`, `health:read`, `incidents:read`) reaches as far as the one to export; `withheld` names the others. Records of more than
-/// 64 MiB are too many for one document: `CONFLICT` with `too_large`; read them page by page from their lists, with `child_id`.
+/// Returns one document as an attachment, with all data as of one point in time. For the school it includes removed records, and the child may be removed
+/// itself; for a guardian it contains what the guardian may see. A part is present if the permission to read it (`guardians:read`, `children:read` for
+/// enrolments, `activities:read`, `health:read`, `incidents:read`) has at least the scope of `children:export`; `withheld` names the other parts. If the
+/// records exceed 64 MiB, the answer is `CONFLICT` with the field code `too_large`: read them from their lists page by page, with `child_id`. Requires the
+/// permission `children:export`.
 #[utoipa::path(
-    get, path = "/children/{id}/export", tag = "privacy", operation_id = "export_child",
-    params(("id" = Uuid, Path, description = "The child.")),
+    get, path = "/children/{id}/export", tag = "privacy", operation_id = "exportChild",
+    params(("id" = Uuid, Path, description = "Id of the child (UUID).")),
     responses(
-        (status = 200, description = "Everything about the child.", body = Data<ChildExport>,
-         headers(("Content-Disposition" = String, description = "The file's name; it names nobody."))),
+        (status = 200, description = "The exported data.", body = Data<ChildExport>,
+         headers(("Content-Disposition" = String, description = "Name of the file, which does not contain the name of the child."))),
         ReadsWhole
     )
 )]

@@ -13,7 +13,7 @@ use crate::access::{Access, Invalidation};
 use crate::answer::{Data, ETag, tagged};
 use crate::app::App;
 use crate::body::Body;
-use crate::document::{ChangesItem, ReadsItem};
+use crate::document::{ChangesItem, IfMatchHeader, IfNoneMatchHeader, ReadsItem};
 use crate::error::{Code, Error, Field, Result, Text};
 use crate::grants::Scope;
 use crate::resource::filter::PathParams;
@@ -28,18 +28,18 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(read, put))
 }
 
-/// What a role may do
+/// Get the permissions of a role
 ///
-/// Needs the permission `roles:read`.
+/// Returns all permissions of the role with their scope, ordered by code. Requires the permission `roles:read`.
 #[utoipa::path(
-    get, path = "/roles/{code}/permissions", tag = "roles", operation_id = "read_role_permissions",
+    get, path = "/roles/{code}/permissions", tag = "roles", operation_id = "getRolePermissions",
     params(
-        ("code" = String, Path, description = "The role's code."),
-        ("If-None-Match" = Option<String>, Header, description = "The version that the caller has."),
+        ("code" = String, Path, description = "Code of the role, such as `Teacher`."),
+        IfNoneMatchHeader,
     ),
     responses(
-        (status = 200, description = "All of it, by permission.", body = Data<Vec<Grant>>, headers(("ETag" = String, description = "The list's version, for `If-Match`."))),
-        (status = 304, description = "Not changed since `If-None-Match`.", headers(("ETag" = String, description = "The list's version, for `If-Match`."))),
+        (status = 200, description = "The complete list.", body = Data<Vec<Grant>>, headers(("ETag" = String, description = "Version of the list, for `If-Match` and `If-None-Match`."))),
+        (status = 304, description = "The version in `If-None-Match` is still current.", headers(("ETag" = String, description = "Version of the list, for `If-Match` and `If-None-Match`."))),
         ReadsItem
     )
 )]
@@ -56,18 +56,19 @@ async fn read(access: Access<RolesRead>, PathParams(role): PathParams<String>, h
     Ok(tagged(StatusCode::OK, tag, grants))
 }
 
-/// Replaces what a role may do
+/// Replace the permissions of a role
 ///
-/// Needs the permission `roles:update`. `SchoolAdmin` keeps `roles:read` and `roles:update`, so that no school locks itself out.
+/// The role `SchoolAdmin` must keep `roles:read` and `roles:update` for the whole school, so that no school locks itself out. Requires the permission
+/// `roles:update`.
 #[utoipa::path(
-    put, path = "/roles/{code}/permissions", tag = "roles", operation_id = "put_role_permissions",
+    put, path = "/roles/{code}/permissions", tag = "roles", operation_id = "putRolePermissions",
     params(
-        ("code" = String, Path, description = "The role's code."),
-        ("If-Match" = String, Header, description = "The `ETag` that was read, or `*`."),
+        ("code" = String, Path, description = "Code of the role, such as `Teacher`."),
+        IfMatchHeader,
     ),
     request_body = Vec<Grant>,
     responses(
-        (status = 200, description = "As it is now.", body = Data<Vec<Grant>>, headers(("ETag" = String, description = "The list's version, for `If-Match`."))),
+        (status = 200, description = "The permissions as they are now.", body = Data<Vec<Grant>>, headers(("ETag" = String, description = "Version of the list, for `If-Match` and `If-None-Match`."))),
         ChangesItem
     )
 )]

@@ -20,14 +20,14 @@ use crate::error::{Code, Result};
 use crate::identity::UserId;
 use crate::resource::filter::{Id, PathParams};
 
-/// A role that a user has beside the main one.
+/// An additional role of a user, beside the main role of the account.
 #[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
 pub struct UserRole {
-    /// The role's code.
+    /// Code of the role.
     pub role: String,
-    /// Since when.
+    /// Time at which the user got the role, in RFC 3339 format.
     pub created_at: DateTime<Utc>,
-    /// Who gave it.
+    /// Id of the user who gave the role (UUID).
     pub created_by: Option<Uuid>,
 }
 
@@ -41,13 +41,14 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(read, put, remove))
 }
 
-/// The roles of a user beside the main one
+/// List the additional roles of a user
 ///
-/// Needs the permission `roles:read`. A user of whom this school knows nothing has none.
+/// Returns the roles that the user has beside the main role of the account, ordered by code. The list is empty for a user whom the school does not know.
+/// Requires the permission `roles:read`.
 #[utoipa::path(
-    get, path = "/users/{id}/roles", tag = "roles", operation_id = "list_user_roles",
-    params(("id" = Uuid, Path, description = "The user.")),
-    responses((status = 200, description = "All of them, by code.", body = Data<Vec<UserRole>>), ReadsItem)
+    get, path = "/users/{id}/roles", tag = "roles", operation_id = "listUserRoles",
+    params(("id" = Uuid, Path, description = "Id of the user (UUID).")),
+    responses((status = 200, description = "The complete list.", body = Data<Vec<UserRole>>), ReadsItem)
 )]
 async fn list(access: Access<RolesRead>, Id(user): Id) -> Result<Data<Vec<UserRole>>> {
     access.require_school_scope()?;
@@ -57,13 +58,13 @@ async fn list(access: Access<RolesRead>, Id(user): Id) -> Result<Data<Vec<UserRo
     Ok(Data::new(roles))
 }
 
-/// One role of a user beside the main one
+/// Get an additional role of a user
 ///
-/// Needs the permission `roles:read`.
+/// Tells whether and since when the user has the role. Requires the permission `roles:read`.
 #[utoipa::path(
-    get, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "read_user_role",
-    params(("id" = Uuid, Path, description = "The user."), ("code" = String, Path, description = "The role's code.")),
-    responses((status = 200, description = "The user has it.", body = Data<UserRole>), ReadsItem)
+    get, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "getUserRole",
+    params(("id" = Uuid, Path, description = "Id of the user (UUID)."), ("code" = String, Path, description = "Code of the role, such as `Teacher`.")),
+    responses((status = 200, description = "The role, which the user has.", body = Data<UserRole>), ReadsItem)
 )]
 async fn read(access: Access<RolesRead>, PathParams((user, role)): PathParams<(Uuid, String)>) -> Result<Data<UserRole>> {
     access.require_school_scope()?;
@@ -73,16 +74,16 @@ async fn read(access: Access<RolesRead>, PathParams((user, role)): PathParams<(U
     Ok(Data::new(found.ok_or(Code::NotFound)?))
 }
 
-/// Gives a user a role
+/// Give a user an additional role
 ///
-/// Needs the permission `roles:update`. The user is an account of the school's own, or, where there is another issuer, one of that issuer's. Given again,
-/// nothing changes.
+/// The user is an account of the school or, if the platform accepts an external issuer, a user of that issuer. If the user has the role already, nothing
+/// changes. Requires the permission `roles:update`.
 #[utoipa::path(
-    put, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "put_user_role",
-    params(("id" = Uuid, Path, description = "The user."), ("code" = String, Path, description = "The role's code.")),
+    put, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "putUserRole",
+    params(("id" = Uuid, Path, description = "Id of the user (UUID)."), ("code" = String, Path, description = "Code of the role, such as `Teacher`.")),
     responses(
-        (status = 200, description = "The user had it already.", body = Data<UserRole>),
-        (status = 201, description = "Given.", body = Data<UserRole>, headers(("Location" = String))),
+        (status = 200, description = "The user had the role already.", body = Data<UserRole>),
+        (status = 201, description = "The user was given the role.", body = Data<UserRole>, headers(("Location" = String, description = "Path of the role that was given."))),
         ReadsItem
     )
 )]
@@ -104,13 +105,13 @@ async fn put(access: Access<RolesUpdate>, PathParams((user, role)): PathParams<(
     Ok(response)
 }
 
-/// Takes a role from a user
+/// Take an additional role from a user
 ///
-/// Needs the permission `roles:update`.
+/// The main role of the account does not change. Requires the permission `roles:update`.
 #[utoipa::path(
-    delete, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "remove_user_role",
-    params(("id" = Uuid, Path, description = "The user."), ("code" = String, Path, description = "The role's code.")),
-    responses((status = 204, description = "Taken."), ReadsItem)
+    delete, path = "/users/{id}/roles/{code}", tag = "roles", operation_id = "deleteUserRole",
+    params(("id" = Uuid, Path, description = "Id of the user (UUID)."), ("code" = String, Path, description = "Code of the role, such as `Teacher`.")),
+    responses((status = 204, description = "The role was taken from the user."), ReadsItem)
 )]
 async fn remove(access: Access<RolesUpdate>, PathParams((user, role)): PathParams<(Uuid, String)>) -> Result<StatusCode> {
     access.require_school_scope()?;

@@ -92,7 +92,7 @@ async fn a_guardian_sees_its_own_children_their_guardians_and_classes_and_nobody
     ] {
         assert_eq!(rita.get(&path).await.status, 404, "{path}");
     }
-    for path in ["/staff", "/staff_assignments", "/roles", "/permissions"] {
+    for path in ["/staff", "/staff-assignments", "/roles", "/permissions"] {
         assert_eq!(rita.get(path).await.status, 403, "{path}");
     }
     assert_eq!(rita.put(&format!("/children/{other}/guardians/{herself}"), None, json!({"relation": "mother"})).await.status, 403);
