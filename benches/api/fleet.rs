@@ -12,8 +12,8 @@ use provisioning::master::keyring::Keyring;
 use registry::seal::OpeningKeys;
 use serde::Serialize;
 use sqlx::postgres::PgPoolOptions;
-use tenancy::directory::{self, Directory};
 use tenancy::limits::{Quota, TenantLimits};
+use tenancy::registry_cache::{self, RegistryCache};
 use testing::School;
 use uuid::Uuid;
 
@@ -92,7 +92,7 @@ async fn register(ground: &Ground, like: &School, rows: usize) -> Outcome<Vec<Te
 async fn pieces(ground: &Ground, ids: &[TenantId]) -> Outcome<Pieces> {
     let pool = PgPoolOptions::new().max_connections(4).connect(&ground.platform.api_url()).await?;
     let opening = OpeningKeys::parse(&ground.platform.opening_keys)?;
-    let directory = Directory::load(pool.clone(), opening, directory::Settings::default()).await?;
+    let registry_cache = RegistryCache::load(pool.clone(), opening, registry_cache::Settings::default()).await?;
     let settings = identity::Settings::new("https://dailycare.local", "dailycare-api", ground.files.path().join("signing-keys"));
     let identity = Identity::start(settings, pool).await?;
     let tokens: Vec<String> = (0..TURNS).map(|turn| ground.signer.token(ids[turn % ids.len()])).collect();
@@ -106,15 +106,17 @@ async fn pieces(ground: &Ground, ids: &[TenantId]) -> Outcome<Pieces> {
     let limits = TenantLimits::new(Quota { rate: huge, burst: huge, in_flight: u32::MAX });
     let find = async |turn: usize, with_header: bool| {
         let (principal, headers) = &principals[turn % principals.len()];
-        let entry = tenant::resolve(principal, if with_header { headers } else { &none }, &directory)
+        let entry = tenant::resolve(principal, if with_header { headers } else { &none }, &registry_cache)
             .await
             .map_err(|error| format!("{error:?}"))?;
         tenant::serving(entry).map_err(|error| format!("{error:?}"))?;
         Outcome::Ok(())
     };
     let pieces = Pieces {
-        look_up: each(async |turn| directory.by_id(ids[turn % ids.len()]).await?.map(drop).ok_or_else(|| "a tenant is not known".into()))
-            .await?,
+        look_up: each(async |turn| {
+            registry_cache.by_id(ids[turn % ids.len()]).await?.map(drop).ok_or_else(|| "a tenant is not known".into())
+        })
+        .await?,
         resolve_by_claim: each(async |turn| find(turn, false).await).await?,
         resolve_with_header: each(async |turn| find(turn, true).await).await?,
         admit: each(async |turn| limits.admit(ids[turn % ids.len()]).map(drop).map_err(|error| format!("{error:?}").into())).await?,

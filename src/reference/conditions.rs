@@ -12,8 +12,14 @@ fn the_concepts_explain_every_condition_and_reason() {
     }
     for reason in condition::Reason::ALL {
         let label = reason.label();
-        let entry = if reason.is_problem() { format!("
-| [`{label}`](../running/runbook/{label}.md) |") } else { format!("`{label}`") };
+        let entry = if reason.is_problem() {
+            format!(
+                "
+| [`{label}`](../running/runbook/{label}.md) |"
+            )
+        } else {
+            format!("`{label}`")
+        };
         assert!(page.contains(&entry), "no {entry}");
     }
 }

@@ -146,7 +146,7 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
         let principal = Principal::from_request_parts(parts, app).await?;
         let audit = audit_context_of(parts);
         audit.set(principal.tenant, Some(principal.user), P::CODE);
-        let entry = tenant::resolve(&principal, &parts.headers, &app.directory).await.inspect_err(|error| {
+        let entry = tenant::resolve(&principal, &parts.headers, &app.registry_cache).await.inspect_err(|error| {
             // No school's audit may tell that somebody named another school, or one that does not exist.
             if matches!(error.code, Code::TenantMismatch | Code::InvalidTenant) {
                 audit.set(None, Some(principal.user), P::CODE);

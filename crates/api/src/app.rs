@@ -6,9 +6,9 @@ use std::sync::Arc;
 use sqlx::postgres::PgPool;
 use tenancy::audit::Audit;
 use tenancy::cache::Cache;
-use tenancy::directory::Directory;
 use tenancy::limits::TenantLimits;
 use tenancy::pools::Pools;
+use tenancy::registry_cache::RegistryCache;
 use tokio::sync::Semaphore;
 
 use super::grants::PermissionCache;
@@ -17,7 +17,7 @@ use super::identity::Identity;
 /// The parts of a running API.
 pub struct Parts {
     /// The registry in memory.
-    pub directory: Arc<Directory>,
+    pub registry_cache: Arc<RegistryCache>,
     /// Connections to schools' databases.
     pub pools: Arc<Pools>,
     /// Redis, if configured.

@@ -31,8 +31,8 @@ pub async fn run(app: App, heartbeat: Heartbeat, stop: CancellationToken) {
 }
 
 fn tell(app: &App) {
-    metrics::registry_age(app.directory.age());
-    metrics::tenants(app.directory.len());
+    metrics::registry_age(app.registry_cache.age());
+    metrics::tenants(app.registry_cache.len());
     for server in app.pools.usage() {
         let counts = [("open", server.open), ("idle", server.idle), ("waiting", server.waiting), ("budget", server.budget)];
         for (state, count) in counts {

@@ -13,9 +13,9 @@ use telemetry::http::{self, Sources};
 use telemetry::logs::chain;
 use tenancy::audit::{self, Audit, Writer};
 use tenancy::cache::{self, Cache};
-use tenancy::directory::{self, Directory};
 use tenancy::limits::TenantLimits;
 use tenancy::pools::Pools;
+use tenancy::registry_cache::{self, RegistryCache};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -94,7 +94,7 @@ pub async fn start(settings: Settings, metrics: PrometheusHandle, stop: Cancella
     let master = registry::open(&settings.master);
     let cache = match settings.cache.clone() {
         Some(redis) => Cache::connect(redis)?,
-        None => Cache::off(),
+        None => Cache::disabled(),
     };
     let (listener, http_listener) = (listen(settings.address).await?, listen(settings.http_address).await?);
     let (address, http_address) = (local(&listener, settings.address)?, local(&http_listener, settings.http_address)?);
@@ -148,7 +148,7 @@ impl Serving {
         let routes = router(&app, &self.settings.edge);
         let limits = edge::Limits { grace: self.settings.grace, readiness: self.readiness.clone(), ..edge::Limits::default() };
         self.readiness.enter(Phase::Leading);
-        tracing::info!(tenants = app.directory.len(), "ready");
+        tracing::info!(tenants = app.registry_cache.len(), "ready");
         edge::serve(self.listener, routes, &limits, self.stop).await;
         last.cancel();
         let _ = writing.await;
@@ -161,12 +161,13 @@ impl Serving {
 
     /// Tries until the master database answers.
     async fn parts(&self) -> (App, Writer) {
-        let settings = directory::Settings { key_file: Some(self.settings.opening_key_file.clone()), ..directory::Settings::default() };
+        let settings =
+            registry_cache::Settings { key_file: Some(self.settings.opening_key_file.clone()), ..registry_cache::Settings::default() };
         loop {
-            let loaded = Directory::load(self.master.clone(), self.opening.clone(), settings.clone()).await;
+            let loaded = RegistryCache::load(self.master.clone(), self.opening.clone(), settings.clone()).await;
             match loaded {
-                Ok(directory) => match Identity::start(self.settings.identity.clone(), self.master.clone()).await {
-                    Ok(identity) => return self.assemble(directory, identity),
+                Ok(registry_cache) => match Identity::start(self.settings.identity.clone(), self.master.clone()).await {
+                    Ok(identity) => return self.assemble(registry_cache, identity),
                     Err(error) => tracing::warn!(error = chain(&error), "identity is not ready; trying again"),
                 },
                 Err(error) => tracing::warn!(error = chain(&error), "the registry is not loaded; trying again"),
@@ -175,14 +176,25 @@ impl Serving {
         }
     }
 
-    fn assemble(&self, directory: Arc<Directory>, identity: Arc<Identity>) -> (App, Writer) {
+    fn assemble(&self, registry_cache: Arc<RegistryCache>, identity: Arc<Identity>) -> (App, Writer) {
         let pools = Pools::new(self.settings.pools.clone());
-        let (audit, writer) = Audit::start(Arc::clone(&pools), Arc::clone(&directory), self.master.clone(), audit::Settings::default());
+        let (audit, writer) =
+            Audit::start(Arc::clone(&pools), Arc::clone(&registry_cache), self.master.clone(), audit::Settings::default());
         let limits = TenantLimits::new(self.settings.quota);
         let (cache, master) = (self.cache.clone(), self.master.clone());
         let exports = Arc::new(Semaphore::new(EXPORTS));
         (
-            App::new(Parts { directory, pools, cache, identity, audit, limits, exports, permissions: PermissionCache::default(), master }),
+            App::new(Parts {
+                registry_cache,
+                pools,
+                cache,
+                identity,
+                audit,
+                limits,
+                exports,
+                permissions: PermissionCache::default(),
+                master,
+            }),
             writer,
         )
     }
@@ -190,7 +202,7 @@ impl Serving {
     fn spawn_background(&self, app: &App, background: &TaskTracker, stop: &CancellationToken) {
         let pools = Arc::clone(&app.pools);
         let closing = move |tenant, epoch| pools.close(tenant, epoch);
-        background.spawn(Arc::clone(&app.directory).follow(closing, stop.clone()));
+        background.spawn(Arc::clone(&app.registry_cache).follow(closing, stop.clone()));
         background.spawn(Arc::clone(&app.pools).reap(stop.clone()));
         background.spawn(Arc::clone(&app.identity).run(stop.clone()));
         background.spawn(maintenance::database_sizes::run(app.clone(), stop.clone()));

@@ -30,8 +30,8 @@ use self::queue::{Queue, Sink};
 use self::refusals::Refusals;
 use self::sinks::Sinks;
 use self::table::Table;
-use super::directory::Directory;
 use super::pools::Pools;
+use super::registry_cache::RegistryCache;
 
 /// Bounds of the queue and of those who empty it. Numbers are at least 1; a 0 counts as 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,23 +71,23 @@ impl Default for Settings {
 pub struct Audit {
     queue: Arc<Queue>,
     refusals: Arc<Refusals>,
-    directory: Arc<Directory>,
+    registry_cache: Arc<RegistryCache>,
 }
 
 impl Audit {
     /// An empty queue, and who empties it: nothing is written until [`Writer::run`] runs. `master` is a pool to the master database.
     #[must_use]
-    pub fn start(pools: Arc<Pools>, directory: Arc<Directory>, master: PgPool, settings: Settings) -> (Self, Writer) {
+    pub fn start(pools: Arc<Pools>, registry_cache: Arc<RegistryCache>, master: PgPool, settings: Settings) -> (Self, Writer) {
         let (queue, refusals) = (Arc::new(Queue::new(&settings)), Arc::new(Refusals::new(settings.refusals)));
-        let sinks = Arc::new(Sinks::new(pools, Arc::clone(&directory), master, settings.timeout));
+        let sinks = Arc::new(Sinks::new(pools, Arc::clone(&registry_cache), master, settings.timeout));
         let writer = Writer::new(Arc::clone(&queue), sinks, settings);
-        (Self { queue, refusals, directory }, writer)
+        (Self { queue, refusals, registry_cache }, writer)
     }
 
     /// Leaves a record to be written to its school, or to the platform when it has none that serves. Ends at once. When the queue is full, the sink with the
     /// most to wait for loses its oldest record; what is lost is counted. So are refusals of no school that come too often to be recorded each.
     pub fn record(&self, record: Record) {
-        let serves = |tenant: &TenantId| sinks::school(&self.directory, *tenant).is_some();
+        let serves = |tenant: &TenantId| sinks::school(&self.registry_cache, *tenant).is_some();
         let sink = record.tenant.filter(serves).map_or(Sink::Platform, Sink::School);
         if sink == Sink::Platform
             && !record.success

@@ -4,10 +4,12 @@
 
 pub mod audit;
 pub mod cache;
-pub mod directory;
+pub mod circuit_breaker;
 pub mod limits;
 pub mod maintenance;
 pub mod pools;
+pub mod registry_cache;
+mod single_flight;
 
 /// The oldest tenant schema whose every table and column this program's statements name.
 pub const SCHEMA: u32 = 21;

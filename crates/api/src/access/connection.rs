@@ -11,8 +11,8 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 use tenancy::audit::Audit;
 use tenancy::cache::Key;
-use tenancy::directory;
 use tenancy::pools::{self, Connection};
+use tenancy::registry_cache;
 use tracing::Instrument as _;
 
 use super::{Access, AuditContext, Permission, Tenant, tenant};
@@ -69,7 +69,7 @@ async fn connect_or_refetch(app: &App, tenant: &Tenant) -> Result<Connection> {
         Err(error) if matches!(error, pools::Error::Stale | pools::Error::Refused(_) | pools::Error::Open { refused: true, .. }) => error,
         Err(error) => return Err(error.into()),
     };
-    let entry = app.directory.refetch(tenant.entry.tenant).await?.ok_or(Code::InvalidTenant)?;
+    let entry = app.registry_cache.refetch(tenant.entry.tenant).await?.ok_or(Code::InvalidTenant)?;
     // A new epoch explains the stale route. With the same epoch the route is current, and the database is at fault.
     let fresh = tenant::serving(entry)?;
     if fresh.target.epoch == tenant.target.epoch {
@@ -154,8 +154,8 @@ async fn invalidate(app: &App, tenant: TenantId, invalidations: Vec<Invalidation
     for invalidation in invalidations {
         match invalidation {
             Invalidation::Grants => app.permissions.invalidate(tenant),
-            Invalidation::Value(key) => app.cache.forget(tenant, key).await,
-            Invalidation::Values => app.cache.flush(tenant).await,
+            Invalidation::Value(key) => app.cache.invalidate(tenant, key).await,
+            Invalidation::Values => app.cache.invalidate_all(tenant).await,
         }
     }
 }
@@ -220,8 +220,8 @@ const SOON: Duration = Duration::from_secs(1);
 /// A server comes back within seconds.
 const LATER: Duration = Duration::from_secs(5);
 
-impl From<directory::Error> for Error {
-    fn from(error: directory::Error) -> Self {
+impl From<registry_cache::Error> for Error {
+    fn from(error: registry_cache::Error) -> Self {
         Self::new(Code::RegistryUnavailable).after(LATER).because(error)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use domain::names::TenantId;
-use tenancy::directory::Entry;
 use tenancy::pools::Connection;
+use tenancy::registry_cache::CachedTenant;
 
 use super::connection::connect;
 use super::{AuditContext, Tenant, audit_context_of};
@@ -56,8 +56,8 @@ impl Platform {
     ///
     /// # Errors
     /// [`Code::NotFound`].
-    pub async fn entry(&self, id: TenantId) -> Result<Arc<Entry>> {
-        self.app.directory.by_id(id).await?.ok_or_else(|| Code::NotFound.into())
+    pub async fn entry(&self, id: TenantId) -> Result<Arc<CachedTenant>> {
+        self.app.registry_cache.by_id(id).await?.ok_or_else(|| Code::NotFound.into())
     }
 
     /// A connection to a tenant's database, to count with.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 use domain::names::{SchoolCode, TenantId};
-use tenancy::directory::{Directory, Entry, State};
 use tenancy::pools::Target;
+use tenancy::registry_cache::{CachedTenant, RegistryCache, State};
 use uuid::Uuid;
 
 use crate::error::{Code, Error, Result};
@@ -24,7 +24,7 @@ const RETRY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Tenant {
     /// What the registry says of it.
-    pub entry: Arc<Entry>,
+    pub entry: Arc<CachedTenant>,
     /// Where its connections go.
     pub(super) target: Arc<Target>,
 }
@@ -53,7 +53,7 @@ impl TenantHeader {
         id.or_else(|| SchoolCode::parse(text).ok().map(Self::Code)).map(Some).ok_or_else(|| Code::InvalidTenant.into())
     }
 
-    fn is(&self, entry: &Entry) -> bool {
+    fn is(&self, entry: &CachedTenant) -> bool {
         match self {
             Self::Id(id) => *id == entry.tenant,
             Self::Code(code) => code.as_str() == entry.code.as_str(),
@@ -66,10 +66,10 @@ impl TenantHeader {
 /// # Errors
 /// [`Code::Forbidden`] to whoever is of no school, whatever the header names: platform staff act in one with a token for it. [`Code::InvalidTenant`]
 /// for a school that is gone, [`Code::TenantMismatch`] when the header disagrees with the claim.
-pub async fn resolve(principal: &Principal, headers: &HeaderMap, directory: &Directory) -> Result<Arc<Entry>> {
+pub async fn resolve(principal: &Principal, headers: &HeaderMap, registry_cache: &RegistryCache) -> Result<Arc<CachedTenant>> {
     let named = TenantHeader::read(headers)?;
-    let entry = directory.by_id(principal.tenant.ok_or(Code::Forbidden)?).await?;
-    let disagrees = |entry: &Entry| named.as_ref().is_some_and(|named| !named.is(entry));
+    let entry = registry_cache.by_id(principal.tenant.ok_or(Code::Forbidden)?).await?;
+    let disagrees = |entry: &CachedTenant| named.as_ref().is_some_and(|named| !named.is(entry));
     match entry {
         Some(entry) if disagrees(&entry) => Err(Code::TenantMismatch.into()),
         Some(entry) => Ok(entry),
@@ -81,7 +81,7 @@ pub async fn resolve(principal: &Principal, headers: &HeaderMap, directory: &Dir
 ///
 /// # Errors
 /// What its state tells the caller.
-pub fn serving(entry: Arc<Entry>) -> Result<Tenant> {
+pub fn serving(entry: Arc<CachedTenant>) -> Result<Tenant> {
     match entry.state {
         State::Active => {}
         State::Suspended => return Err(Code::TenantSuspended.into()),

@@ -74,7 +74,7 @@ pub(super) async fn impersonate(
     body: Body<NewImpersonation>,
 ) -> Result<Data<ImpersonationToken>> {
     platform.audit_as("platform:impersonate");
-    let tenant = platform.app().directory.by_id(TenantId(id)).await?.ok_or(Code::NotFound)?;
+    let tenant = platform.app().registry_cache.by_id(TenantId(id)).await?.ok_or(Code::NotFound)?;
     let reason = body.parse()?.reason;
     let minted = platform.app().identity.mint(&platform.principal, tenant.tenant, &reason, &origin).await?;
     let access_token = minted.token.expose_secret().to_owned();

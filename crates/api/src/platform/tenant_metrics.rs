@@ -8,7 +8,7 @@ use domain::names::TenantId;
 use postgres::error::Doing as _;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
-use tenancy::directory::{Entry, State};
+use tenancy::registry_cache::{CachedTenant, State};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -141,7 +141,7 @@ pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantMe
 }
 
 /// What the database tells, and how long its first answer took.
-async fn measure(platform: &Platform, entry: Arc<Entry>) -> Result<(DatabaseMetrics, Duration)> {
+async fn measure(platform: &Platform, entry: Arc<CachedTenant>) -> Result<(DatabaseMetrics, Duration)> {
     let tenant = tenant::serving(entry)?;
     let started = Instant::now();
     let mut conn = platform.connection(&tenant).await?;
@@ -155,7 +155,7 @@ async fn measure(platform: &Platform, entry: Arc<Entry>) -> Result<(DatabaseMetr
 
 impl Missing {
     /// None for a fault of ours, which is the whole answer's.
-    fn of(entry: &Entry, error: &Error) -> Option<Self> {
+    fn of(entry: &CachedTenant, error: &Error) -> Option<Self> {
         match (entry.state, error.code) {
             (State::Provisioning, _) => Some(Self::Provisioning),
             (State::Suspended, _) | (_, Code::TenantSuspended) => Some(Self::Suspended),

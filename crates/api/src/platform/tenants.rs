@@ -2,7 +2,7 @@
 
 use domain::names::TenantId;
 use serde::{Deserialize, Serialize};
-use tenancy::directory::Entry;
+use tenancy::registry_cache::CachedTenant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -49,8 +49,8 @@ pub struct TenantRecord {
     pub pooling: Option<bool>,
 }
 
-impl From<&Entry> for TenantRecord {
-    fn from(entry: &Entry) -> Self {
+impl From<&CachedTenant> for TenantRecord {
+    fn from(entry: &CachedTenant) -> Self {
         Self {
             id: entry.tenant.0,
             code: entry.code.clone(),
@@ -78,7 +78,7 @@ pub(super) async fn list(platform: Platform, list_query: ListQuery<Unfiltered>) 
     platform.audit_as("platform:tenants");
     let after = list_query.cursor(LIST)?.map(|cursor| cursor.place);
     let limit = list_query.limit as usize;
-    let mut entries = platform.app().directory.entries(after.as_deref(), limit + 1);
+    let mut entries = platform.app().registry_cache.list(after.as_deref(), limit + 1);
     let more = entries.len() > limit;
     entries.truncate(limit);
     let next = entries.last().filter(|_| more).map(|last| Cursor::new(LIST, last.code.clone(), last.tenant.0).text());
@@ -91,6 +91,6 @@ pub(super) async fn list(platform: Platform, list_query: ListQuery<Unfiltered>) 
 #[utoipa::path(get, path = "/platform/tenants/{id}", tag = "platform", operation_id = "getTenant", params(("id" = Uuid, Path, description = "Id of the tenant (UUID).")), responses((status = 200, description = "The tenant as it is now.", body = Data<TenantRecord>), ReadsItem))]
 pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantRecord>> {
     platform.audit_as("platform:tenants");
-    let entry = platform.app().directory.by_id(TenantId(id)).await?.ok_or(Code::NotFound)?;
+    let entry = platform.app().registry_cache.by_id(TenantId(id)).await?.ok_or(Code::NotFound)?;
     Ok(Data::new(TenantRecord::from(&*entry)))
 }

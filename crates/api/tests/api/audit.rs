@@ -12,8 +12,8 @@ use provisioning::master::tenants::InactiveState;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 use tenancy::audit::{Audit, Filter, Limits, Record, Settings, Writer};
-use tenancy::directory::{self, Directory};
 use tenancy::pools::{self, Pools};
+use tenancy::registry_cache::{self, RegistryCache};
 use testing::Version;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -32,7 +32,7 @@ struct World {
     master: Master,
     schools: Vec<School>,
     pools: Arc<Pools>,
-    directory: Arc<Directory>,
+    registry_cache: Arc<RegistryCache>,
 }
 
 #[derive(Clone)]
@@ -64,14 +64,14 @@ impl World {
             made.push(School { tenant, database });
         }
         also(&master).await;
-        let directory = Directory::load(master.api(), master.opening.clone(), directory::Settings::default()).await.unwrap();
+        let registry_cache = RegistryCache::load(master.api(), master.opening.clone(), registry_cache::Settings::default()).await.unwrap();
         let limits = pools::Limits { connect_timeout: NEVER, ..pools::Limits::default() };
-        Self { master, schools: made, pools: Pools::new(limits), directory }
+        Self { master, schools: made, pools: Pools::new(limits), registry_cache }
     }
 
     /// An audit that nobody writes yet.
     fn audit(&self, settings: Settings) -> (Audit, Writer) {
-        Audit::start(Arc::clone(&self.pools), Arc::clone(&self.directory), self.master.api(), settings)
+        Audit::start(Arc::clone(&self.pools), Arc::clone(&self.registry_cache), self.master.api(), settings)
     }
 
     fn running(&self, settings: Settings) -> Running {
@@ -283,7 +283,7 @@ async fn a_school_that_stops_serving_while_its_records_wait_leaves_them_to_the_p
     let mut left = records(tenant, 3);
     leave(&audit, &left);
     world.master.withdraw(1, InactiveState::Suspended).await;
-    world.directory.refetch(tenant).await.unwrap();
+    world.registry_cache.refetch(tenant).await.unwrap();
     assert_eq!(Running::start(audit, writer).stop().await, 0);
     left.reverse();
     assert_eq!(world.platform(Some(tenant)).await, left);
@@ -567,7 +567,7 @@ async fn a_schools_own_login_can_add_records_and_never_alter_them() {
         let running = world.running(Settings::default());
         running.audit.record(record(school.tenant, 1));
         assert_eq!(running.stop().await, 0);
-        let target = world.directory.known(school.tenant).unwrap().target.clone().unwrap();
+        let target = world.registry_cache.cached(school.tenant).unwrap().target.clone().unwrap();
         let mut conn = world.pools.connection(&target).await.unwrap();
         let month: String = scalar(&mut conn, "SELECT tableoid::regclass::text FROM app.access_audit").await;
         for table in ["app.access_audit", "app.access_audit_default", &month] {
@@ -594,7 +594,7 @@ async fn a_write_and_its_record_stand_together_or_not_at_all() {
     for version in Version::ALL {
         let world = World::start(version, 1).await;
         let school = &world.schools[0];
-        let target = world.directory.known(school.tenant).unwrap().target.clone().unwrap();
+        let target = world.registry_cache.cached(school.tenant).unwrap().target.clone().unwrap();
         let mut conn = world.pools.connection(&target).await.unwrap();
         let left = records(school.tenant, 2);
         let mut undone = conn.begin().await.unwrap();

@@ -11,7 +11,8 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, FromRedisValue};
 use serde_json::json;
-use tenancy::cache::{Breaking, Cache, Key, Settings};
+use tenancy::cache::{Cache, Key, Settings};
+use tenancy::circuit_breaker::BreakerSettings;
 use testing::{Redis, Version, until};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -31,8 +32,8 @@ fn settings(redis: &Redis) -> Settings {
 
 /// Settings for a server in trouble: one failure opens the breaker, which tries again at once.
 fn hasty(redis: &Redis) -> Settings {
-    let breaking = Breaking { failures: 1, window: LONG, pause: Duration::ZERO };
-    Settings { breaking, ..Settings::new(redis.url().into()) }
+    let breaker = BreakerSettings { failures: 1, window: LONG, pause: Duration::ZERO };
+    Settings { breaker, ..Settings::new(redis.url().into()) }
 }
 
 fn well(redis: &Redis) -> Cache {
@@ -206,7 +207,7 @@ async fn a_wrong_type_in_any_place_is_a_miss_and_replaced() {
         raw.run::<()>(&["RPUSH", &name, "1"]).await;
         assert_eq!(get(&cache, A, Key::new("settings"), &name).await, name);
         assert_eq!(get(&cache, A, Key::new("settings"), "not asked").await, name);
-        cache.flush(A).await;
+        cache.invalidate_all(A).await;
     }
 }
 
@@ -217,7 +218,7 @@ async fn a_flush_ends_all_values_of_one_tenant_in_every_process() {
     for (tenant, key) in [(A, "x"), (A, "y"), (B, "x")] {
         get(&one, tenant, Key::new(key), "old").await;
     }
-    other.flush(A).await;
+    other.invalidate_all(A).await;
     assert_eq!(get(&one, A, Key::new("x"), "new").await, "new");
     assert_eq!(get(&one, A, Key::new("y"), "new").await, "new");
     assert_eq!(get(&one, B, Key::new("x"), "new").await, "old");
@@ -244,9 +245,9 @@ async fn a_load_that_began_before_a_write_is_forgotten_leaves_nothing_behind() {
         });
         has_begun.await.unwrap();
         if whole_tenant {
-            caches[forgetting].flush(A).await;
+            caches[forgetting].invalidate_all(A).await;
         } else {
-            caches[forgetting].forget(A, key()).await;
+            caches[forgetting].invalidate(A, key()).await;
         }
         // Where it was forgotten, nobody waits for the old load any more.
         assert_eq!(get(&caches[forgetting], A, key(), "new").await, "new");
@@ -255,7 +256,7 @@ async fn a_load_that_began_before_a_write_is_forgotten_leaves_nothing_behind() {
         for cache in &caches {
             assert_ne!(get(cache, A, key(), "new").await, "old", "forgotten by {forgetting}, whole tenant: {whole_tenant}");
         }
-        caches[0].flush(A).await;
+        caches[0].invalidate_all(A).await;
     }
 }
 
@@ -330,8 +331,8 @@ async fn a_frozen_redis_is_asked_five_times_and_then_left_alone() {
     let redis = Redis::start(&[]).await.unwrap();
     counts!(counts);
     get(&well(&redis), A, Key::new("settings"), "old").await;
-    let breaking = Breaking { pause: LONG, window: LONG, ..Breaking::default() };
-    let cache = Cache::connect(Settings { breaking, ..Settings::new(redis.url().into()) }).unwrap();
+    let breaker = BreakerSettings { pause: LONG, window: LONG, failures: 5 };
+    let cache = Cache::connect(Settings { breaker, ..Settings::new(redis.url().into()) }).unwrap();
     redis.pause().unwrap();
     for number in 0..20 {
         let truth = number.to_string();
@@ -398,9 +399,9 @@ async fn what_was_forgotten_while_redis_was_down_does_not_come_back_with_it() {
         Raw::of(&redis).await.run::<()>(&["SAVE"]).await;
         redis.kill().await.unwrap();
         if whole_tenant {
-            cache.flush(A).await;
+            cache.invalidate_all(A).await;
         } else {
-            cache.forget(A, Key::new(key)).await;
+            cache.invalidate(A, Key::new(key)).await;
         }
         redis.start_again().await.unwrap();
         assert!(
@@ -425,7 +426,7 @@ async fn a_read_only_replica_gives_no_old_value_after_a_write() {
     let (cache, mut raw) = (Cache::connect(hasty(&redis)).unwrap(), Raw::of(&redis).await);
     get(&well(&redis), A, Key::new("settings"), "old").await;
     raw.run::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await;
-    cache.forget(A, Key::new("settings")).await;
+    cache.invalidate(A, Key::new("settings")).await;
     for truth in ["one", "two"] {
         assert_eq!(get(&cache, A, Key::new("settings"), truth).await, truth);
     }
@@ -443,7 +444,7 @@ async fn a_forget_whose_caller_goes_away_is_done_all_the_same() {
     let redis = Redis::start(&[]).await.unwrap();
     let cache = well(&redis);
     get(&cache, A, Key::new("settings"), "old").await;
-    assert!(futures::FutureExt::now_or_never(cache.forget(A, Key::new("settings"))).is_none(), "it ended before it was dropped");
+    assert!(futures::FutureExt::now_or_never(cache.invalidate(A, Key::new("settings"))).is_none(), "it ended before it was dropped");
     until("the new value", async || get(&cache, A, Key::new("settings"), "new").await == "new").await;
 }
 
@@ -491,7 +492,7 @@ async fn a_wrong_password_is_done_without() {
 #[tokio::test]
 async fn a_value_that_is_too_large_is_not_stored() {
     let redis = Redis::start(&[]).await.unwrap();
-    let (cache, mut raw) = (Cache::connect(Settings { largest: 1_000, ..settings(&redis) }).unwrap(), Raw::of(&redis).await);
+    let (cache, mut raw) = (Cache::connect(Settings { max_bytes: 1_000, ..settings(&redis) }).unwrap(), Raw::of(&redis).await);
     get(&cache, A, Key::new("large"), &"x".repeat(1_000)).await;
     get(&cache, A, Key::new("small"), "x").await;
     assert_eq!(raw.value(A, "large").await, None);
@@ -501,12 +502,12 @@ async fn a_value_that_is_too_large_is_not_stored() {
 
 #[tokio::test]
 async fn without_a_cache_every_value_is_loaded() {
-    let cache = Cache::off();
+    let cache = Cache::disabled();
     for truth in ["one", "two"] {
         assert_eq!(get(&cache, A, Key::new("settings"), truth).await, truth);
     }
-    cache.forget(A, Key::new("settings")).await;
-    cache.flush(A).await;
+    cache.invalidate(A, Key::new("settings")).await;
+    cache.invalidate_all(A).await;
 }
 
 #[tokio::test]

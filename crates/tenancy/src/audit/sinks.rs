@@ -15,13 +15,13 @@ use super::queue::{Batch, Sink};
 use super::table::Table;
 use super::{Record, metrics};
 use crate::SCHEMA;
-use crate::directory::Directory;
 use crate::maintenance::Maintenance;
 use crate::pools::{self, Pools, Target};
+use crate::registry_cache::RegistryCache;
 
 pub(super) struct Sinks {
     pools: Arc<Pools>,
-    directory: Arc<Directory>,
+    registry_cache: Arc<RegistryCache>,
     master: PgPool,
     timeout: Duration,
     /// Servers that could not be reached when they were last tried; none is the master database's.
@@ -57,8 +57,8 @@ impl Error {
 }
 
 impl Sinks {
-    pub(super) fn new(pools: Arc<Pools>, directory: Arc<Directory>, master: PgPool, timeout: Duration) -> Self {
-        Self { pools, directory, master, timeout, doubted: Mutex::default(), maintenance: Maintenance::default() }
+    pub(super) fn new(pools: Arc<Pools>, registry_cache: Arc<RegistryCache>, master: PgPool, timeout: Duration) -> Self {
+        Self { pools, registry_cache, master, timeout, doubted: Mutex::default(), maintenance: Maintenance::default() }
     }
 
     /// A batch of this sink may well take all its time and fail.
@@ -99,7 +99,7 @@ impl Sinks {
     /// Where a school's records go now; none when it does not serve, and its records are the platform's.
     fn target(&self, sink: Sink) -> Option<Arc<Target>> {
         let Sink::School(tenant) = sink else { return None };
-        school(&self.directory, tenant)
+        school(&self.registry_cache, tenant)
     }
 
     async fn to_school(&self, target: &Arc<Target>, records: &[Record]) -> Result<usize, Error> {
@@ -137,8 +137,8 @@ impl Sinks {
 }
 
 /// A school's own database, when it serves and its table has every column of a record.
-pub(super) fn school(directory: &Directory, tenant: TenantId) -> Option<Arc<Target>> {
-    let entry = directory.known(tenant).filter(|entry| entry.schema_version.is_some_and(|version| version >= SCHEMA))?;
+pub(super) fn school(registry_cache: &RegistryCache, tenant: TenantId) -> Option<Arc<Target>> {
+    let entry = registry_cache.cached(tenant).filter(|entry| entry.schema_version.is_some_and(|version| version >= SCHEMA))?;
     entry.target.clone()
 }
 

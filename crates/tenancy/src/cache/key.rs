@@ -1,5 +1,7 @@
-//! The names under which values lie in Redis. Nothing else may build one: text reaches Redis only through the encoding here, so no caller's
-//! text can end a name, begin another tenant's or hold a pattern or a line break.
+//! The names of values in Redis.
+//!
+//! Text must not reach Redis except through the encoding here: no caller's text can end a name, begin another tenant's, or hold a pattern or a line
+//! break.
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use domain::names::TenantId;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What stands for itself. Neither `:`, which separates parts, nor `#`, which marks the cache's own entries, nor `~`, which marks a digest.
+/// Characters that are not encoded. Encoded are `:`, which separates parts, `#`, which marks versions, and `~`, which marks a digest.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
 /// A longer part is replaced by its digest: Redis compares and stores names whole.
 const LONGEST_PART: usize = 128;
@@ -21,13 +23,13 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of something that a tenant has one of. Choose another name when the cached type changes its meaning.
+    /// The key of a thing of which a tenant has one. Choose another name when the cached type changes its meaning.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         Self { name, text: encoded(name).into() }
     }
 
-    /// The key of one of several. Any part will do, a person's text too.
+    /// The key of one of several things. `part` may be any text, also what a person wrote.
     #[must_use]
     pub fn of(name: &'static str, part: &(impl Display + ?Sized)) -> Self {
         Self::new(name).and(part)
@@ -39,7 +41,7 @@ impl Key {
         Self { name: self.name, text: format!("{}:{}", self.text, encoded(&part.to_string())).into() }
     }
 
-    /// Its first part, which is no person's text and may be logged.
+    /// Its first part. No person wrote it, so it may be logged.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
@@ -62,24 +64,24 @@ fn encoded(part: &str) -> String {
 
 /// One key of one tenant: the whole address of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct TenantKey {
     pub(super) tenant: TenantId,
     pub(super) key: Key,
 }
 
-impl Place {
-    /// Where the value lies.
+impl TenantKey {
+    /// The name of the value.
     pub(super) fn value(&self) -> String {
         format!("tenant:{}:{}", self.tenant, self.key)
     }
 
-    /// Where the stamp lies that a valid value repeats.
+    /// The name of the key's version.
     pub(super) fn stamp(&self) -> String {
         format!("tenant:{}:{}#stamp", self.tenant, self.key)
     }
 }
 
-/// Where the generation of a tenant lies, which all its valid values repeat.
+/// The name of the tenant's version.
 pub(super) fn generation(tenant: TenantId) -> String {
     format!("tenant:{tenant}:#generation")
 }
@@ -94,7 +96,7 @@ mod tests {
     fn a_callers_text_cannot_leave_its_part_of_the_name() {
         let tenant = TenantId(Uuid::from_u128(7));
         for text in ["*", "a:b", "\r\nFLUSHALL\r\n", "{x}", "#generation", "x#stamp", "~", "\0", "ção", "", "?[a-z]", "%3A"] {
-            let name = Place { tenant, key: Key::of("classes", text) }.value();
+            let name = TenantKey { tenant, key: Key::of("classes", text) }.value();
             let part = name.strip_prefix(&format!("tenant:{tenant}:classes:")).unwrap();
             assert!(part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.%".contains(&b)), "{text:?} gave {part}");
         }

@@ -1,177 +1,194 @@
-//! A tenant's values in Redis: found, loaded, stored, forgotten. A value counts only under the marks that its tenant and its key have now.
+//! A tenant's values in Redis: read, loaded, stored, invalidated. A value is valid only under its tenant's and its key's current versions.
+//!
+//! Must not let Redis decide the result: whatever it does, a caller gets a valid value or what its own load gives.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::names::TenantId;
-use redis::{Cmd, Pipeline};
+use redis::Pipeline;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::debt::Debt;
-use super::envelope::{self, Lease, Refusal, fresh};
-use super::flight::{Flights, Leader, Role};
-use super::key::{Place, generation};
-use super::metrics::{self, Read};
-use super::server::{Patience, Server, Trouble};
-use super::{Error, Settings};
+use super::client::{Client, Unanswered};
+use super::key::{TenantKey, generation};
+use super::metrics;
+use super::pending::PendingInvalidations;
+use super::settings::{Error, Settings};
+use super::stored::{Decoded, Versions, decode, decode_own, encode, new_version};
+use crate::single_flight::{Leader, Role, SingleFlight};
 
-/// Long enough that a busy tenant hardly notices its end, short enough that a tenant that is gone leaves nothing.
+/// Long enough that a busy tenant hardly notices its end, short enough that a deleted tenant leaves nothing behind.
 const GENERATION_LIFE: Duration = Duration::from_hours(30 * 24);
-/// How often what could not be told is tried again; the breaker decides whether Redis is really asked.
-const REPAY_EVERY: Duration = Duration::from_millis(100);
+/// How often pending invalidations are repeated. The circuit breaker decides whether a command is really sent.
+const REPEAT_EVERY: Duration = Duration::from_millis(100);
 
-#[derive(Debug)]
 pub(super) struct Store {
-    server: Server,
-    flights: Flights,
-    debt: Debt,
+    client: Client,
+    loads: SingleFlight<TenantKey, Option<Loaded>>,
+    pending: PendingInvalidations,
     ttl: Duration,
     timeout: Duration,
-    largest: usize,
+    max_bytes: usize,
 }
 
-/// What a look into Redis gave.
-enum Found<T> {
-    Value(T, Vec<u8>),
-    /// Nothing that counts. With a lease, what is loaded now may be stored under it.
-    Nothing(Option<Lease>),
-}
+/// The encoded value. Nothing after a load that failed: its error is for its own caller only.
+type Loaded = Option<Arc<[u8]>>;
 
-/// What `MGET` answers: generation, stamp, value.
-type Answers = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+/// What Redis has for a key. A value that is loaded now may be stored under the versions given here.
+enum Read<T> {
+    Hit(T, Vec<u8>),
+    Miss(Option<Versions>),
+    /// Redis has something under the key that is not a value of this tenant and key.
+    Rejected(Versions),
+    Unanswered(Unanswered),
+}
 
 impl Store {
     pub(super) fn new(settings: Settings) -> Result<Self, Error> {
-        let Settings { ttl, timeout, largest, .. } = settings;
-        let debt = Debt::new(ttl + ttl / 10);
-        Ok(Self { server: Server::new(settings)?, flights: Flights::default(), debt, ttl, timeout, largest })
+        let Settings { ttl, timeout, max_bytes, .. } = settings;
+        let pending = PendingInvalidations::new(ttl + ttl / 10);
+        Ok(Self { client: Client::new(settings)?, loads: SingleFlight::default(), pending, ttl, timeout, max_bytes })
     }
 
-    /// Whether the caller loads `place`, or waits for somebody who does.
-    pub(super) fn join(&self, place: &Place) -> Role<'_> {
-        self.flights.join(place)
+    /// See [`super::Cache::get_or_load`].
+    pub(super) async fn get_or_load<T, E>(&self, key: &TenantKey, load: impl Future<Output = Result<T, E>>) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned + Send,
+    {
+        loop {
+            match self.loads.lead_or_wait(key) {
+                Role::Leader(leader) => return self.lead(key, leader, load).await,
+                Role::Waiter(waiter) => match waiter.result().await {
+                    Some(loaded) => match loaded.and_then(|bytes| decode_own(&bytes)) {
+                        Some(value) => return Ok(value),
+                        None => return load.await,
+                    },
+                    // The leader was dropped: one of those who waited leads next.
+                    None => {}
+                },
+            }
+        }
     }
 
-    /// Replaces the key's mark.
-    pub(super) async fn forget(self: Arc<Self>, place: &Place) {
+    /// Replaces the key's version.
+    pub(super) async fn invalidate(self: Arc<Self>, key: &TenantKey) {
         let mut commands = Pipeline::new();
-        commands.add_command(set(&place.stamp(), fresh().as_bytes(), self.stamp_life())).ignore();
-        let told = self.server.ask::<()>(&commands, &mut self.patience()).await;
-        self.owe_unless(told, place.tenant);
-        self.flights.forget(place);
+        set(&mut commands, &key.stamp(), new_version().as_bytes(), self.stamp_life());
+        let answer = self.client.send(&commands, &mut self.timeout.clone()).await;
+        self.repeat_unless(answer, key.tenant);
+        self.loads.detach(|loading| loading == key);
     }
 
-    /// Replaces the tenant's mark.
-    pub(super) async fn flush(self: Arc<Self>, tenant: TenantId) {
-        let told = self.renew(tenant).await;
-        self.owe_unless(told, tenant);
-        self.flights.flush(tenant);
+    /// Replaces the tenant's version.
+    pub(super) async fn invalidate_all(self: Arc<Self>, tenant: TenantId) {
+        let answer = self.replace_generation(tenant).await;
+        self.repeat_unless(answer, tenant);
+        self.loads.detach(|loading| loading.tenant == tenant);
     }
 
-    /// Longer than any value that repeats the stamp, so that in a busy key each value counts for its whole time or nearly.
+    /// Reads the value, or loads and stores it, for this caller and those who wait.
+    async fn lead<T, E>(
+        &self,
+        key: &TenantKey,
+        leader: Leader<'_, TenantKey, Loaded>,
+        load: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        // For Redis alone: the load in between takes none of it.
+        let mut remaining = self.timeout;
+        let read = self.read(key, &mut remaining).await;
+        metrics::read(read.label());
+        let versions = match read {
+            Read::Hit(value, bytes) => {
+                leader.share(Some(bytes.into()));
+                return Ok(value);
+            }
+            Read::Miss(versions) => versions,
+            Read::Rejected(versions) => {
+                tracing::warn!(tenant_id = %key.tenant, key = key.key.name(), "a cached value belongs to another tenant or key, or is unreadable");
+                Some(versions)
+            }
+            Read::Unanswered(_) => None,
+        };
+        let loaded = load.await;
+        let bytes = loaded.as_ref().ok().and_then(|value| encode(key, versions.as_ref(), value));
+        if let Some(bytes) = bytes.as_deref().filter(|bytes| versions.is_some() && bytes.len() <= self.max_bytes) {
+            let mut commands = Pipeline::new();
+            set(&mut commands, &key.value(), bytes, jittered(self.ttl));
+            // A failure costs the next reader a load.
+            let _ = self.client.send::<()>(&commands, &mut remaining).await;
+        }
+        leader.share(bytes.map(Into::into));
+        loaded
+    }
+
+    async fn read<T: DeserializeOwned>(&self, key: &TenantKey, remaining: &mut Duration) -> Read<T> {
+        if self.pending.contains(key.tenant, Instant::now()) {
+            return Read::Unanswered(Unanswered::Skipped);
+        }
+        let mut commands = Pipeline::new();
+        commands.cmd("MGET").arg(generation(key.tenant)).arg(key.stamp()).arg(key.value());
+        let answer = self.client.send::<([Option<Vec<u8>>; 3],)>(&commands, remaining).await;
+        let (generation, stamp, bytes) = match answer {
+            Ok(([generation, stamp, bytes],)) => (generation, stamp, bytes),
+            Err(unanswered) => return Read::Unanswered(unanswered),
+        };
+        let (Some(generation), Some(stamp)) = (&generation, &stamp) else {
+            return Read::Miss(self.create_versions(key, generation.map(text), stamp.map(text), remaining).await);
+        };
+        let versions = Versions { generation: text(generation), stamp: text(stamp) };
+        let Some(bytes) = bytes else { return Read::Miss(Some(versions)) };
+        match decode(&bytes, key, &versions) {
+            Decoded::Valid(value) => Read::Hit(value, bytes),
+            Decoded::Outdated => Read::Miss(Some(versions)),
+            Decoded::Rejected => Read::Rejected(versions),
+        }
+    }
+
+    /// Creates the versions that are missing. Another process that does so at the same time may replace ours, which costs one of the two its value.
+    async fn create_versions(
+        &self,
+        key: &TenantKey,
+        old_generation: Option<String>,
+        old_stamp: Option<String>,
+        remaining: &mut Duration,
+    ) -> Option<Versions> {
+        let mut commands = Pipeline::new();
+        let mut create = |name: String, life| {
+            let version = new_version();
+            set(&mut commands, &name, version.as_bytes(), life);
+            version
+        };
+        let generation = old_generation.unwrap_or_else(|| create(generation(key.tenant), GENERATION_LIFE));
+        let stamp = old_stamp.unwrap_or_else(|| create(key.stamp(), self.stamp_life()));
+        self.client.send::<()>(&commands, remaining).await.ok().map(|()| Versions { generation, stamp })
+    }
+
+    async fn replace_generation(&self, tenant: TenantId) -> Result<(), Unanswered> {
+        let mut commands = Pipeline::new();
+        set(&mut commands, &generation(tenant), new_version().as_bytes(), GENERATION_LIFE);
+        self.client.send(&commands, &mut self.timeout.clone()).await
+    }
+
+    /// Longer than any value under the stamp, so that a value of a busy key is valid for nearly its whole time.
     fn stamp_life(&self) -> Duration {
         self.ttl * 2
     }
 
-    fn patience(&self) -> Patience {
-        Patience(self.timeout)
-    }
-
-    /// The value from Redis or `load`, for this caller and those who wait.
-    pub(super) async fn lead<T, E>(&self, place: &Place, leader: Leader<'_>, load: impl Future<Output = Result<T, E>>) -> Result<T, E>
-    where
-        T: Serialize + DeserializeOwned,
-    {
-        let mut patience = self.patience();
-        let lease = match self.find(place, &mut patience).await {
-            Found::Value(value, bytes) => {
-                leader.share(Some(bytes.into()));
-                return Ok(value);
-            }
-            Found::Nothing(lease) => lease,
-        };
-        let loaded = load.await;
-        let sealed = loaded.as_ref().ok().and_then(|value| envelope::seal(place, lease.as_ref(), value));
-        if let Some(bytes) = sealed.as_deref().filter(|bytes| lease.is_some() && bytes.len() <= self.largest) {
-            let mut commands = Pipeline::new();
-            commands.add_command(set(&place.value(), bytes, jittered(self.ttl))).ignore();
-            // That it is not stored costs the next one a load.
-            let _ = self.server.ask::<()>(&commands, &mut patience).await;
-        }
-        leader.share(sealed.map(Into::into));
-        loaded
-    }
-
-    async fn find<T: DeserializeOwned>(&self, place: &Place, patience: &mut Patience) -> Found<T> {
-        let (read, found) = self.look(place, patience).await;
-        metrics::read(read);
-        if read == Read::Rejected {
-            tracing::warn!(tenant_id = %place.tenant, key = place.key.name(), "a cached value is not this tenant's, not this key's or unreadable");
-        }
-        found
-    }
-
-    async fn look<T: DeserializeOwned>(&self, place: &Place, patience: &mut Patience) -> (Read, Found<T>) {
-        if self.debt.owes(place.tenant, Instant::now()) {
-            return (Read::Skipped, Found::Nothing(None));
-        }
-        let mut commands = Pipeline::new();
-        commands.cmd("MGET").arg(generation(place.tenant)).arg(place.stamp()).arg(place.value());
-        let (generation, stamp, bytes) = match self.server.ask::<(Answers,)>(&commands, patience).await {
-            Ok((answers,)) => answers,
-            Err(Trouble::Skipped) => return (Read::Skipped, Found::Nothing(None)),
-            Err(Trouble::Failed) => return (Read::Error, Found::Nothing(None)),
-        };
-        let (Some(generation), Some(stamp)) = (&generation, &stamp) else {
-            return (Read::Miss, Found::Nothing(self.begin(place, generation, stamp, patience).await));
-        };
-        let lease = Lease { generation: text(generation), stamp: text(stamp) };
-        match bytes.map(|bytes| (envelope::open(&bytes, place, &lease), bytes)) {
-            Some((Ok(value), bytes)) => (Read::Hit, Found::Value(value, bytes)),
-            Some((Err(Refusal::Foreign | Refusal::Unreadable), _)) => (Read::Rejected, Found::Nothing(Some(lease))),
-            Some((Err(Refusal::Old), _)) | None => (Read::Miss, Found::Nothing(Some(lease))),
-        }
-    }
-
-    /// Makes the marks that are missing. One that another process makes at the same time may replace ours, which costs one of the two its value.
-    async fn begin(
-        &self,
-        place: &Place,
-        old_generation: Option<Vec<u8>>,
-        old_stamp: Option<Vec<u8>>,
-        patience: &mut Patience,
-    ) -> Option<Lease> {
-        let lease =
-            Lease { generation: old_generation.as_deref().map_or_else(fresh, text), stamp: old_stamp.as_deref().map_or_else(fresh, text) };
-        let mut commands = Pipeline::new();
-        if old_generation.is_none() {
-            commands.add_command(set(&generation(place.tenant), lease.generation.as_bytes(), GENERATION_LIFE)).ignore();
-        }
-        if old_stamp.is_none() {
-            commands.add_command(set(&place.stamp(), lease.stamp.as_bytes(), self.stamp_life())).ignore();
-        }
-        self.server.ask::<()>(&commands, patience).await.ok().map(|()| lease)
-    }
-
-    /// Replaces the tenant's generation.
-    async fn renew(&self, tenant: TenantId) -> Result<(), Trouble> {
-        let mut commands = Pipeline::new();
-        commands.add_command(set(&generation(tenant), fresh().as_bytes(), GENERATION_LIFE)).ignore();
-        self.server.ask(&commands, &mut self.patience()).await
-    }
-
-    /// Remembers that Redis was not told, and tells it when it answers again.
-    fn owe_unless(self: &Arc<Self>, told: Result<(), Trouble>, tenant: TenantId) {
-        if told.is_err() && self.debt.add(tenant, Instant::now()) {
-            let cache = Arc::downgrade(self);
+    /// Remembers an invalidation that Redis did not confirm, and repeats it until it does.
+    fn repeat_unless(self: &Arc<Self>, answer: Result<(), Unanswered>, tenant: TenantId) {
+        if answer.is_err() && self.pending.add(tenant, Instant::now()) {
+            let store = Arc::downgrade(self);
             tokio::spawn(async move {
                 loop {
-                    tokio::time::sleep(REPAY_EVERY).await;
-                    let Some(store) = cache.upgrade() else { return };
-                    if store.repay().await {
+                    tokio::time::sleep(REPEAT_EVERY).await;
+                    let Some(store) = store.upgrade() else { return };
+                    if store.repeat_pending().await {
                         return;
                     }
                 }
@@ -179,30 +196,48 @@ impl Store {
         }
     }
 
-    /// True when nothing is owed any more.
-    async fn repay(&self) -> bool {
-        for (tenant, number) in self.debt.all() {
-            if self.renew(tenant).await.is_err() {
+    /// True when nothing is pending any more.
+    async fn repeat_pending(&self) -> bool {
+        for (tenant, number) in self.pending.all() {
+            if self.replace_generation(tenant).await.is_err() {
                 return false;
             }
-            self.debt.paid(tenant, number);
+            self.pending.confirm(tenant, number);
         }
-        self.debt.settled()
+        self.pending.is_done()
     }
 }
 
-fn set(name: &str, value: &[u8], life: Duration) -> Cmd {
-    let mut command = redis::cmd("SET");
-    command.arg(name).arg(value).arg("PX").arg(u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1));
-    command
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("client", &self.client).finish_non_exhaustive()
+    }
 }
 
-/// A mark as the envelope holds it. Marks are hexadecimal; another one that somebody has put there is equal to itself all the same.
-fn text(mark: impl AsRef<[u8]>) -> String {
-    String::from_utf8_lossy(mark.as_ref()).into_owned()
+impl<T> Read<T> {
+    /// The value of the metric's label.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Hit(..) => "hit",
+            Self::Miss(_) => "miss",
+            Self::Rejected(_) => "rejected",
+            Self::Unanswered(Unanswered::Failed) => "error",
+            Self::Unanswered(Unanswered::Skipped) => "skipped",
+        }
+    }
 }
 
-/// Give or take a tenth, so that what was stored together does not end together.
+fn set(commands: &mut Pipeline, name: &str, value: &[u8], life: Duration) {
+    let milliseconds = u64::try_from(life.as_millis()).unwrap_or(u64::MAX).max(1);
+    commands.cmd("SET").arg(name).arg(value).arg("PX").arg(milliseconds).ignore();
+}
+
+/// A version as text. Ours are hexadecimal, and anything else equals itself all the same.
+fn text(version: impl AsRef<[u8]>) -> String {
+    String::from_utf8_lossy(version.as_ref()).into_owned()
+}
+
+/// Give or take a tenth, so that values stored together do not expire together.
 fn jittered(ttl: Duration) -> Duration {
     let spread = u32::try_from(Uuid::new_v4().as_u128() % 2001).unwrap_or_default();
     ttl / 10_000 * (9_000 + spread)

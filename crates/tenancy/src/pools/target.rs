@@ -36,11 +36,11 @@ impl Target {
     /// A route with the credentials that were sealed beside it.
     #[must_use]
     pub fn new(tenant: TenantId, epoch: i64, route: &Route, password: SecretString) -> Self {
-        Self::at(Arc::new(route.endpoint.clone()), tenant, epoch, route, password)
+        Self::with_endpoint(Arc::new(route.endpoint.clone()), tenant, epoch, route, password)
     }
 
-    /// The same with the route's endpoint given apart, so that the thousands of tenants of one server share one (and its certificate authority).
-    pub(crate) fn at(endpoint: Arc<Endpoint>, tenant: TenantId, epoch: i64, route: &Route, password: SecretString) -> Self {
+    /// The same with a shared endpoint, so that the thousands of tenants of one server share one endpoint and its certificate authority.
+    pub(crate) fn with_endpoint(endpoint: Arc<Endpoint>, tenant: TenantId, epoch: i64, route: &Route, password: SecretString) -> Self {
         Self {
             tenant,
             epoch,

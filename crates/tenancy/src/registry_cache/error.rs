@@ -1,15 +1,18 @@
-//! Why the directory could not answer. Must not quote rows or credentials.
+//! Why the tenant registry cache could not answer. Must not quote rows or credentials.
 
 use std::sync::Arc;
 
 use domain::retry::Class;
 use postgres::schema;
 
-/// The registry could not be asked. Shared by everybody who waited for the same answer.
+/// The result of a query of the tenant registry cache.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The registry could not be read. Cloned for everybody who waited for the same query.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// A statement or connection failed.
-    #[error("asking the registry failed")]
+    #[error("the registry could not be read")]
     Registry(#[source] Arc<registry::Error>),
     /// The master database's migrations, which this program was built with, are broken.
     #[error("the built-in migrations of the master database cannot be used")]
@@ -27,7 +30,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// How to go on.
+    /// The class of the error, which decides how long to wait before a retry.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {

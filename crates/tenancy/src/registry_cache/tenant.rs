@@ -1,27 +1,27 @@
 //! One tenant as the API knows it, made from its row in the registry.
 //!
-//! A row that cannot be served makes an entry that does not serve, with the reason. Must not show a password.
+//! A row that cannot be served makes a tenant without a target, with the reason. Must not show a password.
 
 use std::sync::Arc;
 
 use domain::names::{DatabaseName, ServerName, TenantId};
 use postgres::session::Endpoint;
+use registry::tenants::TenantRow;
 use registry::route::PoolSettings;
 use registry::seal::{self, OpeningKeys};
-use registry::tenants::TenantRow;
 
 use crate::pools::Target;
 
-/// A tenant, as the registry said at one moment; never changed, only replaced.
+/// A tenant as the registry had it at one moment. Never changed, only replaced.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct CachedTenant {
     /// Its identity.
     pub tenant: TenantId,
     /// The school's code.
     pub code: String,
     /// The school's name.
     pub name: String,
-    /// Where it is in its life.
+    /// The tenant's state.
     pub state: State,
     /// Grows with every change of route, state or credentials.
     pub epoch: i64,
@@ -33,31 +33,31 @@ pub struct Entry {
     pub database: Option<DatabaseName>,
     /// How its connections are pooled.
     pub pool: Option<PoolSettings>,
-    /// Where connections go; there exactly when the tenant is active and nothing is wrong with its row.
+    /// Where connections go. Present exactly when the tenant is active and its row has no fault.
     pub target: Option<Arc<Target>>,
-    /// Why it does not serve although its state alone would let it.
+    /// Why it is not served although its state would allow it.
     pub fault: Option<Fault>,
     pub(super) change_seq: i64,
 }
 
-/// The registry's words for where a tenant is in its life.
+/// A tenant's state, in the registry's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Being made.
+    /// Being created.
     Provisioning,
     /// Serving.
     Active,
-    /// Closed by wish.
+    /// A person asked that the school is not served.
     Suspended,
-    /// Closed for a while by the platform; also what a word of a newer release is taken for.
+    /// The platform does not serve it for a while. A state that only a newer release knows is treated the same.
     Moving,
-    /// The School is gone, the data kept.
+    /// The School was deleted and the data is kept.
     Retained,
-    /// All is gone.
+    /// Everything was deleted.
     Deleted,
 }
 
-/// What is wrong with a tenant's row.
+/// Why a tenant's row cannot be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Fault {
     /// A state that this program does not know.
@@ -74,9 +74,9 @@ pub enum Fault {
     Refused,
 }
 
-impl Entry {
-    /// `share` gives the endpoint that equal ones are replaced by.
-    pub(super) fn of(row: &TenantRow, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Self {
+impl CachedTenant {
+    /// `share` returns the one endpoint that all equal ones share.
+    pub(super) fn new(row: &TenantRow, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Self {
         let state = State::parse(&row.state);
         let (target, fault) = match state {
             None => (None, Some(Fault::UnknownState)),
@@ -84,7 +84,7 @@ impl Entry {
                 Ok(target) => (Some(Arc::new(target)), None),
                 Err(fault) => (None, Some(fault)),
             },
-            Some(_) => (None, None),
+            Some(State::Provisioning | State::Suspended | State::Moving | State::Retained | State::Deleted) => (None, None),
         };
         Self {
             tenant: row.tenant,
@@ -102,7 +102,7 @@ impl Entry {
         }
     }
 
-    /// Callers may know of it.
+    /// Callers may learn that it exists.
     pub(super) fn is_visible(&self) -> bool {
         !matches!(self.state, State::Retained | State::Deleted)
     }
@@ -111,9 +111,9 @@ impl Entry {
         self.is_visible().then_some(self)
     }
 
-    /// Says more than `known` does: it was written later, or could be opened meanwhile.
-    pub(super) fn supersedes(&self, known: &Self) -> bool {
-        self.change_seq > known.change_seq || (self.change_seq == known.change_seq && self.target.is_some() && known.target.is_none())
+    /// Whether it replaces `cached`: its row was written later, or its credentials could be opened only now.
+    pub(super) fn supersedes(&self, cached: &Self) -> bool {
+        self.change_seq > cached.change_seq || (self.change_seq == cached.change_seq && self.target.is_some() && cached.target.is_none())
     }
 }
 
@@ -126,13 +126,13 @@ fn target(row: &TenantRow, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) 
     if credentials.username != route.login.as_str() {
         return Err(Fault::Refused);
     }
-    Ok(Target::at(share(&route.endpoint), row.tenant, row.epoch, route, credentials.password))
+    Ok(Target::with_endpoint(share(&route.endpoint), row.tenant, row.epoch, route, credentials.password))
 }
 
 impl State {
     const ALL: [Self; 6] = [Self::Provisioning, Self::Active, Self::Suspended, Self::Moving, Self::Retained, Self::Deleted];
 
-    /// The word in the registry and in answers.
+    /// The word in the registry and in the API's answers.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {

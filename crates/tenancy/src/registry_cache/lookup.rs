@@ -1,0 +1,98 @@
+//! Reads one tenant from the registry: when it is not in memory, or when its own database refused what memory says.
+//!
+//! Must not become a way to load the registry: one query at a time for each tenant, few at a time in all, and results are kept for a while.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::names::TenantId;
+use futures::FutureExt as _;
+use quick_cache::sync::Cache;
+use registry::tenants;
+use sqlx::postgres::PgPool;
+use tokio::sync::Semaphore;
+
+use super::absences::Absences;
+use super::error::{Error, Result};
+use super::loader::Loader;
+use super::settings::Settings;
+use super::tenant::CachedTenant;
+use crate::single_flight::SingleFlight;
+
+/// Half of the pool's connections. Logins need the others.
+const CONCURRENT_QUERIES: usize = 4;
+/// Tenants whose last refetch is remembered.
+const MAX_REFETCHED: usize = 10_000;
+
+type Found = Result<Option<Arc<CachedTenant>>>;
+
+pub(super) struct Lookup {
+    queries: Arc<Queries>,
+    flights: SingleFlight<TenantId, Found>,
+    refetch_interval: Duration,
+}
+
+/// What a query needs. Shared, because a query continues when the caller that began it is dropped.
+struct Queries {
+    pool: PgPool,
+    loader: Arc<Loader>,
+    concurrent: Semaphore,
+    timeout: Duration,
+    absences: Absences,
+    last: Cache<TenantId, (Instant, Result<()>)>,
+}
+
+impl Lookup {
+    pub(super) fn new(pool: PgPool, loader: Arc<Loader>, settings: &Settings) -> Self {
+        let (concurrent, absences) = (Semaphore::new(CONCURRENT_QUERIES), Absences::new(settings.absence_ttl));
+        let queries = Queries { pool, loader, concurrent, timeout: settings.query_timeout, absences, last: Cache::new(MAX_REFETCHED) };
+        Self { queries: Arc::new(queries), flights: SingleFlight::default(), refetch_interval: settings.refetch_interval }
+    }
+
+    /// A tenant that is not in memory.
+    pub(super) async fn find(&self, tenant: TenantId) -> Found {
+        if self.queries.absences.contains(tenant) { Ok(None) } else { self.query(tenant).await }
+    }
+
+    /// A tenant as the registry has it now, or had it within the last interval.
+    pub(super) async fn refetch(&self, tenant: TenantId) -> Found {
+        match self.queries.last.get(&tenant).filter(|(at, _)| at.elapsed() < self.refetch_interval) {
+            Some((_, result)) => result.map(|()| self.queries.loader.tenants().get(tenant).and_then(CachedTenant::visible)),
+            None => self.query(tenant).await,
+        }
+    }
+
+    async fn query(&self, tenant: TenantId) -> Found {
+        self.flights
+            .run(&tenant, || {
+                let queries = Arc::clone(&self.queries);
+                async move { queries.run(tenant).await }.boxed()
+            })
+            .await
+    }
+}
+
+impl Queries {
+    async fn run(&self, tenant: TenantId) -> Found {
+        let found = self.read(tenant).await;
+        self.last.insert(tenant, (Instant::now(), found.as_ref().map(drop).map_err(Error::clone)));
+        found
+    }
+
+    async fn read(&self, tenant: TenantId) -> Found {
+        // Never closed, so that only time can run out.
+        let Ok(Ok(_permit)) = tokio::time::timeout(self.timeout, self.concurrent.acquire()).await else {
+            return Err(postgres::Error::timed_out("waiting to query the registry").into());
+        };
+        // Taken before the query: if the registry has no such row now, the row existed then and was removed.
+        let cached = self.loader.tenants().get(tenant);
+        let Some(row) = tenants::find(&self.pool, tenant, self.timeout).await? else {
+            if let Some(removed) = cached {
+                self.loader.tenants().remove(&removed);
+            }
+            self.absences.insert(tenant);
+            return Ok(None);
+        };
+        Ok(self.loader.load(&row).await.visible())
+    }
+}
