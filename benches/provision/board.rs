@@ -78,11 +78,11 @@ impl Board {
         self.until("gone", || self.schools().is_empty().then(Instant::now)).await
     }
 
-    async fn until<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> Outcome<T> {
+    async fn until<T>(&self, what: &str, observe: impl Fn() -> Option<T>) -> Outcome<T> {
         let waiting = async {
             loop {
                 let changed = self.0.changed.notified();
-                if let Some(found) = look() {
+                if let Some(found) = observe() {
                     return found;
                 }
                 changed.await;

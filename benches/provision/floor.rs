@@ -21,7 +21,7 @@ use futures::channel::mpsc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client, Resource as _};
-use operator::controller::servers::Reach;
+use operator::controller::server_cache::ServerConnection;
 use operator::crd::school::{AdminUserStatus, DatabaseStatus, PlacementStatus, SchemaStatus, SchoolStatus, Tier};
 use operator::crd::{School, convert};
 use operator::kubernetes::condition::merge_conditions;
@@ -51,7 +51,7 @@ struct Floor {
 pub(crate) async fn provision(ground: &Ground, codes: &[String]) -> Outcome<std::collections::HashMap<String, Instant>> {
     let floor = Arc::new(Floor { sql: Sql::open(ground).await?, client: ground.client.clone(), cluster: ground.cluster });
     let (mut workers, mut queues) = (JoinSet::new(), Vec::new());
-    for server in 0..floor.sql.reaches.len() {
+    for server in 0..floor.sql.connections.len() {
         let (queue, schools) = mpsc::unbounded::<School>();
         queues.push(queue);
         let floor = Arc::clone(&floor);
@@ -84,7 +84,7 @@ pub(crate) async fn provision(ground: &Ground, codes: &[String]) -> Outcome<std:
 
 impl Floor {
     async fn make(&self, school: School, server: usize) -> Outcome {
-        let (name, reach) = &self.sql.reaches[server];
+        let (name, connection) = &self.sql.connections[server];
         let case = Case::of(&school, self.cluster, name, self.sql.migrations.target())?;
         let api = Api::<School>::namespaced(self.client.clone(), NAMESPACE);
         let school = object::add_finalizer(&api, &school, operator::controller::school::FINALIZER).await?;
@@ -92,8 +92,8 @@ impl Floor {
         self.sql.reserve(&case).await?;
         let password = password::generate_login_password()?;
         let password = Password { verifier: scram::verifier(&password), password };
-        self.create(&self.credentials(&case, &school, reach, &password)?).await?;
-        self.sql.stage_and_claim(&case, reach, &password).await?;
+        self.create(&self.credentials(&case, &school, connection, &password)?).await?;
+        self.sql.stage_and_claim(&case, connection, &password).await?;
         let temporary = password::generate_temporary_password()?;
         let content = AdminContent {
             namespace: NAMESPACE.to_owned(),
@@ -105,19 +105,19 @@ impl Floor {
         };
         self.create(&admin_secret(&content)).await?;
         self.sql.create_admin(&case, &password::hash_argon2id(&temporary).await?).await?;
-        self.sql.publish(&case, reach, &password).await?;
-        write_status(&api, &school, &self.settled(&case, &school, reach)).await?;
+        self.sql.publish(&case, connection, &password).await?;
+        write_status(&api, &school, &self.settled(&case, &school, connection)).await?;
         Ok(())
     }
 
-    fn credentials(&self, case: &Case, school: &School, reach: &Reach, password: &Password) -> Outcome<SecretWanted> {
+    fn credentials(&self, case: &Case, school: &School, connection: &ServerConnection, password: &Password) -> Outcome<SecretWanted> {
         let template = convert::secret_template(school);
         Ok(credentials_secret(&CredentialsContent {
             namespace: NAMESPACE.to_owned(),
             name: case.names.secret.to_string(),
             owner: school.controller_owner_ref(&()).ok_or("a School has no uid")?,
-            host: reach.endpoint.host.clone(),
-            port: reach.endpoint.port,
+            host: connection.endpoint.host.clone(),
+            port: connection.endpoint.port,
             ssl_mode: "disable",
             certificates: None,
             username: case.names.login.to_string(),
@@ -136,7 +136,7 @@ impl Floor {
         }
     }
 
-    fn settled(&self, case: &Case, school: &School, reach: &Reach) -> SchoolStatus {
+    fn settled(&self, case: &Case, school: &School, connection: &ServerConnection) -> SchoolStatus {
         let version = self.sql.migrations.target();
         let database = ObservedDatabase::Ours { schema: Schema { version, genuine: true }, access: DatabaseAccess::Open };
         let bound = AssignedSchool {
@@ -156,8 +156,8 @@ impl Floor {
         let complete = SchoolStatus {
             database: Some(DatabaseStatus {
                 name: Some(case.names.database.to_string()),
-                host: Some(reach.endpoint.host.clone()),
-                port: Some(reach.endpoint.port),
+                host: Some(connection.endpoint.host.clone()),
+                port: Some(connection.endpoint.port),
             }),
             schema: Some(SchemaStatus { version: Some(version), target: Some(version) }),
             admin_user: Some(AdminUserStatus {
@@ -174,8 +174,8 @@ impl Floor {
 fn with_names(case: &Case, school: &School) -> SchoolStatus {
     let reason = "the floor places in turn".to_owned();
     let choice = Placement { server: case.names.server.clone(), tier: case.ask.placement.tier, reason: reason.clone() };
-    let seen = ObservedSchool { finalizer: true, assignment: Assignment::Unassigned(Ok(choice.clone())) };
-    let told = status::report(&case.wanted, &seen, &Plan::Execute(Action::RecordNames(choice)), false);
+    let facts = ObservedSchool { finalizer: true, assignment: Assignment::Unassigned(Ok(choice.clone())) };
+    let told = status::report(&case.wanted, &facts, &Plan::Execute(Action::RecordNames(choice)), false);
     let placement = PlacementStatus {
         server_name: Some(case.names.server.to_string()),
         tier: Some(Tier::Standard),
@@ -212,31 +212,31 @@ pub(crate) async fn sql_alone(ground: &Ground, codes: &[String]) -> Outcome<f64>
         let mut school = schools::school(code);
         school.metadata.uid = Some(Uuid::new_v5(&ground.cluster.0, code.as_bytes()).to_string());
         let server = number % cases.len();
-        cases[server].push(Arc::new(Case::of(&school, ground.cluster, &sql.reaches[server].0, sql.migrations.target())?));
+        cases[server].push(Arc::new(Case::of(&school, ground.cluster, &sql.connections[server].0, sql.migrations.target())?));
     }
     let begun = Instant::now();
-    each(&sql, &cases, |sql, case, reach| {
+    each(&sql, &cases, |sql, case, connection| {
         let (password, hash) = (Arc::clone(&password), Arc::clone(&hash));
-        async move { sql.make(&case, &reach, &password, &hash).await }
+        async move { sql.make(&case, &connection, &password, &hash).await }
     })
     .await?;
     let took = begun.elapsed().as_secs_f64();
-    each(&sql, &cases, |sql, case, reach| async move { sql.unmake(&case, &reach).await }).await?;
+    each(&sql, &cases, |sql, case, connection| async move { sql.unmake(&case, &connection).await }).await?;
     sql.close().await;
     Ok(took)
 }
 
 /// Does something for each case, four at a time on each server.
-async fn each<F>(sql: &Arc<Sql>, cases: &[Vec<Arc<Case>>; 2], work: impl Fn(Arc<Sql>, Arc<Case>, Arc<Reach>) -> F) -> Outcome
+async fn each<F>(sql: &Arc<Sql>, cases: &[Vec<Arc<Case>>; 2], work: impl Fn(Arc<Sql>, Arc<Case>, Arc<ServerConnection>) -> F) -> Outcome
 where
     F: Future<Output = Outcome> + Send + 'static,
 {
     let mut workers = JoinSet::new();
     for (server, cases) in cases.iter().enumerate() {
-        let reach = &sql.reaches[server].1;
+        let connection = &sql.connections[server].1;
         let places = Arc::new(tokio::sync::Semaphore::new(AT_ONCE_PER_SERVER));
         for case in cases {
-            let (work, places) = (work(Arc::clone(sql), Arc::clone(case), Arc::clone(reach)), Arc::clone(&places));
+            let (work, places) = (work(Arc::clone(sql), Arc::clone(case), Arc::clone(connection)), Arc::clone(&places));
             workers.spawn(async move {
                 let _place = places.acquire_owned().await?;
                 work.await

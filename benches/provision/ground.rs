@@ -13,7 +13,7 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, Config};
-use operator::controller::servers::Reach;
+use operator::controller::server_cache::ServerConnection;
 use operator::crd::{DatabaseServer, School};
 use operator::kubernetes::{client, cluster};
 use postgres::schema::Migrations;
@@ -108,13 +108,13 @@ impl Ground {
     }
 
     /// Pools of the servers, opened as the operator opens its own.
-    pub(crate) fn reaches(&self) -> Outcome<[(ServerName, Arc<Reach>); 2]> {
-        let reach = |index: usize| -> Outcome<_> {
+    pub(crate) fn connections(&self) -> Outcome<[(ServerName, Arc<ServerConnection>); 2]> {
+        let connection = |index: usize| -> Outcome<_> {
             let endpoint = Endpoint { host: self.servers[index].host().to_owned(), port: self.servers[index].port(), tls: Tls::Disable };
-            let reach = Reach::new(endpoint, self.admins[index].clone(), "postgres".to_owned(), 8);
-            Ok((ServerName::parse(NAMES[index])?, Arc::new(reach)))
+            let connection = ServerConnection::new(endpoint, self.admins[index].clone(), "postgres".to_owned(), 8);
+            Ok((ServerName::parse(NAMES[index])?, Arc::new(connection)))
         };
-        Ok([reach(0)?, reach(1)?])
+        Ok([connection(0)?, connection(1)?])
     }
 
     /// Both servers write out what earlier phases left dirty, so that no phase pays for another's.

@@ -70,7 +70,7 @@ impl Operator {
 
     /// Waits until it has looked at this many Schools.
     pub(crate) async fn has_looked_at(&self, schools: usize) -> Outcome {
-        const METRIC: &str = "school_operator_reconcile_duration_seconds_count{kind=\"School\"} ";
+        const METRIC: &str = "dailycare_operator_reconcile_duration_seconds_count{kind=\"School\"} ";
         let deadline = Instant::now() + PATIENCE;
         loop {
             let page = self.get("/metrics").await?;
@@ -88,7 +88,7 @@ impl Operator {
     async fn is_ready(&self) -> bool {
         // Ready means that it leads; a server it has looked at is up or down, one it has not is not in its metrics.
         let ready = self.get("/readyz").await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.0 200"));
-        let up = async || self.get("/metrics").await.is_ok_and(|page| page.matches("database_server_up{server=").count() == 2);
+        let up = async || self.get("/metrics").await.is_ok_and(|page| page.matches("dailycare_operator_server_up{server=").count() == 2);
         ready && up().await
     }
 

@@ -231,13 +231,13 @@ pub(crate) async fn singles(ground: &Ground, count: usize) -> Outcome<Singles> {
     let operator = Operator::start(ground).await?;
     let (cold, staged) = (schools::codes("cold", count), schools::codes("staged", count));
     let cold_latency = one_by_one(ground, &cold, async || Ok(())).await?;
-    let reaches = ground.reaches()?;
+    let connections = ground.connections()?;
     let digest = ground.migrations.digest();
     let stage_ahead = async || {
-        for (_, reach) in &reaches {
-            let mut conn = reach.pool.acquire().await?;
+        for (_, connection) in &connections {
+            let mut conn = connection.pool.acquire().await?;
             if stage::spares(&mut conn, digest).await? == 0 {
-                stage::stage(&reach.pool, digest).await?;
+                stage::stage(&connection.pool, digest).await?;
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use domain::school::desired::{Desired, DesiredSchool};
 use domain::school::observed::Names;
 use domain::tenant::TenantState;
 use kube::ResourceExt as _;
-use operator::controller::servers::Reach;
+use operator::controller::server_cache::ServerConnection;
 use operator::crd::{School, convert};
 use postgres::schema::Migrations;
 use provisioning::master::TenantRef;
@@ -73,7 +73,7 @@ pub(crate) struct Password {
 /// The connections that the statements go over, with the operator's own settings and bounds.
 pub(crate) struct Sql {
     registry: PgPool,
-    pub(crate) reaches: [(ServerName, Arc<Reach>); 2],
+    pub(crate) connections: [(ServerName, Arc<ServerConnection>); 2],
     pub(crate) keyring: Arc<Keyring>,
     pub(crate) migrations: Arc<Migrations>,
 }
@@ -81,14 +81,14 @@ pub(crate) struct Sql {
 impl Sql {
     pub(crate) async fn open(ground: &Ground) -> Outcome<Self> {
         let (keyring, migrations) = (Arc::clone(&ground.keyring), Arc::clone(&ground.migrations));
-        Ok(Self { registry: ground.registry().await?, reaches: ground.reaches()?, keyring, migrations })
+        Ok(Self { registry: ground.registry().await?, connections: ground.connections()?, keyring, migrations })
     }
 
     /// Ends the connections, so that the next phase opens its own.
     pub(crate) async fn close(&self) {
         self.registry.close().await;
-        for (_, reach) in &self.reaches {
-            reach.pool.close().await;
+        for (_, connection) in &self.connections {
+            connection.pool.close().await;
         }
     }
 
@@ -107,9 +107,9 @@ impl Sql {
         expect(tenants::reserve(&self.registry, &reservation).await? == Reserved::Ours, "reserve the code")
     }
 
-    pub(crate) async fn stage_and_claim(&self, case: &Case, reach: &Reach, password: &Password) -> Outcome {
+    pub(crate) async fn stage_and_claim(&self, case: &Case, connection: &ServerConnection, password: &Password) -> Outcome {
         let digest = self.migrations.digest();
-        stage::stage(&reach.pool, digest).await?;
+        stage::stage(&connection.pool, digest).await?;
         let wanted = Claim {
             objects: &case.objects(),
             school: case.tenant.school,
@@ -121,7 +121,7 @@ impl Sql {
         };
         // A claim that began a moment later may have taken our spare for its own, which is then there for us.
         loop {
-            match claim(&reach.pool, &wanted).await? {
+            match claim(&connection.pool, &wanted).await? {
                 Claimed::Now => return Ok(()),
                 Claimed::NoSpare => {}
                 Claimed::AlreadyThere => return Err("the floor's database exists already".into()),
@@ -133,13 +133,13 @@ impl Sql {
         expect(users::create_admin(&self.registry, case.tenant, &case.ask.admin, hash).await? == Creation::Made, "create the administrator")
     }
 
-    pub(crate) async fn publish(&self, case: &Case, reach: &Reach, password: &Password) -> Outcome {
+    pub(crate) async fn publish(&self, case: &Case, connection: &ServerConnection, password: &Password) -> Outcome {
         let publication = Publication {
             tenant: case.tenant,
             profile: case.ask.profile.clone(),
             route: Route {
                 server: case.names.server.clone(),
-                endpoint: reach.endpoint.clone(),
+                endpoint: connection.endpoint.clone(),
                 database: case.names.database.clone(),
                 login: case.names.login.clone(),
                 pool: PoolSettings {
@@ -157,19 +157,19 @@ impl Sql {
     }
 
     /// All of the above.
-    pub(crate) async fn make(&self, case: &Case, reach: &Reach, password: &Password, hash: &str) -> Outcome {
+    pub(crate) async fn make(&self, case: &Case, connection: &ServerConnection, password: &Password, hash: &str) -> Outcome {
         self.reserve(case).await?;
-        self.stage_and_claim(case, reach, password).await?;
+        self.stage_and_claim(case, connection, password).await?;
         self.create_admin(case, hash).await?;
-        self.publish(case, reach, password).await
+        self.publish(case, connection, password).await
     }
 
     /// Takes it all away again.
-    pub(crate) async fn unmake(&self, case: &Case, reach: &Reach) -> Outcome {
-        let holding = case.objects();
-        access::close(&reach.pool, &holding).await?;
-        drop::drop_database(&reach.pool, &holding).await?;
-        drop::drop_login(&reach.pool, &holding).await?;
+    pub(crate) async fn unmake(&self, case: &Case, connection: &ServerConnection) -> Outcome {
+        let objects = case.objects();
+        access::close(&connection.pool, &objects).await?;
+        drop::drop_database(&connection.pool, &objects).await?;
+        drop::drop_login(&connection.pool, &objects).await?;
         expect(tenants::set_state(&self.registry, case.tenant, InactiveState::Deleted).await? == Change::Made, "forget the tenant")
     }
 }

@@ -11,7 +11,7 @@ use domain::school::status::report;
 use kube::api::ListParams;
 use kube::runtime::reflector;
 use operator::controller::context::{Context, Parts};
-use operator::controller::school::sight::look;
+use operator::controller::school::observe::observe;
 use operator::controller::server;
 use operator::kubernetes::{client, cluster, within};
 use postgres::session::{self, Purpose};
@@ -54,19 +54,19 @@ fn school_name(text: &str) -> Result<String, String> {
 pub(super) async fn run(args: &CommonArgs, target: &Target) -> Result<String, Box<dyn Error>> {
     let ctx = context(args).await?;
     // Nothing is placed here, so no other School's place is in the way of the answer.
-    let _ = ctx.places_known.set(());
+    let _ = ctx.reservations_loaded.set(());
     let school = within("reading the School", ctx.schools_in(&target.namespace).get(&target.object)).await?;
     let listed = within("listing the DatabaseServers", ctx.database_servers().list(&ListParams::default())).await?;
     for object in listed {
-        let sight = server::sight::look(&ctx, object).await?;
-        server::note(&ctx, &sight);
+        let observation = server::observe::observe(&ctx, object).await?;
+        server::note(&ctx, &observation);
     }
-    let sight = Box::pin(look(&ctx, school)).await?;
-    let seen = sight.seen(&ctx);
-    let next = plan(&sight.wanted, &seen);
-    let conditions = report(&sight.wanted, &seen, &next, false);
+    let observation = Box::pin(observe(&ctx, school)).await?;
+    let observed = observation.facts(&ctx);
+    let next = plan(&observation.wanted, &observed);
+    let conditions = report(&observation.wanted, &observed, &next, false);
     let conditions = conditions.iter().map(|c| (c.type_.label(), format!("{} {}: {}", c.status.label(), c.reason.label(), c.message)));
-    let facts = facts(&seen);
+    let facts = facts(&observed);
     let (step, why) = step(&next);
     match target.output {
         Output::Json => {
@@ -118,10 +118,10 @@ async fn context(args: &CommonArgs) -> Result<Context, Box<dyn Error>> {
 }
 
 /// The facts, by name, in the order in which the planner asks for them.
-fn facts(seen: &ObservedSchool) -> Vec<(String, Value)> {
-    let mut facts = vec![("finalizer".to_owned(), json!(if seen.finalizer { "present" } else { "absent" }))];
+fn facts(observed: &ObservedSchool) -> Vec<(String, Value)> {
+    let mut facts = vec![("finalizer".to_owned(), json!(if observed.finalizer { "present" } else { "absent" }))];
     let mut say = |name: &str, value: String| facts.push((name.to_owned(), Value::from(value)));
-    match &seen.assignment {
+    match &observed.assignment {
         Assignment::Unassigned(Ok(choice)) => say("would go to", format!("{} ({})", choice.server, choice.reason)),
         Assignment::Unassigned(Err(unplaced)) => say("would go to", unplaced.message.clone()),
         Assignment::Assigned(bound) => {

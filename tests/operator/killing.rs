@@ -175,14 +175,14 @@ fn an_operator_killed_again_and_again_leaves_twenty_schools_as_asked_and_nothing
             // while after its start when there is nothing to do.
             let operator = &world.operator;
             let busy = async {
-                while !operator.log().contains("done effect=") {
+                while !operator.log().contains("executed action=") {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };
             let _ = tokio::time::timeout(Duration::from_secs(2), busy).await;
             tokio::time::sleep(Duration::from_millis(20 + random.below(381))).await;
             world.operator.kill9().await.unwrap();
-            interrupted += u32::from(world.operator.log().contains("done effect="));
+            interrupted += u32::from(world.operator.log().contains("executed action="));
             if kill >= 3
                 && let Some((code, end)) = asked.pop()
             {
@@ -222,7 +222,7 @@ fn two_operators_without_a_lease_double_nothing() {
         let created = secrets_created(&world, &namespace);
         assert_eq!(created.len(), 2 * SCHOOLS, "{created:?}");
         assert!(created.values().all(|times| *times == 1), "{created:?}");
-        assert!(world.operator.log().contains("done effect=") && second.log().contains("done effect="), "only one of them worked");
+        assert!(world.operator.log().contains("executed action=") && second.log().contains("executed action="), "only one of them worked");
         second.stop().await.unwrap();
     });
 }
@@ -274,7 +274,7 @@ fn of_two_operators_with_a_lease_one_leads_and_the_other_follows_when_it_dies_st
         leads(&world, "first").await;
         let mut second = named(&world, "second");
         serves(&world, &namespace, "under-first").await;
-        assert!(!second.log().contains("done effect="), "a standby worked");
+        assert!(!second.log().contains("executed action="), "a standby worked");
         first.kill9().await.unwrap();
         leads(&world, "second").await;
         serves(&world, &namespace, "under-second").await;

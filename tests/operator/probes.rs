@@ -41,8 +41,10 @@ fn a_working_operator_is_healthy_ready_and_measured_without_naming_a_school() {
         world
             .until("failures, an outage and schools are measured", async || {
                 let text = metrics();
-                let failed = text.contains(r#"school_operator_reconcile_errors_total{kind="School",reason="transient"}"#);
-                failed && text.contains("\nschools{") && text.contains(r#"database_server_up{server="pg-18"} 0"#)
+                let failed = text.contains(r#"dailycare_operator_reconcile_errors_total{kind="School",class="transient"}"#);
+                failed
+                    && text.contains("\ndailycare_operator_schools{")
+                    && text.contains(r#"dailycare_operator_server_up{server="pg-18"} 0"#)
             })
             .await;
         let text = metrics();
@@ -50,9 +52,9 @@ fn a_working_operator_is_healthy_ready_and_measured_without_naming_a_school() {
             assert!(text.contains(&format!("# TYPE {} ", metric.name)), "{}\n{text}", metric.name);
         }
         for line in [
-            "school_operator_leader 1",
-            r#"database_server_up{server="pg-15"} 1"#,
-            r#"school_operator_effects_total{effect="claim_database"} 1"#,
+            "dailycare_operator_leader 1",
+            r#"dailycare_operator_server_up{server="pg-15"} 1"#,
+            r#"dailycare_operator_actions_total{action="claim_database"} 1"#,
         ] {
             assert!(text.lines().any(|told| told == line), "{line}\n{text}");
         }
@@ -60,7 +62,7 @@ fn a_working_operator_is_healthy_ready_and_measured_without_naming_a_school() {
             assert!(!text.contains(secret), "{secret}\n{text}");
         }
         world.pg18.start_again().await.unwrap();
-        world.until("the server is up again", async || metrics().contains(r#"database_server_up{server="pg-18"} 1"#)).await;
+        world.until("the server is up again", async || metrics().contains(r#"dailycare_operator_server_up{server="pg-18"} 1"#)).await;
         assert_eq!(get(&address, "/healthz"), Some((200, "ok\n".to_owned())));
     });
 }

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use api_testing::{Client, PASSWORD, World, world};
 use futures::future::join_all;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -14,8 +15,6 @@ use testing::{Platform, eventually, until};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use uuid::Uuid;
-
-use crate::world::{Client, PASSWORD, World, world};
 
 const LONG: Duration = Duration::from_mins(1);
 

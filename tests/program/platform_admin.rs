@@ -4,9 +4,8 @@ use std::process::Output;
 
 use registry::password::{Checker, Verdict};
 use testing::Version;
+use testing::master::{Admin, DATABASE, Master, execute};
 use tokio::process::Command;
-
-use crate::fixtures::{Admin, DATABASE, Master, execute};
 
 async fn run(url: &str, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dailycare"));

@@ -11,30 +11,30 @@ use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use telemetry::metrics::{Kind, Metric, describe_all};
 
-const RECONCILE_DURATION: &str = "school_operator_reconcile_duration_seconds";
-const RECONCILE_ERRORS: &str = "school_operator_reconcile_errors_total";
-const QUEUE_DEPTH: &str = "school_operator_queue_depth";
-const EFFECTS: &str = "school_operator_effects_total";
-const LEADER: &str = "school_operator_leader";
-const BUILD_INFO: &str = "school_operator_build_info";
-const SCHOOLS: &str = "schools";
-const SERVER_UP: &str = "database_server_up";
-const SERVER_SCHOOLS: &str = "database_server_schools";
+const RECONCILE_DURATION: &str = "dailycare_operator_reconcile_duration_seconds";
+const RECONCILE_ERRORS: &str = "dailycare_operator_reconcile_errors_total";
+const QUEUE_DEPTH: &str = "dailycare_operator_queue_depth";
+const ACTIONS: &str = "dailycare_operator_actions_total";
+const LEADER: &str = "dailycare_operator_leader";
+const BUILD_INFO: &str = "dailycare_operator_build_info";
+const SCHOOLS: &str = "dailycare_operator_schools";
+const SERVER_UP: &str = "dailycare_operator_server_up";
+const SERVER_SCHOOLS: &str = "dailycare_operator_server_schools";
 
 /// Every metric there is.
 pub const METRICS: [Metric; 9] = [
     Metric { name: RECONCILE_DURATION, kind: Kind::Histogram, labels: &["kind"], help: "How long one reconcile of one object took." },
-    Metric { name: RECONCILE_ERRORS, kind: Kind::Counter, labels: &["kind", "reason"], help: "Reconciles that failed, by class of error." },
+    Metric { name: RECONCILE_ERRORS, kind: Kind::Counter, labels: &["kind", "class"], help: "Reconciles that failed, by class of error." },
     Metric { name: QUEUE_DEPTH, kind: Kind::Gauge, labels: &["kind"], help: "Objects that wait to be reconciled." },
-    Metric { name: EFFECTS, kind: Kind::Counter, labels: &["effect"], help: "Effects carried out, by name of the action." },
+    Metric { name: ACTIONS, kind: Kind::Counter, labels: &["action"], help: "Actions executed." },
     Metric { name: LEADER, kind: Kind::Gauge, labels: &[], help: "1 while this process leads." },
-    Metric { name: BUILD_INFO, kind: Kind::Gauge, labels: &["version"], help: "Always 1; its labels tell what runs." },
+    Metric { name: BUILD_INFO, kind: Kind::Gauge, labels: &["version"], help: "Always 1; the label says which version runs." },
     Metric { name: SCHOOLS, kind: Kind::Gauge, labels: &["ready", "tier", "server"], help: "Schools." },
-    Metric { name: SERVER_UP, kind: Kind::Gauge, labels: &["server"], help: "1 while the database server answers." },
+    Metric { name: SERVER_UP, kind: Kind::Gauge, labels: &["server"], help: "1 while the tenant server answers." },
     Metric { name: SERVER_SCHOOLS, kind: Kind::Gauge, labels: &["server", "state"], help: "Tenant databases on the server." },
 ];
 
-/// Seconds; a School from nothing takes tens of milliseconds, a migration minutes.
+/// Seconds. A new School takes tens of milliseconds, a migration minutes.
 const BUCKETS: [f64; 13] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
 
 /// Records metrics from now on, for the whole process. The handle renders them.
@@ -65,7 +65,7 @@ pub fn reconciled(kind: &'static str, took: Duration) {
 
 /// One reconcile of an object of `kind` failed.
 pub fn reconcile_failed(kind: &'static str, class: Class) {
-    counter!(RECONCILE_ERRORS, "kind" => kind, "reason" => class.label()).increment(1);
+    counter!(RECONCILE_ERRORS, "kind" => kind, "class" => class.label()).increment(1);
 }
 
 /// One more object of `kind` waits.
@@ -73,14 +73,14 @@ pub fn enqueued(kind: &'static str) {
     gauge!(QUEUE_DEPTH, "kind" => kind).increment(1);
 }
 
-/// One of them waits no longer.
+/// One object fewer of `kind` waits.
 pub fn dequeued(kind: &'static str) {
     gauge!(QUEUE_DEPTH, "kind" => kind).decrement(1);
 }
 
-/// An effect was carried out.
-pub fn effect(name: &'static str) {
-    counter!(EFFECTS, "effect" => name).increment(1);
+/// An action was executed.
+pub fn executed(action: &'static str) {
+    counter!(ACTIONS, "action" => action).increment(1);
 }
 
 /// Whether this process leads.
@@ -109,13 +109,13 @@ pub struct Group {
     pub server: String,
 }
 
-/// The count of Schools, which remembers what it said, because a group that nobody is left in must be told to be empty.
+/// The count of Schools. Remembers the groups it has recorded, because a group that became empty must be recorded as 0.
 #[derive(Debug, Default)]
-pub struct Census(Mutex<BTreeMap<Group, u32>>);
+pub struct SchoolCounts(Mutex<BTreeMap<Group, u32>>);
 
-impl Census {
-    /// Says how many Schools there are, by group.
-    pub fn take(&self, schools: impl IntoIterator<Item = Group>) {
+impl SchoolCounts {
+    /// Records how many Schools there are, by group.
+    pub fn record(&self, schools: impl IntoIterator<Item = Group>) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.values_mut().for_each(|count| *count = 0);
         for group in schools {
@@ -149,24 +149,24 @@ mod tests {
             reconciled("School", Duration::from_millis(3));
             reconcile_failed("School", Class::Denied);
             enqueued("School");
-            effect("ClaimDatabase");
+            executed("claim_database");
             leading(true);
             server_up("pg-1", true);
             server_schools("pg-1", "active", 7);
-            Census::default().take([Group { ready: true, tier: "basic", server: "pg-1".to_owned() }]);
+            SchoolCounts::default().record([Group { ready: true, tier: "basic", server: "pg-1".to_owned() }]);
         });
         assert_exposed(&text, &METRICS);
     }
 
     #[test]
-    fn a_group_that_nobody_is_left_in_is_told_to_be_empty() {
+    fn a_group_that_became_empty_is_recorded_as_zero() {
         let group = |ready| Group { ready, tier: "basic", server: "pg-1".to_owned() };
-        let census = Census::default();
+        let counts = SchoolCounts::default();
         let text = rendered(|| {
-            census.take([group(false), group(false)]);
-            census.take([group(true), group(true)]);
+            counts.record([group(false), group(false)]);
+            counts.record([group(true), group(true)]);
         });
-        assert!(text.contains(r#"schools{ready="false",tier="basic",server="pg-1"} 0"#), "{text}");
-        assert!(text.contains(r#"schools{ready="true",tier="basic",server="pg-1"} 2"#), "{text}");
+        assert!(text.contains(r#"dailycare_operator_schools{ready="false",tier="basic",server="pg-1"} 0"#), "{text}");
+        assert!(text.contains(r#"dailycare_operator_schools{ready="true",tier="basic",server="pg-1"} 2"#), "{text}");
     }
 }

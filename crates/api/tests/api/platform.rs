@@ -1,13 +1,12 @@
 //! The platform's staff over HTTP: tenants, their measures, acting in a school; and a school's own accounts.
 
 use api::identity::External;
+use api_testing::{Answer, Client, METRICS, PASSWORD, World, usual, world};
 use reqwest::Method;
 use serde_json::json;
 use sqlx::Connection as _;
 use testing::{Version, until};
 use uuid::Uuid;
-
-use crate::world::{Answer, Client, METRICS, PASSWORD, World, usual, world};
 
 /// The platform's records of a user's writes to accounts, oldest first: id, tenant, path, address, reason.
 async fn accounts_told(world: &World, user: Uuid) -> Vec<(Uuid, Option<Uuid>, String, Option<String>, Option<String>)> {

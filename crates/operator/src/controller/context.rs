@@ -1,4 +1,6 @@
-//! What every reconcile works with. Holds connections and small, bounded memory; no decision is taken from it that could not be taken anew after a restart.
+//! What every reconcile works with: connections, settings, and small, bounded memory.
+//!
+//! Must hold nothing that cannot be rebuilt after a restart.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -14,12 +16,12 @@ use sqlx::PgPool;
 use telemetry::health::Heartbeat;
 use tokio::sync::SetOnce;
 
-use super::attempts::Attempts;
-use super::lanes::Lanes;
-use super::latest::Latest;
-use super::ledger::Ledger;
-use super::servers::Servers;
-use super::wake::Wake;
+use super::backoff::Backoff;
+use super::concurrency::ConcurrencyLimits;
+use super::freshness::CacheFreshness;
+use super::requeue::Requeue;
+use super::reservations::PlacementReservations;
+use super::server_cache::ServerCache;
 use crate::crd::{DatabaseServer, School};
 use crate::kubernetes::events::Recorder;
 use crate::kubernetes::lease::Held;
@@ -28,7 +30,7 @@ use crate::kubernetes::lease::Held;
 pub struct Parts {
     /// The API server.
     pub client: Client,
-    /// The cluster's identity, part of every mark.
+    /// The cluster's identity, part of every ownership comment.
     pub cluster: ClusterUid,
     /// Where the admin Secrets of servers are.
     pub namespace: String,
@@ -42,42 +44,42 @@ pub struct Parts {
     pub pooling: PoolDefaults,
     /// The Lease; none where no second operator can run.
     pub lease: Option<Held>,
-    /// Every School, as last watched.
+    /// Every School, as the watch cache has it.
     pub schools: Store<School>,
-    /// Every `DatabaseServer`, as last watched.
+    /// Every `DatabaseServer`, as the watch cache has it.
     pub server_objects: Store<DatabaseServer>,
     /// Events.
     pub recorder: Recorder,
-    /// The sign of life.
+    /// The process's sign of life.
     pub heartbeat: Heartbeat,
-    /// Schools worked on at once for each server.
+    /// Schools reconciled at once for each server.
     pub concurrency: u16,
-    /// How often a School is looked at although nothing happened.
+    /// How often every School is reconciled although nothing happened.
     pub resync: Duration,
-    /// How long progress is awaited before it counts as stalled.
+    /// How long an object may make no progress before it counts as stalled.
     pub progress_deadline: Duration,
 }
 
-/// Shared by all reconciles of one process: its parts, and what is remembered between turns.
+/// Shared by all reconciles of one process: its parts, and what is remembered between reconciles.
 pub struct Context {
     parts: Parts,
-    /// The servers looked at.
-    pub servers: Servers,
-    /// The places taken on them.
-    pub ledger: Ledger,
-    /// Set once the ledger holds the places of Schools whose names are recorded and which the registry does not know yet. Any number of turns may wait
-    /// for it, which kube's own `Store::wait_until_ready` does not bear: it wakes only the last of those who wait.
-    pub places_known: SetOnce<()>,
-    /// How many Schools are worked on at once.
-    pub lanes: Lanes,
+    /// The servers observed so far.
+    pub servers: ServerCache,
+    /// The places reserved on them.
+    pub reservations: PlacementReservations,
+    /// Set once `reservations` holds the places of Schools whose names are recorded and which the registry does not know yet. Any number of reconciles may
+    /// wait for it. kube's own `Store::wait_until_ready` cannot be used for that: it wakes only the last waiter.
+    pub reservations_loaded: SetOnce<()>,
+    /// How many Schools are reconciled at once.
+    pub concurrency: ConcurrencyLimits,
     /// Failures in a row.
-    pub attempts: Attempts,
-    /// How the last turn left each School.
-    pub latest: Latest,
-    /// Schools to look at again.
-    pub wake: Arc<Wake<School>>,
-    /// Servers to look at again.
-    pub suspects: Arc<Wake<DatabaseServer>>,
+    pub backoff: Backoff,
+    /// Whether the watch cache has our own last writes.
+    pub freshness: CacheFreshness,
+    /// Schools to reconcile again.
+    pub requeue: Arc<Requeue<School>>,
+    /// Servers to observe again.
+    pub recheck: Arc<Requeue<DatabaseServer>>,
 }
 
 impl Deref for Context {
@@ -89,23 +91,23 @@ impl Deref for Context {
 }
 
 impl Context {
-    /// A context that knows no server yet and has woken nobody.
+    /// A context that knows no server yet and has queued nothing.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         Self {
-            servers: Servers::default(),
-            ledger: Ledger::default(),
-            places_known: SetOnce::new(),
-            lanes: Lanes::new(parts.concurrency),
-            attempts: Attempts::default(),
-            latest: Latest::default(),
-            wake: Arc::default(),
-            suspects: Arc::default(),
+            servers: ServerCache::default(),
+            reservations: PlacementReservations::default(),
+            reservations_loaded: SetOnce::new(),
+            concurrency: ConcurrencyLimits::new(parts.concurrency),
+            backoff: Backoff::default(),
+            freshness: CacheFreshness::default(),
+            requeue: Arc::default(),
+            recheck: Arc::default(),
             parts,
         }
     }
 
-    /// The Lease, to be given up at the end.
+    /// The Lease, to be released at the end.
     #[must_use]
     pub fn into_lease(self) -> Option<Held> {
         self.parts.lease

@@ -82,7 +82,7 @@ impl Error {
 
     /// What to tell in a status.
     #[must_use]
-    pub fn trouble(&self) -> Failure {
+    pub fn failure(&self) -> Failure {
         let reason = match self {
             Self::Spec(_) | Self::Record(_) => Reason::InvalidSpec,
             Self::Postgres(provisioning::server::Error::Migration { .. } | provisioning::server::Error::Schema(_))

@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, Parts};
-use super::{school, server, upkeep, watch};
+use super::{maintenance, school, server, watch};
 use crate::crd::{DatabaseServer, School};
 use crate::kubernetes::lease::{self, Contender, Held, Timing};
 use crate::kubernetes::{self, client, cluster, events};
@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(20);
 /// How long probes and Events may take to end after the last turn.
 const LAST_WORDS: Duration = Duration::from_secs(4);
 /// How long Schools wait at start for the first look at every server, so that none is told to be unready for that.
-const FIRST_LOOK: Duration = Duration::from_secs(15);
+const FIRST_OBSERVATION: Duration = Duration::from_secs(15);
 
 /// Why the operator ended, or never began.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +115,7 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
     tasks.spawn(http::serve(listener, sources, stop.child_token()));
 
     let client = client::client(client::config().await?)?;
-    tasks.spawn(upkeep::pulse(client.clone(), heartbeat.clone(), stop.child_token()));
+    tasks.spawn(maintenance::probe_api_server(client.clone(), heartbeat.clone(), stop.child_token()));
     let Some(lease) = stand(&settings, &client, &readiness, &stop).await? else { return Ok(()) };
     readiness.enter(Phase::Starting);
     let prepared = Box::pin(prepare(&settings, &client, &stop)).await?;
@@ -142,9 +142,9 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
         progress_deadline: settings.progress_deadline,
     }));
     for (tenant, server) in provisioning::master::tenants::occupancy(&context.registry, cluster).await? {
-        context.ledger.put(tenant, server);
+        context.reservations.record(tenant, server);
     }
-    tasks.spawn(upkeep::run(Arc::clone(&context), stop.child_token()));
+    tasks.spawn(maintenance::run(Arc::clone(&context), stop.child_token()));
     let work = work(&context, school_writer, server_writer, &readiness, &stop);
     let outcome = tokio::select! {
         () = work => Ok(()),
@@ -218,7 +218,7 @@ async fn work(
     let watched = watch::valid(context.client.clone(), context.heartbeat.clone());
     let touched = watched.reflect(servers).applied_objects().predicate_filter(watch::asked, PredicateConfig::default());
     let servers = Controller::for_stream(touched, context.server_objects.clone())
-        .reconcile_on(context.suspects.stream())
+        .reconcile_on(context.recheck.stream())
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(server::reconcile, |_, error: &std::convert::Infallible, _| match *error {}, Arc::clone(context))
         .for_each(|outcome| {
@@ -226,18 +226,18 @@ async fn work(
             std::future::ready(())
         });
     let schools = async {
-        first_look(context, stop).await;
+        wait_for_servers(context, stop).await;
         readiness.enter(Phase::Leading);
         let watched = watch::valid(context.client.clone(), context.heartbeat.clone()).reflect(schools);
         let noting = Arc::clone(context);
         let listed = move |event: &watcher::Event<School>| {
             if matches!(event, watcher::Event::InitDone) {
-                school::note_places(&noting);
+                school::load_reservations(&noting);
             }
         };
         let touched = watched.inspect_ok(listed).applied_objects().predicate_filter(watch::asked, PredicateConfig::default());
         Controller::for_stream(touched, context.schools.clone())
-            .reconcile_on(context.wake.stream())
+            .reconcile_on(context.requeue.stream())
             .graceful_shutdown_on(stop.clone().cancelled_owned())
             .run(school::reconcile, |_, error: &std::convert::Infallible, _| match *error {}, Arc::clone(context))
             .for_each(|outcome| {
@@ -257,7 +257,7 @@ async fn work(
 }
 
 /// Waits, for a moment only, until every server there is has been looked at once.
-async fn first_look(context: &Context, stop: &CancellationToken) {
+async fn wait_for_servers(context: &Context, stop: &CancellationToken) {
     let looked_at = async {
         if context.server_objects.wait_until_ready().await.is_err() {
             return;
@@ -268,7 +268,7 @@ async fn first_look(context: &Context, stop: &CancellationToken) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    stop.run_until_cancelled(tokio::time::timeout(FIRST_LOOK, looked_at)).await;
+    stop.run_until_cancelled(tokio::time::timeout(FIRST_OBSERVATION, looked_at)).await;
 }
 
 /// What kube's controller could not even hand to a turn.

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::election::{Election, Step};
+use self::election::{Decision, Election};
 use super::{Error, FIELD_MANAGER, Result, within};
 
 /// The times of an election.
@@ -148,8 +148,8 @@ impl Contender {
     async fn attempt(&mut self) -> Result<Try> {
         let found = within("reading the lease", self.api.get_opt(&self.name)).await?;
         let spec = found.as_ref().map(|lease| lease.spec.clone().unwrap_or_default());
-        match (self.election.look(spec.as_ref(), Instant::now()), found) {
-            (Step::Wait, _) => Ok(Try::Theirs),
+        match (self.election.observe(spec.as_ref(), Instant::now()), found) {
+            (Decision::Wait, _) => Ok(Try::Theirs),
             (_, Some(lease)) => self.write(&lease).await,
             (_, None) => self.create().await,
         }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use domain::names::{DatabaseName, ServerName, TenantId};
 use postgres::session::Endpoint;
-use registry::tenants::TenantRow;
 use registry::route::PoolSettings;
 use registry::seal::{self, OpeningKeys};
+use registry::tenants::TenantRow;
 
 use crate::pools::Target;
 

@@ -1,11 +1,11 @@
 //! The export of everything about one child.
 
+use api_testing::Client;
 use serde_json::{Value, json};
 use testing::until;
 use uuid::Uuid;
 
 use super::nursery::{NOON, Nursery, created, length, refused};
-use crate::world::Client;
 
 #[tokio::test]
 async fn an_export_holds_everything_about_one_child_and_nothing_about_another() {

@@ -1,11 +1,11 @@
 //! What a caller sends or breaks off.
 
+use api_testing::{World, connections, world};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use testing::{Version, until};
 
 use super::fixture::{name, run, superuser};
-use crate::world::{World, connections, world};
 
 #[tokio::test]
 async fn no_text_of_a_caller_is_ever_sql() {

@@ -1,11 +1,11 @@
 //! A school that is suspended, moved, given a new password, or away.
 
+use api_testing::{World, cached_in, world};
 use futures::future::join_all;
 use sqlx::AssertSqlSafe;
 use testing::{Redis, Version, until};
 
 use super::fixture::{MASTER, bar, database, name, run, superuser, unavailable, unbar};
-use crate::world::{World, cached_in, world};
 
 #[tokio::test]
 async fn a_suspended_school_is_refused_on_connections_that_were_open_before() {

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use api_testing::{Answer, Client, PASSWORD, School, World};
 use serde_json::json;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
-
-use crate::world::{Answer, Client, PASSWORD, School, World};
 
 pub(crate) const LONG: Duration = Duration::from_mins(1);
 pub(crate) const MASTER: &str = "dailycare_master";

@@ -1,11 +1,11 @@
 //! Classes and enrolments, also when many write at once.
 
+use api_testing::{World, usual, world};
 use serde_json::{Value, json};
 use testing::Version;
 use uuid::Uuid;
 
 use super::fixture::{cached, child, class, listed, made, refused, tag};
-use crate::world::{World, usual, world};
 
 #[tokio::test]
 async fn a_class_is_listed_afresh_after_each_change_and_stays_while_children_are_in_it() {

@@ -12,10 +12,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _};
 use provisioning::master::users::Account;
 
-use super::sight::{Sight, Standing};
+use super::observe::{AssignedObservation, Observation};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
-use crate::controller::{conditions, news};
+use crate::controller::{conditions, events};
 use crate::crd::school::{AdminUserStatus, DatabaseStatus, PlacementStatus, SchemaStatus, SchoolStatus};
 use crate::crd::{School, convert};
 use crate::kubernetes::object;
@@ -24,10 +24,10 @@ use crate::kubernetes::object;
 ///
 /// # Errors
 /// When the School is being deleted, or a name derived from its own is none.
-pub(super) fn with_names(ctx: &Context, sight: &Sight, choice: &Placement) -> Result<SchoolStatus> {
-    let names = names(sight, choice)?;
+pub(super) fn with_names(ctx: &Context, observation: &Observation, choice: &Placement) -> Result<SchoolStatus> {
+    let names = names(observation, choice)?;
     let plan = Plan::Execute(Action::RecordNames(choice.clone()));
-    let conditions = status::report(&sight.wanted, &sight.seen(ctx), &plan, false);
+    let conditions = status::report(&observation.wanted, &observation.facts(ctx), &plan, false);
     let placement = PlacementStatus {
         server_name: Some(choice.server.to_string()),
         tier: Some(choice.tier.into()),
@@ -35,38 +35,38 @@ pub(super) fn with_names(ctx: &Context, sight: &Sight, choice: &Placement) -> Re
         reason: Some(choice.reason.clone()),
     };
     let recorded = SchoolStatus { placement: Some(placement), ..convert::recorded(&names) };
-    Ok(dated(&sight.school, recorded, &conditions))
+    Ok(dated(&observation.school, recorded, &conditions))
 }
 
-fn names(sight: &Sight, choice: &Placement) -> Result<Names> {
-    let Desired::Present(ask) = &sight.wanted else {
+fn names(observation: &Observation, choice: &Placement) -> Result<Names> {
+    let Desired::Present(ask) = &observation.wanted else {
         return Err(Error::Bug("names were planned for a School that is being deleted".to_owned()));
     };
-    Ok(convert::derived_names(&sight.school, sight.owner.id, &ask.code, choice.server.clone())?)
+    Ok(convert::derived_names(&observation.school, observation.owner.id, &ask.code, choice.server.clone())?)
 }
 
 /// Tells how a turn ended.
 ///
 /// # Errors
 /// When the status cannot be written.
-pub(super) async fn tell(ctx: &Context, sight: &mut Sight, plan: &Plan) -> Result<()> {
-    let overdue = conditions::overdue(written(&sight.school), ctx.progress_deadline);
-    let conditions = status::report(&sight.wanted, &sight.seen(ctx), plan, overdue);
-    let status = sight.complete(ctx);
-    write(ctx, &mut sight.school, status, &conditions).await
+pub(super) async fn report(ctx: &Context, observation: &mut Observation, plan: &Plan) -> Result<()> {
+    let overdue = conditions::overdue(written(&observation.school), ctx.progress_deadline);
+    let conditions = status::report(&observation.wanted, &observation.facts(ctx), plan, overdue);
+    let status = observation.complete(ctx);
+    write(ctx, &mut observation.school, status, &conditions).await
 }
 
 /// Tells that a turn failed. `known` is what was seen of the School before, when anything was.
 ///
 /// # Errors
 /// When the status cannot be written.
-pub(super) async fn tell_trouble(ctx: &Context, school: &mut School, known: Option<&Sight>, trouble: &Failure) -> Result<()> {
+pub(super) async fn report_failure_of(ctx: &Context, school: &mut School, known: Option<&Observation>, failure: &Failure) -> Result<()> {
     let overdue = conditions::overdue(written(school), ctx.progress_deadline);
     let deleting = school.meta().deletion_timestamp.is_some();
-    let seen = known.map(|sight| (sight, sight.seen(ctx)));
-    let known_facts = seen.as_ref().map(|(sight, seen)| (&sight.wanted, seen));
-    let conditions = status::report_failure(deleting, conditions::was_ready(written(school)), known_facts, trouble, overdue);
-    let status = known.map_or_else(|| school.status.clone().unwrap_or_default(), |sight| sight.complete(ctx));
+    let facts = known.map(|observation| (observation, observation.facts(ctx)));
+    let known_facts = facts.as_ref().map(|(observation, facts)| (&observation.wanted, facts));
+    let conditions = status::report_failure(deleting, conditions::was_ready(written(school)), known_facts, failure, overdue);
+    let status = known.map_or_else(|| school.status.clone().unwrap_or_default(), |observation| observation.complete(ctx));
     write(ctx, school, status, &conditions).await
 }
 
@@ -76,7 +76,7 @@ async fn write(ctx: &Context, school: &mut School, status: SchoolStatus, conditi
     let api = ctx.schools_in(&school.namespace().unwrap_or_default());
     if let Some(written) = object::patch_status(&api, school, &status).await? {
         *school = written;
-        news::tell(&ctx.recorder, &school.object_ref(&()), &before, conditions);
+        events::publish(&ctx.recorder, &school.object_ref(&()), &before, conditions);
     }
     Ok(())
 }
@@ -96,24 +96,25 @@ fn dated(school: &School, status: SchoolStatus, told: &[Condition]) -> SchoolSta
     }
 }
 
-impl Sight {
+impl Observation {
     /// The status as it stands, with everything that is now known filled in.
     fn complete(&self, ctx: &Context) -> SchoolStatus {
         let status = self.school.status.clone().unwrap_or_default();
         match &self.binding {
             Err(_) => status,
             // All names or none: a status that holds only some of them cannot be trusted.
-            Ok(standing) if status.tenant_id.is_none() => standing.complete(ctx, &self.wanted, convert::recorded(&standing.names)),
-            Ok(standing) => standing.complete(ctx, &self.wanted, status),
+            Ok(assigned) if status.tenant_id.is_none() => assigned.complete(ctx, &self.wanted, convert::recorded(&assigned.names)),
+            Ok(assigned) => assigned.complete(ctx, &self.wanted, status),
         }
     }
 }
 
-impl Standing {
+impl AssignedObservation {
     fn complete(&self, ctx: &Context, wanted: &Desired, mut status: SchoolStatus) -> SchoolStatus {
-        if let Some(reach) = self.reach() {
+        if let Some(connection) = self.connection() {
             let name = Some(self.names.database.to_string());
-            status.database = Some(DatabaseStatus { name, host: Some(reach.endpoint.host.clone()), port: Some(reach.endpoint.port) });
+            status.database =
+                Some(DatabaseStatus { name, host: Some(connection.endpoint.host.clone()), port: Some(connection.endpoint.port) });
         }
         if let ServerObservation::Available(CatalogFacts { database: ObservedDatabase::Ours { schema, .. }, .. }) = self.server {
             status.schema = Some(SchemaStatus { version: Some(schema.version), target: Some(ctx.migrations.target()) });

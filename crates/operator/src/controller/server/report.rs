@@ -3,13 +3,13 @@
 use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use domain::school::status::{Failure, report_failure};
 use domain::server::plan::Plan;
-use domain::server::status::{ServerCapacity, report};
+use domain::server::status::{self, ServerCapacity};
 use kube::Resource as _;
 
-use super::sight::Sight;
+use super::observe::Observation;
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
-use crate::controller::{conditions, news};
+use crate::controller::{conditions, events};
 use crate::crd::DatabaseServer;
 use crate::crd::server::{Allocated, DatabaseServerStatus, ServerSchema};
 use crate::kubernetes::object;
@@ -18,8 +18,8 @@ use crate::kubernetes::object;
 ///
 /// # Errors
 /// When there was no answer.
-pub(super) fn with_identity(sight: &Sight) -> Result<DatabaseServerStatus> {
-    let answer = sight.contact.as_ref().map_err(|_| Error::Overtaken("the server"))?;
+pub(super) fn with_identity(observation: &Observation) -> Result<DatabaseServerStatus> {
+    let answer = observation.contact.as_ref().map_err(|_| Error::Overtaken("the server"))?;
     let preparing = [
         Condition::new(ConditionType::Ready, ConditionStatus::False, Reason::Preparing, "roles and template are being made"),
         Condition::new(ConditionType::Reconciling, ConditionStatus::True, Reason::Preparing, "roles and template are being made"),
@@ -28,42 +28,42 @@ pub(super) fn with_identity(sight: &Sight) -> Result<DatabaseServerStatus> {
     let status = DatabaseServerStatus {
         system_identifier: Some(answer.identity.system_identifier.clone()),
         version: Some(answer.identity.version.clone()),
-        ..sight.object.status.clone().unwrap_or_default()
+        ..observation.object.status.clone().unwrap_or_default()
     };
-    Ok(dated(&sight.object, status, &preparing))
+    Ok(dated(&observation.object, status, &preparing))
 }
 
 /// Tells how a turn ended.
 ///
 /// # Errors
 /// When the status cannot be written.
-pub(super) async fn tell(ctx: &Context, sight: &mut Sight, planned: &Plan) -> Result<()> {
-    let seen = sight.seen(ctx);
-    if seen.deleting && !seen.finalizer {
+pub(super) async fn report(ctx: &Context, observation: &mut Observation, planned: &Plan) -> Result<()> {
+    let facts = observation.facts(ctx);
+    if facts.deleting && !facts.finalizer {
         return Ok(());
     }
-    let schools = ctx.ledger.schools_on(&sight.name);
-    let room = ServerCapacity { schedulable: sight.spec.schedulable, schools, capacity: sight.spec.max_schools };
-    let overdue = conditions::overdue(written(&sight.object), ctx.progress_deadline);
-    let mut told = report(&seen, planned, room, overdue);
-    let mut status = sight.object.status.clone().unwrap_or_default();
+    let schools = ctx.reservations.schools_on(&observation.name);
+    let room = ServerCapacity { schedulable: observation.spec.schedulable, schools, capacity: observation.spec.max_schools };
+    let overdue = conditions::overdue(written(&observation.object), ctx.progress_deadline);
+    let mut told = status::report(&facts, planned, room, overdue);
+    let mut status = observation.object.status.clone().unwrap_or_default();
     status.allocated = Some(Allocated { schools: Some(schools) });
-    if let Ok(answer) = &sight.contact {
+    if let Ok(answer) = &observation.contact {
         status.version = Some(answer.identity.version.clone());
         status.schema = answer.facts.template.then(|| ServerSchema { version: Some(ctx.migrations.target()) });
-        warn_of_open_databases(&mut told, &answer.open_databases, &answer.reach.admin.username);
+        warn_of_open_databases(&mut told, &answer.open_databases, &answer.connection.admin.username);
     }
-    write(ctx, &mut sight.object, status, &told).await
+    write(ctx, &mut observation.object, status, &told).await
 }
 
 /// Tells that a turn failed.
 ///
 /// # Errors
 /// When the status cannot be written.
-pub(super) async fn tell_trouble(ctx: &Context, mut object: DatabaseServer, trouble: &Failure) -> Result<()> {
+pub(super) async fn report_failure_of(ctx: &Context, mut object: DatabaseServer, failure: &Failure) -> Result<()> {
     let overdue = conditions::overdue(written(&object), ctx.progress_deadline);
     let (deleting, was_ready) = (object.meta().deletion_timestamp.is_some(), conditions::was_ready(written(&object)));
-    let mut told = report_failure(deleting, was_ready, None, trouble, overdue);
+    let mut told = report_failure(deleting, was_ready, None, failure, overdue);
     // A server has no schema of its own to be ready.
     told.retain(|condition| condition.type_ != ConditionType::SchemaReady);
     let status = object.status.clone().unwrap_or_default();
@@ -89,7 +89,7 @@ async fn write(ctx: &Context, object: &mut DatabaseServer, status: DatabaseServe
     let before = written(object).to_vec();
     if let Some(patched) = object::patch_status(&ctx.database_servers(), object, &status).await? {
         *object = patched;
-        news::tell(&ctx.recorder, &object.object_ref(&()), &before, told);
+        events::publish(&ctx.recorder, &object.object_ref(&()), &before, told);
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 /// What to do after a look at the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Decision {
     /// There is no lease: create it.
     Create,
     /// It is ours, free, or has run out: write ourselves into it.
@@ -26,13 +26,13 @@ pub(super) enum Step {
 pub(super) struct Election {
     identity: String,
     duration: Duration,
-    seen: Option<(LeaseSpec, Instant)>,
+    last: Option<(LeaseSpec, Instant)>,
 }
 
 impl Election {
     /// A contender named `identity`, which no other process may share.
     pub(super) fn new(identity: String, duration: Duration) -> Self {
-        Self { identity, duration, seen: None }
+        Self { identity, duration, last: None }
     }
 
     pub(super) fn identity(&self) -> &str {
@@ -40,21 +40,21 @@ impl Election {
     }
 
     /// What to do about a lease that says `spec` at `now`; none for no lease.
-    pub(super) fn look(&mut self, spec: Option<&LeaseSpec>, now: Instant) -> Step {
-        let Some(spec) = spec else { return Step::Create };
-        let since = match &self.seen {
-            Some((seen, since)) if seen == spec => *since,
+    pub(super) fn observe(&mut self, spec: Option<&LeaseSpec>, now: Instant) -> Decision {
+        let Some(spec) = spec else { return Decision::Create };
+        let since = match &self.last {
+            Some((last, since)) if last == spec => *since,
             _ => {
-                self.seen = Some((spec.clone(), now));
+                self.last = Some((spec.clone(), now));
                 now
             }
         };
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
         let promised = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
         if holder.is_empty() || holder == self.identity || now.duration_since(since) >= promised.unwrap_or(self.duration) {
-            Step::Write
+            Decision::Write
         } else {
-            Step::Wait
+            Decision::Wait
         }
     }
 
@@ -107,19 +107,19 @@ mod tests {
     #[test]
     fn a_lease_that_is_absent_free_or_ours_is_taken_at_the_first_look() {
         let (mut election, now) = contender();
-        assert_eq!(election.look(None, now), Step::Create);
-        assert_eq!(election.look(Some(&LeaseSpec::default()), now), Step::Write);
-        assert_eq!(election.look(Some(&Election::release(&held_by("a", 0), time(1))), now), Step::Write);
-        assert_eq!(election.look(Some(&held_by("b", 0)), now), Step::Write);
+        assert_eq!(election.observe(None, now), Decision::Create);
+        assert_eq!(election.observe(Some(&LeaseSpec::default()), now), Decision::Write);
+        assert_eq!(election.observe(Some(&Election::release(&held_by("a", 0), time(1))), now), Decision::Write);
+        assert_eq!(election.observe(Some(&held_by("b", 0)), now), Decision::Write);
     }
 
     #[test]
     fn another_holders_lease_is_taken_only_after_it_was_seen_unchanged_for_its_whole_term() {
         let (mut election, start) = contender();
         let lease = held_by("a", 0);
-        assert_eq!(election.look(Some(&lease), start), Step::Wait);
-        assert_eq!(election.look(Some(&lease), start + TERM - Duration::from_nanos(1)), Step::Wait);
-        assert_eq!(election.look(Some(&lease), start + TERM), Step::Write);
+        assert_eq!(election.observe(Some(&lease), start), Decision::Wait);
+        assert_eq!(election.observe(Some(&lease), start + TERM - Duration::from_nanos(1)), Decision::Wait);
+        assert_eq!(election.observe(Some(&lease), start + TERM), Decision::Write);
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
         let (mut election, start) = contender();
         for round in 0..10 {
             let now = start + TERM * u32::try_from(round).unwrap();
-            assert_eq!(election.look(Some(&held_by("a", round)), now), Step::Wait);
+            assert_eq!(election.observe(Some(&held_by("a", round)), now), Decision::Wait);
         }
     }
 
@@ -135,8 +135,8 @@ mod tests {
     fn the_holders_clock_does_not_matter() {
         for wrong in [-1_000_000, 10_000_000_000] {
             let (mut election, start) = contender();
-            assert_eq!(election.look(Some(&held_by("a", wrong)), start), Step::Wait);
-            assert_eq!(election.look(Some(&held_by("a", wrong)), start + TERM), Step::Write);
+            assert_eq!(election.observe(Some(&held_by("a", wrong)), start), Decision::Wait);
+            assert_eq!(election.observe(Some(&held_by("a", wrong)), start + TERM), Decision::Write);
         }
     }
 
@@ -144,9 +144,9 @@ mod tests {
     fn the_term_is_the_one_that_the_holder_promised() {
         let (mut election, start) = contender();
         let lease = LeaseSpec { lease_duration_seconds: Some(60), ..held_by("a", 0) };
-        assert_eq!(election.look(Some(&lease), start), Step::Wait);
-        assert_eq!(election.look(Some(&lease), start + TERM), Step::Wait);
-        assert_eq!(election.look(Some(&lease), start + Duration::from_mins(1)), Step::Write);
+        assert_eq!(election.observe(Some(&lease), start), Decision::Wait);
+        assert_eq!(election.observe(Some(&lease), start + TERM), Decision::Wait);
+        assert_eq!(election.observe(Some(&lease), start + Duration::from_mins(1)), Decision::Write);
     }
 
     #[test]

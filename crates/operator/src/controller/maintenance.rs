@@ -19,14 +19,14 @@ use uuid::Uuid;
 use super::context::Context;
 use crate::crd::{DatabaseServer, School};
 use crate::kubernetes::within;
-use crate::metrics::{self, Census, Group};
+use crate::metrics::{self, Group, SchoolCounts};
 
 const EVERY: Duration = Duration::from_secs(30);
 
 /// Until `stop`, from before the election on: a standby must be seen to live too.
 ///
 /// A list of one, not from a cache: watches can die silently, and with no object there is nothing else to hear.
-pub(super) async fn pulse(client: Client, heartbeat: Heartbeat, stop: CancellationToken) {
+pub(super) async fn probe_api_server(client: Client, heartbeat: Heartbeat, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
     let (servers, one) = (Api::<DatabaseServer>::all(client), ListParams::default().limit(1));
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -39,29 +39,29 @@ pub(super) async fn pulse(client: Client, heartbeat: Heartbeat, stop: Cancellati
 
 /// Until `stop`.
 pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
-    let census = Census::default();
+    let counts = SchoolCounts::default();
     let mut ticks = tokio::time::interval(EVERY);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        if let Err(error) = clear_places(&context).await {
+        if let Err(error) = release_orphans(&context).await {
             tracing::info!(error = chain(&error), "the places on servers could not be counted anew");
         }
-        census.take(context.schools.state().iter().map(|school| group(school)));
+        counts.record(context.schools.state().iter().map(|school| group(school)));
         for (name, _) in context.servers.all() {
-            metrics::server_schools(name.as_str(), "allocated", context.ledger.schools_on(&name));
+            metrics::server_schools(name.as_str(), "allocated", context.reservations.schools_on(&name));
         }
     }
 }
 
 /// A School can go between being placed and being reserved, and nobody is told: its place is freed here.
-async fn clear_places(context: &Context) -> Result<(), provisioning::master::Error> {
-    if !context.places_known.initialized() {
+async fn release_orphans(context: &Context) -> Result<(), provisioning::master::Error> {
+    if !context.reservations_loaded.initialized() {
         return Ok(());
     }
     let registered: HashSet<_> =
         tenants::occupancy(&context.registry, context.cluster).await?.into_iter().map(|(tenant, _)| tenant).collect();
-    let standing: HashSet<_> = context.schools.state().iter().filter_map(|school| tenant(context, school)).collect();
-    if context.ledger.keep(|tenant| registered.contains(&tenant) || standing.contains(&tenant)) {
-        context.wake.waiting();
+    let assigned: HashSet<_> = context.schools.state().iter().filter_map(|school| tenant(context, school)).collect();
+    if context.reservations.retain(|tenant| registered.contains(&tenant) || assigned.contains(&tenant)) {
+        context.requeue.all_waiting();
     }
     Ok(())
 }

@@ -1,4 +1,6 @@
-//! How often each object has failed in a row. kube's error policy does not know; back-off needs it. Forgotten on success and at restart.
+//! How often each object has failed in a row, and how long to wait before the next try. kube's error policy does not count.
+//!
+//! Must not choose waits by itself: [`domain::retry`] does. Nothing here outlives the process.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher as _};
@@ -9,10 +11,10 @@ use domain::retry::{self, Class};
 
 /// Failures in a row by object uid.
 #[derive(Debug, Default)]
-pub struct Attempts(Mutex<HashMap<String, u32>>);
+pub struct Backoff(Mutex<HashMap<String, u32>>);
 
-impl Attempts {
-    /// Counts a failure and returns how many there were in a row, and the wait before the next try.
+impl Backoff {
+    /// Counts a failure. Returns how many there were in a row, and the wait before the next try.
     pub fn failed(&self, uid: &str, class: Class) -> (u32, Duration) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(uid.to_owned()).or_default();
@@ -20,13 +22,13 @@ impl Attempts {
         (*count, retry::wait(class, *count, seed(uid)))
     }
 
-    /// Forgets an object's failures: it succeeded, or is gone.
-    pub fn succeeded(&self, uid: &str) {
+    /// Forgets an object's failures, because a reconcile succeeded or the object is gone.
+    pub fn reset(&self, uid: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 }
 
-/// A duration shortened by up to a tenth, always the same for the same object, so that objects seen together are not looked at together for ever.
+/// A duration shortened by up to a tenth, always by the same part for the same object, so that objects that were reconciled together drift apart.
 #[must_use]
 pub(super) fn spread(whole: Duration, uid: &str) -> Duration {
     let part = u32::try_from(seed(uid) % 1024).unwrap_or(0);

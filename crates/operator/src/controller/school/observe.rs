@@ -21,10 +21,10 @@ use registry::route::Route;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
 
-use super::{FINALIZER, binding};
+use super::{FINALIZER, placement};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
-use crate::controller::servers::{Known, Reach};
+use crate::controller::server_cache::{ServerConnection, ServerState};
 use crate::crd::{DatabaseServer, School, convert};
 use crate::kubernetes::secrets::{self, CredentialsContent, SecretObserved, SecretWanted, credentials_secret};
 
@@ -32,7 +32,7 @@ use crate::kubernetes::secrets::{self, CredentialsContent, SecretObserved, Secre
 const SHORTEST_PASSWORD: usize = 16;
 
 /// Everything known of one School.
-pub struct Sight {
+pub struct Observation {
     /// The object, as last read or written.
     pub school: School,
     /// What it asks for.
@@ -40,11 +40,11 @@ pub struct Sight {
     /// The tenant and whom its row is written for.
     pub owner: TenantRef,
     /// Names and what stands under them, or where it would go.
-    pub binding: Result<Standing, Result<Placement, Unplaced>>,
+    pub binding: Result<AssignedObservation, Result<Placement, Unplaced>>,
 }
 
 /// What stands under recorded names.
-pub struct Standing {
+pub struct AssignedObservation {
     /// The names.
     pub names: Names,
     /// The registry's answer.
@@ -54,7 +54,7 @@ pub struct Standing {
     /// The administrator's Secret.
     pub admin_secret: Option<SecretObserved>,
     /// The server as last looked at; none when it never was.
-    pub known: Option<Known>,
+    pub known: Option<ServerState>,
     /// What its catalogs say.
     pub server: ServerObservation,
 }
@@ -63,7 +63,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// When the spec or the recorded names cannot be used, or a source does not answer.
-pub async fn look(ctx: &Context, school: School) -> Result<Sight> {
+pub async fn observe(ctx: &Context, school: School) -> Result<Observation> {
     let wanted = convert::desired(&school, ctx.migrations.target())?;
     let uid = school.uid().and_then(|uid| Uuid::parse_str(&uid).ok());
     let uid = SchoolUid(uid.ok_or_else(|| Error::Bug("the School has no uid".to_owned()))?);
@@ -75,9 +75,9 @@ pub async fn look(ctx: &Context, school: School) -> Result<Sight> {
     }
     let binding = match names {
         Some(names) => Ok(stand(ctx, &school, &wanted, owner, names).await?),
-        None => Err(binding::choose(ctx, &school, &wanted, owner).await?),
+        None => Err(placement::choose(ctx, &school, &wanted, owner).await?),
     };
-    Ok(Sight { school, wanted, owner, binding })
+    Ok(Observation { school, wanted, owner, binding })
 }
 
 /// The names of a School that is being deleted and whose status was lost: what the registry holds for it must not outlive it.
@@ -88,7 +88,7 @@ async fn registered_names(ctx: &Context, school: &School, owner: TenantRef) -> R
     Ok(Some(convert::derived_names(school, owner.id, &code, server)?))
 }
 
-async fn stand(ctx: &Context, school: &School, wanted: &Desired, owner: TenantRef, names: Names) -> Result<Standing> {
+async fn stand(ctx: &Context, school: &School, wanted: &Desired, owner: TenantRef, names: Names) -> Result<AssignedObservation> {
     let namespace = school.namespace().unwrap_or_default();
     let read = async |name: &str| {
         let secret = secrets::read(&ctx.client, &namespace, name).await?;
@@ -101,28 +101,28 @@ async fn stand(ctx: &Context, school: &School, wanted: &Desired, owner: TenantRe
         }
     };
     let (registry, secret, admin_secret) =
-        tokio::try_join!(look_up(ctx, wanted, owner.id), read(names.secret.as_str()), read(names.admin_secret.as_str()),)?;
+        tokio::try_join!(observe_registry(ctx, wanted, owner.id), read(names.secret.as_str()), read(names.admin_secret.as_str()),)?;
     let known = ctx.servers.get(&names.server);
-    let mut standing =
-        Standing { names, registry, secret, admin_secret, known, server: ServerObservation::Unavailable(Unavailable::NotReady) };
-    standing.server = standing.ask_server(ctx, school, wanted, owner).await?;
+    let mut assigned =
+        AssignedObservation { names, registry, secret, admin_secret, known, server: ServerObservation::Unavailable(Unavailable::NotReady) };
+    assigned.server = assigned.observe_server(ctx, school, wanted, owner).await?;
     // A School on its way out takes no place that the registry does not say it has.
-    let takes_a_place = match standing.tenant(owner, false) {
+    let takes_a_place = match assigned.tenant(owner, false) {
         ObservedTenant::Absent => matches!(wanted, Desired::Present(_)),
         ObservedTenant::OfAnother | ObservedTenant::Ours { state: TenantState::Deleted, .. } => false,
         ObservedTenant::Ours { .. } => true,
     };
     if takes_a_place {
-        ctx.ledger.put(owner.id, standing.names.server.clone());
+        ctx.reservations.record(owner.id, assigned.names.server.clone());
     }
-    Ok(standing)
+    Ok(assigned)
 }
 
 /// Asks the registry about one School.
 ///
 /// # Errors
 /// When it does not answer.
-pub async fn look_up(ctx: &Context, wanted: &Desired, tenant: TenantId) -> Result<RegistryObservation> {
+pub async fn observe_registry(ctx: &Context, wanted: &Desired, tenant: TenantId) -> Result<RegistryObservation> {
     let (code, email): (Option<&SchoolCode>, Option<&str>) = match wanted {
         Desired::Present(ask) => (Some(&ask.code), Some(&ask.admin.email)),
         Desired::Deleted(_) => (None, None),
@@ -130,13 +130,13 @@ pub async fn look_up(ctx: &Context, wanted: &Desired, tenant: TenantId) -> Resul
     Ok(tenants::observe(&ctx.registry, tenant, code, email).await?)
 }
 
-impl Sight {
+impl Observation {
     /// The planner's view of it.
     #[must_use]
-    pub fn seen(&self, ctx: &Context) -> ObservedSchool {
+    pub fn facts(&self, ctx: &Context) -> ObservedSchool {
         let binding = match &self.binding {
             Err(placed) => Assignment::Unassigned(placed.clone()),
-            Ok(standing) => Assignment::Assigned(standing.bound(self, ctx)),
+            Ok(assigned) => Assignment::Assigned(assigned.bound(self, ctx)),
         };
         ObservedSchool { finalizer: self.school.finalizers().iter().any(|present| present == FINALIZER), assignment: binding }
     }
@@ -148,19 +148,19 @@ impl Sight {
     }
 }
 
-impl Standing {
-    fn bound(&self, sight: &Sight, ctx: &Context) -> AssignedSchool {
+impl AssignedObservation {
+    fn bound(&self, observation: &Observation, ctx: &Context) -> AssignedSchool {
         let current = self
-            .publication(ctx, sight)
+            .publication(ctx, observation)
             .is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.matches(&wanted, &ctx.keyring)));
         AssignedSchool {
             names: self.names.clone(),
-            tenant: self.tenant(sight.owner, current),
-            secret: self.credentials(ctx, sight),
+            tenant: self.tenant(observation.owner, current),
+            secret: self.credentials(ctx, observation),
             admin: match self.registry.admin {
                 Account::Made => ObservedAdmin::Exists,
                 Account::EmailTaken => ObservedAdmin::EmailTaken,
-                Account::Absent => ObservedAdmin::Missing(self.admin_secret(sight)),
+                Account::Absent => ObservedAdmin::Missing(self.admin_secret(observation)),
             },
             server: self.server,
         }
@@ -172,22 +172,22 @@ impl Standing {
         self.registry.tenant(owner, |_| current)
     }
 
-    fn credentials(&self, ctx: &Context, sight: &Sight) -> ObservedSecret {
+    fn credentials(&self, ctx: &Context, observation: &Observation) -> ObservedSecret {
         let Some(observed) = &self.secret else { return ObservedSecret::Absent };
-        if !observed.is_controlled_by(&sight.owner.school.to_string()) {
+        if !observed.is_controlled_by(&observation.owner.school.to_string()) {
             return ObservedSecret::Foreign;
         }
         let Some(password) = self.password() else { return ObservedSecret::Ours(SecretContent::Unusable) };
         // Without the server's address nothing can be said against the other keys, and nothing will be done about them either.
-        let wanted = self.secret_wanted(ctx, sight, password);
+        let wanted = self.secret_wanted(ctx, observation, password);
         let matches = wanted.is_none_or(|wanted| observed.matches(&wanted));
         ObservedSecret::Ours(if matches { SecretContent::Current } else { SecretContent::Stale })
     }
 
-    fn admin_secret(&self, sight: &Sight) -> ObservedAdminSecret {
+    fn admin_secret(&self, observation: &Observation) -> ObservedAdminSecret {
         match &self.admin_secret {
             None => ObservedAdminSecret::Absent,
-            Some(observed) if observed.is_controlled_by(&sight.owner.school.to_string()) && observed.password().is_some() => {
+            Some(observed) if observed.is_controlled_by(&observation.owner.school.to_string()) && observed.password().is_some() => {
                 ObservedAdminSecret::Ours
             }
             Some(_) => ObservedAdminSecret::Foreign,
@@ -202,8 +202,8 @@ impl Standing {
 
     /// How to reach the server, when that is known.
     #[must_use]
-    pub fn reach(&self) -> Option<&Reach> {
-        self.known.as_ref()?.reach.as_deref()
+    pub fn connection(&self) -> Option<&ServerConnection> {
+        self.known.as_ref()?.connection.as_deref()
     }
 
     /// The names as PostgreSQL's adapter takes them.
@@ -214,19 +214,19 @@ impl Standing {
 
     /// The credentials Secret as it should be, once the server's address is known.
     #[must_use]
-    pub fn secret_wanted(&self, ctx: &Context, sight: &Sight, password: SecretString) -> Option<SecretWanted> {
-        let reach = self.reach()?;
-        let template = convert::secret_template(&sight.school);
+    pub fn secret_wanted(&self, ctx: &Context, observation: &Observation, password: SecretString) -> Option<SecretWanted> {
+        let connection = self.connection()?;
+        let template = convert::secret_template(&observation.school);
         Some(credentials_secret(&CredentialsContent {
-            namespace: sight.school.namespace().unwrap_or_default(),
+            namespace: observation.school.namespace().unwrap_or_default(),
             name: self.names.secret.to_string(),
-            owner: super::owner_reference(&sight.school)?,
-            host: reach.endpoint.host.clone(),
-            port: reach.endpoint.port,
-            ssl_mode: TlsMode::from(&reach.endpoint.tls).label(),
-            certificates: reach.authority().map(<[u8]>::to_vec),
+            owner: super::owner_reference(&observation.school)?,
+            host: connection.endpoint.host.clone(),
+            port: connection.endpoint.port,
+            ssl_mode: TlsMode::from(&connection.endpoint.tls).label(),
+            certificates: connection.authority().map(<[u8]>::to_vec),
             username: self.names.login.to_string(),
-            revision: self.revision(ctx, sight.owner, &password)?,
+            revision: self.revision(ctx, observation.owner, &password)?,
             password,
             database: self.names.database.to_string(),
             extra_labels: template.labels,
@@ -236,17 +236,17 @@ impl Standing {
 
     /// What the registry's row should say, once everything of it is known.
     #[must_use]
-    pub fn publication(&self, ctx: &Context, sight: &Sight) -> Option<Publication> {
-        let Desired::Present(ask) = &sight.wanted else { return None };
+    pub fn publication(&self, ctx: &Context, observation: &Observation) -> Option<Publication> {
+        let Desired::Present(ask) = &observation.wanted else { return None };
         let ServerObservation::Available(CatalogFacts { database: ObservedDatabase::Ours { schema, .. }, .. }) = self.server else {
             return None;
         };
         Some(Publication {
-            tenant: sight.owner,
+            tenant: observation.owner,
             profile: ask.profile.clone(),
             route: Route {
                 server: self.names.server.clone(),
-                endpoint: self.reach()?.endpoint.clone(),
+                endpoint: self.connection()?.endpoint.clone(),
                 database: self.names.database.clone(),
                 login: self.names.login.clone(),
                 pool: ctx.pooling.with_size(ask.connection_limit),
@@ -261,23 +261,23 @@ impl Standing {
     ///
     /// # Errors
     /// When the server answered, but not what was asked.
-    pub async fn ask_server(&self, ctx: &Context, school: &School, wanted: &Desired, owner: TenantRef) -> Result<ServerObservation> {
+    pub async fn observe_server(&self, ctx: &Context, school: &School, wanted: &Desired, owner: TenantRef) -> Result<ServerObservation> {
         let server = ObjectRef::<DatabaseServer>::new(self.names.server.as_str());
         let Some(known) = &self.known else {
             let exists = ctx.server_objects.get(&server).is_some();
             return Ok(ServerObservation::Unavailable(if exists { Unavailable::NotReady } else { Unavailable::NotFound }));
         };
-        let reach = match (&known.state, &known.reach) {
+        let connection = match (&known.fitness, &known.connection) {
             (Err(away), _) => return Ok(ServerObservation::Unavailable(*away)),
             (Ok(()), None) => return Ok(ServerObservation::Unavailable(Unavailable::NotReady)),
-            (Ok(()), Some(reach)) => reach,
+            (Ok(()), Some(connection)) => connection,
         };
         let expected = catalog::Expected {
             objects: self.objects(owner),
             connection_limit: connection_limit(wanted),
             fingerprints: self.fingerprints(ctx, school, owner),
         };
-        match catalog::observe_one(&reach.pool, &ctx.migrations, expected).await {
+        match catalog::observe_one(&connection.pool, &ctx.migrations, expected).await {
             // Nothing to claim, and nothing to make it from.
             Ok(CatalogFacts { database: ObservedDatabase::Absent, spare: false, .. }) if !known.template => {
                 Ok(ServerObservation::Unavailable(Unavailable::NotReady))
@@ -285,11 +285,11 @@ impl Standing {
             Ok(here) => Ok(ServerObservation::Available(here)),
             Err(error) if error.is_unreachable() => {
                 tracing::warn!(server = %self.names.server, error = telemetry::logs::chain(&error), "the server does not answer");
-                ctx.suspects.one(server);
+                ctx.recheck.one(server);
                 Ok(ServerObservation::Unavailable(Unavailable::Unreachable))
             }
             Err(error) => {
-                ctx.suspects.one(server);
+                ctx.recheck.one(server);
                 Err(error.into())
             }
         }
@@ -304,9 +304,9 @@ impl Standing {
     /// What the Secret is annotated with: what it says already, while that is true by any of the keys, so that a rotation of keys rewrites no Secret.
     fn revision(&self, ctx: &Context, owner: TenantRef, password: &SecretString) -> Option<String> {
         let accepted = ctx.keyring.fingerprints(owner.id, password);
-        let standing =
-            self.secret.as_ref().and_then(SecretObserved::revision).filter(|standing| accepted.iter().any(|one| one == standing));
-        standing.map(ToOwned::to_owned).or_else(|| accepted.into_iter().next())
+        let assigned =
+            self.secret.as_ref().and_then(SecretObserved::revision).filter(|assigned| accepted.iter().any(|one| one == assigned));
+        assigned.map(ToOwned::to_owned).or_else(|| accepted.into_iter().next())
     }
 }
 

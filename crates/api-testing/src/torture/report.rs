@@ -62,7 +62,7 @@ pub(crate) struct Tally {
 
 /// What came of it.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     pub(crate) seed: u64,
     pub(crate) tenants: usize,
     pub(crate) requests: u64,
@@ -164,7 +164,10 @@ impl Tally {
 
 impl Report {
     /// What keeps this run from showing isolation; none when it does. A run without faults, or that served hardly anybody, shows nothing.
-    pub(crate) fn verdict(&self) -> Result<(), Vec<String>> {
+    ///
+    /// # Errors
+    /// With everything that is wrong, each in a few words.
+    pub fn verdict(&self) -> Result<(), Vec<String>> {
         let mut wrong = Vec::new();
         for (count, what) in [(self.foreign, "foreign"), (self.unexpected, "unexpected"), (self.wrong_rows, "wrong rows")] {
             if count > 0 {

@@ -8,30 +8,33 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Signs with the API's own key.
-pub(crate) struct Signer {
+pub struct Signer {
     id: String,
     own: Ed25519KeyPair,
     stranger: Ed25519KeyPair,
 }
 
 /// Ways to forge a token.
-pub(crate) const FORGERIES: u64 = 8;
+const FORGERIES: u64 = 8;
 
 impl Signer {
     /// With the first key of a key file.
-    pub(crate) fn new(file: &str) -> Self {
+    #[must_use]
+    pub fn new(file: &str) -> Self {
         let (id, seed) = file.lines().next().unwrap().split_once(':').unwrap();
         let pair = |seed: &[u8]| Ed25519KeyPair::from_seed_unchecked(seed).unwrap();
         Self { id: id.to_owned(), own: pair(&STANDARD.decode(seed.trim()).unwrap()), stranger: pair(&[7; 32]) }
     }
 
     /// A good one.
-    pub(crate) fn token(&self, user: Uuid, tenant: Option<Uuid>, role: &str) -> String {
+    #[must_use]
+    pub fn token(&self, user: Uuid, tenant: Option<Uuid>, role: &str) -> String {
         Self::signed(&json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": self.id }), &claims(user, tenant, role), &self.own)
     }
 
     /// One of the bad ones, for this school.
-    pub(crate) fn forged(&self, way: u64, user: Uuid, tenant: Uuid) -> String {
+    #[must_use]
+    pub fn forged(&self, way: u64, user: Uuid, tenant: Uuid) -> String {
         let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": self.id });
         let good = claims(user, Some(tenant), "SchoolAdmin");
         let with = |name: &str, value: Value| {

@@ -1,6 +1,6 @@
-//! The servers as this process knows them: who answers, and how to reach it. Filled by the server controller, read by the School controller.
+//! The tenant servers as this process knows them: who answers, and how to connect. The server controller writes it, the School controller reads it.
 //!
-//! Must not open connections by itself beyond its bounded pools, and must never take a server it has not looked at yet for one that does not exist.
+//! Must not open connections beyond its bounded pools, and must never take a server that was not observed yet for one that does not exist.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,12 +17,12 @@ use tokio::sync::Semaphore;
 
 /// Databases staged at once on one server; more only compete for its disk.
 const STAGED_AT_ONCE: usize = 4;
-/// Connections of the operator to one server beyond one for each School that is worked on.
+/// Connections of the operator to one server beyond one for each School that is reconciled at once.
 const SPARE_CONNECTIONS: u32 = 2;
 
-/// How to reach one server. Made anew when its address, admin login or TLS changes.
+/// How to connect to one server as its admin. Replaced when its address, admin login or TLS changes.
 #[derive(Debug)]
-pub struct Reach {
+pub struct ServerConnection {
     /// Where it listens.
     pub endpoint: Endpoint,
     /// The admin login.
@@ -31,12 +31,12 @@ pub struct Reach {
     pub maintenance: String,
     /// Bounded pool of admin sessions; opens connections when first used.
     pub pool: PgPool,
-    /// A permit for each database being staged.
+    /// A permit for each database that is being staged.
     pub staging: Semaphore,
 }
 
-impl Reach {
-    /// Nothing is opened yet.
+impl ServerConnection {
+    /// Opens nothing yet.
     #[must_use]
     pub fn new(endpoint: Endpoint, admin: Credentials, maintenance: String, concurrency: u16) -> Self {
         let options = session::options(&endpoint, &admin, &maintenance, Purpose::Operator);
@@ -49,16 +49,16 @@ impl Reach {
         Self { endpoint, admin, maintenance, pool, staging: Semaphore::new(STAGED_AT_ONCE) }
     }
 
-    /// This is how to reach a server with these settings.
+    /// It was made from these settings.
     #[must_use]
-    pub fn is(&self, endpoint: &Endpoint, admin: &Credentials, maintenance: &str) -> bool {
+    pub fn is_to(&self, endpoint: &Endpoint, admin: &Credentials, maintenance: &str) -> bool {
         self.endpoint == *endpoint
             && self.maintenance == maintenance
             && self.admin.username == admin.username
             && self.admin.password.expose_secret() == admin.password.expose_secret()
     }
 
-    /// The certificates that clients of this server verify it with.
+    /// The certificates that clients verify this server with.
     #[must_use]
     pub fn authority(&self) -> Option<&[u8]> {
         match &self.endpoint.tls {
@@ -70,34 +70,34 @@ impl Reach {
 
 /// What is known of one server.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct ServerState {
     /// What its object asks for.
-    pub spec: DesiredServer,
-    /// How to reach it, once that is known.
-    pub reach: Option<Arc<Reach>>,
+    pub desired: DesiredServer,
+    /// How to connect to it, once that is known.
+    pub connection: Option<Arc<ServerConnection>>,
     /// The migrator's login on it.
     pub migrator: Option<Credentials>,
-    /// Fit for the schools that live there, or why not.
-    pub state: Result<(), Unavailable>,
-    /// The template of the operator's schema stands, so that new schools can be made.
+    /// Fit for the schools on it, or why not.
+    pub fitness: Result<(), Unavailable>,
+    /// The template of the operator's schema exists, so that new schools can be created.
     pub template: bool,
 }
 
-/// Every server looked at.
+/// Every server observed so far.
 #[derive(Debug, Default)]
-pub struct Servers(RwLock<HashMap<ServerName, Known>>);
+pub struct ServerCache(RwLock<HashMap<ServerName, ServerState>>);
 
-impl Servers {
-    /// Notes what is known now; whether that matters to Schools.
-    pub fn put(&self, name: &ServerName, known: Known) -> bool {
+impl ServerCache {
+    /// Replaces what is known of a server. True when something changed that matters to Schools.
+    pub fn put(&self, name: &ServerName, state: ServerState) -> bool {
         let mut servers = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let matters = servers.get(name).is_none_or(|before| {
-            before.state != known.state
-                || before.template != known.template
-                || before.spec != known.spec
-                || !same_reach(before.reach.as_ref(), known.reach.as_ref())
+            before.fitness != state.fitness
+                || before.template != state.template
+                || before.desired != state.desired
+                || !same_connection(before.connection.as_ref(), state.connection.as_ref())
         });
-        servers.insert(name.clone(), known);
+        servers.insert(name.clone(), state);
         matters
     }
 
@@ -106,23 +106,23 @@ impl Servers {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
-    /// What is known of one server; none when it was never looked at.
+    /// What is known of one server; none when it was never observed.
     #[must_use]
-    pub fn get(&self, name: &ServerName) -> Option<Known> {
+    pub fn get(&self, name: &ServerName) -> Option<ServerState> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Every server's name and what is known of it.
+    /// Every server's name and state.
     #[must_use]
-    pub fn all(&self) -> Vec<(ServerName, Known)> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, known)| (name.clone(), known.clone())).collect()
+    pub fn all(&self) -> Vec<(ServerName, ServerState)> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, state)| (name.clone(), state.clone())).collect()
     }
 }
 
-fn same_reach(before: Option<&Arc<Reach>>, now: Option<&Arc<Reach>>) -> bool {
+fn same_connection(before: Option<&Arc<ServerConnection>>, now: Option<&Arc<ServerConnection>>) -> bool {
     match (before, now) {
         (Some(before), Some(now)) => Arc::ptr_eq(before, now),
         (None, None) => true,
-        _ => false,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }

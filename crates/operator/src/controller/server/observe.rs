@@ -21,7 +21,7 @@ use telemetry::logs::chain;
 use super::FINALIZER;
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
-use crate::controller::servers::Reach;
+use crate::controller::server_cache::ServerConnection;
 use crate::crd::{DatabaseServer, convert};
 use crate::kubernetes::secrets;
 
@@ -29,7 +29,7 @@ use crate::kubernetes::secrets;
 const MAINTENANCE: &str = "postgres";
 
 /// Everything known of one server.
-pub struct Sight {
+pub struct Observation {
     /// The object, as last read or written.
     pub object: DatabaseServer,
     /// Its name.
@@ -43,7 +43,7 @@ pub struct Sight {
 /// What a server answered.
 pub struct Answer {
     /// How it was reached.
-    pub reach: Arc<Reach>,
+    pub connection: Arc<ServerConnection>,
     /// Who it is.
     pub identity: identity::Identity,
     /// The migrator's login on it.
@@ -58,31 +58,36 @@ pub struct Answer {
 ///
 /// # Errors
 /// When the spec cannot be used, Kubernetes does not answer, or the server answered but not what was asked.
-pub async fn look(ctx: &Context, object: DatabaseServer) -> Result<Sight> {
+pub async fn observe(ctx: &Context, object: DatabaseServer) -> Result<Observation> {
     let name = ServerName::parse(&object.name_any()).map_err(|source| convert::SpecError { field: "metadata.name", source })?;
     let spec = convert::spec(&object)?;
-    let contact = match reach(ctx, &object, &name, &spec).await? {
-        Ok(reach) => contact(ctx, &object, reach).await?,
+    let contact = match connection(ctx, &object, &name, &spec).await? {
+        Ok(connection) => contact(ctx, &object, connection).await?,
         Err(failure) => Err(failure),
     };
-    Ok(Sight { object, name, spec, contact })
+    Ok(Observation { object, name, spec, contact })
 }
 
-impl Sight {
+impl Observation {
     /// The planner's view of it.
     #[must_use]
-    pub fn seen(&self, ctx: &Context) -> ObservedServer {
+    pub fn facts(&self, ctx: &Context) -> ObservedServer {
         ObservedServer {
             deleting: self.object.metadata.deletion_timestamp.is_some(),
             finalizer: self.object.finalizers().iter().any(|present| present == FINALIZER),
-            in_use: ctx.ledger.schools_on(&self.name) > 0,
+            in_use: ctx.reservations.schools_on(&self.name) > 0,
             contact: self.contact.as_ref().map(|answer| answer.facts.clone()).map_err(Clone::clone),
         }
     }
 }
 
 /// How to reach the server: what is known already, if nothing of it changed.
-async fn reach(ctx: &Context, object: &DatabaseServer, name: &ServerName, spec: &DesiredServer) -> Result<Result<Arc<Reach>, Obstacle>> {
+async fn connection(
+    ctx: &Context,
+    object: &DatabaseServer,
+    name: &ServerName,
+    spec: &DesiredServer,
+) -> Result<Result<Arc<ServerConnection>, Obstacle>> {
     let referred = convert::secrets(object)?;
     let Some(admin) = secrets::read(&ctx.client, &ctx.namespace, referred.admin.as_str()).await? else {
         return Ok(lacks(&format!(
@@ -116,8 +121,12 @@ async fn reach(ctx: &Context, object: &DatabaseServer, name: &ServerName, spec: 
     let endpoint = Endpoint { host: spec.host.to_string(), port: spec.port, tls };
     let admin_login = Credentials { username: username.expose_secret().to_owned(), password };
     let maintenance = admin.value("database").map_or_else(|| MAINTENANCE.to_owned(), |name| name.expose_secret().to_owned());
-    let before = ctx.servers.get(name).and_then(|known| known.reach).filter(|reach| reach.is(&endpoint, &admin_login, &maintenance));
-    Ok(Ok(before.unwrap_or_else(|| Arc::new(Reach::new(endpoint, admin_login, maintenance, ctx.lanes.width())))))
+    let before = ctx
+        .servers
+        .get(name)
+        .and_then(|known| known.connection)
+        .filter(|connection| connection.is_to(&endpoint, &admin_login, &maintenance));
+    Ok(Ok(before.unwrap_or_else(|| Arc::new(ServerConnection::new(endpoint, admin_login, maintenance, ctx.concurrency.per_server())))))
 }
 
 fn lacks<T>(message: &str) -> Result<T, Obstacle> {
@@ -125,8 +134,8 @@ fn lacks<T>(message: &str) -> Result<T, Obstacle> {
 }
 
 /// Asks over a connection of its own.
-async fn contact(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>) -> Result<Result<Answer, Obstacle>> {
-    let options = session::options(&reach.endpoint, &reach.admin, &reach.maintenance, Purpose::Operator);
+async fn contact(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerConnection>) -> Result<Result<Answer, Obstacle>> {
+    let options = session::options(&connection.endpoint, &connection.admin, &connection.maintenance, Purpose::Operator);
     let mut conn = match session::connect(&options, "connecting to the server").await {
         Ok(conn) => conn,
         Err(error) => {
@@ -134,7 +143,7 @@ async fn contact(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>) -> R
             return Ok(Err(failure(&error)));
         }
     };
-    let answered = answer(ctx, object, reach, &mut conn).await;
+    let answered = answer(ctx, object, connection, &mut conn).await;
     // What was answered stands, whether or not the server hears the farewell.
     let _ = tokio::time::timeout(session::CONNECT_TIMEOUT, conn.close()).await;
     match answered {
@@ -143,7 +152,7 @@ async fn contact(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>) -> R
     }
 }
 
-async fn answer(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>, conn: &mut PgConnection) -> Result<Answer> {
+async fn answer(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerConnection>, conn: &mut PgConnection) -> Result<Answer> {
     let identity = identity::identify(conn).await?;
     let recorded = object.status.as_ref().and_then(|status| status.system_identifier.as_deref());
     let known = match recorded {
@@ -167,8 +176,8 @@ async fn answer(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>, conn:
     // A server that is not ours, or too old, is asked nothing more.
     if known != Identity::Other && facts.supported && facts.lacking.is_empty() {
         let fingerprint = migrator_fingerprint(ctx, &migrator)?;
-        let desired = prepare::DesiredRoles { cluster: ctx.cluster, password: &migrator.password, fingerprint: &fingerprint };
-        let Preparation { roles, open_databases: open, closable } = prepare::observe(conn, &desired).await?;
+        let wanted = prepare::DesiredRoles { cluster: ctx.cluster, password: &migrator.password, fingerprint: &fingerprint };
+        let Preparation { roles, open_databases: open, closable } = prepare::observe(conn, &wanted).await?;
         let digest = ctx.migrations.digest();
         facts = ServerFacts {
             roles,
@@ -179,7 +188,7 @@ async fn answer(ctx: &Context, object: &DatabaseServer, reach: Arc<Reach>, conn:
         };
         open_databases = open;
     }
-    Ok(Answer { reach, identity, migrator, open_databases, facts })
+    Ok(Answer { connection, identity, migrator, open_databases, facts })
 }
 
 /// What the migrator's mark holds instead of its password.

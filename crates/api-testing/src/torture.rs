@@ -5,13 +5,12 @@
 
 #![allow(clippy::print_stderr, reason = "a long run tells a person how far it is")]
 
-pub(crate) mod asking;
-pub(crate) mod chaos;
-pub(crate) mod count;
-pub(crate) mod oracle;
-pub(crate) mod report;
-pub(crate) mod schools;
-pub(crate) mod tokens;
+mod asking;
+mod chaos;
+mod count;
+mod oracle;
+mod report;
+mod schools;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,21 +25,25 @@ use tokio_util::sync::CancellationToken;
 
 use self::asking::Asker;
 use self::oracle::Oracle;
-use self::report::{Findings, Report};
+use self::report::Findings;
+pub use self::report::Report;
 use self::schools::Subject;
-use self::tokens::Signer;
-use super::world::{Running, World, cached_in};
+use crate::tokens::Signer;
+use crate::world::{Running, World, cached_in};
 
 /// How much of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    pub(crate) tenants: usize,
-    pub(crate) requests: u64,
+pub struct Plan {
+    /// Schools.
+    pub tenants: usize,
+    /// Requests in all.
+    pub requests: u64,
     /// Requests at a time.
-    pub(crate) clients: usize,
+    pub clients: usize,
     /// A line every few seconds on standard error.
-    pub(crate) progress: bool,
-    pub(crate) seed: u64,
+    pub progress: bool,
+    /// What decides what is asked when.
+    pub seed: u64,
 }
 
 /// Connections of each of the two replicas: far fewer than schools, so that every school that is asked for takes another's place.
@@ -107,7 +110,7 @@ impl Arena {
 }
 
 /// Runs it, and says what was found.
-pub(crate) async fn run(plan: Plan) -> Report {
+pub async fn run(plan: Plan) -> Report {
     let began = Instant::now();
     let arena = Arc::new(Arena::prepare(&plan).await);
     let prepared = began.elapsed();
