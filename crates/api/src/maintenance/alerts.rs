@@ -99,6 +99,21 @@ fn every_expression_asks_for_metrics_labels_and_values_that_there_are() {
 }
 
 #[test]
+fn every_page_of_the_runbook_names_metrics_that_there_are() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running/runbook/api");
+    for page in std::fs::read_dir(directory).unwrap().map(|page| page.unwrap().path()) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for name in text
+            .split(|c| !is_word(c))
+            .filter(|name| name.starts_with("dailycare_api_") || name.starts_with("dailycare_tenant_"))
+            .filter(|name| !name.ends_with("_"))
+        {
+            series(name).unwrap_or_else(|fault| panic!("{}: {fault}", page.display()));
+        }
+    }
+}
+
+#[test]
 fn what_there_is_not_is_found() {
     for wrong in [
         "rate(dailycare_api_nothing_total[5m]) > 1",

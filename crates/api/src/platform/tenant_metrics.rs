@@ -129,8 +129,8 @@ pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantMe
     platform.audit_as("platform:metrics");
     let entry = platform.entry(TenantId(id)).await?;
     let users = sqlx::query_as(USERS).bind(id).fetch_one(&platform.app().master).await.doing("counting a school's users")?;
-    let requests =
-        metrics::tenant_recent(entry.tenant).map(|(count, mean)| RecentRequests { count, mean_milliseconds: mean.as_secs_f64() * 1000.0 });
+    let requests = metrics::tenants::recent(entry.tenant)
+        .map(|(count, mean)| RecentRequests { count, mean_milliseconds: mean.as_secs_f64() * 1000.0 });
     let measured = timeout(PATIENCE, measure(&platform, Arc::clone(&entry))).await;
     let (database, database_missing, response) = match measured.unwrap_or_else(|_| Err(Code::Timeout.into())) {
         Ok((database, response)) => (Some(database), None, Some(response)),
@@ -148,7 +148,7 @@ async fn measure(platform: &Platform, entry: Arc<CachedTenant>) -> Result<(Datab
     sqlx::query("SELECT 1").execute(&mut *conn).await?;
     let response = started.elapsed();
     let database: DatabaseMetrics = sqlx::query_as(DATABASE).fetch_one(&mut *conn).await?;
-    metrics::tenant_database_bytes(tenant.entry.tenant, u64::try_from(database.storage_bytes).unwrap_or_default());
+    metrics::tenants::database_bytes(tenant.entry.tenant, u64::try_from(database.storage_bytes).unwrap_or_default());
     conn.finish();
     Ok((database, response))
 }
