@@ -189,7 +189,7 @@ impl School {
     /// Its tenant's id.
     #[must_use]
     pub fn id(&self) -> Uuid {
-        self.school.owner.tenant.0
+        self.school.tenant.id.0
     }
 
     /// A new account with this role, signed in.

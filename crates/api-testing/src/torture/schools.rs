@@ -72,7 +72,7 @@ impl Subject {
         let random = format!("{:016x}{:016x}", Uuid::new_v4().as_u64_pair().0, Uuid::new_v4().as_u64_pair().1 ^ seed);
         let marker = format!("{PREFIX}{}", &random[..DIGITS]);
         let school = world.platform.school(&marker).await.unwrap();
-        let tenant = school.owner.tenant.0;
+        let tenant = school.tenant.id.0;
         let ids: [Uuid; 6] = std::array::from_fn(|_| Uuid::new_v4());
         let [admin, reader, first, second, class, guardian] = ids;
         let plant = format!(

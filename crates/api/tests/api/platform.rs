@@ -73,7 +73,7 @@ async fn a_school_that_is_suspended_or_down_is_measured_as_far_as_it_can_be() {
     world.platform.suspend(&north.school).await.unwrap();
     until("the suspension", async || measures(north.id()).await == "suspended").await;
     let mut superuser = sqlx::PgConnection::connect(&world.platform.server.superuser_url("postgres")).await.unwrap();
-    let database = &south.school.holding.database;
+    let database = &south.school.objects.database;
     for statement in [
         format!("ALTER DATABASE \"{database}\" ALLOW_CONNECTIONS false"),
         format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'"),

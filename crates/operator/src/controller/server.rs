@@ -14,8 +14,8 @@ use domain::server::plan::{Action, ObservedServer, Obstacle, Plan, plan};
 use kube::ResourceExt as _;
 use kube::runtime::controller;
 use kube::runtime::reflector::ObjectRef;
-use provisioning::borrow::Borrowed;
-use provisioning::{prepare, template};
+use provisioning::server::session_guard::SessionGuard;
+use provisioning::server::{prepare, template};
 use telemetry::logs::chain;
 use tracing::Instrument as _;
 
@@ -135,16 +135,16 @@ async fn execute_action(ctx: &Context, observation: &Observation, action: Action
         Action::BuildTemplate => template::build(&connection.pool, &connection.endpoint, &answer.migrator, &ctx.migrations).await?,
         Action::DropStale => template::drop_stale(&connection.pool, digest).await?,
         _ => {
-            let conn = Borrowed::from(&connection.pool, "connecting to the server").await;
-            let mut conn = conn.map_err(provisioning::Error::from)?;
+            let conn = SessionGuard::acquire(&connection.pool, "connecting to the server").await;
+            let mut conn = conn.map_err(provisioning::server::Error::from)?;
             if action == Action::CloseMaintenance {
                 prepare::close_maintenance_databases(&mut conn).await?;
             } else {
                 let fingerprint = migrator_fingerprint(ctx, &answer.migrator)?;
-                let wanted = prepare::Wanted { cluster: ctx.cluster, password: &answer.migrator.password, fingerprint: &fingerprint };
+                let wanted = prepare::DesiredRoles { cluster: ctx.cluster, password: &answer.migrator.password, fingerprint: &fingerprint };
                 prepare::prepare_roles(&mut conn, &wanted).await?;
             }
-            conn.give_back();
+            conn.release();
         }
     }
     Ok(observation.object.clone())

@@ -4,9 +4,8 @@ use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, 
 use domain::tenant::{Profile, TenantState};
 use postgres::schema::Migrations;
 use postgres::session::{Endpoint, Tls};
-use provisioning::master::Owner;
-use provisioning::master::row::Publication;
-use provisioning::master::tenants::Reservation;
+use provisioning::master::TenantRef;
+use provisioning::master::tenants::{Publication, Reservation};
 use registry::route::{PoolSettings, Route};
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgPool};
@@ -29,9 +28,9 @@ pub(crate) async fn refusal(conn: &mut PgConnection, sql: &'static str) -> Optio
 
 pub(crate) const CLUSTER: ClusterUid = ClusterUid(Uuid::from_u128(0xc1));
 
-pub(crate) fn owner(n: u128) -> Owner {
+pub(crate) fn tenant_ref(n: u128) -> TenantRef {
     let school = SchoolUid(Uuid::from_u128(n));
-    Owner { tenant: TenantId::of(CLUSTER, school), school, cluster: CLUSTER }
+    TenantRef { id: TenantId::of(CLUSTER, school), school, cluster: CLUSTER }
 }
 
 pub(crate) fn profile() -> Profile {
@@ -42,7 +41,7 @@ pub(crate) fn reservation(n: u128, code: &str) -> Reservation {
     let code = SchoolCode::parse(code).unwrap();
     let database = DatabaseName::of(&code);
     Reservation {
-        owner: owner(n),
+        tenant: tenant_ref(n),
         namespace: "schools".into(),
         name: format!("school-{n}"),
         profile: profile(),
@@ -54,12 +53,12 @@ pub(crate) fn reservation(n: u128, code: &str) -> Reservation {
 }
 
 pub(crate) fn publication(n: u128, code: &str) -> Publication {
-    let Reservation { owner, profile, server, database, login, .. } = reservation(n, code);
+    let Reservation { tenant, profile, server, database, login, .. } = reservation(n, code);
     let pool = PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true };
     let tls = Tls::VerifyFull(b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n".to_vec());
     let route = Route { server, endpoint: Endpoint { host: "pg-1.example".into(), port: 5432, tls }, database, login, pool };
     Publication {
-        owner,
+        tenant,
         profile,
         route,
         password: "canary-password".into(),
@@ -69,8 +68,8 @@ pub(crate) fn publication(n: u128, code: &str) -> Publication {
 }
 
 /// What changes whenever a tenant's row is written.
-pub(crate) async fn written(pool: &PgPool, owner: Owner) -> (String, i64, i64) {
-    let query = sqlx::query("SELECT xmin::text, epoch, change_seq FROM registry.tenants WHERE id = $1").bind(owner.tenant.0);
+pub(crate) async fn written(pool: &PgPool, tenant: TenantRef) -> (String, i64, i64) {
+    let query = sqlx::query("SELECT xmin::text, epoch, change_seq FROM registry.tenants WHERE id = $1").bind(tenant.id.0);
     let row = query.fetch_one(pool).await.unwrap();
     (row.get(0), row.get(1), row.get(2))
 }

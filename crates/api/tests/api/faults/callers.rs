@@ -100,7 +100,7 @@ async fn a_client_that_goes_away_in_its_transaction_leaves_nothing_behind() {
     let mut conn = superuser(&world, "postgres").await;
     let waits = format!(
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock' AND backend_xid IS NOT NULL)",
-        north.school.holding.login
+        north.school.objects.login
     );
     until("the transaction", async || sqlx::query_scalar::<_, bool>(AssertSqlSafe(waits.clone())).fetch_one(&mut conn).await.unwrap())
         .await;

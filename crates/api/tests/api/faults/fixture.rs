@@ -34,7 +34,7 @@ pub(crate) fn unbar(database: &str) -> [String; 1] {
 }
 
 pub(crate) fn database(school: &School) -> String {
-    school.school.holding.database.to_string()
+    school.school.objects.database.to_string()
 }
 
 /// A 503 that says when to come back, and nothing about where.
@@ -47,7 +47,7 @@ pub(crate) fn unavailable(world: &World, school: &School, answer: &Answer) {
 /// No SQL, host, port, database, login or secret.
 pub(crate) fn tells_nothing(world: &World, school: &School, answer: &Answer) {
     let text = answer.body.to_string().to_lowercase();
-    let (database, login, port) = (database(school), school.school.holding.login.to_string(), world.platform.server.port().to_string());
+    let (database, login, port) = (database(school), school.school.objects.login.to_string(), world.platform.server.port().to_string());
     for word in [
         "select",
         "insert",

@@ -8,10 +8,11 @@ use domain::school::desired::{DeletionPolicy, Desired, DesiredSchool};
 use domain::school::observed::ObservedTenant;
 use domain::tenant::TenantState;
 use kube::ResourceExt as _;
-use provisioning::claim::{Claim, Claimed, claim};
-use provisioning::master::tenants::{self, Change, Reservation, Reserved, Withdrawn};
+use provisioning::master::tenants::{self, Change, InactiveState, Reservation, Reserved};
 use provisioning::master::users;
-use provisioning::{access, drop, migrate, scram, stage};
+use provisioning::scram;
+use provisioning::server::claim::{Claim, Claimed, claim};
+use provisioning::server::{access, drop, migrate, stage};
 use registry::password;
 
 use super::observe::{AssignedObservation, Observation, observe_registry};
@@ -55,7 +56,7 @@ async fn observe_again(ctx: &Context, observation: &mut Observation, touched: To
     let Ok(assigned) = &mut observation.binding else { return Ok(()) };
     match touched {
         Touched::Object | Touched::Secrets | Touched::Binding => {}
-        Touched::Registry => assigned.registry = observe_registry(ctx, &observation.wanted, observation.owner.tenant).await?,
+        Touched::Registry => assigned.registry = observe_registry(ctx, &observation.wanted, observation.owner.id).await?,
         Touched::Server => {
             assigned.server = assigned.observe_server(ctx, &observation.school, &observation.wanted, observation.owner).await?
         }
@@ -79,7 +80,7 @@ async fn execute_action(ctx: &Context, observation: &mut Observation, action: &A
                 assigned(observation).map(|s| s.tenant(observation.owner, false)),
                 Ok(ObservedTenant::Ours { state: TenantState::Retained, .. })
             );
-            if !retained && ctx.reservations.release(observation.owner.tenant) {
+            if !retained && ctx.reservations.release(observation.owner.id) {
                 ctx.requeue.all_waiting();
             }
             let api = ctx.schools_in(&observation.school.namespace().unwrap_or_default());
@@ -139,12 +140,12 @@ async fn in_registry(ctx: &Context, observation: &Observation, action: &Action) 
         }
         Action::SetTenant(state) => {
             let withdrawn = match state {
-                TenantState::Retained => Withdrawn::Retained,
-                TenantState::Deleted => Withdrawn::Deleted,
-                TenantState::Suspended | TenantState::Active | TenantState::Provisioning => Withdrawn::Suspended,
+                TenantState::Retained => InactiveState::Retained,
+                TenantState::Deleted => InactiveState::Deleted,
+                TenantState::Suspended | TenantState::Active | TenantState::Provisioning => InactiveState::Suspended,
             };
             ours(tenants::set_state(&ctx.registry, owner, withdrawn).await?)?;
-            if withdrawn == Withdrawn::Deleted && ctx.reservations.release(owner.tenant) {
+            if withdrawn == InactiveState::Deleted && ctx.reservations.release(owner.id) {
                 ctx.requeue.all_waiting();
             }
             Ok(())
@@ -163,7 +164,7 @@ fn ours(change: Change) -> Result<()> {
 async fn reserve(ctx: &Context, observation: &Observation, assigned: &AssignedObservation) -> Result<()> {
     let ask = ask(observation)?;
     let reservation = Reservation {
-        owner: observation.owner,
+        tenant: observation.owner,
         namespace: observation.school.namespace().unwrap_or_default(),
         name: observation.school.name_any(),
         code: ask.code.clone(),
@@ -236,27 +237,27 @@ fn put(observation: &mut Observation, change: impl FnOnce(&mut AssignedObservati
 async fn on_server(ctx: &Context, observation: &Observation, action: &Action) -> Result<()> {
     let assigned = assigned(observation)?;
     let connection = assigned.connection().ok_or(Error::Overtaken("the server"))?;
-    let (holding, pool) = (assigned.holding(observation.owner), &connection.pool);
+    let (objects, pool) = (assigned.objects(observation.owner), &connection.pool);
     match action {
         Action::StageDatabase => stage(ctx, connection).await,
         Action::ClaimDatabase => claim_database(ctx, observation, assigned, connection).await,
-        Action::RestoreLogin => Ok(access::restore_login(pool, &holding, observation.owner.school).await?),
+        Action::RestoreLogin => Ok(access::restore_login(pool, &objects, observation.owner.school).await?),
         Action::SetPassword => {
             let password = assigned.password().ok_or(Error::Overtaken("the Secret"))?;
-            let fingerprint = ctx.keyring.fingerprint(observation.owner.tenant, &password)?;
-            Ok(access::set_password(pool, &holding, observation.owner.school, &scram::verifier(&password), &fingerprint).await?)
+            let fingerprint = ctx.keyring.fingerprint(observation.owner.id, &password)?;
+            Ok(access::set_password(pool, &objects, observation.owner.school, &scram::verifier(&password), &fingerprint).await?)
         }
-        Action::OpenDatabase => Ok(access::open(pool, &holding, ask(observation)?.connection_limit).await?),
-        Action::CloseDatabase => Ok(access::close(pool, &holding).await?),
+        Action::OpenDatabase => Ok(access::open(pool, &objects, ask(observation)?.connection_limit).await?),
+        Action::CloseDatabase => Ok(access::close(pool, &objects).await?),
         Action::DropDatabase => {
             still_to_be_dropped(ctx, observation).await?;
-            Ok(drop::drop_database(pool, &holding).await?)
+            Ok(drop::drop_database(pool, &objects).await?)
         }
-        Action::DropLogin => Ok(drop::drop_login(pool, &holding).await?),
+        Action::DropLogin => Ok(drop::drop_login(pool, &objects).await?),
         Action::Migrate { from, .. } => {
             let migration = ctx.migrations.next_after(*from).ok_or(Error::Overtaken("the schema"))?;
             let migrator = assigned.known.as_ref().and_then(|known| known.migrator.as_ref()).ok_or(Error::Overtaken("the server"))?;
-            migrate::migrate(&connection.endpoint, migrator, &holding, &ctx.migrations, migration).await?;
+            migrate::migrate(&connection.endpoint, migrator, &objects, &ctx.migrations, migration).await?;
             Ok(())
         }
         _ => Err(Error::Bug(format!("{} is no action on a server", action.label()))),
@@ -288,12 +289,12 @@ async fn claim_database(
 ) -> Result<()> {
     let password = assigned.password().ok_or(Error::Overtaken("the Secret"))?;
     let wanted = Claim {
-        holding: &assigned.holding(observation.owner),
+        objects: &assigned.objects(observation.owner),
         school: observation.owner.school,
         schema: ctx.migrations.target(),
         digest: ctx.migrations.digest(),
         verifier: &scram::verifier(&password),
-        fingerprint: &ctx.keyring.fingerprint(observation.owner.tenant, &password)?,
+        fingerprint: &ctx.keyring.fingerprint(observation.owner.id, &password)?,
         connection_limit: ask(observation)?.connection_limit,
     };
     match claim(&connection.pool, &wanted).await? {

@@ -13,11 +13,10 @@ use domain::server::TlsMode;
 use domain::tenant::TenantState;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
-use provisioning::master::Owner;
-use provisioning::master::row::Publication;
-use provisioning::master::tenants::{self, Observed};
+use provisioning::master::TenantRef;
+use provisioning::master::tenants::{self, Publication, RegistryObservation};
 use provisioning::master::users::Account;
-use provisioning::{Holding, catalog};
+use provisioning::server::{TenantObjects, catalog};
 use registry::route::Route;
 use secrecy::{ExposeSecret as _, SecretString};
 use uuid::Uuid;
@@ -39,7 +38,7 @@ pub struct Observation {
     /// What it asks for.
     pub wanted: Desired,
     /// The tenant and whom its row is written for.
-    pub owner: Owner,
+    pub owner: TenantRef,
     /// Names and what stands under them, or where it would go.
     pub binding: Result<AssignedObservation, Result<Placement, Unplaced>>,
 }
@@ -49,7 +48,7 @@ pub struct AssignedObservation {
     /// The names.
     pub names: Names,
     /// The registry's answer.
-    pub registry: Observed,
+    pub registry: RegistryObservation,
     /// The credentials Secret.
     pub secret: Option<SecretObserved>,
     /// The administrator's Secret.
@@ -70,7 +69,7 @@ pub async fn observe(ctx: &Context, school: School) -> Result<Observation> {
     let uid = SchoolUid(uid.ok_or_else(|| Error::Bug("the School has no uid".to_owned()))?);
     let mut names = convert::names(school.status.as_ref())?;
     let tenant = names.as_ref().map_or_else(|| TenantId::of(ctx.cluster, uid), |names| names.tenant);
-    let owner = Owner { tenant, school: uid, cluster: ctx.cluster };
+    let owner = TenantRef { id: tenant, school: uid, cluster: ctx.cluster };
     if let (None, Desired::Deleted(_)) = (&names, &wanted) {
         names = registered_names(ctx, &school, owner).await?;
     }
@@ -82,14 +81,14 @@ pub async fn observe(ctx: &Context, school: School) -> Result<Observation> {
 }
 
 /// The names of a School that is being deleted and whose status was lost: what the registry holds for it must not outlive it.
-async fn registered_names(ctx: &Context, school: &School, owner: Owner) -> Result<Option<Names>> {
-    let row = tenants::observe(&ctx.registry, owner.tenant, None, None).await?.row.filter(|row| row.is_of(owner));
+async fn registered_names(ctx: &Context, school: &School, owner: TenantRef) -> Result<Option<Names>> {
+    let row = tenants::observe(&ctx.registry, owner.id, None, None).await?.row.filter(|row| row.is_of(owner));
     let Some((row, server)) = row.and_then(|row| row.server.clone().map(|server| (row, server))) else { return Ok(None) };
     let code = SchoolCode::parse(&row.code).map_err(|source| convert::SpecError { field: "spec.code", source })?;
-    Ok(Some(convert::derived_names(school, owner.tenant, &code, server)?))
+    Ok(Some(convert::derived_names(school, owner.id, &code, server)?))
 }
 
-async fn stand(ctx: &Context, school: &School, wanted: &Desired, owner: Owner, names: Names) -> Result<AssignedObservation> {
+async fn stand(ctx: &Context, school: &School, wanted: &Desired, owner: TenantRef, names: Names) -> Result<AssignedObservation> {
     let namespace = school.namespace().unwrap_or_default();
     let read = async |name: &str| {
         let secret = secrets::read(&ctx.client, &namespace, name).await?;
@@ -102,7 +101,7 @@ async fn stand(ctx: &Context, school: &School, wanted: &Desired, owner: Owner, n
         }
     };
     let (registry, secret, admin_secret) =
-        tokio::try_join!(observe_registry(ctx, wanted, owner.tenant), read(names.secret.as_str()), read(names.admin_secret.as_str()),)?;
+        tokio::try_join!(observe_registry(ctx, wanted, owner.id), read(names.secret.as_str()), read(names.admin_secret.as_str()),)?;
     let known = ctx.servers.get(&names.server);
     let mut assigned =
         AssignedObservation { names, registry, secret, admin_secret, known, server: ServerObservation::Unavailable(Unavailable::NotReady) };
@@ -114,7 +113,7 @@ async fn stand(ctx: &Context, school: &School, wanted: &Desired, owner: Owner, n
         ObservedTenant::Ours { .. } => true,
     };
     if takes_a_place {
-        ctx.reservations.record(owner.tenant, assigned.names.server.clone());
+        ctx.reservations.record(owner.id, assigned.names.server.clone());
     }
     Ok(assigned)
 }
@@ -123,7 +122,7 @@ async fn stand(ctx: &Context, school: &School, wanted: &Desired, owner: Owner, n
 ///
 /// # Errors
 /// When it does not answer.
-pub async fn observe_registry(ctx: &Context, wanted: &Desired, tenant: TenantId) -> Result<Observed> {
+pub async fn observe_registry(ctx: &Context, wanted: &Desired, tenant: TenantId) -> Result<RegistryObservation> {
     let (code, email): (Option<&SchoolCode>, Option<&str>) = match wanted {
         Desired::Present(ask) => (Some(&ask.code), Some(&ask.admin.email)),
         Desired::Deleted(_) => (None, None),
@@ -153,7 +152,7 @@ impl AssignedObservation {
     fn bound(&self, observation: &Observation, ctx: &Context) -> AssignedSchool {
         let current = self
             .publication(ctx, observation)
-            .is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.says(&wanted, &ctx.keyring)));
+            .is_some_and(|wanted| self.registry.row.as_ref().is_some_and(|row| row.matches(&wanted, &ctx.keyring)));
         AssignedSchool {
             names: self.names.clone(),
             tenant: self.tenant(observation.owner, current),
@@ -169,7 +168,7 @@ impl AssignedObservation {
 
     /// The registry's row.
     #[must_use]
-    pub fn tenant(&self, owner: Owner, current: bool) -> ObservedTenant {
+    pub fn tenant(&self, owner: TenantRef, current: bool) -> ObservedTenant {
         self.registry.tenant(owner, |_| current)
     }
 
@@ -209,8 +208,8 @@ impl AssignedObservation {
 
     /// The names as PostgreSQL's adapter takes them.
     #[must_use]
-    pub fn holding(&self, owner: Owner) -> Holding {
-        Holding { database: self.names.database.clone(), login: self.names.login.clone(), tenant: owner.tenant, cluster: owner.cluster }
+    pub fn objects(&self, owner: TenantRef) -> TenantObjects {
+        TenantObjects { database: self.names.database.clone(), login: self.names.login.clone(), tenant: owner.id, cluster: owner.cluster }
     }
 
     /// The credentials Secret as it should be, once the server's address is known.
@@ -243,14 +242,14 @@ impl AssignedObservation {
             return None;
         };
         Some(Publication {
-            owner: observation.owner,
+            tenant: observation.owner,
             profile: ask.profile.clone(),
             route: Route {
                 server: self.names.server.clone(),
                 endpoint: self.connection()?.endpoint.clone(),
                 database: self.names.database.clone(),
                 login: self.names.login.clone(),
-                pool: ctx.pooling.of(ask.connection_limit),
+                pool: ctx.pooling.with_size(ask.connection_limit),
             },
             password: self.password()?,
             schema_version: schema.version,
@@ -262,7 +261,7 @@ impl AssignedObservation {
     ///
     /// # Errors
     /// When the server answered, but not what was asked.
-    pub async fn observe_server(&self, ctx: &Context, school: &School, wanted: &Desired, owner: Owner) -> Result<ServerObservation> {
+    pub async fn observe_server(&self, ctx: &Context, school: &School, wanted: &Desired, owner: TenantRef) -> Result<ServerObservation> {
         let server = ObjectRef::<DatabaseServer>::new(self.names.server.as_str());
         let Some(known) = &self.known else {
             let exists = ctx.server_objects.get(&server).is_some();
@@ -274,11 +273,11 @@ impl AssignedObservation {
             (Ok(()), Some(connection)) => connection,
         };
         let expected = catalog::Expected {
-            holding: self.holding(owner),
+            objects: self.objects(owner),
             connection_limit: connection_limit(wanted),
             fingerprints: self.fingerprints(ctx, school, owner),
         };
-        match catalog::look(&connection.pool, &ctx.migrations, expected).await {
+        match catalog::observe_one(&connection.pool, &ctx.migrations, expected).await {
             // Nothing to claim, and nothing to make it from.
             Ok(CatalogFacts { database: ObservedDatabase::Absent, spare: false, .. }) if !known.template => {
                 Ok(ServerObservation::Unavailable(Unavailable::NotReady))
@@ -297,14 +296,14 @@ impl AssignedObservation {
     }
 
     /// Of the password in the Secret, if the Secret is ours.
-    fn fingerprints(&self, ctx: &Context, school: &School, owner: Owner) -> Vec<String> {
+    fn fingerprints(&self, ctx: &Context, school: &School, owner: TenantRef) -> Vec<String> {
         let ours = self.secret.as_ref().is_some_and(|secret| secret.is_controlled_by(&school.uid().unwrap_or_default()));
-        ours.then(|| self.password()).flatten().map(|password| ctx.keyring.fingerprints(owner.tenant, &password)).unwrap_or_default()
+        ours.then(|| self.password()).flatten().map(|password| ctx.keyring.fingerprints(owner.id, &password)).unwrap_or_default()
     }
 
     /// What the Secret is annotated with: what it says already, while that is true by any of the keys, so that a rotation of keys rewrites no Secret.
-    fn revision(&self, ctx: &Context, owner: Owner, password: &SecretString) -> Option<String> {
-        let accepted = ctx.keyring.fingerprints(owner.tenant, password);
+    fn revision(&self, ctx: &Context, owner: TenantRef, password: &SecretString) -> Option<String> {
+        let accepted = ctx.keyring.fingerprints(owner.id, password);
         let assigned =
             self.secret.as_ref().and_then(SecretObserved::revision).filter(|assigned| accepted.iter().any(|one| one == assigned));
         assigned.map(ToOwned::to_owned).or_else(|| accepted.into_iter().next())

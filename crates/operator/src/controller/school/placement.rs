@@ -8,7 +8,7 @@ use domain::placement::{Candidate, Cause, Placement, Unplaced};
 use domain::school::desired::{Desired, DesiredSchool};
 use domain::server::AllowedNamespaces;
 use kube::ResourceExt as _;
-use provisioning::master::{Owner, tenants};
+use provisioning::master::{TenantRef, tenants};
 
 use crate::controller::context::Context;
 use crate::controller::error::Result;
@@ -19,17 +19,17 @@ use crate::kubernetes::cluster::namespace_labels;
 ///
 /// # Errors
 /// When the registry or the API server does not answer.
-pub(super) async fn choose(ctx: &Context, school: &School, wanted: &Desired, owner: Owner) -> Result<Result<Placement, Unplaced>> {
+pub(super) async fn choose(ctx: &Context, school: &School, wanted: &Desired, owner: TenantRef) -> Result<Result<Placement, Unplaced>> {
     let Desired::Present(ask) = wanted else {
         return Ok(Err(Unplaced { cause: Cause::NotFound, message: "the School is being deleted and was never placed".to_owned() }));
     };
     if let Some(server) = registered(ctx, owner).await? {
-        ctx.reservations.record(owner.tenant, server.clone());
+        ctx.reservations.record(owner.id, server.clone());
         return Ok(Ok(Placement { server, tier: ask.placement.tier, reason: "the registry knows this tenant there".to_owned() }));
     }
     ctx.reservations_loaded.wait().await;
     let candidates = candidates(ctx, school, ask).await?;
-    Ok(ctx.reservations.reserve(owner.tenant, &ask.placement, &candidates))
+    Ok(ctx.reservations.reserve(owner.id, &ask.placement, &candidates))
 }
 
 /// Once every School has been listed, and before the first placement: those that were bound when the operator last stopped, and that the registry does
@@ -46,8 +46,8 @@ pub(in crate::controller) fn load_reservations(ctx: &Context) {
     let _ = ctx.reservations_loaded.set(());
 }
 
-async fn registered(ctx: &Context, owner: Owner) -> Result<Option<ServerName>> {
-    let observed = tenants::observe(&ctx.registry, owner.tenant, None, None).await?;
+async fn registered(ctx: &Context, owner: TenantRef) -> Result<Option<ServerName>> {
+    let observed = tenants::observe(&ctx.registry, owner.id, None, None).await?;
     Ok(observed.row.filter(|row| row.is_of(owner)).and_then(|row| row.server))
 }
 

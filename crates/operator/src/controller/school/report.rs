@@ -42,7 +42,7 @@ fn names(observation: &Observation, choice: &Placement) -> Result<Names> {
     let Desired::Present(ask) = &observation.wanted else {
         return Err(Error::Bug("names were planned for a School that is being deleted".to_owned()));
     };
-    Ok(convert::derived_names(&observation.school, observation.owner.tenant, &ask.code, choice.server.clone())?)
+    Ok(convert::derived_names(&observation.school, observation.owner.id, &ask.code, choice.server.clone())?)
 }
 
 /// Tells how a turn ended.

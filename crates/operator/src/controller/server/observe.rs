@@ -10,9 +10,9 @@ use domain::server::plan::{Identity, ObservedServer, Obstacle, ServerFacts};
 use domain::server::{DesiredServer, TlsMode};
 use kube::ResourceExt as _;
 use postgres::session::{self, Credentials, Endpoint, Purpose, Tls};
-use provisioning::prepare::{self, Prepared};
-use provisioning::server::{self, Rights};
-use provisioning::template;
+use provisioning::server::identity::{self, Rights};
+use provisioning::server::prepare::{self, Preparation};
+use provisioning::server::template;
 use secrecy::ExposeSecret as _;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
@@ -45,7 +45,7 @@ pub struct Answer {
     /// How it was reached.
     pub connection: Arc<ServerConnection>,
     /// Who it is.
-    pub identity: server::Identity,
+    pub identity: identity::Identity,
     /// The migrator's login on it.
     pub migrator: Credentials,
     /// Databases that PUBLIC may enter and that we may not close.
@@ -147,13 +147,13 @@ async fn contact(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerC
     // What was answered stands, whether or not the server hears the farewell.
     let _ = tokio::time::timeout(session::CONNECT_TIMEOUT, conn.close()).await;
     match answered {
-        Err(Error::Postgres(provisioning::Error::Sql(error))) if error.is_unreachable() => Ok(Err(failure(&error))),
+        Err(Error::Postgres(provisioning::server::Error::Sql(error))) if error.is_unreachable() => Ok(Err(failure(&error))),
         answered => answered.map(Ok),
     }
 }
 
 async fn answer(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerConnection>, conn: &mut PgConnection) -> Result<Answer> {
-    let identity = server::identify(conn).await?;
+    let identity = identity::identify(conn).await?;
     let recorded = object.status.as_ref().and_then(|status| status.system_identifier.as_deref());
     let known = match recorded {
         None => Identity::Unrecorded,
@@ -161,10 +161,10 @@ async fn answer(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerCo
         Some(_) => Identity::Other,
     };
     let password = ctx.keyring.migrator_password(ctx.cluster, &identity.system_identifier)?;
-    let migrator = Credentials { username: provisioning::MIGRATOR.to_owned(), password };
+    let migrator = Credentials { username: provisioning::server::MIGRATOR.to_owned(), password };
     let mut facts = ServerFacts {
         identity: known,
-        supported: identity.version_num >= server::OLDEST_VERSION,
+        supported: identity.version_num >= identity::OLDEST_VERSION,
         lacking: lacking(identity.rights),
         writable: !identity.read_only,
         roles: false,
@@ -176,8 +176,8 @@ async fn answer(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerCo
     // A server that is not ours, or too old, is asked nothing more.
     if known != Identity::Other && facts.supported && facts.lacking.is_empty() {
         let fingerprint = migrator_fingerprint(ctx, &migrator)?;
-        let wanted = prepare::Wanted { cluster: ctx.cluster, password: &migrator.password, fingerprint: &fingerprint };
-        let Prepared { roles, open_databases: open, closable } = prepare::prepared(conn, &wanted).await?;
+        let wanted = prepare::DesiredRoles { cluster: ctx.cluster, password: &migrator.password, fingerprint: &fingerprint };
+        let Preparation { roles, open_databases: open, closable } = prepare::observe(conn, &wanted).await?;
         let digest = ctx.migrations.digest();
         facts = ServerFacts {
             roles,

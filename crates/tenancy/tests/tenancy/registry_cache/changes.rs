@@ -25,7 +25,7 @@ async fn everything_is_loaded_and_a_new_route_is_heard_of_without_a_poll() {
         assert_eq!((entry.code.as_str(), entry.state, entry.schema_version), ("norte", State::Active, Some(SCHEMA)));
         let target = entry.target.as_ref().unwrap();
         assert_eq!((target.tenant, target.epoch, target.size), (tenant, entry.epoch, 100));
-        let sul = master.publication(2, "sul").owner.tenant;
+        let sul = master.publication(2, "sul").tenant.id;
         assert_eq!(state(followed.cache.by_id(sul).await.unwrap()), Some((State::Provisioning, false)));
 
         master.publish(&moved(&master.publication(1, "norte"), 7)).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::names::TenantId;
-use provisioning::master::row::Publication;
+use provisioning::master::tenants::Publication;
 use tenancy::registry_cache::{CachedTenant, RegistryCache, Settings, State};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};

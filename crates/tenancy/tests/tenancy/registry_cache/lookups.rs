@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use provisioning::master::tenants::Withdrawn;
+use provisioning::master::tenants::InactiveState;
 use tenancy::registry_cache::{Error, RegistryCache, Settings};
 use testing::Version;
 
@@ -25,7 +25,7 @@ async fn a_thousand_callers_that_ask_for_one_unknown_tenant_cost_one_query_and_t
 async fn a_tenant_that_was_unknown_is_found_as_soon_as_it_exists() {
     let master = Master::start(Version::V18).await;
     let mut followed = Followed::start(&master, settings()).await;
-    let tenant = master.publication(1, "norte").owner.tenant;
+    let tenant = master.publication(1, "norte").tenant.id;
     assert!(followed.cache.by_id(tenant).await.unwrap().is_none());
     master.school(1, "norte").await;
     followed.until("the new school", |cache| cache.cached(tenant).is_some_and(|entry| entry.target.is_some())).await;
@@ -88,7 +88,7 @@ async fn tenants_are_listed_by_code_page_by_page() {
     for (n, name) in [(1, "sul"), (2, "norte"), (3, "leste"), (4, "oeste")] {
         master.school(n, name).await;
     }
-    master.withdraw(4, Withdrawn::Retained).await;
+    master.withdraw(4, InactiveState::Retained).await;
     let cache = RegistryCache::load(master.api(), master.opening.clone(), settings()).await.unwrap();
     let page = |after| cache.list(after, 2).iter().map(|entry| entry.code.clone()).collect::<Vec<_>>();
     assert_eq!(page(None), ["leste", "norte"]);

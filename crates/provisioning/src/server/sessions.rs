@@ -1,6 +1,6 @@
 //! Ending sessions, and waiting until they are gone: taking rights away does not end what is already connected.
 //!
-//! Must not be used before new sessions are kept out, and takes rights over other roles for one transaction at most.
+//! Must not be used before new sessions are kept out. Takes rights over other roles for one transaction at most.
 
 use std::time::{Duration, Instant};
 
@@ -10,46 +10,46 @@ use sqlx::postgres::PgConnection;
 use super::sql::block;
 use super::{Error, MIGRATOR, Result, send};
 
-/// Whose sessions end.
+/// Which sessions end.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Whose<'a> {
-    /// This login's in this database.
+pub(super) enum SessionScope<'a> {
+    /// Those of this login in this database.
     Login { name: &'a str, database: &'a str },
-    /// All in this database; `login` is the school's, whose sessions we may give ourselves the right to end.
+    /// All in this database; `login` is the school's, and the admin may give itself the right to end its sessions.
     Database { name: &'a str, login: Option<&'a str> },
 }
 
-/// A backend that is told to end does so at its next chance, which may be after a disk write.
+/// A backend ends at its next check for interrupts, which may be after a disk write.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Ends sessions until none is left.
 ///
 /// # Errors
-/// [`Error::SessionsRemain`] after ten seconds; class `Denied` when a session belongs to somebody whose sessions we may not end.
-pub(super) async fn end(conn: &mut PgConnection, whose: Whose<'_>) -> Result<()> {
+/// [`Error::SessionsRemain`] after ten seconds; class `Denied` when the admin may not end a session.
+pub(super) async fn end(conn: &mut PgConnection, scope: SessionScope<'_>) -> Result<()> {
     let (since, mut quiet) = (Instant::now(), 0);
     loop {
         let doing = "ending sessions";
-        let count = send::outcome(conn, terminate(whose), doing).await?;
+        let count = send::outcome(conn, terminate(scope), doing).await?;
         match count.parse::<i64>() {
-            // Twice in a row: a backend that was let in just before shows itself a moment later.
+            // Twice in a row, because a backend that was let in just before becomes visible a moment later.
             Ok(0) if quiet == 1 => return Ok(()),
             Ok(0) => quiet += 1,
             Ok(count) if since.elapsed() > PATIENCE => return Err(Error::SessionsRemain { count }),
             Ok(_) => quiet = 0,
-            Err(_) => return Err(Error::Senseless { doing }),
+            Err(_) => return Err(Error::UnexpectedAnswer { doing }),
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// Tells sessions to end; the outcome is how many there were. An admin that is neither superuser nor `pg_signal_backend` must be a member of the role
-/// that a session belongs to, so it becomes one, for this transaction and only of roles that are ours.
-fn terminate(whose: Whose<'_>) -> String {
-    let (condition, login) = match whose {
-        Whose::Login { name, database } => (format!("usename = {} AND datname = {}", Literal(name), Literal(database)), Some(name)),
-        Whose::Database { name, login } => (format!("datname = {}", Literal(name)), login),
+/// Terminates sessions; the outcome is how many there were. An admin that is neither superuser nor `pg_signal_backend` must be a member of the role that a
+/// session belongs to, so it becomes one, for this transaction and only of roles that are ours.
+fn terminate(scope: SessionScope<'_>) -> String {
+    let (condition, login) = match scope {
+        SessionScope::Login { name, database } => (format!("usename = {} AND datname = {}", Literal(name), Literal(database)), Some(name)),
+        SessionScope::Database { name, login } => (format!("datname = {}", Literal(name)), login),
     };
     let ours: Vec<String> = login.into_iter().chain([MIGRATOR]).map(|role| Literal(role).to_string()).collect();
     let sessions = format!("FROM pg_stat_activity WHERE {condition} AND pid <> pg_backend_pid() AND usesysid IS NOT NULL");

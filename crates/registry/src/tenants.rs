@@ -1,6 +1,6 @@
-//! Tenants as whoever serves them reads them: all of them, what changed since, or one.
+//! Tenants as the API reads them: all of them, those changed since a point, or one.
 //!
-//! Must not refuse a row for what it says: one school's damaged row stops no other from being read.
+//! Must not fail on the content of a row: one school's damaged row must not stop the others from being read.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use uuid::Uuid;
 
 use super::route::{COLUMNS, Route, read_route, read_sealed};
 use super::seal::Sealed;
-use super::{Result, ask_within};
+use super::{Result, with_connection_within};
 
 /// The channel on which every write of a tenant is announced once it is committed; the payload is the tenant's id.
 pub const CHANNEL: &str = "tenants";
 
-/// What a tenant's row says.
+/// What a tenant's row holds.
 #[derive(Clone, Debug)]
-pub struct Listing {
+pub struct TenantRow {
     /// The tenant.
     pub tenant: TenantId,
     /// The school's code.
     pub code: String,
     /// The school's name.
     pub name: String,
-    /// The registry's word for where it is in its life.
+    /// The tenant state, as the registry's word: a word that this program does not know must not fail the read.
     pub state: String,
     /// The server it was placed on.
     pub server: Option<ServerName>,
@@ -37,7 +37,7 @@ pub struct Listing {
     pub route: Option<Route>,
     /// The login's credentials.
     pub sealed: Option<Sealed>,
-    /// The schema applied to its database.
+    /// The schema version of its database.
     pub schema_version: Option<u32>,
     /// Grows with every change of route, state or credentials.
     pub epoch: i64,
@@ -47,40 +47,40 @@ pub struct Listing {
 
 const DOING: &str = "reading tenants";
 
-/// Tenants written after `change_seq`, in the order in which they were: who has read to the end and goes on from the last one misses nothing.
-pub fn after<'a>(executor: impl PgExecutor<'a> + 'a, change_seq: i64) -> impl Stream<Item = Result<Listing>> + 'a {
+/// Tenants written after `change_seq`, in the order of their commits: a reader that continues from the last one it read misses nothing.
+pub fn after<'a>(executor: impl PgExecutor<'a> + 'a, change_seq: i64) -> impl Stream<Item = Result<TenantRow>> + 'a {
     let query = sqlx::query(AssertSqlSafe(select("t.change_seq > $1 ORDER BY t.change_seq"))).bind(change_seq);
-    query.fetch(executor).map(|row| Listing::read(&row.doing(DOING)?))
+    query.fetch(executor).map(|row| TenantRow::read(&row.doing(DOING)?))
 }
 
 /// These tenants, in no order.
 ///
 /// # Errors
 /// When the registry fails.
-pub async fn these(executor: impl PgExecutor<'_>, tenants: &[TenantId]) -> Result<Vec<Listing>> {
+pub async fn these(executor: impl PgExecutor<'_>, tenants: &[TenantId]) -> Result<Vec<TenantRow>> {
     let query = sqlx::query(AssertSqlSafe(select("t.id = ANY ($1)"))).bind(uuids(tenants));
     let rows = query.fetch_all(executor).await.doing(DOING)?;
-    rows.iter().map(Listing::read).collect()
+    rows.iter().map(TenantRow::read).collect()
 }
 
-/// Which of these tenants have no row: somebody removed it by hand.
+/// Which of these tenants have no row: a person removed it.
 ///
 /// # Errors
 /// When the registry fails.
 pub async fn missing(executor: impl PgExecutor<'_>, tenants: &[TenantId]) -> Result<Vec<TenantId>> {
-    let select = "SELECT id FROM unnest($1) AS asked (id) WHERE NOT EXISTS (SELECT FROM registry.tenants t WHERE t.id = asked.id)";
+    let select = "SELECT id FROM unnest($1) AS cached (id) WHERE NOT EXISTS (SELECT FROM registry.tenants t WHERE t.id = cached.id)";
     let ids: Vec<Uuid> = sqlx::query_scalar(select).bind(uuids(tenants)).fetch_all(executor).await.doing(DOING)?;
     Ok(ids.into_iter().map(TenantId).collect())
 }
 
-/// One tenant, asked for on a connection of the pool and answered within `limit`; none when the registry says that there is none.
+/// Reads one tenant on a connection of the pool, within `limit`; none when the registry has no such tenant.
 ///
 /// # Errors
 /// When the registry fails or does not answer in time.
-pub async fn find(pool: &PgPool, tenant: TenantId, limit: Duration) -> Result<Option<Listing>> {
+pub async fn find(pool: &PgPool, tenant: TenantId, limit: Duration) -> Result<Option<TenantRow>> {
     let query = sqlx::query(AssertSqlSafe(select("t.id = $1"))).bind(tenant.0);
-    let row = ask_within(limit, pool, "looking a tenant up", async |conn| query.fetch_optional(conn).await).await?;
-    row.as_ref().map(Listing::read).transpose()
+    let row = with_connection_within(limit, pool, "reading a tenant", async |conn| query.fetch_optional(conn).await).await?;
+    row.as_ref().map(TenantRow::read).transpose()
 }
 
 fn select(which: &str) -> String {
@@ -91,7 +91,7 @@ fn uuids(tenants: &[TenantId]) -> Vec<Uuid> {
     tenants.iter().map(|tenant| tenant.0).collect()
 }
 
-impl Listing {
+impl TenantRow {
     fn read(row: &PgRow) -> Result<Self> {
         let text = |column| row.try_get::<Option<String>, _>(column).doing(DOING);
         let version: Option<i32> = row.try_get("schema_version").doing(DOING)?;

@@ -1,14 +1,14 @@
-//! Ownership marks: small JSON objects in the comments of databases and roles, which say whose they are. They are the ownership record.
+//! Ownership comments: small JSON objects in the comments of databases and roles. They are the record of who owns each of them.
 //!
-//! Must not hold a password; a mark can be read by every login of the server. A comment that does not parse is no mark, and what it stands on is foreign.
+//! Must not hold a password: every login of the server can read a comment. An object whose comment does not parse is foreign.
 
 use domain::names::{ClusterUid, SchoolUid, TenantId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Whose a database is, and which schema is applied to it.
+/// Who owns a database, and the schema version it has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatabaseMark {
+pub struct DatabaseComment {
     /// The tenant.
     #[serde(with = "tenant")]
     pub tenant: TenantId,
@@ -24,9 +24,9 @@ pub struct DatabaseMark {
     pub digest: String,
 }
 
-/// Whose a login is, and which password it was given.
+/// Who owns a login, and the password it was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoginMark {
+pub struct LoginComment {
     /// The tenant.
     #[serde(with = "tenant")]
     pub tenant: TenantId,
@@ -42,35 +42,35 @@ pub struct LoginMark {
 
 /// Which cluster prepared one of the server's fixed roles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoleMark {
+pub struct RoleComment {
     /// The cluster.
     #[serde(with = "cluster")]
     pub cluster: ClusterUid,
-    /// The role, so that a school's mark is never taken for this one.
+    /// The role, so that a school's ownership comment never parses as this one.
     pub role: String,
     /// A keyed fingerprint of the password, for roles that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
 }
 
-/// Text to put into a comment, and back.
-pub trait Mark: Serialize + for<'a> Deserialize<'a> {
+/// To the text of a comment, and back.
+pub trait OwnershipComment: Serialize + for<'a> Deserialize<'a> {
     /// The comment's text.
     fn text(&self) -> String {
         // Structs of strings and numbers: serialising them cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The mark in a comment, if it is one of this kind.
+    /// Reads a comment; none when it is not an ownership comment of this kind.
     #[must_use]
     fn parse(comment: Option<&str>) -> Option<Self> {
         serde_json::from_str(comment?).ok()
     }
 }
 
-impl Mark for DatabaseMark {}
-impl Mark for LoginMark {}
-impl Mark for RoleMark {}
+impl OwnershipComment for DatabaseComment {}
+impl OwnershipComment for LoginComment {}
+impl OwnershipComment for RoleComment {}
 
 macro_rules! identity {
     ($module:ident, $name:ident) => {
@@ -97,34 +97,34 @@ identity!(cluster, ClusterUid);
 mod tests {
     use super::*;
 
-    fn mark() -> DatabaseMark {
+    fn comment() -> DatabaseComment {
         let id = Uuid::from_u128;
-        DatabaseMark { tenant: TenantId(id(1)), school: SchoolUid(id(2)), cluster: ClusterUid(id(3)), schema: 20, digest: "ab".into() }
+        DatabaseComment { tenant: TenantId(id(1)), school: SchoolUid(id(2)), cluster: ClusterUid(id(3)), schema: 20, digest: "ab".into() }
     }
 
     #[test]
-    fn a_mark_is_written_with_the_keys_that_other_programs_may_rely_on() {
-        let text = mark().text();
+    fn an_ownership_comment_is_written_with_the_keys_that_other_programs_rely_on() {
+        let text = comment().text();
         assert_eq!(
             text,
             r#"{"tenant":"00000000-0000-0000-0000-000000000001","school":"00000000-0000-0000-0000-000000000002","cluster":"00000000-0000-0000-0000-000000000003","schema":20,"digest":"ab"}"#
         );
-        assert_eq!(DatabaseMark::parse(Some(&text)), Some(mark()));
+        assert_eq!(DatabaseComment::parse(Some(&text)), Some(comment()));
     }
 
     #[test]
-    fn a_comment_of_another_kind_is_no_mark() {
-        let role = RoleMark { cluster: ClusterUid(Uuid::nil()), role: "tenant_app".into(), password: None }.text();
+    fn a_comment_of_another_kind_does_not_parse() {
+        let role = RoleComment { cluster: ClusterUid(Uuid::nil()), role: "tenant_app".into(), password: None }.text();
         for comment in [None, Some(""), Some("the head's own notes"), Some("null"), Some("{\"tenant\":1}"), Some("[]"), Some(role.as_str())]
         {
-            assert_eq!(DatabaseMark::parse(comment), None, "{comment:?}");
-            assert_eq!(LoginMark::parse(comment), None, "{comment:?}");
+            assert_eq!(DatabaseComment::parse(comment), None, "{comment:?}");
+            assert_eq!(LoginComment::parse(comment), None, "{comment:?}");
         }
     }
 
     #[test]
     fn a_key_that_a_later_program_adds_does_not_make_a_database_foreign() {
-        let text = mark().text().replace("\"schema\"", "\"moved_from\":\"x\",\"schema\"");
-        assert_eq!(DatabaseMark::parse(Some(&text)), Some(mark()));
+        let text = comment().text().replace("\"schema\"", "\"moved_from\":\"x\",\"schema\"");
+        assert_eq!(DatabaseComment::parse(Some(&text)), Some(comment()));
     }
 }

@@ -1,6 +1,6 @@
-//! Sending statements, with a bound on waiting for the answer, and reading the outcome that a block of ours names.
+//! Sending statements with a time limit for the answer, and reading the outcome that a block names.
 //!
-//! Every answer is read to its end: an error at commit comes last.
+//! Must read every answer to its end: an error at commit comes last.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use postgres::error::Doing as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{Error, Holding, Object, Result};
+use super::{Error, Object, Result, TenantObjects};
 
-/// Above a session's `statement_timeout`, so that the server speaks first unless it or the network is gone.
+/// Longer than a session's `statement_timeout`, so that the server's own time-out comes first unless the server or the network is gone.
 const ANSWER: Duration = Duration::from_secs(40);
 /// For copying and dropping databases, which wait for disks.
 pub(super) const LONG: Duration = Duration::from_mins(15);
 
-/// The future's answer, or a time-out. A connection whose answer did not come must not be used again: borrow it.
+/// The future's answer, or a time-out. A connection whose answer did not come must not be used again; a [`super::session_guard::SessionGuard`] closes it.
 pub(super) async fn within<T, E: Into<Error>>(
     limit: Duration,
     doing: &'static str,
@@ -37,7 +37,7 @@ pub(super) async fn send(conn: &mut PgConnection, statements: String, doing: &'s
     answer(doing, sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(conn)).await
 }
 
-/// A statement that cannot be part of a transaction and may take long: interrupting it leaves debris or wastes the work.
+/// A statement that cannot be part of a transaction and may take long: interrupting it leaves a broken database or wastes the work.
 pub(super) async fn send_long(conn: &mut PgConnection, statement: String, doing: &'static str) -> Result<()> {
     send(conn, format!("SET statement_timeout = {}", LONG.as_millis()), doing).await?;
     within(LONG + ANSWER, doing, async { sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *conn).await.doing(doing) }).await?;
@@ -48,12 +48,12 @@ pub(super) async fn send_long(conn: &mut PgConnection, statement: String, doing:
 /// A block of [`super::sql`], and the word that it ended with.
 pub(super) async fn outcome(conn: &mut PgConnection, block: String, doing: &'static str) -> Result<String> {
     let rows = send(conn, block, doing).await?;
-    rows.last().and_then(|row| row.try_get(0).ok()).ok_or(Error::Senseless { doing })
+    rows.last().and_then(|row| row.try_get(0).ok()).ok_or(Error::UnexpectedAnswer { doing })
 }
 
-/// A guarded block: done, or the reason why not.
-pub(super) async fn guarded(conn: &mut PgConnection, holding: &Holding, block: String, doing: &'static str) -> Result<()> {
-    let (database, login) = (holding.database.to_string(), holding.login.to_string());
+/// A guarded block: done, or the error that its outcome names.
+pub(super) async fn guarded(conn: &mut PgConnection, objects: &TenantObjects, block: String, doing: &'static str) -> Result<()> {
+    let (database, login) = (objects.database.to_string(), objects.login.to_string());
     Err(match outcome(conn, block, doing).await?.as_str() {
         "done" => return Ok(()),
         "database gone" => Error::Gone { object: Object::Database, name: database },
@@ -64,6 +64,6 @@ pub(super) async fn guarded(conn: &mut PgConnection, holding: &Holding, block: S
         "rights remain" => Error::RightsRemain { name: database },
         "login gone" => Error::Gone { object: Object::Login, name: login },
         "login foreign" => Error::NotOurs { object: Object::Login, name: login },
-        _ => Error::Senseless { doing },
+        _ => Error::UnexpectedAnswer { doing },
     })
 }

@@ -1,6 +1,6 @@
 //! What can go wrong on a tenant server, beyond PostgreSQL's own errors.
 //!
-//! Must not carry statements or data: a migration's failure is its file and SQLSTATE, because the server's words about it may quote rows.
+//! Must not carry statements or data: a failed migration is reported by its file and SQLSTATE, because the server's message may quote rows.
 
 use std::fmt;
 
@@ -34,21 +34,21 @@ impl fmt::Display for Object {
     }
 }
 
-/// Work that was not done. Except where said, nothing has changed.
+/// Work that was not done. Nothing has changed, except where a variant says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// PostgreSQL or the way to it failed; see [`postgres::Error`].
+    /// PostgreSQL or the connection to it failed; see [`postgres::Error`].
     #[error(transparent)]
     Sql(#[from] postgres::Error),
-    /// Something of that name exists and does not bear the mark asked for.
-    #[error("{object} {name} is not marked as ours")]
+    /// An object of that name exists without the expected ownership comment.
+    #[error("{object} {name} has no ownership comment of ours")]
     NotOurs {
         /// What it is.
         object: Object,
         /// Its name.
         name: String,
     },
-    /// What the work needs is not there.
+    /// An object that the work needs does not exist.
     #[error("{object} {name} does not exist")]
     Gone {
         /// What it is.
@@ -56,14 +56,14 @@ pub enum Error {
         /// Its name.
         name: String,
     },
-    /// A drop was interrupted; PostgreSQL lets only another drop happen to this database.
+    /// A drop was interrupted; PostgreSQL allows only another drop of this database.
     #[error("database {name} is half dropped and can only be dropped")]
     Interrupted {
         /// The database.
         name: String,
     },
-    /// Rights that a member of the admin's own role passed on are out of its reach; everything else was set right.
-    #[error("rights on database {name} were passed on by a role that acts for the admin; take that role's membership away")]
+    /// The admin cannot revoke rights that a member of its own role granted; everything else was corrected.
+    #[error("rights on database {name} were granted by a role that is a member of the admin; revoke that membership")]
     RightsRemain {
         /// The database.
         name: String,
@@ -82,23 +82,23 @@ pub enum Error {
         /// Its database.
         database: String,
     },
-    /// Sessions that were told to end are still there. What closed them stays in place.
+    /// Terminated sessions are still there. New sessions stay locked out.
     #[error("{count} sessions did not end in time")]
     SessionsRemain {
         /// How many.
         count: i64,
     },
-    /// The database's mark does not name the version that the migration follows.
-    #[error("database {database} is at schema version {found}, but {file} follows version {wanted}")]
+    /// The database's ownership comment does not name the version before the migration's.
+    #[error("database {database} is at schema version {found}, but {file} follows version {expected}")]
     OutOfOrder {
         /// The database.
         database: String,
         /// The migration.
         file: String,
-        /// The version in the mark.
+        /// The version in the ownership comment.
         found: u32,
         /// The version before the migration.
-        wanted: u32,
+        expected: u32,
     },
     /// The migrator's session does not act as [`super::OWNER`]: the server's roles are not prepared.
     #[error("migrations would run as {found}")]
@@ -111,27 +111,27 @@ pub enum Error {
     Migration {
         /// The file.
         file: String,
-        /// What the server said, as a code.
+        /// The server's error code.
         sqlstate: Option<String>,
-        /// How to go on.
+        /// How the caller goes on.
         class: Class,
     },
     /// The records of migrations do not fit the files; see [`schema::Error`].
     #[error(transparent)]
     Schema(schema::Error),
-    /// No randomness could be had for a name.
+    /// There was no randomness for a name.
     #[error("the operating system gave no random bytes")]
     NoRandomness,
-    /// The server answered something that the statement cannot answer.
-    #[error("{doing} gave an answer that makes no sense")]
-    Senseless {
+    /// The server's answer has a form that the statement cannot give.
+    #[error("{doing} got an unexpected answer")]
+    UnexpectedAnswer {
         /// What was being done.
         doing: &'static str,
     },
 }
 
 impl Error {
-    /// How to go on.
+    /// How the caller goes on: retry, wait for a person, or report a bug.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -146,7 +146,7 @@ impl Error {
             | Self::SessionsRemain { .. }
             | Self::OutOfOrder { .. } => Class::Contended,
             Self::NoRandomness => Class::Transient,
-            Self::Senseless { .. } => Class::Bug,
+            Self::UnexpectedAnswer { .. } => Class::Bug,
         }
     }
 
@@ -161,7 +161,7 @@ impl Error {
         }
     }
 
-    /// The server could not be asked at all, as opposed to having refused.
+    /// The server could not be reached, as opposed to having refused.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Sql(error) if error.is_unreachable())
@@ -172,7 +172,7 @@ impl From<schema::Error> for Error {
     fn from(error: schema::Error) -> Self {
         let class = error.class();
         match error {
-            // Its message may quote rows of the school, so only the code goes on.
+            // Its message may quote rows of the school, so only the code is kept.
             schema::Error::Failed { file, source } => Self::Migration { file, sqlstate: source.sqlstate(), class },
             schema::Error::Record(source) => Self::Sql(source),
             other => Self::Schema(other),

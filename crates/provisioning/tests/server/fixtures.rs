@@ -4,10 +4,11 @@ use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, 
 use domain::school::observed::{CatalogFacts, DatabaseAccess, ObservedDatabase, Schema};
 use postgres::schema::{Kind, Migrations};
 use postgres::session::{Credentials, Endpoint, Purpose, Tls, options};
-use provisioning::catalog::{self, Expected};
-use provisioning::claim::{self, Claim, Claimed};
-use provisioning::prepare::{self, Wanted};
-use provisioning::{Holding, MIGRATOR, scram, stage, template};
+use provisioning::scram;
+use provisioning::server::catalog::{self, Expected};
+use provisioning::server::claim::{self, Claim, Claimed};
+use provisioning::server::prepare::{self, DesiredRoles};
+use provisioning::server::{MIGRATOR, TenantObjects, stage, template};
 use secrecy::SecretString;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -92,7 +93,7 @@ impl Server {
     pub(crate) async fn prepare(&self) {
         let password = MIGRATOR_PASSWORD.into();
         let mut conn = self.pool.acquire().await.unwrap();
-        prepare::prepare_roles(&mut conn, &wanted(&password)).await.unwrap();
+        prepare::prepare_roles(&mut conn, &desired(&password)).await.unwrap();
         if self.kind == Admin::Plain {
             self.as_superuser(
                 "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC; GRANT CONNECT ON DATABASE postgres TO dailycare_admin",
@@ -103,7 +104,7 @@ impl Server {
         self.build(&self.migrations).await.unwrap();
     }
 
-    pub(crate) async fn build(&self, migrations: &Migrations) -> provisioning::Result<()> {
+    pub(crate) async fn build(&self, migrations: &Migrations) -> provisioning::server::Result<()> {
         template::build(&self.pool, &self.endpoint, &migrator(), migrations).await
     }
 
@@ -132,7 +133,7 @@ impl Server {
         done.unwrap_or_else(|error| panic!("{statements}: {error}"));
     }
 
-    pub(crate) async fn ask<T>(&self, query: &str) -> T
+    pub(crate) async fn query<T>(&self, query: &str) -> T
     where
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {
@@ -143,7 +144,7 @@ impl Server {
     pub(crate) async fn catalogs(&self) -> String {
         let rows = |table: &str| format!("SELECT '{table} ' || xmin || ctid AS row FROM {table}");
         let tables = ["pg_database", "pg_authid", "pg_auth_members", "pg_shdescription", "pg_db_role_setting"].map(rows);
-        self.ask(&format!("SELECT string_agg(row, ' ' ORDER BY row) FROM ({}) AS rows", tables.join(" UNION ALL "))).await
+        self.query(&format!("SELECT string_agg(row, ' ' ORDER BY row) FROM ({}) AS rows", tables.join(" UNION ALL "))).await
     }
 
     pub(crate) fn log(&self) -> String {
@@ -162,9 +163,9 @@ impl Server {
         self.try_claim(school, &scram::verifier(&school.password)).await.unwrap()
     }
 
-    pub(crate) async fn try_claim(&self, school: &School, verifier: &SecretString) -> provisioning::Result<Claimed> {
+    pub(crate) async fn try_claim(&self, school: &School, verifier: &SecretString) -> provisioning::server::Result<Claimed> {
         let claim = Claim {
-            holding: &school.holding,
+            objects: &school.objects,
             school: school.uid,
             schema: self.migrations.target(),
             digest: self.digest(),
@@ -201,7 +202,7 @@ impl Server {
 
     /// The school's login in some database.
     pub(crate) async fn log_in(&self, school: &School, database: &str) -> Result<PgConnection, sqlx::Error> {
-        let credentials = Credentials { username: school.holding.login.to_string(), password: school.password.clone() };
+        let credentials = Credentials { username: school.objects.login.to_string(), password: school.password.clone() };
         PgConnection::connect_with(&options(&self.endpoint, &credentials, database, Purpose::Migrator)).await
     }
 
@@ -211,7 +212,7 @@ impl Server {
 }
 
 pub(crate) struct School {
-    pub(crate) holding: Holding,
+    pub(crate) objects: TenantObjects,
     pub(crate) uid: SchoolUid,
     pub(crate) password: SecretString,
 }
@@ -222,22 +223,22 @@ impl School {
         let database = DatabaseName::of(&SchoolCode::parse(code).unwrap());
         let login = LoginName::of(&database);
         Self {
-            holding: Holding { database, login, tenant: TenantId::of(CLUSTER, uid), cluster: CLUSTER },
+            objects: TenantObjects { database, login, tenant: TenantId::of(CLUSTER, uid), cluster: CLUSTER },
             uid,
             password: format!("canary-{code}-password").into(),
         }
     }
 
     pub(crate) fn expected(&self) -> Expected {
-        Expected { holding: self.holding.clone(), connection_limit: LIMIT, fingerprints: vec![FINGERPRINT.into()] }
+        Expected { objects: self.objects.clone(), connection_limit: LIMIT, fingerprints: vec![FINGERPRINT.into()] }
     }
 
     pub(crate) fn database(&self) -> &str {
-        self.holding.database.as_str()
+        self.objects.database.as_str()
     }
 
     pub(crate) fn login(&self) -> &str {
-        self.holding.login.as_str()
+        self.objects.login.as_str()
     }
 }
 
@@ -245,8 +246,8 @@ pub(crate) fn migrator() -> Credentials {
     Credentials { username: MIGRATOR.into(), password: MIGRATOR_PASSWORD.into() }
 }
 
-pub(crate) fn wanted(password: &SecretString) -> Wanted<'_> {
-    Wanted { cluster: CLUSTER, password, fingerprint: FINGERPRINT }
+pub(crate) fn desired(password: &SecretString) -> DesiredRoles<'_> {
+    DesiredRoles { cluster: CLUSTER, password, fingerprint: FINGERPRINT }
 }
 
 /// An error with its sources, as a careless log would print it.
