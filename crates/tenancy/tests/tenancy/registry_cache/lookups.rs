@@ -11,7 +11,7 @@ use super::fixture::{Followed, NEVER, moved, settings, size, stranger};
 use crate::master::Master;
 
 #[tokio::test]
-async fn a_thousand_callers_that_ask_for_one_unknown_tenant_cost_one_query_and_those_after_them_none() {
+async fn a_thousand_callers_for_one_unknown_tenant_cost_one_query_and_later_ones_none() {
     let master = Master::start(Version::V18).await;
     let cache = RegistryCache::load(master.api(), master.opening.clone(), settings()).await.unwrap();
     for _ in 0..2 {

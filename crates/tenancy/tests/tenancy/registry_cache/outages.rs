@@ -43,7 +43,7 @@ async fn lines_that_are_cut_again_and_again_lose_no_change() {
 }
 
 #[tokio::test]
-async fn while_the_registry_is_down_the_known_are_served_the_unknown_are_an_error_and_a_restart_is_caught_up_with() {
+async fn while_the_registry_is_down_known_tenants_are_served_and_unknown_ones_an_error() {
     for version in Version::ALL {
         let mut master = Master::start(version).await;
         let tenant = master.school(1, "norte").await;
