@@ -228,7 +228,7 @@ async fn a_row_that_is_removed_by_hand_is_forgotten_and_its_connections_are_old(
 }
 
 #[tokio::test]
-async fn while_the_registry_is_down_the_known_are_served_the_unknown_are_an_error_and_a_restart_is_caught_up_with() {
+async fn while_the_registry_is_down_known_tenants_are_served_and_unknown_ones_an_error() {
     for version in Version::ALL {
         let mut master = Master::start(version).await;
         let tenant = master.school(1, "norte").await;
@@ -288,7 +288,7 @@ async fn a_line_that_is_dead_without_knowing_it_is_left_for_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_thousand_callers_that_ask_for_one_unknown_tenant_cost_one_query_and_those_after_them_none() {
+async fn a_thousand_callers_for_one_unknown_tenant_cost_one_query_and_later_ones_none() {
     let master = Master::start(Version::V18).await;
     let cache = RegistryCache::load(master.api(), master.opening.clone(), settings()).await.unwrap();
     for _ in 0..2 {
