@@ -5,12 +5,14 @@
 
 mod code;
 mod database;
+mod problem;
 
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 
 pub use code::{Code, Language};
+pub use problem::{Problem, ProblemError, ProblemField};
 
 /// The result of work for a request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -105,6 +107,12 @@ impl Error {
     #[must_use]
     pub fn invalid(fields: Vec<Field>) -> Self {
         Self { fields, ..Self::new(Code::Validation) }
+    }
+
+    /// One field that conflicts with existing data.
+    #[must_use]
+    pub fn conflict(field: impl Into<String>, code: &'static str, message: Text) -> Self {
+        Self { fields: vec![Field { field: field.into(), code, message }], ..Self::new(Code::Conflict) }
     }
 
     /// One field that is wrong.

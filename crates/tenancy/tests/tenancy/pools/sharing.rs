@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::fleet::{Fleet, ask, database, id, limits, pid, usage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_tenants_take_turns_over_ten_connections_and_postgresql_never_sees_an_eleventh() {
+async fn two_hundred_tenants_share_ten_connections_and_there_is_never_an_eleventh() {
     let fleet = Arc::new(Fleet::start(Version::V18, 40).await);
     let pools = Pools::new(Limits { tenant_cap: 3, ..limits() });
     let over = Arc::new(AtomicBool::new(false));
@@ -48,7 +48,7 @@ async fn two_hundred_tenants_take_turns_over_ten_connections_and_postgresql_neve
 }
 
 #[tokio::test]
-async fn when_the_budget_is_full_the_least_recently_used_idle_connection_of_another_tenant_makes_room() {
+async fn in_a_full_budget_another_tenants_least_recently_used_connection_makes_room() {
     let fleet = Fleet::start(Version::V18, 3).await;
     let pools = Pools::new(Limits { server_budget: 2, wait: Duration::from_secs(20), ..limits() });
     for tenant in [0, 1, 0] {
@@ -64,20 +64,20 @@ async fn when_the_budget_is_full_the_least_recently_used_idle_connection_of_anot
 async fn an_idle_connection_is_lent_and_none_is_opened_for_who_has_none_or_while_somebody_waits() {
     let fleet = Fleet::start(Version::V18, 2).await;
     let pools = Pools::new(Limits { server_budget: 1, wait: Duration::from_secs(20), ..limits() });
-    assert!(pools.idle(&fleet.target(0)).is_none(), "nobody has one");
+    assert!(pools.idle_connection(&fleet.target(0)).is_none(), "nobody has one");
     pools.connection(&fleet.target(0)).await.unwrap().finish();
-    assert!(pools.idle(&fleet.target(1)).is_none(), "it is another's");
-    let mut lent = pools.idle(&fleet.target(0)).unwrap();
+    assert!(pools.idle_connection(&fleet.target(1)).is_none(), "it is another's");
+    let mut lent = pools.idle_connection(&fleet.target(0)).unwrap();
     assert_eq!(database(&mut lent).await, "school_0");
-    assert!(pools.idle(&fleet.target(0)).is_none() && usage(&pools).open == 1, "a second one was opened");
+    assert!(pools.idle_connection(&fleet.target(0)).is_none() && usage(&pools).open == 1, "a second one was opened");
     let waiting = ask(&pools, &fleet.target(1));
     until("another waits", async || usage(&pools).waiting == 1).await;
     lent.finish();
     let connection = waiting.await.unwrap().unwrap();
-    assert!(pools.idle(&fleet.target(0)).is_none(), "it gave way to who waited");
+    assert!(pools.idle_connection(&fleet.target(0)).is_none(), "it gave way to who waited");
     connection.finish();
     pools.close(id(1), 2);
-    assert!(pools.idle(&fleet.target(1)).is_none(), "its epoch is over");
+    assert!(pools.idle_connection(&fleet.target(1)).is_none(), "its epoch is over");
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_tenant_has_no_more_connections_than_its_setting_and_the_cap_allow() {
 }
 
 #[tokio::test]
-async fn beyond_four_waiting_for_each_connection_a_tenant_is_told_that_it_is_busy_and_others_are_not() {
+async fn with_four_waiters_for_each_connection_a_tenant_is_busy_and_others_are_not() {
     let fleet = Fleet::start(Version::V18, 2).await;
     let pools = Pools::new(Limits { tenant_cap: 1, ..limits() });
     let held = pools.connection(&fleet.target(0)).await.unwrap();
