@@ -37,7 +37,7 @@ pub struct Writer {
 struct Writers {
     waiting: VecDeque<Destination>,
     writing: JoinSet<()>,
-    writers: usize,
+    limit: usize,
 }
 
 impl Writer {
@@ -115,12 +115,12 @@ impl Writer {
 }
 
 impl Writers {
-    fn new(writers: usize) -> Self {
-        Self { waiting: VecDeque::new(), writing: JoinSet::new(), writers }
+    fn new(limit: usize) -> Self {
+        Self { waiting: VecDeque::new(), writing: JoinSet::new(), limit }
     }
 
     fn start(&mut self, queue: &Arc<Queue>, delivery: &Arc<Delivery>) {
-        while self.writing.len() < self.writers
+        while self.writing.len() < self.limit
             && let Some(destination) = self.waiting.pop_front()
         {
             if let Some(batch) = Batch::take(queue, destination) {
