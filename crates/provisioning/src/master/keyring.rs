@@ -19,6 +19,7 @@ use registry::seal::key_file::{self, Line};
 use registry::seal::opening::{self, OpeningKey};
 use registry::seal::{Error, FORM, KEY_BYTES, Sealed, context, sealing_line};
 use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// The operator's sealing keys: the first seals, all open. To rotate, put a new key first and remove the old one once nothing is sealed with it.
@@ -116,13 +117,21 @@ impl Keyring {
     /// # Errors
     /// [`Error::NoKey`], which a parsed keyring never is.
     pub fn fingerprint(&self, tenant: TenantId, password: &SecretString) -> Result<String, Error> {
-        self.0.first().map(|key| key.fingerprint(tenant, password)).ok_or(Error::NoKey)
+        self.0.first().map(|key| key.fingerprint(tenant.0, password)).ok_or(Error::NoKey)
     }
 
     /// A tenant's password by each of the keys, the first one's first, so that a rotation of keys changes no role.
     #[must_use]
     pub fn fingerprints(&self, tenant: TenantId, password: &SecretString) -> Vec<String> {
-        self.0.iter().map(|key| key.fingerprint(tenant, password)).collect()
+        self.0.iter().map(|key| key.fingerprint(tenant.0, password)).collect()
+    }
+
+    /// The migrator's password, fingerprinted by the first key, for the ownership comment of its role.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], which a parsed keyring never is.
+    pub fn migrator_fingerprint(&self, cluster: ClusterUid, password: &SecretString) -> Result<String, Error> {
+        self.0.first().map(|key| key.fingerprint(cluster.0, password)).ok_or(Error::NoKey)
     }
 
     /// The migrator's password on one server, the same whenever it is asked for, so that nothing needs to keep it: derived from the first key, the cluster
@@ -148,9 +157,10 @@ impl Key {
         Some(Self { opening, mac, migrator })
     }
 
-    fn fingerprint(&self, tenant: TenantId, password: &SecretString) -> String {
+    /// Of a password that belongs to `owner`: a tenant, or for the migrator's the cluster.
+    fn fingerprint(&self, owner: Uuid, password: &SecretString) -> String {
         let mut mac = hmac::Context::with_key(&self.mac);
-        mac.update(tenant.0.as_bytes());
+        mac.update(owner.as_bytes());
         mac.update(password.expose_secret().as_bytes());
         let tag = mac.sign();
         let half = tag.as_ref().first_chunk().copied().unwrap_or_default();
