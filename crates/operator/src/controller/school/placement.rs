@@ -43,13 +43,14 @@ enum Options {
 pub(super) async fn observe(ctx: &Context, school: &School, desired: &Desired, owner: Owner) -> Result<UnassignedObservation> {
     let options = match desired {
         Desired::Deleted(_) => Options::Deleted,
-        Desired::Present(desired) => match registered(ctx, owner).await? {
-            Some(server) => Options::Registered(server),
-            None => {
+        Desired::Present(desired) => {
+            if let Some(server) = registered(ctx, owner).await? {
+                Options::Registered(server)
+            } else {
                 ctx.reservations_loaded.wait().await;
                 Options::Candidates(candidates(ctx, school, desired).await?)
             }
-        },
+        }
     };
     let placement = options.placement(desired, |school, candidates| ctx.reservations.preview(owner.tenant, &school.placement, candidates));
     Ok(UnassignedObservation { options, placement })
