@@ -1,4 +1,4 @@
-# Everything that a developer or a build machine runs. `make help` lists it.
+# Everything that a developer or a build machine runs. `make help` lists the targets.
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dailycare-dev
 include dev/versions
 
-# A kubeconfig that merely is in the environment may be anybody's production: only one that is given to make is used.
+# A kubeconfig in the environment may belong to a production cluster: only one that is given to make is used.
 #   make cluster KUBECONFIG=~/.kube/kind DAILYCARE_PG_URL=postgres://admin:secret@127.0.0.1/postgres
 ifeq ($(origin KUBECONFIG),command line)
 export DAILYCARE_KUBECONFIG := $(KUBECONFIG)
@@ -19,7 +19,7 @@ help: ## Lists these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: doctor
-doctor: ## Names what this machine lacks, and the one line that installs it
+doctor: ## Names what this machine lacks, each with the line that installs it
 	@dev/doctor
 
 .PHONY: tools
@@ -31,7 +31,7 @@ cluster: tools ## Starts Kubernetes, PostgreSQL 18 and 15, and Redis (or: KUBECO
 	@$(CLUSTER) up
 
 .PHONY: demo
-demo: ## From nothing to three Ready schools and the API before them (takes KUBECONFIG, DAILYCARE_PG_URL as well)
+demo: ## From nothing to three Ready schools and the API in front of them (also with KUBECONFIG, DAILYCARE_PG_URL)
 	@dev/demo up
 
 .PHONY: demo-down
@@ -42,7 +42,7 @@ operator: ## Runs the operator in the foreground, on the cluster of `make cluste
 	@dev/demo operator
 
 .PHONY: api
-api: ## Runs the API in the foreground, on the cluster of `make cluster`; the operator makes its login, so run that too
+api: ## Runs the API in the foreground, on the cluster of `make cluster`; run the operator as well, which creates its login
 	@dev/demo api
 
 .PHONY: cluster-down
@@ -51,7 +51,7 @@ cluster-down: ## Stops exactly what `make cluster` and `make demo` started; PURG
 	@$(CLUSTER) down $(if $(PURGE),--purge)
 
 .PHONY: cluster-status
-cluster-status: ## Says what runs and where the logs are
+cluster-status: ## Prints what runs and where the logs are
 	@$(CLUSTER) status
 	@dev/demo status
 
@@ -114,39 +114,44 @@ generate: crds openapi reference ## Renews every file that is generated from the
 
 .PHONY: test
 test: tools ## Runs all tests, on real servers
-	@# Many tests have servers of their own: eight tests at once are enough for any machine. What a shell was given for the demo is not for them.
+	@# Many tests start servers of their own: eight tests at once are enough for any machine. The demo's settings in a shell are not for them.
 	ulimit -Sn "$$(ulimit -Hn)"; cores=$$(nproc); \
 	unset $$(compgen -e DAILYCARE_ | grep -v ^DAILYCARE_TEST_); \
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((cores < 8 ? cores : 8))} NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost; \
 	cargo test --locked --workspace
 
+.PHONY: rest-operator
+rest-operator: tools ## Lets the operator rest for a minute over twelve Schools: nothing may be written (SECONDS_AT_REST=60)
+	unset $$(compgen -e DAILYCARE_ | grep -v ^DAILYCARE_TEST_); \
+	DAILYCARE_TEST_REST_SECONDS=$(or $(SECONDS_AT_REST),60) cargo test --locked --test operator -- resting::
+
 .PHONY: torture-api
-torture-api: tools ## Searches a million answers of the API for another school's bytes (REQUESTS=1000000, TENANTS=50)
+torture-api: tools ## Searches a million responses of the API for another school's bytes (REQUESTS=1000000, TENANTS=50)
 	cargo run --release --locked --example torture-api -- --requests $(or $(REQUESTS),1000000) --tenants $(or $(TENANTS),50)
 
 MAX_EXAMPLES ?= 100
 .PHONY: fuzz-api
-fuzz-api: tools ## Fuzzes the API by its own document, MAX_EXAMPLES cases an operation and phase; `make test` has a few
+fuzz-api: tools ## Fuzzes the API with its own document, MAX_EXAMPLES cases for each operation and phase; `make test` has a few
 	SHOW=1 MAX_EXAMPLES=$(MAX_EXAMPLES) cargo test --locked --package dailycare-api --test api -- fuzzing:: --test-threads 1
 
 .PHONY: bench
-bench: tools ## Measures the operator against the floor and the API against its handler, on servers of their own (BENCH_OUTPUT=json for machines)
+bench: tools ## Measures the operator against a bare client and the API against its bare handler (BENCH_OUTPUT=json for machines)
 	cargo build --release --locked
 	cargo run --release --locked --example bench-provision
 	cargo run --release --locked --example bench-api
 
 .PHONY: bench-api
-bench-api: tools ## Measures the API alone (TENANTS=n: so many in turn over 50 connections)
+bench-api: tools ## Measures the API alone (TENANTS=n: n tenants in turn over 50 connections)
 	cargo build --release --locked
 	cargo run --release --locked --example bench-api
 
 .PHONY: deny
-deny: ## Checks licences, sources and banned or doubled crates
+deny: ## Checks licences, sources and banned crates
 	@dev/install cargo-deny
 	@$(CACHE)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny --all-features check bans licenses sources
 
 .PHONY: advisories
-advisories: ## Checks for known vulnerabilities; needs the advisory database, so the network
+advisories: ## Checks for known vulnerabilities; fetches the advisory database
 	@dev/install cargo-deny
 	@$(CACHE)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny --all-features check advisories
 

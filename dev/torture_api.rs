@@ -1,23 +1,13 @@
-//! `make torture-api`: the isolation torture of `tests/api/isolation.rs` at length, on servers of its own.
+//! `make torture-api`: the isolation torture of `crates/api/tests/api/isolation.rs` at length, on servers of its own.
 //!
 //! Ends with a report, and with a failure when anything of one school's was in an answer or database of another's, an answer was not one that its request may
 //! get, a row was lost or doubled, or the run could not have shown it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is for people")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "the harness is the tests' own")]
-
-#[path = "../crates/api/tests/api"]
-mod api {
-    mod conformance;
-    pub(crate) mod torture;
-    #[allow(dead_code, reason = "the tests of the API use the rest")]
-    pub(crate) mod world;
-}
 
 use std::process::ExitCode;
 
+use api_testing::torture::{self, Plan};
 use clap::{Parser, ValueEnum};
-
-use crate::api::torture::{self, Plan};
 
 /// Tortures two replicas of the API.
 #[derive(Parser)]
@@ -52,7 +42,7 @@ async fn main() -> ExitCode {
     let report = Box::pin(torture::run(Plan { tenants: tenants.into(), requests, clients: clients.into(), progress: true, seed })).await;
     match output {
         Format::Text => println!("{report}"),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report).unwrap()),
+        Format::Json => println!("{:#}", serde_json::json!(report)),
     }
     match report.verdict() {
         Ok(()) => ExitCode::SUCCESS,

@@ -47,7 +47,7 @@ pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Cache
     let off = ground.api(&UNLIMITED).await?;
     let document = described(&off).await?;
     for path in KEPT.into_iter().filter(|path| document.contains(&format!("\"{path}\""))) {
-        let request = get(path, &ground.signer.token(school.owner.tenant));
+        let request = get(path, &ground.signer.token(school.tenant.id));
         kinds.push((path.to_owned(), vec![request; options.users].into()));
     }
     let mut sides: Vec<[Side; 3]> = vec![[Side::default(); 3]; kinds.len()];
@@ -75,7 +75,7 @@ pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Cache
 }
 
 fn first_requests(ground: &Ground, school: &School, child: uuid::Uuid, users: usize) -> Arc<[Request]> {
-    (0..users).map(|_| get(&child_path(child), &ground.signer.token(school.owner.tenant))).collect()
+    (0..users).map(|_| get(&child_path(child), &ground.signer.token(school.tenant.id))).collect()
 }
 
 async fn described(api: &Api) -> Outcome<String> {
@@ -88,7 +88,7 @@ async fn measure(ground: &Ground, api: &Api, school: &School, requests: &Arc<[Re
     let mut crowd = Crowd::connect(api.address, CONNECTIONS).await?;
     let before = transactions(ground, school).await?;
     // Whoever comes first finds the sessions gone that were ended for the count.
-    let stranger = get("/api/v1/children?limit=1", &ground.signer.token(school.owner.tenant));
+    let stranger = get("/api/v1/children?limit=1", &ground.signer.token(school.tenant.id));
     crowd.once(&vec![stranger; CONNECTIONS].into()).await?;
     let load = crowd.once(requests).await?;
     if load.others > 0 {
@@ -106,7 +106,7 @@ async fn transactions(ground: &Ground, school: &School) -> Outcome<i64> {
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1";
     let query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1";
     let (database, mut conn) =
-        (school.holding.database.as_str(), sqlx::PgConnection::connect(&ground.platform.server.superuser_url("postgres")).await?);
+        (school.objects.database.as_str(), sqlx::PgConnection::connect(&ground.platform.server.superuser_url("postgres")).await?);
     while sqlx::query_scalar::<_, i64>(end).bind(database).fetch_one(&mut conn).await? > 0 {
         tokio::time::sleep(POLL).await;
     }

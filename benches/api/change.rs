@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use domain::tenant::TenantState;
-use provisioning::master::tenants::{self, Withdrawn};
+use provisioning::master::tenants::{self, InactiveState};
 use serde::Serialize;
 use testing::School;
 use tokio::task::JoinSet;
@@ -70,7 +70,7 @@ async fn unheard(ground: &Ground, address: SocketAddr) -> Outcome<Vec<f64>> {
 
 /// The row alone: the school's own door stays open, so that only the row can be what the API goes by.
 async fn suspend(ground: &Ground, school: &School) -> Outcome {
-    tenants::set_state(&ground.platform.operator, school.owner, Withdrawn::Suspended).await?;
+    tenants::set_state(&ground.platform.operator, school.tenant, InactiveState::Suspended).await?;
     Ok(())
 }
 

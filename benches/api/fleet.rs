@@ -84,7 +84,7 @@ async fn register(ground: &Ground, like: &School, rows: usize) -> Outcome<Vec<Te
             new.code, t.state, t.is_active, t.activated_at, t.server, t.host, t.port, t.tls_mode, replace(new.code, '-', '_'),
             replace(new.code, '-', '_'), new.credentials, t.key_id, t.schema_version, t.epoch
         FROM unnest($2::uuid[], $3::text[], $4::bytea[]) AS new (id, code, credentials), registry.tenants t WHERE t.id = $1";
-    let query = sqlx::query(insert).bind(like.owner.tenant.0).bind(&ids).bind(&names).bind(&sealed);
+    let query = sqlx::query(insert).bind(like.tenant.id.0).bind(&ids).bind(&names).bind(&sealed);
     query.execute(&ground.platform.operator).await?;
     Ok(ids.into_iter().map(TenantId).collect())
 }

@@ -73,7 +73,7 @@ impl Ground {
 
     /// `GET` of a child, as a new user of the school.
     pub(crate) fn child(&self, school: &School, child: Uuid) -> Request {
-        client::get(&child_path(child), &self.signer.token(school.owner.tenant))
+        client::get(&child_path(child), &self.signer.token(school.tenant.id))
     }
 
     /// An API with these settings.

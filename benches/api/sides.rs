@@ -50,7 +50,7 @@ pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Round
     let (school, children) = ground.school("lado", 200).await?;
     let api = ground.api(&UNLIMITED).await?;
     let bare = ground.bare(&school, children[0], CONNECTIONS).await?;
-    let token = ground.signer.token(school.owner.tenant);
+    let token = ground.signer.token(school.tenant.id);
     let requests = |token: &str| -> Arc<[Request]> { children.iter().map(|child| get(&child_path(*child), token)).collect() };
     same_answer(api.address, bare.plain, &requests(&token)[0], &requests("")[0]).await?;
     let side = async |address: SocketAddr, token: &str, pid| {

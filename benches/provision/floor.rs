@@ -121,7 +121,7 @@ impl Floor {
             ssl_mode: "disable",
             certificates: None,
             username: case.names.login.to_string(),
-            revision: self.sql.keyring.fingerprint(case.owner.tenant, &password.password)?,
+            revision: self.sql.keyring.fingerprint(case.tenant.id, &password.password)?,
             password: password.password.clone(),
             database: case.names.database.to_string(),
             extra_labels: template.labels,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::ListParams;
-use provisioning::catalog::{Census, census};
+use provisioning::server::census::{self, Census};
 use serde::Serialize;
 use sqlx::Row as _;
 use tokio::time::sleep;
@@ -50,7 +50,7 @@ impl Leaks {
         let mut leaks = Self::default();
         for view in &ground.views {
             let mut conn = view.acquire().await?;
-            let Census { databases, logins, spares } = census(&mut conn, ground.cluster).await?;
+            let Census { databases, logins, spares } = census::take(&mut conn, ground.cluster).await?;
             let named = "SELECT (SELECT count(*) FROM pg_database WHERE datname LIKE 'dailycare\\_tenant\\_%') AS databases,
                                 (SELECT count(*) FROM pg_roles WHERE rolname LIKE 'dailycare\\_tenant\\_%') AS logins";
             let named = sqlx::query(named).fetch_one(&mut *conn).await?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kube::Api;
 use kube::api::ListParams;
 use operator::crd::DatabaseServer;
-use provisioning::stage;
+use provisioning::server::stage;
 use serde::Serialize;
 use tokio::time::sleep;
 

@@ -13,13 +13,12 @@ use kube::ResourceExt as _;
 use operator::controller::server_cache::ServerConnection;
 use operator::crd::{School, convert};
 use postgres::schema::Migrations;
-use provisioning::claim::{Claim, Claimed, claim};
-use provisioning::master::Owner;
+use provisioning::master::TenantRef;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::row::Publication;
-use provisioning::master::tenants::{self, Change, Reservation, Reserved, Withdrawn};
+use provisioning::master::tenants::{self, Change, InactiveState, Publication, Reservation, Reserved};
 use provisioning::master::users::{self, Creation};
-use provisioning::{Holding, access, drop, stage};
+use provisioning::server::claim::{Claim, Claimed, claim};
+use provisioning::server::{TenantObjects, access, drop, stage};
 use registry::route::{PoolSettings, Route};
 use secrecy::SecretString;
 use sqlx::PgPool;
@@ -30,7 +29,7 @@ use crate::ground::Ground;
 
 /// One school to be made.
 pub(crate) struct Case {
-    pub(crate) owner: Owner,
+    pub(crate) tenant: TenantRef,
     pub(crate) names: Names,
     pub(crate) wanted: Desired,
     pub(crate) ask: DesiredSchool,
@@ -56,12 +55,12 @@ impl Case {
             admin_secret: SecretName::parse(&format!("{}-admin", school.name_any()))?,
         };
         let (namespace, name) = (school.namespace().unwrap_or_default(), school.name_any());
-        Ok(Self { owner: Owner { tenant, school: uid, cluster }, names, wanted, ask, namespace, name })
+        Ok(Self { tenant: TenantRef { id: tenant, school: uid, cluster }, names, wanted, ask, namespace, name })
     }
 
-    fn holding(&self) -> Holding {
+    fn objects(&self) -> TenantObjects {
         let Names { database, login, tenant, .. } = self.names.clone();
-        Holding { database, login, tenant, cluster: self.owner.cluster }
+        TenantObjects { database, login, tenant, cluster: self.tenant.cluster }
     }
 }
 
@@ -94,9 +93,9 @@ impl Sql {
     }
 
     pub(crate) async fn reserve(&self, case: &Case) -> Outcome {
-        let Case { owner, names, ask, namespace, name, .. } = case;
+        let Case { tenant, names, ask, namespace, name, .. } = case;
         let reservation = Reservation {
-            owner: *owner,
+            tenant: *tenant,
             namespace: namespace.clone(),
             name: name.clone(),
             code: ask.code.clone(),
@@ -112,12 +111,12 @@ impl Sql {
         let digest = self.migrations.digest();
         stage::stage(&connection.pool, digest).await?;
         let wanted = Claim {
-            holding: &case.holding(),
-            school: case.owner.school,
+            objects: &case.objects(),
+            school: case.tenant.school,
             schema: self.migrations.target(),
             digest,
             verifier: &password.verifier,
-            fingerprint: &self.keyring.fingerprint(case.owner.tenant, &password.password)?,
+            fingerprint: &self.keyring.fingerprint(case.tenant.id, &password.password)?,
             connection_limit: case.ask.connection_limit,
         };
         // A claim that began a moment later may have taken our spare for its own, which is then there for us.
@@ -131,12 +130,12 @@ impl Sql {
     }
 
     pub(crate) async fn create_admin(&self, case: &Case, hash: &str) -> Outcome {
-        expect(users::create_admin(&self.registry, case.owner, &case.ask.admin, hash).await? == Creation::Made, "create the administrator")
+        expect(users::create_admin(&self.registry, case.tenant, &case.ask.admin, hash).await? == Creation::Made, "create the administrator")
     }
 
     pub(crate) async fn publish(&self, case: &Case, connection: &ServerConnection, password: &Password) -> Outcome {
         let publication = Publication {
-            owner: case.owner,
+            tenant: case.tenant,
             profile: case.ask.profile.clone(),
             route: Route {
                 server: case.names.server.clone(),
@@ -167,11 +166,11 @@ impl Sql {
 
     /// Takes it all away again.
     pub(crate) async fn unmake(&self, case: &Case, connection: &ServerConnection) -> Outcome {
-        let holding = case.holding();
-        access::close(&connection.pool, &holding).await?;
-        drop::drop_database(&connection.pool, &holding).await?;
-        drop::drop_login(&connection.pool, &holding).await?;
-        expect(tenants::set_state(&self.registry, case.owner, Withdrawn::Deleted).await? == Change::Made, "forget the tenant")
+        let objects = case.objects();
+        access::close(&connection.pool, &objects).await?;
+        drop::drop_database(&connection.pool, &objects).await?;
+        drop::drop_login(&connection.pool, &objects).await?;
+        expect(tenants::set_state(&self.registry, case.tenant, InactiveState::Deleted).await? == Change::Made, "forget the tenant")
     }
 }
 

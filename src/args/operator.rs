@@ -11,7 +11,7 @@ use postgres::schema::{self, Migrations};
 use postgres::session::Credentials;
 use postgres::url::Target;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::row::Pooling;
+use provisioning::master::tenants::PoolDefaults;
 
 use super::{Error, MasterArgs, SealingArgs, parse_seconds, read};
 
@@ -53,9 +53,9 @@ pub(crate) struct PoolArgs {
 
 impl PoolArgs {
     /// As the registry holds them.
-    fn settings(self) -> Pooling {
+    fn settings(self) -> PoolDefaults {
         let Self { connect_timeout_seconds, command_timeout_seconds, pooling: enabled } = self;
-        Pooling { connect_timeout_seconds, command_timeout_seconds, enabled }
+        PoolDefaults { connect_timeout_seconds, command_timeout_seconds, enabled }
     }
 }
 
@@ -117,7 +117,7 @@ impl CommonArgs {
     }
 
     /// How the API is to pool a school's connections.
-    pub(crate) fn pooling(&self) -> Pooling {
+    pub(crate) fn pooling(&self) -> PoolDefaults {
         self.pooling.settings()
     }
 

@@ -11,7 +11,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use operator::crd::School;
 use operator::kubernetes::cluster::cluster_uid;
-use provisioning::catalog::{Census, census};
+use provisioning::server::census::{self, Census};
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor as _, Row as _};
 use testing::eventually;
@@ -64,7 +64,7 @@ impl Oracle {
     pub async fn censuses(&mut self) -> Vec<(&'static str, Census)> {
         let mut all = Vec::new();
         for (name, conn) in &mut self.servers {
-            all.push((*name, census(conn, self.cluster).await.unwrap()));
+            all.push((*name, census::take(conn, self.cluster).await.unwrap()));
         }
         all
     }

@@ -45,7 +45,7 @@ async fn registry(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn a_plan_tells_the_next_step_of_a_new_a_ready_a_refused_and_a_leaving_school_and_changes_nothing() {
+fn a_plan_shows_the_next_action_for_every_kind_of_school_and_changes_nothing() {
     run(async {
         let mut world = World::new(Setup::default()).await;
         let (ours, theirs) = (world.fresh_namespace().await, world.fresh_namespace().await);

@@ -17,7 +17,7 @@ use kube::{Api, ResourceExt as _};
 use operator::kubernetes::cluster::cluster_uid;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use provisioning::master::keyring::Keyring;
-use provisioning::server::identify;
+use provisioning::server::identity::identify;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
 use testing::{OperatorOptions, Postgres, PostgresOptions};

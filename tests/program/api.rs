@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use api_testing::{Client, PASSWORD, World, world};
 use futures::future::join_all;
 use secrecy::ExposeSecret as _;
 use serde_json::json;
@@ -14,8 +15,6 @@ use testing::{Platform, eventually, until};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use uuid::Uuid;
-
-use crate::world::{Client, PASSWORD, World, world};
 
 const LONG: Duration = Duration::from_mins(1);
 
@@ -131,7 +130,7 @@ async fn load(address: SocketAddr, token: &str, all: &AtomicUsize) -> Acknowledg
 }
 
 #[tokio::test]
-async fn a_process_that_is_told_to_end_under_load_loses_nothing_it_acknowledged_and_its_log_tells_no_secret() {
+async fn a_process_ended_under_load_loses_nothing_acknowledged_and_logs_no_secret() {
     let world = world().await;
     let north = world.school("norte").await;
     let (email, user) = north.account("SchoolAdmin").await;

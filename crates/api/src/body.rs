@@ -56,7 +56,7 @@ impl<T: DeserializeOwned> Body<T> {
     pub fn parse(self) -> Result<T> {
         serde_path_to_error::deserialize(self.value).map_err(|error| {
             let path = error.path().to_string();
-            Error::field(path, "type", Text::new("valor inválido", "invalid value"))
+            Error::field(path, "type", Text::new("valor inválido", "is not valid"))
         })
     }
 }

@@ -107,6 +107,12 @@ impl Error {
         Self { fields, ..Self::new(Code::Validation) }
     }
 
+    /// One field that conflicts with existing data.
+    #[must_use]
+    pub fn conflict(field: impl Into<String>, code: &'static str, message: Text) -> Self {
+        Self { fields: vec![Field { field: field.into(), code, message }], ..Self::new(Code::Conflict) }
+    }
+
     /// One field that is wrong.
     #[must_use]
     pub fn field(field: impl Into<String>, code: &'static str, message: Text) -> Self {

@@ -1,8 +1,11 @@
-//! The school's work: one file for each resource, and the routes of all of them.
+//! The resources of a school, one file for each, and their routes.
+//!
+//! What resources have in common is in `resource`. Must not hold anything of the platform.
 
 pub mod activities;
 pub mod allergies;
 pub mod audit;
+mod bodies;
 pub mod child_guardians;
 pub mod children;
 pub mod classes;
@@ -15,6 +18,7 @@ pub mod incidents;
 pub mod me;
 pub mod medication_administrations;
 pub mod medications;
+mod period;
 pub mod privacy;
 pub mod roles;
 pub mod settings;

@@ -2,23 +2,24 @@
 //!
 //! Must not touch a school's database. Every write names the School that it is for and changes nothing of another's.
 
+mod admin_session;
 pub mod api_login;
 pub mod bootstrap;
 mod error;
 pub mod keyring;
-pub mod row;
 pub mod tenants;
 pub mod users;
 
-pub use bootstrap::bootstrap;
 use domain::names::{ClusterUid, SchoolUid, TenantId};
-pub use error::{Error, Result};
+
+pub use self::bootstrap::bootstrap;
+pub use self::error::{Error, Result};
 
 /// A tenant and the School object that it is written for; a row of another School is never changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Owner {
+pub struct TenantRef {
     /// The registry's key.
-    pub tenant: TenantId,
+    pub id: TenantId,
     /// `metadata.uid` of the School.
     pub school: SchoolUid,
     /// The cluster that the School is in.

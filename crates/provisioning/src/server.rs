@@ -1,80 +1,45 @@
-//! What a server is and what we may do on it.
+//! Everything done on a tenant server: preparing it, templates, staging, claiming, observing, access, migrating, dropping.
+//!
+//! Must not know Kubernetes or the registry, and must not decide anything: each function checks its own precondition where the change happens, does one
+//! thing, and may be repeated. A database or role without our ownership comment is never altered. Open the sessions with [`postgres::session::options`].
 
-use sqlx::Row as _;
-use sqlx::postgres::PgConnection;
+pub mod access;
+pub mod catalog;
+pub mod census;
+pub mod claim;
+pub mod drop;
+mod error;
+pub mod identity;
+pub mod migrate;
+pub mod ownership;
+pub mod prepare;
+mod send;
+pub mod session_guard;
+mod sessions;
+mod sql;
+pub mod stage;
+pub mod template;
 
-use super::{Result, send};
+use domain::names::{ClusterUid, DatabaseName, LoginName, TenantId};
 
-/// The oldest `server_version_num` that is supported: `STRATEGY WAL_LOG` came with 15.
-pub const OLDEST_VERSION: i32 = 150_000;
+pub use self::error::{Error, Object, Result};
 
-/// A server, as it presents itself.
+/// Owns every tenant database and every object in one; nobody logs in as it.
+pub const OWNER: &str = "tenant_owner";
+/// The group of the schools' logins, which carries their rights inside a database.
+pub const APP: &str = "tenant_app";
+/// Logs in to run migrations, as a member of [`OWNER`] and of nothing else.
+pub const MIGRATOR: &str = "dailycare_migrator";
+
+/// One school's database and login, and the tenant and cluster that their ownership comments must name before an action touches them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// `server_version_num`: 180006 is 18.6.
-    pub version_num: i32,
-    /// `server_version`, such as `18.6`.
-    pub version: String,
-    /// What `initdb` gave the cluster and its replicas, in decimal: another one is another server.
-    pub system_identifier: String,
-    /// What the session's role may do.
-    pub rights: Rights,
-    /// Connections for everybody but superusers: `max_connections` without the reserved ones.
-    pub max_connections: i32,
-    /// A replica, or set to refuse writes.
-    pub read_only: bool,
-}
-
-/// What the admin's role may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "PostgreSQL's role attributes, each on its own")]
-pub struct Rights {
-    /// SUPERUSER.
-    pub superuser: bool,
-    /// CREATEDB.
-    pub create_db: bool,
-    /// CREATEROLE.
-    pub create_role: bool,
-    /// May end anybody's session; without it only sessions of roles that it made.
-    pub signal_backend: bool,
-}
-
-impl Rights {
-    /// Enough for everything that is done on a tenant server.
-    #[must_use]
-    pub fn suffice(self) -> bool {
-        self.superuser || (self.create_db && self.create_role)
-    }
-}
-
-/// Asks a server who it is; needs no special right.
-///
-/// # Errors
-/// When it does not answer.
-pub async fn identify(conn: &mut PgConnection) -> Result<Identity> {
-    let doing = "asking the server who it is";
-    let query = "SELECT current_setting('server_version_num')::int AS version_num, current_setting('server_version') AS version,
-            (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
-            rolsuper, rolcreatedb, rolcreaterole, pg_has_role('pg_signal_backend', 'USAGE') AS signal_backend,
-            current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-                - coalesce(current_setting('reserved_connections', true)::int, 0) AS max_connections,
-            pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS read_only
-        FROM pg_roles WHERE rolname = current_user";
-    let read = async {
-        let row = sqlx::query(query).fetch_one(conn).await?;
-        Ok(Identity {
-            version_num: row.try_get("version_num")?,
-            version: row.try_get("version")?,
-            system_identifier: row.try_get("system_identifier")?,
-            rights: Rights {
-                superuser: row.try_get("rolsuper")?,
-                create_db: row.try_get("rolcreatedb")?,
-                create_role: row.try_get("rolcreaterole")?,
-                signal_backend: row.try_get("signal_backend")?,
-            },
-            max_connections: row.try_get("max_connections")?,
-            read_only: row.try_get("read_only")?,
-        })
-    };
-    send::answer(doing, read).await
+pub struct TenantObjects {
+    /// The school's database.
+    pub database: DatabaseName,
+    /// The school's login.
+    pub login: LoginName,
+    /// The tenant that the ownership comments must name.
+    pub tenant: TenantId,
+    /// The cluster that the ownership comments must name.
+    pub cluster: ClusterUid,
 }

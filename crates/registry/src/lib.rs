@@ -1,41 +1,41 @@
-//! The master database as it is read: which schools exist, where each one's database is, and who may sign in.
+//! Reading the master database: which schools exist, where each one's database is, the passwords of accounts, and the keys that only open credentials.
 //!
-//! Must not hold a key that seals, nor a right to write tenants: the operator's side of the master database is `provisioning::master`.
+//! Must not hold a key that seals, and must not write tenants: the operator's side of the master database is `provisioning::master`.
 
-pub mod listing;
 mod open;
 pub mod password;
 pub mod route;
 pub mod seal;
-
-pub use open::{open, version};
-pub use postgres::{Error, Result};
+pub mod tenants;
 
 use std::time::Duration;
 
 use postgres::error::Doing as _;
 use sqlx::postgres::{PgConnection, PgPool};
 
-/// Above the sessions' `statement_timeout`, so that the server speaks first unless it or the network is gone.
+pub use self::open::{open, version};
+pub use postgres::{Error, Result};
+
+/// Longer than the sessions' `statement_timeout`, so that the server's own time-out comes first unless the server or the network is gone.
 pub const ANSWER: Duration = Duration::from_secs(15);
 
-/// One statement on a connection of the pool, within the pool's time to get one and [`ANSWER`].
+/// Runs one statement on a connection of the pool, within the pool's time to get one and [`ANSWER`].
 ///
 /// # Errors
 /// When the statement fails or the answer does not come in time.
-pub async fn ask<T>(
+pub async fn with_connection<T>(
     pool: &PgPool,
     doing: &'static str,
     statement: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
 ) -> postgres::Result<T> {
-    ask_within(ANSWER, pool, doing, statement).await
+    with_connection_within(ANSWER, pool, doing, statement).await
 }
 
-/// As [`ask`], for who cannot wait as long for the answer.
+/// As [`with_connection`], with a shorter time for the answer.
 ///
 /// # Errors
-/// As [`ask`].
-pub async fn ask_within<T>(
+/// As [`with_connection`].
+pub async fn with_connection_within<T>(
     limit: Duration,
     pool: &PgPool,
     doing: &'static str,
@@ -46,7 +46,7 @@ pub async fn ask_within<T>(
     if let Ok(answer) = tokio::time::timeout(limit, statement(&mut conn)).await {
         return answer.doing(doing);
     }
-    // Never back into the pool, which would wait without end for it to answer.
+    // Not back into the pool, which would wait for its answer without end.
     drop(conn.detach());
     Err(postgres::Error::timed_out(doing))
 }

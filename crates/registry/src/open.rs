@@ -1,4 +1,4 @@
-//! The API's way into the master database: a small pool of sessions that are the API's own login, and whether the schema there is new enough.
+//! The API's connections to the master database: a small pool of sessions of the API's own login, and the version of the schema there.
 //!
 //! Must not create, alter or write anything: the operator prepares the master database.
 
@@ -8,14 +8,14 @@ use postgres::session::{self, Purpose};
 use postgres::url::Target;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
-use super::{Result, ask};
+use super::{Result, with_connection};
 
 const POOL_SIZE: u32 = 8;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A bounded pool for a login that is a member of the role `dailycare_api`. Nothing is connected yet, so that an API can start, and wait, while the master
-/// database is down.
+/// A bounded pool for a login that is a member of `dailycare_api`. It connects on first use, so that an API can start, and wait, while the master database
+/// is down.
 #[must_use]
 pub fn open(target: &Target) -> PgPool {
     let options = session::options(&target.endpoint, &target.credentials, &target.database, Purpose::Registry);
@@ -30,7 +30,8 @@ pub fn open(target: &Target) -> PgPool {
 pub async fn version(pool: &PgPool) -> Result<u32> {
     let select = "SELECT coalesce(max(version), 0) FROM registry.schema_migrations";
     let version: i32 =
-        ask(pool, "reading the registry's schema version", async |conn| sqlx::query_scalar(select).fetch_one(conn).await).await?;
+        with_connection(pool, "reading the registry's schema version", async |conn| sqlx::query_scalar(select).fetch_one(conn).await)
+            .await?;
     // The table's CHECK keeps versions positive.
     Ok(u32::try_from(version).unwrap_or_default())
 }

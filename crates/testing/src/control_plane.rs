@@ -20,8 +20,8 @@ use super::process::Launch;
 use super::scratch::Scratch;
 use super::{Lifetime, Process, Result};
 
-/// It takes two seconds on an idle machine; with a compiler beside it, much longer.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// It takes two seconds on an idle machine; with compilers beside it, minutes. A process that ends is noticed at once.
+const PATIENCE: Duration = Duration::from_mins(6);
 /// An API server whose etcd is gone waits for it when it is asked to stop.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 

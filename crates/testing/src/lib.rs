@@ -11,6 +11,7 @@ mod command;
 mod control_plane;
 mod error;
 pub mod kubernetes;
+pub mod master;
 pub mod metrics;
 mod operator;
 mod platform;

@@ -10,8 +10,8 @@ use super::process::{Launch, Process};
 use super::scratch::Scratch;
 use super::{Lifetime, Result};
 
-/// How long a stop in order may take: longer than the operator's own grace.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a stop in order, or an end for another reason, may take on a loaded machine. The operator's own grace is much shorter.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A running operator, or one that was running.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Operator {
     /// Waits until it has ended, for whatever reason, and returns its exit status as a shell tells it: 134 after an abort, 137 after SIGKILL.
     ///
     /// # Errors
-    /// When it still runs after half a minute.
+    /// When it still runs after minutes.
     pub async fn ended(&mut self) -> Result<Option<i32>> {
         self.process.ended(PATIENCE).await
     }

@@ -7,13 +7,13 @@ use domain::tenant::{Profile, TenantState};
 use postgres::schema::Migrations;
 use postgres::session::{Credentials, Endpoint, Purpose, Tls, options};
 use postgres::url::Target;
-use provisioning::claim::{self, Claim};
-use provisioning::master::Owner;
+use provisioning::master::TenantRef;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::row::Publication;
-use provisioning::master::tenants::{self, Reservation, Withdrawn};
-use provisioning::prepare::{self, Wanted};
-use provisioning::{Holding, MIGRATOR, access, scram, stage, template};
+use provisioning::master::tenants::{self, InactiveState, Publication, Reservation};
+use provisioning::scram;
+use provisioning::server::claim::{self, Claim};
+use provisioning::server::prepare::{self, DesiredRoles};
+use provisioning::server::{MIGRATOR, TenantObjects, access, stage, template};
 use registry::route::{PoolSettings, Route};
 use secrecy::SecretString;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
@@ -52,12 +52,12 @@ pub struct Platform {
 /// A school with a database of its own and a route in the registry.
 #[derive(Clone, Debug)]
 pub struct School {
-    /// Its registry row's key and School object.
-    pub owner: Owner,
+    /// Its registry key and School object.
+    pub tenant: TenantRef,
     /// Its code.
     pub code: SchoolCode,
     /// Its database and login.
-    pub holding: Holding,
+    pub objects: TenantObjects,
     password: SecretString,
 }
 
@@ -85,8 +85,8 @@ impl Platform {
         let keyring = Keyring::parse(&sealing_keys).map_err(Error::product)?;
         let migrator = Credentials { username: MIGRATOR.into(), password: random_token()?.into() };
         let mut conn = admin.acquire().await.map_err(Error::product)?;
-        let wanted = Wanted { cluster: CLUSTER, password: &migrator.password, fingerprint: "fingerprint" };
-        prepare::prepare_roles(&mut conn, &wanted).await.map_err(Error::product)?;
+        let desired = DesiredRoles { cluster: CLUSTER, password: &migrator.password, fingerprint: "fingerprint" };
+        prepare::prepare_roles(&mut conn, &desired).await.map_err(Error::product)?;
         prepare::close_maintenance_databases(&mut conn).await.map_err(Error::product)?;
         template::build(&admin, &endpoint, &migrator, &migrations).await.map_err(Error::product)?;
         let api_password = random_token()?;
@@ -110,12 +110,12 @@ impl Platform {
     pub async fn school(&self, code: &str) -> Result<School> {
         let code = SchoolCode::parse(code).map_err(Error::product)?;
         let uid = SchoolUid(Uuid::new_v4());
-        let owner = Owner { tenant: TenantId::of(CLUSTER, uid), school: uid, cluster: CLUSTER };
+        let tenant = TenantRef { id: TenantId::of(CLUSTER, uid), school: uid, cluster: CLUSTER };
         let database = DatabaseName::of(&code);
         let login = LoginName::of(&database);
         let school = School {
-            owner,
-            holding: Holding { database, login, tenant: owner.tenant, cluster: CLUSTER },
+            tenant,
+            objects: TenantObjects { database, login, tenant: tenant.id, cluster: CLUSTER },
             code,
             password: random_token()?.into(),
         };
@@ -128,8 +128,8 @@ impl Platform {
     /// As the operator does, spare by spare: another's claim may have taken the one that was staged.
     async fn claim(&self, school: &School) -> Result<()> {
         let claim = Claim {
-            holding: &school.holding,
-            school: school.owner.school,
+            objects: &school.objects,
+            school: school.tenant.school,
             schema: self.migrations.target(),
             digest: self.migrations.digest(),
             verifier: &scram::verifier(&school.password),
@@ -143,24 +143,24 @@ impl Platform {
     }
 
     fn reservation(&self, school: &School) -> Reservation {
-        let Publication { owner, profile, route, .. } = self.publication(school, TenantState::Active);
+        let Publication { tenant, profile, route, .. } = self.publication(school, TenantState::Active);
         let Route { server, database, login, .. } = route;
         let name = school.code.to_string();
-        Reservation { owner, namespace: "schools".into(), name, code: school.code.clone(), profile, server, database, login }
+        Reservation { tenant, namespace: "schools".into(), name, code: school.code.clone(), profile, server, database, login }
     }
 
     /// What the registry says of a school in this state.
     #[must_use]
     pub fn publication(&self, school: &School, state: TenantState) -> Publication {
-        let School { owner, code, holding, password } = school;
+        let School { tenant, code, objects, password } = school;
         Publication {
-            owner: *owner,
+            tenant: *tenant,
             profile: Profile { name: format!("Escola {code}"), email: format!("geral@{code}.example"), phone_number: None },
             route: Route {
                 server: ServerName::parse(SERVER).unwrap_or_else(|_| unreachable!("a constant name")),
                 endpoint: Endpoint { host: self.server.host().into(), port: self.server.port(), tls: Tls::Disable },
-                database: holding.database.clone(),
-                login: holding.login.clone(),
+                database: objects.database.clone(),
+                login: objects.login.clone(),
                 pool: PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true },
             },
             password: password.clone(),
@@ -182,8 +182,8 @@ impl Platform {
     /// # Errors
     /// When a step fails.
     pub async fn suspend(&self, school: &School) -> Result<()> {
-        tenants::set_state(&self.operator, school.owner, Withdrawn::Suspended).await.map_err(Error::product)?;
-        access::close(&self.admin, &school.holding).await.map_err(Error::product)
+        tenants::set_state(&self.operator, school.tenant, InactiveState::Suspended).await.map_err(Error::product)?;
+        access::close(&self.admin, &school.objects).await.map_err(Error::product)
     }
 
     /// Opens it again.
@@ -191,7 +191,7 @@ impl Platform {
     /// # Errors
     /// When a step fails.
     pub async fn resume(&self, school: &School) -> Result<()> {
-        access::open(&self.admin, &school.holding, CONNECTION_LIMIT).await.map_err(Error::product)?;
+        access::open(&self.admin, &school.objects, CONNECTION_LIMIT).await.map_err(Error::product)?;
         self.publish(school, TenantState::Active).await
     }
 
@@ -202,7 +202,7 @@ impl Platform {
     pub async fn rotate(&self, school: &mut School) -> Result<()> {
         school.password = random_token()?.into();
         let verifier = scram::verifier(&school.password);
-        access::set_password(&self.admin, &school.holding, school.owner.school, &verifier, "fingerprint").await.map_err(Error::product)?;
+        access::set_password(&self.admin, &school.objects, school.tenant.school, &verifier, "fingerprint").await.map_err(Error::product)?;
         self.publish(school, TenantState::Active).await
     }
 
@@ -211,6 +211,6 @@ impl Platform {
     /// # Errors
     /// When it cannot connect.
     pub async fn superuser(&self, school: &School) -> Result<PgConnection> {
-        PgConnection::connect(&self.server.superuser_url(school.holding.database.as_str())).await.map_err(Error::product)
+        PgConnection::connect(&self.server.superuser_url(school.objects.database.as_str())).await.map_err(Error::product)
     }
 }

@@ -27,7 +27,7 @@ use super::{Lifetime, Process, Result, programs};
 
 const HOST: &str = "127.0.0.1";
 /// Crash recovery of a test's data takes a second; a loaded machine takes its time.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// What a database's name may hold unescaped in a URL.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'-').remove(b'.');
 

@@ -20,7 +20,8 @@ use super::scratch::Scratch;
 use super::{Lifetime, Process, Result, programs};
 
 const HOST: &str = "127.0.0.1";
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Ready takes milliseconds; a loaded machine takes its time.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// One running server that asks for a password. Dropping it ends it.
 #[derive(Debug)]

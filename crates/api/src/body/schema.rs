@@ -78,31 +78,37 @@ fn fields(error: &ValidationError<'_>) -> Vec<Field> {
     let one = |field: String, code, pt: String, en: String| vec![Field { field, code, message: Text { pt, en } }];
     match error.kind() {
         Kind::Required { property } => {
-            one(inside(property.as_str().unwrap_or_default()), "required", "campo obrigatório".into(), "this field is required".into())
+            one(inside(property.as_str().unwrap_or_default()), "required", "campo obrigatório".into(), "is required".into())
         }
         Kind::AdditionalProperties { unexpected } => unexpected
             .iter()
-            .flat_map(|name| one(inside(&name.replace('\0', "")), "unknown", "campo desconhecido".into(), "there is no such field".into()))
+            .flat_map(|name| one(inside(&name.replace('\0', "")), "unknown", "campo desconhecido".into(), "is not a known field".into()))
             .collect(),
         Kind::MinLength { limit: 1 } | Kind::Pattern { .. } if error.instance().as_str().is_some_and(|text| text.trim().is_empty()) => {
             one(path, "blank", "não pode estar vazio".into(), "must not be blank".into())
         }
         Kind::MinLength { limit } => {
-            one(path, "too_short", format!("no mínimo {limit} caracteres"), format!("at least {limit} characters"))
+            one(path, "too_short", format!("no mínimo {limit} caracteres"), format!("must have at least {limit} characters"))
         }
-        Kind::MaxLength { limit } => one(path, "too_long", format!("no máximo {limit} caracteres"), format!("at most {limit} characters")),
-        Kind::MinItems { limit } => one(path, "too_few", format!("no mínimo {limit} elementos"), format!("at least {limit} items")),
-        Kind::MaxItems { limit } => one(path, "too_many", format!("no máximo {limit} elementos"), format!("at most {limit} items")),
-        Kind::UniqueItems => one(path, "repeated", "há elementos repetidos".into(), "items are repeated".into()),
-        Kind::Minimum { limit } => one(path, "minimum", format!("no mínimo {limit}"), format!("at least {limit}")),
-        Kind::Maximum { limit } => one(path, "maximum", format!("no máximo {limit}"), format!("at most {limit}")),
+        Kind::MaxLength { limit } => {
+            one(path, "too_long", format!("no máximo {limit} caracteres"), format!("must have at most {limit} characters"))
+        }
+        Kind::MinItems { limit } => {
+            one(path, "too_few", format!("no mínimo {limit} elementos"), format!("must have at least {limit} items"))
+        }
+        Kind::MaxItems { limit } => {
+            one(path, "too_many", format!("no máximo {limit} elementos"), format!("must have at most {limit} items"))
+        }
+        Kind::UniqueItems => one(path, "repeated", "há elementos repetidos".into(), "has repeated items".into()),
+        Kind::Minimum { limit } => one(path, "minimum", format!("no mínimo {limit}"), format!("must be at least {limit}")),
+        Kind::Maximum { limit } => one(path, "maximum", format!("no máximo {limit}"), format!("must be at most {limit}")),
         Kind::Enum { options } => {
             let known = listed(options);
-            one(path, "enum", format!("um de: {known}"), format!("one of: {known}"))
+            one(path, "enum", format!("um de: {known}"), format!("must be one of: {known}"))
         }
-        Kind::Format { format } => one(path, "format", format!("formato inválido ({format})"), format!("not a valid {format}")),
-        Kind::Pattern { .. } => one(path, "format", "formato inválido".into(), "not in the right format".into()),
-        Kind::Type { .. } => one(path, "type", "tipo de valor errado".into(), "wrong type of value".into()),
+        Kind::Format { format } => one(path, "format", format!("formato inválido ({format})"), format!("is not a valid {format}")),
+        Kind::Pattern { .. } => one(path, "format", "formato inválido".into(), "has the wrong format".into()),
+        Kind::Type { .. } => one(path, "type", "tipo de valor errado".into(), "has the wrong type".into()),
         // An optional reference is `oneOf: [null, reference]`: what the reference says is what matters.
         Kind::OneOfNotValid { context } | Kind::AnyOf { context } => {
             let mut reasons = context.iter().flatten();
@@ -113,7 +119,7 @@ fn fields(error: &ValidationError<'_>) -> Vec<Field> {
 }
 
 fn invalid(path: &str) -> Vec<Field> {
-    vec![Field { field: path.to_owned(), code: "invalid", message: Text::new("valor inválido", "invalid value") }]
+    vec![Field { field: path.to_owned(), code: "invalid", message: Text::new("valor inválido", "is not valid") }]
 }
 
 fn listed(options: &Value) -> String {

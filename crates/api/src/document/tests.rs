@@ -110,7 +110,7 @@ fn every_operation_says_what_it_is_who_may_use_it_and_all_that_it_may_answer() {
 }
 
 #[test]
-fn what_may_be_null_in_an_answer_is_always_there_and_what_a_request_leaves_out_stays_optional() {
+fn nullable_fields_of_answers_are_required_and_those_of_requests_stay_optional() {
     let document = document();
     let required = |schema: &str, field: &str| {
         let schema = &document["components"]["schemas"][schema];

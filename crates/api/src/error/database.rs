@@ -67,19 +67,19 @@ fn named(error: &dyn DatabaseError) -> Vec<Field> {
         return Vec::new();
     };
     let (code, pt, en) = match rule {
-        "key" => ("taken", "já existe", "is taken"),
+        "key" => ("taken", "já existe", "already exists"),
         "overlap" => ("overlap", "sobrepõe-se a outro registo", "overlaps another record"),
         "fkey" => ("not_found", "não existe", "does not exist"),
         "length" => ("length", "comprimento inválido", "has the wrong length"),
         "range" => ("range", "fora do intervalo permitido", "is out of range"),
-        "format" => ("format", "formato inválido", "is not in the right format"),
-        "type" => ("type", "tipo de valor errado", "is of the wrong type"),
+        "format" => ("format", "formato inválido", "has the wrong format"),
+        "type" => ("type", "tipo de valor errado", "has the wrong type"),
         "known" => ("enum", "valor desconhecido", "is not a known value"),
         "order" => ("order", "está antes do início", "is before its start"),
         "required" => ("required", "campo obrigatório neste caso", "is required in this case"),
         "allowed" => ("not_allowed", "não se aplica neste caso", "does not apply in this case"),
-        "complete" => ("incomplete", "faltam campos que o acompanham", "lacks the fields that go with it"),
-        "distinct" => ("distinct", "tem de ser outra pessoa", "must be somebody else"),
+        "complete" => ("incomplete", "faltam campos que o acompanham", "requires other fields that are missing"),
+        "distinct" => ("distinct", "tem de ser outra pessoa", "must be another person"),
         "authorised" => ("not_authorised", "não está coberto por uma autorização", "is not covered by an authorisation"),
         _ => ("invalid", "valor inválido", "is not valid"),
     };

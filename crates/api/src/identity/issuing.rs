@@ -62,7 +62,7 @@ impl Identity {
     pub async fn mint(&self, by: &Principal, tenant: TenantId, reason: &str, origin: &Origin) -> Result<Minted> {
         let reason = reason.trim();
         if !(10..=500).contains(&reason.chars().count()) {
-            let text = Text::new("indique o motivo, em 10 a 500 caracteres", "give the reason, in 10 to 500 characters");
+            let text = Text::new("indique um motivo com 10 a 500 caracteres", "give a reason of 10 to 500 characters");
             return Err(Error::field("reason", "length", text));
         }
         if by.role != Some(Role::PlatformAdmin) || by.impersonation.is_some() || by.must_change_password {

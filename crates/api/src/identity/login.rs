@@ -103,7 +103,7 @@ pub(super) async fn change_password(
         return Err(Code::Forbidden.into());
     }
     if current.expose_secret() == new.expose_secret() {
-        let text = Text::new("escolha uma palavra-passe diferente da atual", "choose a password other than the present one");
+        let text = Text::new("escolha uma palavra-passe diferente da atual", "must differ from the present password");
         return Err(Error::field("new_password", "repeated", text));
     }
     identity.attempts.allow(origin.client)?;

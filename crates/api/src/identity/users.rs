@@ -352,14 +352,13 @@ async fn temporary() -> Result<(SecretString, String)> {
     Ok((password, hash))
 }
 
-/// The address is the one thing that can be taken.
+/// The e-mail address is the only field that another account can have already.
 fn refusal(error: postgres::Error) -> Error {
     if !error.is("23505") {
         return unavailable(error);
     }
-    let message = Text::new("já pertence a outra conta", "belongs to another account already");
-    let field = crate::error::Field { field: "email".into(), code: "taken", message };
-    Error { fields: vec![field], ..Error::new(Code::Conflict).because(error) }
+    let message = Text::new("já pertence a outra conta", "already belongs to another account");
+    Error::conflict("email", "taken", message).because(error)
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl<F: DeserializeOwned + IntoParams + 'static> ListQuery<F> {
         let (mut limit, mut after, mut rest) = (None, None, form_urlencoded::Serializer::new(String::new()));
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if value.contains('\0') {
-                return Err(Error::field(name.replace('\0', ""), "format", Text::new("formato inválido", "not in the right format")));
+                return Err(Error::field(name.replace('\0', ""), "format", Text::new("formato inválido", "has the wrong format")));
             }
             match &*name {
                 "limit" if limit.is_none() => limit = Some(value.parse().ok().filter(|n| (1..=MOST).contains(n)).ok_or_else(bad_limit)?),
@@ -127,7 +127,7 @@ fn read<F: DeserializeOwned + IntoParams + 'static>(query: &str) -> Result<F> {
     let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(pairs).map_err(|error| {
         let name = error.path().to_string();
-        Error::field(name, "invalid", Text::new("parâmetro inválido ou desconhecido", "an invalid or unknown parameter"))
+        Error::field(name, "invalid", Text::new("parâmetro inválido ou desconhecido", "is not a valid parameter"))
             .because(error.into_inner())
     })
 }
@@ -145,11 +145,11 @@ impl<F: DeserializeOwned + IntoParams + 'static, S: Send + Sync> FromRequestPart
 }
 
 fn bad_limit() -> Error {
-    Error::field("limit", "range", Text::new(format!("de 1 a {MOST}"), format!("1 to {MOST}")))
+    Error::field("limit", "range", Text::new(format!("tem de estar entre 1 e {MOST}"), format!("must be between 1 and {MOST}")))
 }
 
 fn repeated(name: &str) -> Error {
-    Error::field(name, "repeated", Text::new("parâmetro repetido", "the parameter is repeated"))
+    Error::field(name, "repeated", Text::new("parâmetro repetido", "is repeated"))
 }
 
 impl<F: DeserializeOwned + IntoParams + 'static, S: Send + Sync> FromRequestParts<S> for ListQuery<F> {

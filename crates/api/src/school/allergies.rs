@@ -7,6 +7,7 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::bodies::bodies;
 use super::column_enum::column_enum;
 use super::day;
 use crate::access::permission::{HealthCreate, HealthDelete, HealthRead, HealthUpdate};
@@ -54,50 +55,43 @@ pub struct Allergy {
     pub stamp: Stamp,
 }
 
-/// Request body that records an allergy.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewAllergy {
-    /// Id of the child (UUID).
-    pub child_id: Uuid,
-    /// Substance that the child must avoid, such as `amendoim`. A child has each allergen once; accents and case are ignored.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
-    pub allergen: String,
-    /// Kind of substance.
-    pub kind: AllergyKind,
-    /// Severity of the reaction.
-    pub severity: AllergySeverity,
-    /// Symptoms of the reaction, in free text.
-    #[schema(max_length = 2000)]
-    pub reaction: Option<String>,
-    /// What to do when the child reacts, in free text.
-    #[schema(max_length = 4000)]
-    pub action_plan: Option<String>,
-    /// Date of the diagnosis (`YYYY-MM-DD`).
-    pub diagnosed_on: Option<NaiveDate>,
-}
+bodies! {
+    /// Request body that records an allergy.
+    NewAllergy {
+        /// Id of the child (UUID).
+        child_id: Uuid,
+        /// Substance that the child must avoid, such as `amendoim`. A child has each allergen once; accents and case are ignored.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+        allergen: String,
+        /// Kind of substance.
+        kind: AllergyKind,
+        /// Severity of the reaction.
+        severity: AllergySeverity,
+    }
 
-/// Request body that updates an allergy. Absent fields keep their value; null clears a field.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AllergyChange {
-    /// Substance that the child must avoid, such as `amendoim`.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
-    pub allergen: Option<String>,
-    /// Kind of substance.
-    #[schema(nullable = false)]
-    pub kind: Option<AllergyKind>,
-    /// Severity of the reaction.
-    #[schema(nullable = false)]
-    pub severity: Option<AllergySeverity>,
-    /// Symptoms of the reaction, in free text.
-    #[schema(max_length = 2000)]
-    pub reaction: Option<String>,
-    /// What to do when the child reacts, in free text.
-    #[schema(max_length = 4000)]
-    pub action_plan: Option<String>,
-    /// Date of the diagnosis (`YYYY-MM-DD`).
-    pub diagnosed_on: Option<NaiveDate>,
+    /// Request body that updates an allergy. Absent fields keep their value; null clears a field.
+    AllergyChange {
+        /// Substance that the child must avoid, such as `amendoim`.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
+        allergen: Option<String>,
+        /// Kind of substance.
+        #[schema(nullable = false)]
+        kind: Option<AllergyKind>,
+        /// Severity of the reaction.
+        #[schema(nullable = false)]
+        severity: Option<AllergySeverity>,
+    }
+
+    both {
+        /// Symptoms of the reaction, in free text.
+        #[schema(max_length = 2000)]
+        reaction: Option<String>,
+        /// What to do when the child reacts, in free text.
+        #[schema(max_length = 4000)]
+        action_plan: Option<String>,
+        /// Date of the diagnosis (`YYYY-MM-DD`).
+        diagnosed_on: Option<NaiveDate>,
+    }
 }
 
 /// Filters of the list of allergies.

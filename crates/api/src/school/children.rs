@@ -1,4 +1,4 @@
-//! Children: whom everything else is about.
+//! Children of the school. Most other resources refer to one.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -7,6 +7,9 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::bodies::bodies;
+use super::enrolments::Enrolments;
+use super::period;
 use crate::access::permission::{ChildrenCreate, ChildrenDelete, ChildrenRead, ChildrenUpdate};
 use crate::error::Result;
 use crate::resource::{Filter, NameSearch, Order, Resource, Stamp, own_child};
@@ -55,65 +58,47 @@ pub enum Sex {
     Other,
 }
 
-/// Request body that creates a child.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewChild {
-    /// Full name as in the child's documents.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
-    pub full_name: String,
-    /// Name that the child is called by.
-    #[schema(max_length = 100)]
-    pub preferred_name: Option<String>,
-    /// Date of birth (`YYYY-MM-DD`).
-    pub birth_date: Option<NaiveDate>,
-    /// Sex of the child, if the school records it.
-    pub sex: Option<Sex>,
-    /// Nationality as an ISO 3166-1 alpha-2 country code, such as `PT`.
-    #[schema(pattern = "^[A-Z]{2}$")]
-    pub nationality: Option<String>,
-    /// Language spoken at home as a BCP 47 language tag, such as `pt-PT`.
-    #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
-    pub home_language: Option<String>,
-    /// Postal address of the child.
-    #[schema(max_length = 500)]
-    pub address: Option<String>,
-    /// Whether the guardians consent to photographs of the child. Defaults to false.
-    pub photo_consent: Option<bool>,
-    /// Free-text notes for the staff.
-    #[schema(max_length = 4000)]
-    pub notes: Option<String>,
-}
+bodies! {
+    /// Request body that creates a child.
+    NewChild {
+        /// Full name as in the child's documents.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+        full_name: String,
+        /// Whether the guardians consent to photographs of the child. Defaults to false.
+        photo_consent: Option<bool>,
+    }
 
-/// Request body that updates a child. Absent fields keep their value; null clears a field.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ChildChange {
-    /// Full name as in the child's documents.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
-    pub full_name: Option<String>,
-    /// Name that the child is called by.
-    #[schema(max_length = 100)]
-    pub preferred_name: Option<String>,
-    /// Date of birth (`YYYY-MM-DD`).
-    pub birth_date: Option<NaiveDate>,
-    /// Sex of the child, if the school records it.
-    pub sex: Option<Sex>,
-    /// Nationality as an ISO 3166-1 alpha-2 country code, such as `PT`.
-    #[schema(pattern = "^[A-Z]{2}$")]
-    pub nationality: Option<String>,
-    /// Language spoken at home as a BCP 47 language tag, such as `pt-PT`.
-    #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
-    pub home_language: Option<String>,
-    /// Postal address of the child.
-    #[schema(max_length = 500)]
-    pub address: Option<String>,
-    /// Whether the guardians consent to photographs of the child.
-    #[schema(nullable = false)]
-    pub photo_consent: Option<bool>,
-    /// Free-text notes for the staff.
-    #[schema(max_length = 4000)]
-    pub notes: Option<String>,
+    /// Request body that updates a child. Absent fields keep their value; null clears a field.
+    ChildChange {
+        /// Full name as in the child's documents.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
+        full_name: Option<String>,
+        /// Whether the guardians consent to photographs of the child.
+        #[schema(nullable = false)]
+        photo_consent: Option<bool>,
+    }
+
+    both {
+        /// Name that the child is called by.
+        #[schema(max_length = 100)]
+        preferred_name: Option<String>,
+        /// Date of birth (`YYYY-MM-DD`).
+        birth_date: Option<NaiveDate>,
+        /// Sex of the child, if the school records it.
+        sex: Option<Sex>,
+        /// Nationality as an ISO 3166-1 alpha-2 country code, such as `PT`.
+        #[schema(pattern = "^[A-Z]{2}$")]
+        nationality: Option<String>,
+        /// Language spoken at home as a BCP 47 language tag, such as `pt-PT`.
+        #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+        home_language: Option<String>,
+        /// Postal address of the child.
+        #[schema(max_length = 500)]
+        address: Option<String>,
+        /// Free-text notes for the staff.
+        #[schema(max_length = 4000)]
+        notes: Option<String>,
+    }
 }
 
 /// Filters of the list of children.
@@ -136,7 +121,10 @@ impl Filter for ChildFilter {
             name.narrow(query);
         }
         if let Some(class) = self.class_id {
-            query.push(" AND t.id IN (SELECT e.child_id FROM app.enrolments e WHERE e.deleted_at IS NULL AND app.day_of(now()) BETWEEN e.starts_on AND coalesce(e.ends_on, 'infinity') AND e.class_id = ");
+            query.push(
+                " AND t.id IN (SELECT e.child_id FROM app.enrolments e WHERE e.deleted_at IS NULL \
+                 AND app.day_of(now()) BETWEEN e.starts_on AND coalesce(e.ends_on, 'infinity') AND e.class_id = ",
+            );
             query.push_bind(class).push(")");
         }
         if let Some(guardian) = self.guardian_id {
@@ -168,15 +156,9 @@ impl Resource for Children {
     type Update = ChildrenUpdate;
     type Delete = ChildrenDelete;
 
-    /// The places in classes that nobody uses any more end with the child.
+    /// The child's enrolments end with it.
     async fn before_remove(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-        let end =
-            "UPDATE app.enrolments SET deleted_at = now() WHERE child_id = $1 AND deleted_at IS NULL AND starts_on > app.day_of(now())";
-        sqlx::query(end).bind(id).execute(&mut *conn).await?;
-        let end = "UPDATE app.enrolments SET ends_on = app.day_of(now())
-                   WHERE child_id = $1 AND deleted_at IS NULL AND coalesce(ends_on, 'infinity') > app.day_of(now())";
-        sqlx::query(end).bind(id).execute(conn).await?;
-        Ok(())
+        period::end(conn, Enrolments::TABLE, "child_id", id).await
     }
 }
 

@@ -6,8 +6,12 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::bodies::bodies;
+use super::period;
+use super::staff_assignments::StaffAssignments;
 use crate::access::permission::{ClassesCreate, ClassesDelete, ClassesRead, ClassesUpdate};
-use crate::error::{Code, Error, Field, Result, Text};
+use crate::error::{Error, Result, Text};
+use crate::resource::filter::equal;
 use crate::resource::{Filter, Order, Resource, Stamp};
 
 /// The resource.
@@ -36,53 +40,42 @@ pub struct Class {
     pub stamp: Stamp,
 }
 
-/// Request body that creates a class.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewClass {
-    /// Name of the class, unique within the school year.
-    #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
-    pub name: String,
-    /// Calendar year in which the school year begins: 2026 stands for 2026/2027.
-    #[schema(minimum = 2000, maximum = 2100)]
-    pub school_year: i16,
-    /// Room in which the class is held.
-    #[schema(max_length = 100)]
-    pub room: Option<String>,
-    /// Lowest age of the children, in months.
-    #[schema(minimum = 0, maximum = 144)]
-    pub min_age_months: Option<i16>,
-    /// Highest age of the children, in months.
-    #[schema(minimum = 0, maximum = 144)]
-    pub max_age_months: Option<i16>,
-    /// Maximum number of children on any day; null for no limit.
-    #[schema(minimum = 1, maximum = 200)]
-    pub capacity: Option<i16>,
-}
+bodies! {
+    /// Request body that creates a class.
+    NewClass {
+        /// Name of the class, unique within the school year.
+        #[schema(min_length = 1, max_length = 100, pattern = r"\S")]
+        name: String,
+        /// Calendar year in which the school year begins: 2026 stands for 2026/2027.
+        #[schema(minimum = 2000, maximum = 2100)]
+        school_year: i16,
+    }
 
-/// Request body that updates a class. Absent fields keep their value; null clears a field. A capacity below the number of enrolled children removes
-/// none of them.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ClassChange {
-    /// Name of the class, unique within the school year.
-    #[schema(min_length = 1, max_length = 100, pattern = r"\S", nullable = false)]
-    pub name: Option<String>,
-    /// Calendar year in which the school year begins: 2026 stands for 2026/2027.
-    #[schema(minimum = 2000, maximum = 2100, nullable = false)]
-    pub school_year: Option<i16>,
-    /// Room in which the class is held.
-    #[schema(max_length = 100)]
-    pub room: Option<String>,
-    /// Lowest age of the children, in months.
-    #[schema(minimum = 0, maximum = 144)]
-    pub min_age_months: Option<i16>,
-    /// Highest age of the children, in months.
-    #[schema(minimum = 0, maximum = 144)]
-    pub max_age_months: Option<i16>,
-    /// Maximum number of children on any day; null for no limit.
-    #[schema(minimum = 1, maximum = 200)]
-    pub capacity: Option<i16>,
+    /// Request body that updates a class. Absent fields keep their value; null clears a field. A capacity below the number of enrolled children removes
+    /// none of them.
+    ClassChange {
+        /// Name of the class, unique within the school year.
+        #[schema(min_length = 1, max_length = 100, pattern = r"\S", nullable = false)]
+        name: Option<String>,
+        /// Calendar year in which the school year begins: 2026 stands for 2026/2027.
+        #[schema(minimum = 2000, maximum = 2100, nullable = false)]
+        school_year: Option<i16>,
+    }
+
+    both {
+        /// Room in which the class is held.
+        #[schema(max_length = 100)]
+        room: Option<String>,
+        /// Lowest age of the children, in months.
+        #[schema(minimum = 0, maximum = 144)]
+        min_age_months: Option<i16>,
+        /// Highest age of the children, in months.
+        #[schema(minimum = 0, maximum = 144)]
+        max_age_months: Option<i16>,
+        /// Maximum number of children on any day; null for no limit.
+        #[schema(minimum = 1, maximum = 200)]
+        capacity: Option<i16>,
+    }
 }
 
 /// Filters of the list of classes.
@@ -95,9 +88,7 @@ pub struct ClassFilter {
 
 impl Filter for ClassFilter {
     fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
-        if let Some(year) = self.school_year {
-            query.push(" AND t.school_year = ").push_bind(year);
-        }
+        equal(query, "school_year", self.school_year);
     }
 }
 
@@ -123,14 +114,13 @@ impl Resource for Classes {
     type Update = ClassesUpdate;
     type Delete = ClassesDelete;
 
-    /// Not while children are in it, today or later. The staff's places in it end with it.
+    /// Refuses a class in which children are enrolled today or later. Its staff assignments end with it.
     async fn before_remove(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-        let look = "SELECT EXISTS (SELECT FROM app.enrolments e JOIN app.children c ON c.id = e.child_id AND c.deleted_at IS NULL
+        let enrolled = "SELECT EXISTS (SELECT FROM app.enrolments e JOIN app.children c ON c.id = e.child_id AND c.deleted_at IS NULL
                                    WHERE e.class_id = $1 AND e.deleted_at IS NULL AND coalesce(e.ends_on, 'infinity') >= app.day_of(now()))";
-        if sqlx::query_scalar(look).bind(id).fetch_one(&mut *conn).await? {
-            let message = Text::new("tem crianças inscritas", "has children enrolled");
-            return Err(Error { fields: vec![Field { field: "id".into(), code: "in_use", message }], ..Error::new(Code::Conflict) });
+        if sqlx::query_scalar(enrolled).bind(id).fetch_one(&mut *conn).await? {
+            return Err(Error::conflict("id", "in_use", Text::new("a sala tem crianças inscritas", "the class has enrolled children")));
         }
-        super::staff_assignments::end(conn, "class_id", id).await
+        period::end(conn, StaffAssignments::TABLE, "class_id", id).await
     }
 }

@@ -8,8 +8,10 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::period;
 use crate::access::permission::{ChildrenRead, ChildrenUpdate};
-use crate::error::{Code, Error, Field, Result, Text};
+use crate::error::{Error, Result, Text};
+use crate::resource::filter::equal;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
 
 /// The resource.
@@ -76,15 +78,9 @@ pub struct EnrolmentFilter {
 
 impl Filter for EnrolmentFilter {
     fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
-        if let Some(child) = self.child_id {
-            query.push(" AND t.child_id = ").push_bind(child);
-        }
-        if let Some(class) = self.class_id {
-            query.push(" AND t.class_id = ").push_bind(class);
-        }
-        if let Some(day) = self.on {
-            query.push(" AND ").push_bind(day).push(" BETWEEN t.starts_on AND coalesce(t.ends_on, 'infinity')");
-        }
+        equal(query, "child_id", self.child_id);
+        equal(query, "class_id", self.class_id);
+        period::includes(query, self.on);
     }
 }
 
@@ -124,8 +120,7 @@ impl Resource for Enrolments {
         // Two writes that fill the same class take turns here; the second one's next statement sees the first one's row.
         sqlx::query(CLASS).bind(id).bind(value).execute(&mut *conn).await?;
         if sqlx::query_scalar(FULL).bind(id).bind(value).fetch_one(conn).await? {
-            let message = Text::new("a sala está cheia", "the class is full");
-            return Err(Error { fields: vec![Field { field: "class_id".into(), code: "full", message }], ..Error::new(Code::Conflict) });
+            return Err(Error::conflict("class_id", "full", Text::new("a sala está cheia", "the class is full")));
         }
         Ok(())
     }

@@ -6,7 +6,9 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::bodies::bodies;
 use crate::access::permission::{GuardiansCreate, GuardiansDelete, GuardiansRead, GuardiansUpdate};
+use crate::resource::filter::equal;
 use crate::resource::{Filter, NameSearch, Order, Resource, Stamp};
 
 /// The resource. Its links to children stay when it is removed: erasing a child finds its adults by them.
@@ -37,56 +39,40 @@ pub struct Guardian {
     pub stamp: Stamp,
 }
 
-/// Request body that creates a guardian.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewGuardian {
-    /// Full name as in the person's documents.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
-    pub full_name: String,
-    /// E-mail address of the guardian.
-    #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
-    pub email: Option<String>,
-    /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
-    #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
-    pub phone_number: Option<String>,
-    /// Tax identification number that invoices show.
-    #[schema(min_length = 1, max_length = 30)]
-    pub tax_number: Option<String>,
-    /// Postal address of the guardian.
-    #[schema(max_length = 500)]
-    pub address: Option<String>,
-    /// Preferred language as a BCP 47 language tag, such as `pt-PT`.
-    #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
-    pub preferred_locale: Option<String>,
-    /// Id of the account that this guardian signs in with (UUID). That account then sees the children of the guardian.
-    pub user_id: Option<Uuid>,
-}
+bodies! {
+    /// Request body that creates a guardian.
+    NewGuardian {
+        /// Full name as in the person's documents.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+        full_name: String,
+    }
 
-/// Request body that updates a guardian. Absent fields keep their value; null clears a field.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct GuardianChange {
-    /// Full name as in the person's documents.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
-    pub full_name: Option<String>,
-    /// E-mail address of the guardian.
-    #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
-    pub email: Option<String>,
-    /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
-    #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
-    pub phone_number: Option<String>,
-    /// Tax identification number that invoices show.
-    #[schema(min_length = 1, max_length = 30)]
-    pub tax_number: Option<String>,
-    /// Postal address of the guardian.
-    #[schema(max_length = 500)]
-    pub address: Option<String>,
-    /// Preferred language as a BCP 47 language tag, such as `pt-PT`.
-    #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
-    pub preferred_locale: Option<String>,
-    /// Id of the account that this guardian signs in with (UUID). That account then sees the children of the guardian.
-    pub user_id: Option<Uuid>,
+    /// Request body that updates a guardian. Absent fields keep their value; null clears a field.
+    GuardianChange {
+        /// Full name as in the person's documents.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
+        full_name: Option<String>,
+    }
+
+    both {
+        /// E-mail address of the guardian.
+        #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
+        email: Option<String>,
+        /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
+        #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
+        phone_number: Option<String>,
+        /// Tax identification number that invoices show.
+        #[schema(min_length = 1, max_length = 30)]
+        tax_number: Option<String>,
+        /// Postal address of the guardian.
+        #[schema(max_length = 500)]
+        address: Option<String>,
+        /// Preferred language as a BCP 47 language tag, such as `pt-PT`.
+        #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
+        preferred_locale: Option<String>,
+        /// Id of the account that this guardian signs in with (UUID). That account then sees the children of the guardian.
+        user_id: Option<Uuid>,
+    }
 }
 
 /// Filters of the list of guardians.
@@ -110,9 +96,7 @@ impl Filter for GuardianFilter {
         if let Some(child) = self.child_id {
             query.push(" AND t.id IN (SELECT cg.guardian_id FROM app.child_guardians cg WHERE cg.child_id = ").push_bind(child).push(")");
         }
-        if let Some(user) = self.user_id {
-            query.push(" AND t.user_id = ").push_bind(user);
-        }
+        equal(query, "user_id", self.user_id);
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::bodies::bodies;
 use super::column_enum::column_enum;
 use super::day;
 use crate::access::permission::{IncidentsCreate, IncidentsDelete, IncidentsRead, IncidentsUpdate};
@@ -65,67 +66,58 @@ pub struct Incident {
     pub stamp: Stamp,
 }
 
-/// Request body that records an incident.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewIncident {
-    /// Id of the child (UUID).
-    pub child_id: Uuid,
-    /// Id of the class (UUID). Defaults to the class that the child was enrolled in on that day.
-    pub class_id: Option<Uuid>,
-    /// Time at which the incident happened, in RFC 3339 format.
-    pub occurred_at: DateTime<Utc>,
-    /// Kind of incident.
-    pub kind: IncidentKind,
-    /// Severity of the incident.
-    pub severity: IncidentSeverity,
-    /// Place where the incident happened.
-    #[schema(max_length = 200)]
-    pub location: Option<String>,
-    /// Description of what happened, in free text.
-    #[schema(min_length = 1, max_length = 4000, pattern = r"\S")]
-    pub description: String,
-    /// Description of what the staff did, in free text.
-    #[schema(max_length = 4000)]
-    pub action_taken: Option<String>,
-    /// Id of the staff member who reported the incident (UUID). Defaults to the caller's own staff record, if there is one.
-    pub reported_by: Option<Uuid>,
-    /// Time at which the guardians were notified, in RFC 3339 format. Must not be before the incident.
-    pub guardians_notified_at: Option<DateTime<Utc>>,
-    /// Time at which the incident was closed, in RFC 3339 format. Must not be before the incident.
-    pub closed_at: Option<DateTime<Utc>>,
-}
+bodies! {
+    /// Request body that records an incident.
+    NewIncident {
+        /// Id of the child (UUID).
+        child_id: Uuid,
+        /// Id of the class (UUID). Defaults to the class that the child was enrolled in on that day.
+        class_id: Option<Uuid>,
+        /// Time at which the incident happened, in RFC 3339 format.
+        occurred_at: DateTime<Utc>,
+        /// Kind of incident.
+        kind: IncidentKind,
+        /// Severity of the incident.
+        severity: IncidentSeverity,
+        /// Description of what happened, in free text.
+        #[schema(min_length = 1, max_length = 4000, pattern = r"\S")]
+        description: String,
+        /// Id of the staff member who reported the incident (UUID). Defaults to the caller's own staff record, if there is one.
+        reported_by: Option<Uuid>,
+    }
 
-/// Request body that updates an incident. Absent fields keep their value; null clears a field.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct IncidentChange {
-    /// Id of the child's class at that time (UUID).
-    pub class_id: Option<Uuid>,
-    /// Time at which the incident happened, in RFC 3339 format.
-    #[schema(nullable = false)]
-    pub occurred_at: Option<DateTime<Utc>>,
-    /// Kind of incident.
-    #[schema(nullable = false)]
-    pub kind: Option<IncidentKind>,
-    /// Severity of the incident.
-    #[schema(nullable = false)]
-    pub severity: Option<IncidentSeverity>,
-    /// Place where the incident happened.
-    #[schema(max_length = 200)]
-    pub location: Option<String>,
-    /// Description of what happened, in free text.
-    #[schema(min_length = 1, max_length = 4000, pattern = r"\S", nullable = false)]
-    pub description: Option<String>,
-    /// Description of what the staff did, in free text.
-    #[schema(max_length = 4000)]
-    pub action_taken: Option<String>,
-    /// Id of the staff member who reported the incident (UUID).
-    pub reported_by: Option<Uuid>,
-    /// Time at which the guardians were notified, in RFC 3339 format. Must not be before the incident.
-    pub guardians_notified_at: Option<DateTime<Utc>>,
-    /// Time at which the incident was closed, in RFC 3339 format. Must not be before the incident.
-    pub closed_at: Option<DateTime<Utc>>,
+    /// Request body that updates an incident. Absent fields keep their value; null clears a field.
+    IncidentChange {
+        /// Id of the child's class at that time (UUID).
+        class_id: Option<Uuid>,
+        /// Time at which the incident happened, in RFC 3339 format.
+        #[schema(nullable = false)]
+        occurred_at: Option<DateTime<Utc>>,
+        /// Kind of incident.
+        #[schema(nullable = false)]
+        kind: Option<IncidentKind>,
+        /// Severity of the incident.
+        #[schema(nullable = false)]
+        severity: Option<IncidentSeverity>,
+        /// Description of what happened, in free text.
+        #[schema(min_length = 1, max_length = 4000, pattern = r"\S", nullable = false)]
+        description: Option<String>,
+        /// Id of the staff member who reported the incident (UUID).
+        reported_by: Option<Uuid>,
+    }
+
+    both {
+        /// Place where the incident happened.
+        #[schema(max_length = 200)]
+        location: Option<String>,
+        /// Description of what the staff did, in free text.
+        #[schema(max_length = 4000)]
+        action_taken: Option<String>,
+        /// Time at which the guardians were notified, in RFC 3339 format. Must not be before the incident.
+        guardians_notified_at: Option<DateTime<Utc>>,
+        /// Time at which the incident was closed, in RFC 3339 format. Must not be before the incident.
+        closed_at: Option<DateTime<Utc>>,
+    }
 }
 
 /// Filters of the list of incidents.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::column_enum::column_enum;
 use super::day;
 use crate::access::permission::{HealthAdminister, HealthDelete, HealthRead, HealthUpdate};
-use crate::error::{Code, Error, Field, Result, Text};
+use crate::error::{Error, Field, Result, Text};
 use crate::resource::filter::equal;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
 
@@ -154,8 +154,13 @@ impl Resource for MedicationAdministrations {
         if fields.get("administered_by").is_none_or(Value::is_null) {
             let look = "SELECT id FROM app.staff WHERE user_id = app.current_user_id() AND deleted_at IS NULL FOR KEY SHARE";
             let staff: Option<Uuid> = sqlx::query_scalar(look).fetch_optional(conn).await?;
-            let unknown =
-                || Error::field("administered_by", "required", Text::new("o utilizador não é do pessoal", "the user is not of the staff"));
+            let unknown = || {
+                Error::field(
+                    "administered_by",
+                    "required",
+                    Text::new("o utilizador não pertence ao pessoal", "the user is not a staff member"),
+                )
+            };
             fields.insert("administered_by".to_owned(), staff.ok_or_else(unknown)?.to_string().into());
         }
         Ok(())
@@ -175,18 +180,17 @@ impl Resource for MedicationAdministrations {
             refuse("administered_at", "future", "está no futuro", "is in the future");
         }
         if !given && present("dose_given") {
-            refuse("dose_given", "not_allowed", "só quando foi administrada", "only when it was given");
+            refuse("dose_given", "not_allowed", "só se aplica a uma dose administrada", "only applies to a dose that was given");
         }
         if given && facts.witness && !present("witnessed_by") {
-            refuse("witnessed_by", "required", "a escola exige uma segunda pessoa", "the school requires a second person");
+            refuse("witnessed_by", "required", "a escola exige uma testemunha", "the school requires a witness");
         }
         if !wrong.is_empty() {
             return Err(Error::invalid(wrong));
         }
         if given && facts.given {
-            let message = Text::new("já foi administrada a esta hora", "was given at this time already");
-            let field = Field { field: "administered_at".to_owned(), code: "taken", message };
-            return Err(Error { fields: vec![field], ..Error::new(Code::Conflict) });
+            let message = Text::new("já foi administrada a esta hora", "the dose was already given at this time");
+            return Err(Error::conflict("administered_at", "taken", message));
         }
         Ok(())
     }

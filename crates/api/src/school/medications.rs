@@ -9,6 +9,7 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::bodies::bodies;
 use super::column_enum::column_enum;
 use super::day;
 use crate::access::permission::{HealthCreate, HealthDelete, HealthRead, HealthUpdate};
@@ -64,65 +65,54 @@ pub struct Medication {
 #[schema(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$", examples("12:30"))]
 pub struct TimeOfDay(pub String);
 
-/// Request body that records a medication. The three fields of the authorisation are given together or not at all.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewMedication {
-    /// Id of the child (UUID).
-    pub child_id: Uuid,
-    /// Name of the medication.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
-    pub name: String,
-    /// Amount of one dose, such as `5 ml`.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
-    pub dose: String,
-    /// Route by which the medication is given.
-    pub route: MedicationRoute,
-    /// Times of day for the doses as `HH:MM` in the school's time zone. An empty or absent list means when needed.
-    #[schema(max_items = 24)]
-    pub times_of_day: Option<Vec<TimeOfDay>>,
-    /// Instructions for giving the medication, in free text.
-    #[schema(max_length = 4000)]
-    pub instructions: Option<String>,
-    /// Name of the person who prescribed the medication.
-    #[schema(max_length = 200)]
-    pub prescribed_by: Option<String>,
-    /// Id of the guardian of the child who signed the authorisation (UUID).
-    pub authorised_by: Option<Uuid>,
-    /// First day of the authorisation (`YYYY-MM-DD`).
-    pub authorised_from: Option<NaiveDate>,
-    /// Last day of the authorisation (`YYYY-MM-DD`).
-    pub authorised_until: Option<NaiveDate>,
-}
+bodies! {
+    /// Request body that records a medication. The three fields of the authorisation are given together or not at all.
+    NewMedication {
+        /// Id of the child (UUID).
+        child_id: Uuid,
+        /// Name of the medication.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+        name: String,
+        /// Amount of one dose, such as `5 ml`.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+        dose: String,
+        /// Route by which the medication is given.
+        route: MedicationRoute,
+        /// Times of day for the doses as `HH:MM` in the school's time zone. An empty or absent list means when needed.
+        #[schema(max_items = 24)]
+        times_of_day: Option<Vec<TimeOfDay>>,
+    }
 
-/// Request body that updates a medication. Absent fields keep their value; null clears a field.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MedicationChange {
-    /// Name of the medication.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
-    pub name: Option<String>,
-    /// Amount of one dose, such as `5 ml`.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
-    pub dose: Option<String>,
-    /// Route by which the medication is given.
-    #[schema(nullable = false)]
-    pub route: Option<MedicationRoute>,
-    /// Times of day for the doses as `HH:MM` in the school's time zone; an empty list means when needed.
-    #[schema(max_items = 24, nullable = false)]
-    pub times_of_day: Option<Vec<TimeOfDay>>,
-    /// Instructions for giving the medication, in free text.
-    #[schema(max_length = 4000)]
-    pub instructions: Option<String>,
-    /// Name of the person who prescribed the medication.
-    #[schema(max_length = 200)]
-    pub prescribed_by: Option<String>,
-    /// Id of the guardian of the child who signed the authorisation (UUID).
-    pub authorised_by: Option<Uuid>,
-    /// First day of the authorisation (`YYYY-MM-DD`).
-    pub authorised_from: Option<NaiveDate>,
-    /// Last day of the authorisation (`YYYY-MM-DD`).
-    pub authorised_until: Option<NaiveDate>,
+    /// Request body that updates a medication. Absent fields keep their value; null clears a field.
+    MedicationChange {
+        /// Name of the medication.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
+        name: Option<String>,
+        /// Amount of one dose, such as `5 ml`.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
+        dose: Option<String>,
+        /// Route by which the medication is given.
+        #[schema(nullable = false)]
+        route: Option<MedicationRoute>,
+        /// Times of day for the doses as `HH:MM` in the school's time zone; an empty list means when needed.
+        #[schema(max_items = 24, nullable = false)]
+        times_of_day: Option<Vec<TimeOfDay>>,
+    }
+
+    both {
+        /// Instructions for giving the medication, in free text.
+        #[schema(max_length = 4000)]
+        instructions: Option<String>,
+        /// Name of the person who prescribed the medication.
+        #[schema(max_length = 200)]
+        prescribed_by: Option<String>,
+        /// Id of the guardian of the child who signed the authorisation (UUID).
+        authorised_by: Option<Uuid>,
+        /// First day of the authorisation (`YYYY-MM-DD`).
+        authorised_from: Option<NaiveDate>,
+        /// Last day of the authorisation (`YYYY-MM-DD`).
+        authorised_until: Option<NaiveDate>,
+    }
 }
 
 /// Filters of the list of medications.
@@ -197,8 +187,9 @@ impl Resource for Medications {
                     AND cg.child_id = coalesce($2::text::uuid, (SELECT m.child_id FROM app.medications m WHERE m.id = $3)) FOR KEY SHARE";
         let child = value.get("child_id").and_then(Value::as_str);
         let found: Option<bool> = sqlx::query_scalar(look).bind(guardian).bind(child).bind(id).fetch_optional(conn).await?;
-        let refused =
-            || Error::field("authorised_by", "not_guardian", Text::new("não é encarregado desta criança", "is no guardian of this child"));
+        let refused = || {
+            Error::field("authorised_by", "not_guardian", Text::new("não é encarregado desta criança", "is not a guardian of this child"))
+        };
         found.map(|_| ()).ok_or_else(refused)
     }
 }

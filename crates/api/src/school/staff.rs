@@ -7,6 +7,9 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::bodies::bodies;
+use super::period;
+use super::staff_assignments::StaffAssignments;
 use crate::access::permission::{StaffCreate, StaffDelete, StaffRead, StaffUpdate};
 use crate::error::Result;
 use crate::resource::{Filter, NameSearch, OWN_NONE, Order, Resource, Stamp};
@@ -41,56 +44,40 @@ pub struct StaffMember {
     pub stamp: Stamp,
 }
 
-/// Request body that creates a staff member.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewStaffMember {
-    /// Full name as in the person's documents.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
-    pub full_name: String,
-    /// Job title, such as `Educadora de infância`.
-    #[schema(max_length = 100)]
-    pub job_title: Option<String>,
-    /// E-mail address of the staff member.
-    #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
-    pub email: Option<String>,
-    /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
-    #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
-    pub phone_number: Option<String>,
-    /// First day of employment (`YYYY-MM-DD`).
-    pub starts_on: Option<NaiveDate>,
-    /// Last day of employment (`YYYY-MM-DD`); null while no end is known.
-    pub ends_on: Option<NaiveDate>,
-    /// Last day on which the first-aid certificate is valid (`YYYY-MM-DD`).
-    pub first_aid_certified_until: Option<NaiveDate>,
-    /// Id of the account that the staff member signs in with (UUID); null if there is none.
-    pub user_id: Option<Uuid>,
-}
+bodies! {
+    /// Request body that creates a staff member.
+    NewStaffMember {
+        /// Full name as in the person's documents.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+        full_name: String,
+    }
 
-/// Request body that updates a staff member. Absent fields keep their value; null clears a field.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct StaffMemberChange {
-    /// Full name as in the person's documents.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
-    pub full_name: Option<String>,
-    /// Job title, such as `Educadora de infância`.
-    #[schema(max_length = 100)]
-    pub job_title: Option<String>,
-    /// E-mail address of the staff member.
-    #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
-    pub email: Option<String>,
-    /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
-    #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
-    pub phone_number: Option<String>,
-    /// First day of employment (`YYYY-MM-DD`).
-    pub starts_on: Option<NaiveDate>,
-    /// Last day of employment (`YYYY-MM-DD`); null while no end is known.
-    pub ends_on: Option<NaiveDate>,
-    /// Last day on which the first-aid certificate is valid (`YYYY-MM-DD`).
-    pub first_aid_certified_until: Option<NaiveDate>,
-    /// Id of the account that the staff member signs in with (UUID); null if there is none.
-    pub user_id: Option<Uuid>,
+    /// Request body that updates a staff member. Absent fields keep their value; null clears a field.
+    StaffMemberChange {
+        /// Full name as in the person's documents.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
+        full_name: Option<String>,
+    }
+
+    both {
+        /// Job title, such as `Educadora de infância`.
+        #[schema(max_length = 100)]
+        job_title: Option<String>,
+        /// E-mail address of the staff member.
+        #[schema(max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
+        email: Option<String>,
+        /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
+        #[schema(pattern = r"^\+?[0-9 ()-]{5,30}$")]
+        phone_number: Option<String>,
+        /// First day of employment (`YYYY-MM-DD`).
+        starts_on: Option<NaiveDate>,
+        /// Last day of employment (`YYYY-MM-DD`); null while no end is known.
+        ends_on: Option<NaiveDate>,
+        /// Last day on which the first-aid certificate is valid (`YYYY-MM-DD`).
+        first_aid_certified_until: Option<NaiveDate>,
+        /// Id of the account that the staff member signs in with (UUID); null if there is none.
+        user_id: Option<Uuid>,
+    }
 }
 
 /// Filters of the list of staff.
@@ -142,8 +129,8 @@ impl Resource for Staff {
     type Update = StaffUpdate;
     type Delete = StaffDelete;
 
-    /// Its places in classes end with it.
+    /// The assignments of a staff member end with it.
     async fn before_remove(conn: &mut PgConnection, id: Uuid) -> Result<()> {
-        super::staff_assignments::end(conn, "staff_id", id).await
+        period::end(conn, StaffAssignments::TABLE, "staff_id", id).await
     }
 }

@@ -2,13 +2,14 @@
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use sqlx::postgres::{PgConnection, Postgres};
-use sqlx::{AssertSqlSafe, FromRow, QueryBuilder};
+use sqlx::postgres::Postgres;
+use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::period;
 use crate::access::permission::{StaffRead, StaffUpdate};
-use crate::error::Result;
+use crate::resource::filter::equal;
 use crate::resource::{Filter, OWN_NONE, Order, Reference, Resource, Stamp};
 
 /// The resource.
@@ -94,15 +95,9 @@ pub struct StaffAssignmentFilter {
 
 impl Filter for StaffAssignmentFilter {
     fn narrow(&self, query: &mut QueryBuilder<Postgres>) {
-        if let Some(person) = self.staff_id {
-            query.push(" AND t.staff_id = ").push_bind(person);
-        }
-        if let Some(class) = self.class_id {
-            query.push(" AND t.class_id = ").push_bind(class);
-        }
-        if let Some(day) = self.on {
-            query.push(" AND ").push_bind(day).push(" BETWEEN t.starts_on AND coalesce(t.ends_on, 'infinity')");
-        }
+        equal(query, "staff_id", self.staff_id);
+        equal(query, "class_id", self.class_id);
+        period::includes(query, self.on);
     }
 }
 
@@ -125,18 +120,4 @@ impl Resource for StaffAssignments {
     type Create = StaffUpdate;
     type Update = StaffUpdate;
     type Delete = StaffUpdate;
-}
-
-/// Ends today what has begun, and takes back what has not, where `column` names a person or a class that is removed.
-pub(super) async fn end(conn: &mut PgConnection, column: &'static str, id: Uuid) -> Result<()> {
-    let take_back = format!(
-        "UPDATE app.staff_assignments SET deleted_at = now() WHERE {column} = $1 AND deleted_at IS NULL AND starts_on > app.day_of(now())"
-    );
-    sqlx::query(AssertSqlSafe(take_back)).bind(id).execute(&mut *conn).await?;
-    let end = format!(
-        "UPDATE app.staff_assignments SET ends_on = app.day_of(now())
-         WHERE {column} = $1 AND deleted_at IS NULL AND coalesce(ends_on, 'infinity') > app.day_of(now())"
-    );
-    sqlx::query(AssertSqlSafe(end)).bind(id).execute(conn).await?;
-    Ok(())
 }

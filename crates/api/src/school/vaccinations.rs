@@ -7,6 +7,7 @@ use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::bodies::bodies;
 use super::day;
 use crate::access::permission::{HealthCreate, HealthDelete, HealthRead, HealthUpdate};
 use crate::resource::filter::equal;
@@ -42,56 +43,48 @@ pub struct Vaccination {
     pub stamp: Stamp,
 }
 
-/// Request body that records a dose of a vaccine that is due, was given, or both.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewVaccination {
-    /// Id of the child (UUID).
-    pub child_id: Uuid,
-    /// Name of the vaccine.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
-    pub vaccine: String,
-    /// Number of the dose in the series, starting at 1. Defaults to 1.
-    #[schema(minimum = 1, maximum = 20)]
-    pub dose_number: Option<i16>,
-    /// Date on which the dose is due (`YYYY-MM-DD`). Required if `given_on` is absent.
-    pub due_on: Option<NaiveDate>,
-    /// Date on which the dose was given (`YYYY-MM-DD`). Required if `due_on` is absent.
-    pub given_on: Option<NaiveDate>,
-    /// Lot number of the vaccine.
-    #[schema(max_length = 100)]
-    pub lot_number: Option<String>,
-    /// Person or institution that gave the dose.
-    #[schema(max_length = 200)]
-    pub provider: Option<String>,
-    /// Free-text notes about the dose.
-    #[schema(max_length = 4000)]
-    pub notes: Option<String>,
-}
+bodies! {
+    /// Request body that records a dose of a vaccine that is due, was given, or both.
+    NewVaccination {
+        /// Id of the child (UUID).
+        child_id: Uuid,
+        /// Name of the vaccine.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
+        vaccine: String,
+        /// Number of the dose in the series, starting at 1. Defaults to 1.
+        #[schema(minimum = 1, maximum = 20)]
+        dose_number: Option<i16>,
+        /// Date on which the dose is due (`YYYY-MM-DD`). Required if `given_on` is absent.
+        due_on: Option<NaiveDate>,
+        /// Date on which the dose was given (`YYYY-MM-DD`). Required if `due_on` is absent.
+        given_on: Option<NaiveDate>,
+    }
 
-/// Request body that updates a vaccination. Absent fields keep their value; null clears a field.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct VaccinationChange {
-    /// Name of the vaccine.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
-    pub vaccine: Option<String>,
-    /// Number of the dose in the series, starting at 1.
-    #[schema(minimum = 1, maximum = 20, nullable = false)]
-    pub dose_number: Option<i16>,
-    /// Date on which the dose is due (`YYYY-MM-DD`).
-    pub due_on: Option<NaiveDate>,
-    /// Date on which the dose was given (`YYYY-MM-DD`); null if it was not given yet.
-    pub given_on: Option<NaiveDate>,
-    /// Lot number of the vaccine.
-    #[schema(max_length = 100)]
-    pub lot_number: Option<String>,
-    /// Person or institution that gave the dose.
-    #[schema(max_length = 200)]
-    pub provider: Option<String>,
-    /// Free-text notes about the dose.
-    #[schema(max_length = 4000)]
-    pub notes: Option<String>,
+    /// Request body that updates a vaccination. Absent fields keep their value; null clears a field.
+    VaccinationChange {
+        /// Name of the vaccine.
+        #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
+        vaccine: Option<String>,
+        /// Number of the dose in the series, starting at 1.
+        #[schema(minimum = 1, maximum = 20, nullable = false)]
+        dose_number: Option<i16>,
+        /// Date on which the dose is due (`YYYY-MM-DD`).
+        due_on: Option<NaiveDate>,
+        /// Date on which the dose was given (`YYYY-MM-DD`); null if it was not given yet.
+        given_on: Option<NaiveDate>,
+    }
+
+    both {
+        /// Lot number of the vaccine.
+        #[schema(max_length = 100)]
+        lot_number: Option<String>,
+        /// Person or institution that gave the dose.
+        #[schema(max_length = 200)]
+        provider: Option<String>,
+        /// Free-text notes about the dose.
+        #[schema(max_length = 4000)]
+        notes: Option<String>,
+    }
 }
 
 /// Filters of the list of vaccinations.

@@ -8,7 +8,7 @@ use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use domain::names::{ServerName, TenantId};
 use futures::future::join_all;
 use postgres::schema::Migrations;
-use provisioning::master::tenants::Withdrawn;
+use provisioning::master::tenants::InactiveState;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 use tenancy::audit::{Audit, Filter, Limits, Record, Settings, Writer};
@@ -242,7 +242,7 @@ async fn batches_arrive_complete_and_in_order_in_their_own_schools_database() {
 #[tokio::test]
 async fn what_belongs_to_no_school_that_serves_goes_to_the_platform_with_the_tenant_it_named() {
     for version in Version::ALL {
-        let world = World::with(version, 2, async |master| master.withdraw(2, Withdrawn::Suspended).await).await;
+        let world = World::with(version, 2, async |master| master.withdraw(2, InactiveState::Suspended).await).await;
         let (serving, suspended) = (world.schools[0].tenant, world.schools[1].tenant);
         let unknown = TenantId(Uuid::from_u128(99));
         let running = world.running(Settings::default());
@@ -282,7 +282,7 @@ async fn a_school_that_stops_serving_while_its_records_wait_leaves_them_to_the_p
     let (audit, writer) = world.audit(Settings::default());
     let mut left = records(tenant, 3);
     leave(&audit, &left);
-    world.master.withdraw(1, Withdrawn::Suspended).await;
+    world.master.withdraw(1, InactiveState::Suspended).await;
     world.registry_cache.refetch(tenant).await.unwrap();
     assert_eq!(Running::start(audit, writer).stop().await, 0);
     left.reverse();

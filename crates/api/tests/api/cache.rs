@@ -5,6 +5,7 @@ use std::future::{pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use api_testing::{METRICS, World, cached_in};
 use domain::names::TenantId;
 use futures::future::join_all;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -17,8 +18,6 @@ use testing::{Redis, Version, until};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use uuid::Uuid;
-
-use crate::world::{METRICS, World, cached_in};
 
 const A: TenantId = TenantId(Uuid::from_u128(0xa));
 const B: TenantId = TenantId(Uuid::from_u128(0xb));

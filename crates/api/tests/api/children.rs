@@ -1,8 +1,7 @@
 //! Children over HTTP: what is true of every resource, shown on one.
 
+use api_testing::world;
 use serde_json::json;
-
-use crate::world::world;
 
 #[tokio::test]
 async fn a_child_is_created_read_changed_and_removed() {
@@ -32,14 +31,14 @@ async fn a_child_is_created_read_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn names_are_found_without_their_accents_and_pages_follow_one_another_without_gap_or_repetition() {
+async fn names_are_found_without_accents_and_pages_have_neither_gap_nor_repetition() {
     let world = world().await;
     let school = world.school("norte").await;
     let admin = school.user("SchoolAdmin").await;
     for name in ["Inês Conceição", "Ines Costa", "José Inácio", "Álvaro Nunes", "Alvaro Braz"] {
         assert_eq!(admin.post("/children", json!({ "full_name": name })).await.status, 201);
     }
-    let names = |answer: &crate::world::Answer| {
+    let names = |answer: &api_testing::Answer| {
         answer.data().as_array().unwrap().iter().map(|child| child["full_name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(names(&admin.get("/children?name=INES").await), ["Inês Conceição", "Ines Costa"]);

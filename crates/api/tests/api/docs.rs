@@ -1,10 +1,9 @@
 //! The documentation page, as a browser on a machine without any network sees it.
 
+use api_testing::world;
 use reqwest::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
 use reqwest::redirect::Policy;
 use serde_json::Value;
-
-use crate::world::world;
 
 /// What an HTML page loads: the values of `src` and `href`.
 fn loaded(html: &str) -> Vec<&str> {

@@ -1,13 +1,12 @@
 //! Exports are large and may be read slowly: few are in memory at a time.
 
 use api::school::privacy::export::AT_A_TIME;
+use api_testing::world;
 use serde_json::json;
 use testing::until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
-
-use crate::world::world;
 
 #[tokio::test]
 async fn exports_that_nobody_reads_take_the_places_of_others_only_while_they_last() {

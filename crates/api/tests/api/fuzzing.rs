@@ -8,10 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use api::settings::Settings;
+use api_testing::{Client, World, connections};
 use serde_json::json;
 use testing::{Version, schemathesis};
-
-use crate::world::{Client, World, connections};
 
 /// Cases of an operation in one phase; `MAX_EXAMPLES` says otherwise.
 const EXAMPLES: &str = "6";

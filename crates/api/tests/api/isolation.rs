@@ -1,6 +1,6 @@
 //! Fifty schools, everything at once, and not one foreign byte: the bounded part of `make torture-api`.
 
-use crate::torture::{self, Plan};
+use api_testing::torture::{self, Plan};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_thousands_of_requests_under_every_fault_none_is_answered_with_a_foreign_byte() {

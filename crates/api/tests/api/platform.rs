@@ -1,13 +1,12 @@
 //! The platform's staff over HTTP: tenants, their measures, acting in a school; and a school's own accounts.
 
 use api::identity::External;
+use api_testing::{Answer, Client, METRICS, PASSWORD, World, usual, world};
 use reqwest::Method;
 use serde_json::json;
 use sqlx::Connection as _;
 use testing::{Version, until};
 use uuid::Uuid;
-
-use crate::world::{Answer, Client, METRICS, PASSWORD, World, usual, world};
 
 /// The platform's records of a user's writes to accounts, oldest first: id, tenant, path, address, reason.
 async fn accounts_told(world: &World, user: Uuid) -> Vec<(Uuid, Option<Uuid>, String, Option<String>, Option<String>)> {
@@ -74,7 +73,7 @@ async fn a_school_that_is_suspended_or_down_is_measured_as_far_as_it_can_be() {
     world.platform.suspend(&north.school).await.unwrap();
     until("the suspension", async || measures(north.id()).await == "suspended").await;
     let mut superuser = sqlx::PgConnection::connect(&world.platform.server.superuser_url("postgres")).await.unwrap();
-    let database = &south.school.holding.database;
+    let database = &south.school.objects.database;
     for statement in [
         format!("ALTER DATABASE \"{database}\" ALLOW_CONNECTIONS false"),
         format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'"),
@@ -167,7 +166,7 @@ async fn nothing_that_platform_staff_do_in_a_school_gives_rights_that_outlive_th
 }
 
 #[tokio::test]
-async fn where_there_is_another_issuer_its_users_are_given_roles_and_other_schools_accounts_are_not() {
+async fn with_another_issuer_its_users_get_roles_and_other_schools_accounts_do_not() {
     let world = World::start(Version::V18, |settings| {
         settings.identity.external = Some(External::new("https://issuer.example", "http://127.0.0.1:1/", "dailycare"));
     })
@@ -304,7 +303,7 @@ async fn a_new_account_whose_answer_was_lost_is_answered_again_until_somebody_si
 }
 
 #[tokio::test]
-async fn every_write_to_an_account_commits_with_its_record_even_while_the_schools_own_audit_takes_none() {
+async fn an_account_is_written_with_its_record_even_while_the_schools_audit_takes_none() {
     for version in Version::ALL {
         let world = World::start(version, usual).await;
         let north = world.school("norte").await;

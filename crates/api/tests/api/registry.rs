@@ -7,10 +7,9 @@ use domain::tenant::{Profile, TenantState};
 use postgres::schema::Migrations;
 use postgres::session::{Credentials, Endpoint, Tls};
 use postgres::url::Target;
-use provisioning::master::Owner;
+use provisioning::master::TenantRef;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::row::Publication;
-use provisioning::master::tenants::{Change, Reservation, Reserved, Withdrawn, publish, reserve, set_state};
+use provisioning::master::tenants::{Change, InactiveState, Publication, Reservation, Reserved, publish, reserve, set_state};
 use registry::route::{PoolSettings, Route};
 use registry::seal::OpeningKeys;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
@@ -83,12 +82,12 @@ impl Master {
 
     pub(crate) async fn reserve(&self, n: u128, code: &str) -> TenantId {
         let code = SchoolCode::parse(code).unwrap();
-        let Publication { owner, profile, route, .. } = self.publication(n, code.as_str());
+        let Publication { tenant, profile, route, .. } = self.publication(n, code.as_str());
         let Route { server, database, login, .. } = route;
         let reservation =
-            Reservation { owner, namespace: "schools".into(), name: format!("school-{n}"), profile, server, login, database, code };
+            Reservation { tenant, namespace: "schools".into(), name: format!("school-{n}"), profile, server, login, database, code };
         assert_eq!(reserve(&self.operator, &reservation).await.unwrap(), Reserved::Ours);
-        owner.tenant
+        tenant.id
     }
 
     /// What an active school's row says.
@@ -100,7 +99,7 @@ impl Master {
         let pool = PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true };
         let route = Route { server: ServerName::parse("pg-1").unwrap(), endpoint, database, login, pool };
         Publication {
-            owner: owner(n),
+            tenant: tenant_ref(n),
             profile,
             route,
             password: "canary-password".into(),
@@ -124,8 +123,8 @@ impl Master {
         tenant
     }
 
-    pub(crate) async fn withdraw(&self, n: u128, to: Withdrawn) {
-        assert_eq!(set_state(&self.operator, owner(n), to).await.unwrap(), Change::Made);
+    pub(crate) async fn withdraw(&self, n: u128, to: InactiveState) {
+        assert_eq!(set_state(&self.operator, tenant_ref(n), to).await.unwrap(), Change::Made);
     }
 
     /// How many statements that hold `text` the server has begun.
@@ -135,9 +134,9 @@ impl Master {
     }
 }
 
-fn owner(n: u128) -> Owner {
+fn tenant_ref(n: u128) -> TenantRef {
     let school = SchoolUid(Uuid::from_u128(n));
-    Owner { tenant: TenantId::of(CLUSTER, school), school, cluster: CLUSTER }
+    TenantRef { id: TenantId::of(CLUSTER, school), school, cluster: CLUSTER }
 }
 
 fn target(server: &Postgres, user: &str, password: &str) -> Target {

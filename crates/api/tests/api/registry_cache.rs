@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use domain::names::TenantId;
 use futures::future::join_all;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::row::Publication;
-use provisioning::master::tenants::Withdrawn;
+use provisioning::master::tenants::{InactiveState, Publication};
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::SCHEMA;
 use tenancy::registry_cache::{CachedTenant, Error, Fault, RegistryCache, Settings, State};
@@ -106,7 +105,7 @@ async fn everything_is_loaded_and_a_new_route_is_heard_of_without_a_poll() {
         assert_eq!((entry.code.as_str(), entry.state, entry.schema_version), ("norte", State::Active, Some(SCHEMA)));
         let target = entry.target.as_ref().unwrap();
         assert_eq!((target.tenant, target.epoch, target.size), (tenant, entry.epoch, 100));
-        let sul = master.publication(2, "sul").owner.tenant;
+        let sul = master.publication(2, "sul").tenant.id;
         assert_eq!(state(followed.cache.by_id(sul).await.unwrap()), Some((State::Provisioning, false)));
 
         master.publish(&moved(&master.publication(1, "norte"), 7)).await;
@@ -229,7 +228,7 @@ async fn a_row_that_is_removed_by_hand_is_forgotten_and_its_connections_are_old(
 }
 
 #[tokio::test]
-async fn while_the_registry_is_down_the_known_are_served_the_unknown_are_an_error_and_a_restart_is_caught_up_with() {
+async fn while_the_registry_is_down_known_tenants_are_served_and_unknown_ones_an_error() {
     for version in Version::ALL {
         let mut master = Master::start(version).await;
         let tenant = master.school(1, "norte").await;
@@ -289,7 +288,7 @@ async fn a_line_that_is_dead_without_knowing_it_is_left_for_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_thousand_callers_that_ask_for_one_unknown_tenant_cost_one_query_and_those_after_them_none() {
+async fn a_thousand_callers_for_one_unknown_tenant_cost_one_query_and_later_ones_none() {
     let master = Master::start(Version::V18).await;
     let cache = RegistryCache::load(master.api(), master.opening.clone(), settings()).await.unwrap();
     for _ in 0..2 {
@@ -303,7 +302,7 @@ async fn a_thousand_callers_that_ask_for_one_unknown_tenant_cost_one_query_and_t
 async fn a_tenant_that_was_unknown_is_found_as_soon_as_it_exists() {
     let master = Master::start(Version::V18).await;
     let mut followed = Followed::start(&master, settings()).await;
-    let tenant = master.publication(1, "norte").owner.tenant;
+    let tenant = master.publication(1, "norte").tenant.id;
     assert!(followed.cache.by_id(tenant).await.unwrap().is_none());
     master.school(1, "norte").await;
     followed.until("the new school", |cache| cache.cached(tenant).is_some_and(|entry| entry.target.is_some())).await;
@@ -325,17 +324,17 @@ async fn states_are_told_apart_and_a_tenant_that_is_gone_is_unknown_without_bein
     let tenant = master.school(1, "norte").await;
     let mut followed = Followed::start(&master, settings()).await;
     let cache = Arc::clone(&followed.cache);
-    master.withdraw(1, Withdrawn::Suspended).await;
+    master.withdraw(1, InactiveState::Suspended).await;
     followed.until("suspended", |cache| state(cache.cached(tenant)) == Some((State::Suspended, false))).await;
     master.write("UPDATE registry.tenants SET state = 'moving'").await;
     followed.until("moving", |cache| state(cache.cached(tenant)) == Some((State::Moving, false))).await;
     master.publish(&master.publication(1, "norte")).await;
     followed.until("back", |cache| state(cache.cached(tenant)) == Some((State::Active, true))).await;
-    master.withdraw(1, Withdrawn::Retained).await;
+    master.withdraw(1, InactiveState::Retained).await;
     followed.until("retained", |cache| cache.cached(tenant).is_none()).await;
     assert!(cache.by_id(tenant).await.unwrap().is_none());
     assert_eq!((cache.list(None, 10).len(), cache.len()), (0, 1));
-    master.withdraw(1, Withdrawn::Deleted).await;
+    master.withdraw(1, InactiveState::Deleted).await;
     followed.until("deleted", RegistryCache::is_empty).await;
     assert!(cache.by_id(tenant).await.unwrap().is_none());
     assert_eq!(master.statements("t.id = $1"), 0, "a tenant that is known to be gone was asked for");
@@ -470,7 +469,7 @@ async fn tenants_are_listed_by_code_page_by_page() {
     for (n, name) in [(1, "sul"), (2, "norte"), (3, "leste"), (4, "oeste")] {
         master.school(n, name).await;
     }
-    master.withdraw(4, Withdrawn::Retained).await;
+    master.withdraw(4, InactiveState::Retained).await;
     let cache = RegistryCache::load(master.api(), master.opening.clone(), settings()).await.unwrap();
     let page = |after| cache.list(after, 2).iter().map(|entry| entry.code.clone()).collect::<Vec<_>>();
     assert_eq!(page(None), ["leste", "norte"]);

@@ -10,7 +10,7 @@ use domain::names::ClusterUid;
 use kube::{Api, Client};
 use postgres::schema::Migrations;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::row::Pooling;
+use provisioning::master::tenants::PoolDefaults;
 use sqlx::PgPool;
 use telemetry::health::Heartbeat;
 use tokio::sync::SetOnce;
@@ -42,7 +42,7 @@ pub struct Parts {
     /// The tenant schema.
     pub migrations: Migrations,
     /// How the API is to pool a school's connections.
-    pub pooling: Pooling,
+    pub pooling: PoolDefaults,
     /// The Lease; none where no second operator can run.
     pub lease: Option<Held>,
     /// Every School, as the watch cache has it.

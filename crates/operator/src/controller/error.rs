@@ -27,7 +27,7 @@ pub enum Error {
     Registry(#[from] provisioning::master::Error),
     /// A tenant server.
     #[error(transparent)]
-    Postgres(#[from] provisioning::Error),
+    Postgres(#[from] provisioning::server::Error),
     /// Passwords.
     #[error(transparent)]
     Password(#[from] password::Error),
@@ -67,7 +67,7 @@ impl Error {
             Self::Kubernetes(error) => error.class(),
             Self::Registry(error) => error.class(),
             // Its own time-out would end it again and again, each time after ten minutes.
-            Self::Postgres(provisioning::Error::Migration { sqlstate: Some(code), .. }) if code == "57014" => Class::Invalid,
+            Self::Postgres(provisioning::server::Error::Migration { sqlstate: Some(code), .. }) if code == "57014" => Class::Invalid,
             Self::Postgres(error) => error.class(),
             Self::Password(_) | Self::TimeRanOut | Self::NoEffect(_) => Class::Transient,
             Self::Seal(error) => error.class(),
@@ -87,12 +87,12 @@ impl Error {
     pub fn failure(&self) -> Failure {
         let reason = match self {
             Self::Spec(_) | Self::Record(_) => Reason::InvalidSpec,
-            Self::Postgres(provisioning::Error::Migration { .. } | provisioning::Error::Schema(_))
+            Self::Postgres(provisioning::server::Error::Migration { .. } | provisioning::server::Error::Schema(_))
                 if !matches!(self.class(), Class::Contended | Class::Transient) =>
             {
                 Reason::MigrationFailed
             }
-            Self::Postgres(provisioning::Error::NotOurs { .. }) => Reason::OwnedByAnother,
+            Self::Postgres(provisioning::server::Error::NotOurs { .. }) => Reason::OwnedByAnother,
             _ => Reason::ProgressingWithRetry,
         };
         Failure { class: self.class(), reason, message: self.message() }
@@ -106,7 +106,7 @@ impl Error {
             Self::Record(RecordError::Garbled { field, source }) => format!("{field}: {source}; restore the status"),
             Self::Record(error @ RecordError::Missing { .. }) => error.to_string(),
             Self::Kubernetes(error) => error.message(),
-            Self::Postgres(error @ provisioning::Error::NotOurs { .. }) => {
+            Self::Postgres(error @ provisioning::server::Error::NotOurs { .. }) => {
                 format!("{error}; another cluster or program made it, and it is left alone")
             }
             error => error.to_string(),

@@ -14,7 +14,7 @@ use postgres::schema::Migrations;
 use postgres::session::{self, Purpose};
 use postgres::url::Target;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::row::Pooling;
+use provisioning::master::tenants::PoolDefaults;
 use sqlx::postgres::PgPoolOptions;
 use telemetry::health::Heartbeat;
 
@@ -39,7 +39,7 @@ pub struct Settings {
     /// The tenant schema.
     pub migrations: Migrations,
     /// How the API is to pool a school's connections.
-    pub pooling: Pooling,
+    pub pooling: PoolDefaults,
     /// Namespace of the admin Secrets of servers.
     pub namespace: String,
 }

@@ -16,7 +16,7 @@ use postgres::session::Credentials;
 use postgres::url::Target;
 use provisioning::master::api_login;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::row::Pooling;
+use provisioning::master::tenants::PoolDefaults;
 use provisioning::scram;
 use sqlx::PgPool;
 use telemetry::health::{Heartbeat, Phase, Readiness};
@@ -88,7 +88,7 @@ pub struct Settings {
     /// The tenant schema.
     pub migrations: Migrations,
     /// How the API is to pool a school's connections.
-    pub pooling: Pooling,
+    pub pooling: PoolDefaults,
     /// Namespace of the admin Secrets of servers and of the Lease.
     pub namespace: String,
     /// Address of `/healthz`, `/readyz` and `/metrics`.

@@ -1,6 +1,6 @@
-//! The API's login to the master database: made where it is missing, and given the password that the API's own URL holds.
+//! The API's login to the master database: created when it is missing, and given the password in the API's own URL.
 //!
-//! Must not touch a role that is anything but a member of [`API`], nor send a password: the server gets a SCRAM verifier.
+//! Must not change a role that is more than a member of [`API`], and must not send a password: the server gets a SCRAM verifier.
 
 use postgres::error::Doing as _;
 use postgres::quote::{Ident, Literal};
@@ -10,28 +10,29 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::bootstrap::{API, OPERATOR, close, connect_patiently, lock};
+use super::admin_session::{close, connect_patiently, lock};
+use super::bootstrap::{API, OPERATOR};
 use super::{Error, Result};
 
 /// What had to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ensured {
-    /// It logs in already; nothing was written.
+    /// It can log in already; nothing was written.
     Already,
-    /// It was made.
+    /// It was created.
     Made,
-    /// It has the password now.
+    /// It was given the password.
     PasswordSet,
 }
 
-/// One role of this name: whether it is a login of the API's and nothing more.
-const SEEN: &str = "
+/// Whether the role of this name is a login of the API's and nothing more.
+const IS_API_LOGIN: &str = "
     SELECT rolcanlogin AND NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)
            AND pg_has_role(oid, $2::name, 'USAGE') AND NOT pg_has_role(oid, $3::name, 'MEMBER')
     FROM pg_roles WHERE rolname = $1";
 
-/// Sees to it that `login` opens the prepared master database of `target`, whose own login is an admin, as a member of [`API`]. `verifier` is its
-/// password's, for the server.
+/// Makes sure that `login` can enter the prepared master database of `target` as a member of [`API`]. The login in `target` is an admin; `verifier` is what
+/// the server stores for the password of `login`.
 ///
 /// # Errors
 /// [`Error::LoginTaken`] for a role that is something else; when the server does not answer or the admin lacks a right.
@@ -45,12 +46,12 @@ pub async fn ensure(target: &Target, login: &Credentials, verifier: &SecretStrin
 }
 
 async fn ensure_on(conn: &mut PgConnection, target: &Target, login: &Credentials, verifier: &SecretString) -> Result<Ensured> {
-    let look = sqlx::query_scalar(SEEN).bind(&login.username).bind(API).bind(OPERATOR);
-    let seen: Option<bool> = look.fetch_optional(&mut *conn).await.doing("looking for the API's login")?;
+    let query = sqlx::query_scalar(IS_API_LOGIN).bind(&login.username).bind(API).bind(OPERATOR);
+    let is_api_login: Option<bool> = query.fetch_optional(&mut *conn).await.doing("observing the API's login")?;
     let (name, verifier) = (Ident(&login.username), Literal(verifier.expose_secret()));
-    let (statement, doing, ensured) = match seen {
+    let (statement, doing, ensured) = match is_api_login {
         Some(false) => return Err(Error::LoginTaken),
-        Some(true) if opens(target, login).await? => return Ok(Ensured::Already),
+        Some(true) if can_log_in(target, login).await? => return Ok(Ensured::Already),
         Some(true) => (format!("ALTER ROLE {name} PASSWORD {verifier}"), "setting the password of the API's login", Ensured::PasswordSet),
         None => {
             let create = format!("CREATE ROLE {name} LOGIN PASSWORD {verifier} IN ROLE {}", Ident(API));
@@ -61,8 +62,8 @@ async fn ensure_on(conn: &mut PgConnection, target: &Target, login: &Credentials
     Ok(ensured)
 }
 
-/// Whether it logs in from here. A server that lets it in from elsewhere only is one that refuses it here: the password is set once more, which changes nothing.
-async fn opens(target: &Target, login: &Credentials) -> postgres::Result<bool> {
+/// Whether it can log in from here. A server that only accepts it from other hosts refuses it here: then the password is set again, which changes nothing.
+async fn can_log_in(target: &Target, login: &Credentials) -> postgres::Result<bool> {
     let options = session::options(&target.endpoint, login, &target.database, Purpose::Registry);
     match session::connect(&options, "logging in as the API").await {
         Ok(conn) => {

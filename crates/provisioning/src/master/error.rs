@@ -14,16 +14,16 @@ pub enum Error {
     /// The master database's schema could not be brought up to date.
     #[error("migrating the master database failed")]
     Schema(#[from] schema::Error),
-    /// Preparing ran without an error, and yet something is missing.
-    #[error("the master database is not prepared: {lacks}")]
+    /// Preparing ran without an error, but something is still missing.
+    #[error("the master database is not prepared: {missing}")]
     Unprepared {
         /// What is missing, and what a person does about it.
-        lacks: &'static str,
+        missing: &'static str,
     },
-    /// The role that the API should log in as is something else.
-    #[error("the API's login exists and is no login that is a member of dailycare_api and nothing more; name another one in its URL")]
+    /// The role that the API's URL names exists and is something else.
+    #[error("the role that the API's URL names exists and is not a plain login in dailycare_api; name another one in the URL")]
     LoginTaken,
-    /// A row holds what this program does not know.
+    /// A row holds a value that this program does not know.
     #[error("the registry's row of tenant {tenant} has an unknown {column}")]
     Unknown {
         /// The row.
@@ -37,7 +37,7 @@ pub enum Error {
     /// Sealing credentials failed.
     #[error("sealing the credentials of tenant {tenant} failed")]
     Seal {
-        /// Whose.
+        /// The tenant.
         tenant: TenantId,
         /// Why.
         #[source]
@@ -52,7 +52,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// How to go on.
+    /// How the caller goes on: retry, wait for a person, or report a bug.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {

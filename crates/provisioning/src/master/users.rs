@@ -1,13 +1,13 @@
-//! Accounts that the operator makes: a school's first administrator, and the platform's own. Every other account is the API's affair.
+//! Accounts that the operator makes: a school's first administrator, and the platform's staff. The API makes every other account.
 
 use domain::tenant::Person;
 use postgres::error::Doing as _;
-use registry::ask;
+use registry::with_connection;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Owner, Result};
+use super::{Result, TenantRef};
 
 /// A school's first administrator, as the registry knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Account {
     Absent,
 }
 
-/// What asking for an administrator did.
+/// What creating an administrator did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Creation {
     /// The account was made, with a password that must be changed.
@@ -37,7 +37,7 @@ pub enum Creation {
 ///
 /// # Errors
 /// When the registry fails.
-pub async fn create_admin(pool: &PgPool, owner: Owner, person: &Person, hash: &str) -> Result<Creation> {
+pub async fn create_admin(pool: &PgPool, tenant: TenantRef, person: &Person, hash: &str) -> Result<Creation> {
     let doing = "creating a school's administrator";
     let insert = "
         WITH ours AS (SELECT id FROM registry.tenants WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND NOT is_deleted),
@@ -47,24 +47,24 @@ pub async fn create_admin(pool: &PgPool, owner: Owner, person: &Person, hash: &s
             WHERE NOT EXISTS (SELECT FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND NOT is_deleted)
             ON CONFLICT DO NOTHING RETURNING id)
         SELECT EXISTS (SELECT FROM ours) AS ours, EXISTS (SELECT FROM made) AS made";
-    let query = sqlx::query(insert).bind(owner.tenant.0).bind(owner.school.0).bind(owner.cluster.0);
+    let query = sqlx::query(insert).bind(tenant.id.0).bind(tenant.school.0).bind(tenant.cluster.0);
     let query = query.bind(&person.name).bind(&person.email).bind(hash);
-    let row = ask(pool, doing, async |conn| query.fetch_one(conn).await).await?;
+    let row = with_connection(pool, doing, async |conn| query.fetch_one(conn).await).await?;
     if !row.try_get::<bool, _>("ours").doing(doing)? {
         return Ok(Creation::NotOurs);
     }
     if row.try_get::<bool, _>("made").doing(doing)? {
         return Ok(Creation::Made);
     }
-    // A statement of its own, because the first one's snapshot may be older than the account that stood in its way.
+    // A separate statement, because the first one's snapshot may be older than the account that it conflicted with.
     let exists = "SELECT EXISTS (SELECT FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND NOT is_deleted)";
-    let query = sqlx::query_scalar(exists).bind(owner.tenant.0);
-    let already: bool = ask(pool, doing, async |conn| query.fetch_one(conn).await).await?;
+    let query = sqlx::query_scalar(exists).bind(tenant.id.0);
+    let already: bool = with_connection(pool, doing, async |conn| query.fetch_one(conn).await).await?;
     if already { Ok(Creation::Already) } else { Ok(Creation::EmailTaken) }
 }
 
-/// Makes an account of the platform's staff, with its record in the audit, in the caller's transaction; none when the e-mail address has an account already.
-/// Only members of `dailycare_operator` may. `hash` is the temporary password's, in PHC form.
+/// Makes an account of the platform's staff and its audit record, in the caller's transaction; none when the e-mail address has an account already. The
+/// session must be a member of `dailycare_operator`. `hash` is the temporary password's, in PHC form.
 ///
 /// # Errors
 /// When the registry fails.
@@ -73,7 +73,7 @@ pub async fn create_platform_admin(conn: &mut PgConnection, person: &Person, has
         WITH made AS (
             INSERT INTO registry.users (name, email, password_hash, role, must_change_password)
             VALUES ($1, $2, $3, 'PlatformAdmin', true) ON CONFLICT DO NOTHING RETURNING id),
-        told AS (
+        audited AS (
             INSERT INTO registry.access_audit (user_id, action, resource, success)
             SELECT id, 'platform:create_admin', 'dailycare platform-admin', true FROM made)
         SELECT id FROM made";
@@ -81,8 +81,8 @@ pub async fn create_platform_admin(conn: &mut PgConnection, person: &Person, has
     Ok(query.fetch_optional(conn).await.doing("creating an account of the platform's staff")?)
 }
 
-/// Gives an account of the platform's staff a temporary password and ends its sessions and its lock, on record; none when nobody of theirs has this
-/// e-mail address. As [`create_platform_admin`].
+/// Gives an account of the platform's staff a temporary password, ends its sessions and its lock, and writes an audit record; none when no such account has
+/// this e-mail address. Otherwise as [`create_platform_admin`].
 ///
 /// # Errors
 /// When the registry fails.
@@ -91,7 +91,7 @@ pub async fn reset_platform_admin(conn: &mut PgConnection, email: &str, hash: &s
         WITH done AS (
             UPDATE registry.users SET password_hash = $2, must_change_password = true, failed_logins = 0, locked_until = NULL
             WHERE role = 'PlatformAdmin' AND lower(email) = lower($1) AND NOT is_deleted RETURNING id),
-        told AS (
+        audited AS (
             INSERT INTO registry.access_audit (user_id, action, resource, success)
             SELECT id, 'platform:reset_password', 'dailycare platform-admin', true FROM done)
         SELECT id FROM done";
@@ -99,7 +99,8 @@ pub async fn reset_platform_admin(conn: &mut PgConnection, email: &str, hash: &s
     Ok(query.fetch_optional(conn).await.doing("resetting a password of the platform's staff")?)
 }
 
-/// Ends an account of the platform's staff, on record; none when nobody of theirs has this e-mail address. As [`create_platform_admin`].
+/// Closes an account of the platform's staff and writes an audit record; none when no such account has this e-mail address. Otherwise as
+/// [`create_platform_admin`].
 ///
 /// # Errors
 /// When the registry fails.
@@ -108,9 +109,9 @@ pub async fn remove_platform_admin(conn: &mut PgConnection, email: &str) -> Resu
         WITH done AS (
             UPDATE registry.users SET is_deleted = true, is_active = false
             WHERE role = 'PlatformAdmin' AND lower(email) = lower($1) AND NOT is_deleted RETURNING id),
-        told AS (
+        audited AS (
             INSERT INTO registry.access_audit (user_id, action, resource, success)
             SELECT id, 'platform:remove_admin', 'dailycare platform-admin', true FROM done)
         SELECT id FROM done";
-    Ok(sqlx::query_scalar(update).bind(email).fetch_optional(conn).await.doing("ending an account of the platform's staff")?)
+    Ok(sqlx::query_scalar(update).bind(email).fetch_optional(conn).await.doing("closing an account of the platform's staff")?)
 }

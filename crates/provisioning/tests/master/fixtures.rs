@@ -4,84 +4,20 @@ use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, 
 use domain::tenant::{Profile, TenantState};
 use postgres::schema::Migrations;
 use postgres::session::{Endpoint, Tls};
-use postgres::url::Target;
-use provisioning::master::Owner;
-use provisioning::master::row::Publication;
-use provisioning::master::tenants::Reservation;
+use provisioning::master::TenantRef;
+use provisioning::master::tenants::{Publication, Reservation};
 use registry::route::{PoolSettings, Route};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
-use sqlx::{ConnectOptions as _, Row as _};
-use testing::{Postgres, PostgresOptions, Version};
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgPool};
+use testing::Version;
+pub(crate) use testing::master::{Admin, DATABASE, EVERYWHERE, Master, execute};
 use uuid::Uuid;
-
-pub(crate) const DATABASE: &str = "dailycare_master";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admin {
-    Superuser,
-    Plain,
-}
-
-pub(crate) const EVERYWHERE: [(Version, Admin); 4] =
-    [(Version::V15, Admin::Plain), (Version::V15, Admin::Superuser), (Version::V18, Admin::Plain), (Version::V18, Admin::Superuser)];
-
-/// A server with an admin, on which there may be a master database.
-pub(crate) struct Master {
-    pub(crate) server: Postgres,
-    pub(crate) admin: String,
-    pub(crate) password: String,
-}
-
-impl Master {
-    pub(crate) async fn start(version: Version, admin: Admin) -> Self {
-        Self::start_with(version, admin, PostgresOptions::default().with("log_statement", "all")).await
-    }
-
-    pub(crate) async fn start_with(version: Version, admin: Admin, options: PostgresOptions) -> Self {
-        let server = Postgres::start(version, options).await.unwrap();
-        let (admin, password) = match admin {
-            Admin::Superuser => ("postgres".to_owned(), server.superuser_password().to_owned()),
-            Admin::Plain => ("plain".to_owned(), server.create_plain_admin("plain").await.unwrap()),
-        };
-        Self { server, admin, password }
-    }
-
-    /// The URL of a database for the admin, without parameters.
-    pub(crate) fn address(&self, database: &str) -> String {
-        format!("postgres://{}:{}@{}:{}/{database}", self.admin, self.password, self.server.host(), self.server.port())
-    }
-
-    pub(crate) fn target(&self) -> Target {
-        Target::parse(&format!("{}?sslmode=disable", self.address(DATABASE)).into()).unwrap()
-    }
-
-    pub(crate) async fn bootstrap(&self) -> PgPool {
-        provisioning::master::bootstrap(&self.target(), &Migrations::master().unwrap()).await.unwrap()
-    }
-
-    pub(crate) async fn superuser(&self, database: &str) -> PgConnection {
-        self.login("postgres", self.server.superuser_password(), database).await.unwrap()
-    }
-
-    pub(crate) async fn login(&self, user: &str, password: &str, database: &str) -> Result<PgConnection, sqlx::Error> {
-        let options = PgConnectOptions::new_without_pgpass().host(self.server.host()).port(self.server.port());
-        options.username(user).password(password).database(database).connect().await
-    }
-
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.server.log_path()).unwrap()
-    }
-}
 
 /// A master database on the newest server, as a plain admin.
 pub(crate) async fn registry() -> (Master, PgPool) {
     let master = Master::start(Version::V18, Admin::Plain).await;
     let pool = master.bootstrap().await;
     (master, pool)
-}
-
-pub(crate) async fn execute(conn: &mut PgConnection, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(conn).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
 /// The SQLSTATE that a statement fails with; none when it succeeds.
@@ -92,9 +28,9 @@ pub(crate) async fn refusal(conn: &mut PgConnection, sql: &'static str) -> Optio
 
 pub(crate) const CLUSTER: ClusterUid = ClusterUid(Uuid::from_u128(0xc1));
 
-pub(crate) fn owner(n: u128) -> Owner {
+pub(crate) fn tenant_ref(n: u128) -> TenantRef {
     let school = SchoolUid(Uuid::from_u128(n));
-    Owner { tenant: TenantId::of(CLUSTER, school), school, cluster: CLUSTER }
+    TenantRef { id: TenantId::of(CLUSTER, school), school, cluster: CLUSTER }
 }
 
 pub(crate) fn profile() -> Profile {
@@ -105,7 +41,7 @@ pub(crate) fn reservation(n: u128, code: &str) -> Reservation {
     let code = SchoolCode::parse(code).unwrap();
     let database = DatabaseName::of(&code);
     Reservation {
-        owner: owner(n),
+        tenant: tenant_ref(n),
         namespace: "schools".into(),
         name: format!("school-{n}"),
         profile: profile(),
@@ -117,12 +53,12 @@ pub(crate) fn reservation(n: u128, code: &str) -> Reservation {
 }
 
 pub(crate) fn publication(n: u128, code: &str) -> Publication {
-    let Reservation { owner, profile, server, database, login, .. } = reservation(n, code);
+    let Reservation { tenant, profile, server, database, login, .. } = reservation(n, code);
     let pool = PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true };
     let tls = Tls::VerifyFull(b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n".to_vec());
     let route = Route { server, endpoint: Endpoint { host: "pg-1.example".into(), port: 5432, tls }, database, login, pool };
     Publication {
-        owner,
+        tenant,
         profile,
         route,
         password: "canary-password".into(),
@@ -132,8 +68,8 @@ pub(crate) fn publication(n: u128, code: &str) -> Publication {
 }
 
 /// What changes whenever a tenant's row is written.
-pub(crate) async fn written(pool: &PgPool, owner: Owner) -> (String, i64, i64) {
-    let query = sqlx::query("SELECT xmin::text, epoch, change_seq FROM registry.tenants WHERE id = $1").bind(owner.tenant.0);
+pub(crate) async fn written(pool: &PgPool, tenant: TenantRef) -> (String, i64, i64) {
+    let query = sqlx::query("SELECT xmin::text, epoch, change_seq FROM registry.tenants WHERE id = $1").bind(tenant.id.0);
     let row = query.fetch_one(pool).await.unwrap();
     (row.get(0), row.get(1), row.get(2))
 }

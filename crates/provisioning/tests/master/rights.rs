@@ -5,7 +5,7 @@ use provisioning::master::tenants::{publish, reserve};
 use provisioning::master::users::create_admin;
 use testing::Version;
 
-use crate::fixtures::{Admin, DATABASE, Master, execute, owner, publication, refusal, registry, reservation};
+use crate::fixtures::{Admin, DATABASE, Master, execute, publication, refusal, registry, reservation, tenant_ref};
 use crate::users::person;
 
 #[tokio::test]
@@ -14,7 +14,7 @@ async fn the_api_reads_routes_updates_logins_adds_audit_rows_and_nothing_else() 
         let master = Master::start(version, Admin::Plain).await;
         let pool = master.bootstrap().await;
         reserve(&pool, &reservation(1, "norte")).await.unwrap();
-        create_admin(&pool, owner(1), &person("ana@norte.example"), "$argon2id$").await.unwrap();
+        create_admin(&pool, tenant_ref(1), &person("ana@norte.example"), "$argon2id$").await.unwrap();
         let mut superuser = master.superuser("postgres").await;
         execute(&mut superuser, "CREATE ROLE api LOGIN PASSWORD 'x' IN ROLE dailycare_api").await;
         let mut api = master.login("api", "x", DATABASE).await.unwrap();

@@ -1,13 +1,14 @@
-//! Reserving, publishing and withdrawing tenants, and who may do so.
+//! Reserving and publishing tenants and taking them out of service, and who may do so.
 
 use domain::names::{ClusterUid, SchoolCode, SchoolUid};
 use domain::school::observed::ObservedTenant;
 use domain::tenant::TenantState;
 use postgres::session::Tls;
-use provisioning::master::Owner;
+use provisioning::master::TenantRef;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::row::Publication;
-use provisioning::master::tenants::{Change, Observed, Reserved, Withdrawn, observe, occupancy, publish, reserve, set_state};
+use provisioning::master::tenants::{
+    Change, InactiveState, Publication, RegistryObservation, Reserved, observe, occupancy, publish, reserve, set_state,
+};
 use provisioning::master::users::{Account, create_admin};
 use registry::seal;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -15,7 +16,7 @@ use sqlx::postgres::PgPool;
 use testing::Version;
 use uuid::Uuid;
 
-use crate::fixtures::{Admin, CLUSTER, Master, owner, publication, registry, reservation, written};
+use crate::fixtures::{Admin, CLUSTER, Master, publication, registry, reservation, tenant_ref, written};
 use crate::users::person;
 
 type Alter = fn(&mut Publication);
@@ -24,8 +25,8 @@ fn keyring() -> Keyring {
     Keyring::parse(&Keyring::generate_file("k1").unwrap()).unwrap()
 }
 
-async fn look(pool: &PgPool, n: u128, code: &str) -> Observed {
-    observe(pool, owner(n).tenant, Some(&SchoolCode::parse(code).unwrap()), Some("ana@norte.example")).await.unwrap()
+async fn observe_school(pool: &PgPool, n: u128, code: &str) -> RegistryObservation {
+    observe(pool, tenant_ref(n).id, Some(&SchoolCode::parse(code).unwrap()), Some("ana@norte.example")).await.unwrap()
 }
 
 #[tokio::test]
@@ -33,14 +34,14 @@ async fn of_schools_that_reserve_one_code_at_once_one_has_it_and_the_others_lear
     for version in Version::ALL {
         let master = Master::start(version, Admin::Plain).await;
         let pool = master.bootstrap().await;
-        let wanted: Vec<_> = (1..=8).map(|n| reservation(n, "norte")).collect();
-        let answers = futures::future::join_all(wanted.iter().map(|wanted| reserve(&pool, wanted))).await;
+        let reservations: Vec<_> = (1..=8).map(|n| reservation(n, "norte")).collect();
+        let answers = futures::future::join_all(reservations.iter().map(|reservation| reserve(&pool, reservation))).await;
         let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
         let winner = answers.iter().position(|answer| *answer == Reserved::Ours).unwrap();
         for (n, answer) in answers.iter().enumerate().filter(|(n, _)| *n != winner) {
             let Reserved::OfAnother(holder) = answer else { panic!("{n} and {winner} both have the code") };
-            assert_eq!(holder.tenant, wanted[winner].owner.tenant);
-            assert_eq!((holder.namespace.as_deref(), holder.name.as_ref()), (Some("schools"), Some(&wanted[winner].name)));
+            assert_eq!(holder.tenant, reservations[winner].tenant.id);
+            assert_eq!((holder.namespace.as_deref(), holder.name.as_ref()), (Some("schools"), Some(&reservations[winner].name)));
         }
     }
 }
@@ -49,25 +50,25 @@ async fn of_schools_that_reserve_one_code_at_once_one_has_it_and_the_others_lear
 async fn reserving_again_is_ours_and_writes_nothing() {
     let (_master, pool) = registry().await;
     assert_eq!(reserve(&pool, &reservation(1, "norte")).await.unwrap(), Reserved::Ours);
-    let before = written(&pool, owner(1)).await;
+    let before = written(&pool, tenant_ref(1)).await;
     assert_eq!(reserve(&pool, &reservation(1, "norte")).await.unwrap(), Reserved::Ours);
-    assert_eq!(written(&pool, owner(1)).await, before);
+    assert_eq!(written(&pool, tenant_ref(1)).await, before);
 }
 
 #[tokio::test]
 async fn what_is_observed_is_absent_then_ours_and_of_another_for_everyone_else() {
     let (_master, pool) = registry().await;
-    let seen = async |n, code| look(&pool, n, code).await.tenant(owner(n), |_| true);
-    assert_eq!(seen(1, "norte").await, ObservedTenant::Absent);
+    let observed = async |n, code| observe_school(&pool, n, code).await.tenant(tenant_ref(n), |_| true);
+    assert_eq!(observed(1, "norte").await, ObservedTenant::Absent);
     reserve(&pool, &reservation(1, "norte")).await.unwrap();
-    assert_eq!(seen(1, "norte").await, ObservedTenant::Ours { state: TenantState::Provisioning, current: true });
-    assert_eq!(seen(2, "norte").await, ObservedTenant::OfAnother);
-    assert_eq!(seen(2, "sul").await, ObservedTenant::Absent);
-    let usurper = Owner { school: SchoolUid(Uuid::from_u128(9)), ..owner(1) };
-    assert_eq!(look(&pool, 1, "norte").await.tenant(usurper, |_| true), ObservedTenant::OfAnother);
-    assert_eq!(look(&pool, 1, "norte").await.admin, Account::Absent);
-    let leaving = observe(&pool, owner(1).tenant, None, None).await.unwrap();
-    assert_eq!(leaving.tenant(owner(1), |_| true), ObservedTenant::Ours { state: TenantState::Provisioning, current: true });
+    assert_eq!(observed(1, "norte").await, ObservedTenant::Ours { state: TenantState::Provisioning, current: true });
+    assert_eq!(observed(2, "norte").await, ObservedTenant::OfAnother);
+    assert_eq!(observed(2, "sul").await, ObservedTenant::Absent);
+    let usurper = TenantRef { school: SchoolUid(Uuid::from_u128(9)), ..tenant_ref(1) };
+    assert_eq!(observe_school(&pool, 1, "norte").await.tenant(usurper, |_| true), ObservedTenant::OfAnother);
+    assert_eq!(observe_school(&pool, 1, "norte").await.admin, Account::Absent);
+    let leaving = observe(&pool, tenant_ref(1).id, None, None).await.unwrap();
+    assert_eq!(leaving.tenant(tenant_ref(1), |_| true), ObservedTenant::Ours { state: TenantState::Provisioning, current: true });
     assert_eq!((leaving.holder, leaving.admin), (None, Account::Absent));
 }
 
@@ -77,15 +78,15 @@ async fn publishing_what_is_current_writes_nothing_and_any_difference_is_written
         let master = Master::start(version, Admin::Plain).await;
         let pool = master.bootstrap().await;
         let keyring = keyring();
-        let wanted = publication(1, "norte");
-        assert_eq!(publish(&pool, &wanted, &keyring).await.unwrap(), Change::NotOurs);
+        let desired = publication(1, "norte");
+        assert_eq!(publish(&pool, &desired, &keyring).await.unwrap(), Change::NotOurs);
         reserve(&pool, &reservation(1, "norte")).await.unwrap();
-        assert!(!look(&pool, 1, "norte").await.row.unwrap().says(&wanted, &keyring));
-        assert_eq!(publish(&pool, &wanted, &keyring).await.unwrap(), Change::Made);
-        assert!(look(&pool, 1, "norte").await.row.unwrap().says(&wanted, &keyring));
-        let before = written(&pool, owner(1)).await;
-        assert_eq!(publish(&pool, &wanted, &keyring).await.unwrap(), Change::Unneeded);
-        assert_eq!(written(&pool, owner(1)).await, before);
+        assert!(!observe_school(&pool, 1, "norte").await.row.unwrap().matches(&desired, &keyring));
+        assert_eq!(publish(&pool, &desired, &keyring).await.unwrap(), Change::Made);
+        assert!(observe_school(&pool, 1, "norte").await.row.unwrap().matches(&desired, &keyring));
+        let before = written(&pool, tenant_ref(1)).await;
+        assert_eq!(publish(&pool, &desired, &keyring).await.unwrap(), Change::Unneeded);
+        assert_eq!(written(&pool, tenant_ref(1)).await, before);
 
         let alterations: [Alter; 13] = [
             |p| p.profile.name.push('!'),
@@ -103,12 +104,12 @@ async fn publishing_what_is_current_writes_nothing_and_any_difference_is_written
             |p| p.password = "another".into(),
         ];
         for (n, alter) in alterations.into_iter().enumerate() {
-            let mut altered = wanted.clone();
+            let mut altered = desired.clone();
             alter(&mut altered);
-            assert!(!look(&pool, 1, "norte").await.row.unwrap().says(&altered, &keyring), "{n}");
+            assert!(!observe_school(&pool, 1, "norte").await.row.unwrap().matches(&altered, &keyring), "{n}");
             assert_eq!(publish(&pool, &altered, &keyring).await.unwrap(), Change::Made, "{n}");
-            assert!(look(&pool, 1, "norte").await.row.unwrap().says(&altered, &keyring), "{n}");
-            publish(&pool, &wanted, &keyring).await.unwrap();
+            assert!(observe_school(&pool, 1, "norte").await.row.unwrap().matches(&altered, &keyring), "{n}");
+            publish(&pool, &desired, &keyring).await.unwrap();
         }
     }
 }
@@ -118,21 +119,21 @@ async fn only_the_school_that_a_row_is_for_may_write_it() {
     let (_master, pool) = registry().await;
     let keyring = keyring();
     reserve(&pool, &reservation(1, "norte")).await.unwrap();
-    let before = written(&pool, owner(1)).await;
-    let other_school = Owner { school: SchoolUid(Uuid::from_u128(9)), ..owner(1) };
-    let other_cluster = Owner { cluster: ClusterUid(Uuid::from_u128(9)), ..owner(1) };
-    for owner in [other_school, other_cluster] {
-        let mut wanted = publication(1, "norte");
-        wanted.owner = owner;
-        assert_eq!(publish(&pool, &wanted, &keyring).await.unwrap(), Change::NotOurs);
-        for to in [Withdrawn::Suspended, Withdrawn::Retained, Withdrawn::Deleted] {
-            assert_eq!(set_state(&pool, owner, to).await.unwrap(), Change::NotOurs);
+    let before = written(&pool, tenant_ref(1)).await;
+    let other_school = TenantRef { school: SchoolUid(Uuid::from_u128(9)), ..tenant_ref(1) };
+    let other_cluster = TenantRef { cluster: ClusterUid(Uuid::from_u128(9)), ..tenant_ref(1) };
+    for other in [other_school, other_cluster] {
+        let mut desired = publication(1, "norte");
+        desired.tenant = other;
+        assert_eq!(publish(&pool, &desired, &keyring).await.unwrap(), Change::NotOurs);
+        for to in [InactiveState::Suspended, InactiveState::Retained, InactiveState::Deleted] {
+            assert_eq!(set_state(&pool, other, to).await.unwrap(), Change::NotOurs);
         }
         let mut reserving = reservation(1, "norte");
-        reserving.owner = owner;
+        reserving.tenant = other;
         assert!(matches!(reserve(&pool, &reserving).await.unwrap(), Reserved::OfAnother(_)));
     }
-    assert_eq!(written(&pool, owner(1)).await, before);
+    assert_eq!(written(&pool, tenant_ref(1)).await, before);
 }
 
 #[tokio::test]
@@ -143,16 +144,16 @@ async fn published_credentials_open_for_their_tenant_only_and_a_new_key_reseals_
     let before = Keyring::parse(&old).unwrap();
     reserve(&pool, &reservation(1, "norte")).await.unwrap();
     publish(&pool, &publication(1, "norte"), &before).await.unwrap();
-    let sealed = look(&pool, 1, "norte").await.row.unwrap().sealed.unwrap();
-    let opened = before.open(owner(1).tenant, &sealed).unwrap();
+    let sealed = observe_school(&pool, 1, "norte").await.row.unwrap().sealed.unwrap();
+    let opened = before.open(tenant_ref(1).id, &sealed).unwrap();
     assert_eq!((opened.username.as_str(), opened.password.expose_secret()), ("dailycare_tenant_norte_a", "canary-password"));
-    assert_eq!(before.open(owner(2).tenant, &sealed).unwrap_err(), seal::Error::Refused);
+    assert_eq!(before.open(tenant_ref(2).id, &sealed).unwrap_err(), seal::Error::Refused);
     assert!(!String::from_utf8_lossy(&sealed.bytes).contains("canary"));
 
     let both: SecretString = format!("{}{}", file("new").expose_secret(), old.expose_secret()).into();
     let after = Keyring::parse(&both).unwrap();
     assert_eq!(publish(&pool, &publication(1, "norte"), &after).await.unwrap(), Change::Made);
-    assert_eq!(look(&pool, 1, "norte").await.row.unwrap().sealed.unwrap().key_id, "new");
+    assert_eq!(observe_school(&pool, 1, "norte").await.row.unwrap().sealed.unwrap().key_id, "new");
     assert_eq!(publish(&pool, &publication(1, "norte"), &after).await.unwrap(), Change::Unneeded);
 }
 
@@ -168,32 +169,32 @@ async fn a_suspended_tenant_comes_back_and_keeps_the_time_it_was_first_activated
     };
     let active = facts().await;
     assert_eq!((active.0, active.1.as_str()), (true, "active"));
-    assert_eq!(set_state(&pool, owner(1), Withdrawn::Suspended).await.unwrap(), Change::Made);
-    let before = written(&pool, owner(1)).await;
-    assert_eq!(set_state(&pool, owner(1), Withdrawn::Suspended).await.unwrap(), Change::Unneeded);
-    assert_eq!(written(&pool, owner(1)).await, before);
+    assert_eq!(set_state(&pool, tenant_ref(1), InactiveState::Suspended).await.unwrap(), Change::Made);
+    let before = written(&pool, tenant_ref(1)).await;
+    assert_eq!(set_state(&pool, tenant_ref(1), InactiveState::Suspended).await.unwrap(), Change::Unneeded);
+    assert_eq!(written(&pool, tenant_ref(1)).await, before);
     assert_eq!(facts().await, (false, "suspended".into(), active.2.clone()));
     assert_eq!(publish(&pool, &publication(1, "norte"), &keyring).await.unwrap(), Change::Made);
     assert_eq!(facts().await, active);
 }
 
 #[tokio::test]
-async fn a_deleted_tenant_frees_its_code_and_addresses_loses_its_credentials_and_never_comes_back() {
+async fn a_deleted_tenant_frees_code_and_addresses_has_no_credentials_and_stays_deleted() {
     let (_master, pool) = registry().await;
     let keyring = keyring();
     reserve(&pool, &reservation(1, "norte")).await.unwrap();
     publish(&pool, &publication(1, "norte"), &keyring).await.unwrap();
-    create_admin(&pool, owner(1), &person("ana@norte.example"), "$h$").await.unwrap();
-    assert_eq!(set_state(&pool, owner(1), Withdrawn::Retained).await.unwrap(), Change::Made);
+    create_admin(&pool, tenant_ref(1), &person("ana@norte.example"), "$h$").await.unwrap();
+    assert_eq!(set_state(&pool, tenant_ref(1), InactiveState::Retained).await.unwrap(), Change::Made);
     assert!(matches!(reserve(&pool, &reservation(2, "norte")).await.unwrap(), Reserved::OfAnother(_)), "a retained school lost its code");
 
-    assert_eq!(set_state(&pool, owner(1), Withdrawn::Deleted).await.unwrap(), Change::Made);
-    assert_eq!(set_state(&pool, owner(1), Withdrawn::Deleted).await.unwrap(), Change::Unneeded);
-    assert_eq!(set_state(&pool, owner(1), Withdrawn::Suspended).await.unwrap(), Change::NotOurs);
+    assert_eq!(set_state(&pool, tenant_ref(1), InactiveState::Deleted).await.unwrap(), Change::Made);
+    assert_eq!(set_state(&pool, tenant_ref(1), InactiveState::Deleted).await.unwrap(), Change::Unneeded);
+    assert_eq!(set_state(&pool, tenant_ref(1), InactiveState::Suspended).await.unwrap(), Change::NotOurs);
     assert_eq!(publish(&pool, &publication(1, "norte"), &keyring).await.unwrap(), Change::NotOurs);
-    let row = look(&pool, 1, "norte").await.row.unwrap();
+    let row = observe_school(&pool, 1, "norte").await.row.unwrap();
     assert_eq!((row.state, row.sealed), (TenantState::Deleted, None));
-    assert_eq!(look(&pool, 1, "norte").await.admin, Account::Absent);
+    assert_eq!(observe_school(&pool, 1, "norte").await.admin, Account::Absent);
     assert_eq!(reserve(&pool, &reservation(2, "norte")).await.unwrap(), Reserved::Ours);
 }
 
@@ -203,12 +204,12 @@ async fn placement_counts_reserved_and_retained_schools_of_its_own_cluster() {
     for (n, code) in [(1, "norte"), (2, "sul"), (3, "leste")] {
         reserve(&pool, &reservation(n, code)).await.unwrap();
     }
-    set_state(&pool, owner(2), Withdrawn::Retained).await.unwrap();
-    set_state(&pool, owner(3), Withdrawn::Deleted).await.unwrap();
+    set_state(&pool, tenant_ref(2), InactiveState::Retained).await.unwrap();
+    set_state(&pool, tenant_ref(3), InactiveState::Deleted).await.unwrap();
     let mut counted = occupancy(&pool, CLUSTER).await.unwrap();
     counted.sort();
     let server = reservation(1, "norte").server;
-    let mut expected = vec![(owner(1).tenant, server.clone()), (owner(2).tenant, server)];
+    let mut expected = vec![(tenant_ref(1).id, server.clone()), (tenant_ref(2).id, server)];
     expected.sort();
     assert_eq!(counted, expected);
     assert_eq!(occupancy(&pool, ClusterUid(Uuid::from_u128(9))).await.unwrap(), vec![]);

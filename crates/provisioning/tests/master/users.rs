@@ -5,7 +5,7 @@ use domain::tenant::Person;
 use provisioning::master::tenants::{observe, reserve};
 use provisioning::master::users::{Account, Creation, create_admin};
 
-use crate::fixtures::{owner, registry, reservation};
+use crate::fixtures::{registry, reservation, tenant_ref};
 
 pub(crate) fn person(email: &str) -> Person {
     Person { name: "Ana".into(), email: email.into() }
@@ -18,15 +18,15 @@ async fn an_administrator_is_made_once_and_an_address_belongs_to_one_account_wha
         reserve(&pool, &reservation(n, code)).await.unwrap();
     }
     let look =
-        async |n, code, email| observe(&pool, owner(n).tenant, Some(&SchoolCode::parse(code).unwrap()), Some(email)).await.unwrap().admin;
+        async |n, code, email| observe(&pool, tenant_ref(n).id, Some(&SchoolCode::parse(code).unwrap()), Some(email)).await.unwrap().admin;
     assert_eq!(look(1, "norte", "ana@norte.example").await, Account::Absent);
-    assert_eq!(create_admin(&pool, owner(1), &person("ana@norte.example"), "$h$").await.unwrap(), Creation::Made);
+    assert_eq!(create_admin(&pool, tenant_ref(1), &person("ana@norte.example"), "$h$").await.unwrap(), Creation::Made);
     assert_eq!(look(1, "norte", "ana@norte.example").await, Account::Made);
-    assert_eq!(create_admin(&pool, owner(1), &person("ana@norte.example"), "$other$").await.unwrap(), Creation::Already);
+    assert_eq!(create_admin(&pool, tenant_ref(1), &person("ana@norte.example"), "$other$").await.unwrap(), Creation::Already);
 
     assert_eq!(look(2, "sul", "ANA@Norte.example").await, Account::EmailTaken);
-    assert_eq!(create_admin(&pool, owner(2), &person("ANA@Norte.example"), "$h$").await.unwrap(), Creation::EmailTaken);
-    assert_eq!(create_admin(&pool, owner(3), &person("rui@leste.example"), "$h$").await.unwrap(), Creation::NotOurs);
+    assert_eq!(create_admin(&pool, tenant_ref(2), &person("ANA@Norte.example"), "$h$").await.unwrap(), Creation::EmailTaken);
+    assert_eq!(create_admin(&pool, tenant_ref(3), &person("rui@leste.example"), "$h$").await.unwrap(), Creation::NotOurs);
 
     let all = "SELECT count(*) FROM registry.users WHERE password_hash = '$h$' AND must_change_password AND role = 'SchoolAdmin'";
     assert_eq!(sqlx::query_scalar::<_, i64>(all).fetch_one(&pool).await.unwrap(), 1);
@@ -37,7 +37,7 @@ async fn of_requests_for_one_administrator_that_meet_one_makes_it_and_the_others
     let (_master, pool) = registry().await;
     reserve(&pool, &reservation(1, "norte")).await.unwrap();
     let ana = person("ana@norte.example");
-    let mut done = futures::future::join_all((0..8).map(|_| create_admin(&pool, owner(1), &ana, "$h$"))).await;
+    let mut done = futures::future::join_all((0..8).map(|_| create_admin(&pool, tenant_ref(1), &ana, "$h$"))).await;
     done.sort_by_key(|creation| *creation.as_ref().unwrap() != Creation::Made);
     let done: Vec<_> = done.into_iter().map(Result::unwrap).collect();
     assert_eq!(done[0], Creation::Made);

@@ -2,11 +2,12 @@
 
 use domain::retry::Class;
 use domain::school::observed::{DatabaseAccess, ObservedLogin};
-use provisioning::drop::drop_database;
-use provisioning::{Error, access, scram};
+use provisioning::scram;
+use provisioning::server::drop::drop_database;
+use provisioning::server::{Error, access};
 use secrecy::SecretString;
 
-use crate::server::{ADVISORY_LOCKS, ANOTHER_CLUSTER, Admin, FINGERPRINT, LIMIT, School, on_every_server};
+use crate::fixtures::{ADVISORY_LOCKS, ANOTHER_CLUSTER, Admin, FINGERPRINT, LIMIT, School, on_every_server};
 
 /// What an admin can do by hand to a school, open or closed.
 fn drifts(school: &School) -> Vec<String> {
@@ -52,7 +53,7 @@ fn superuser_drifts(school: &School) -> Vec<String> {
 async fn every_change_by_hand_is_seen_and_undone_open_or_closed() {
     on_every_server(async |server| {
         let school = server.school("drifting").await;
-        let (pool, holding) = (&server.pool, &school.holding);
+        let (pool, holding) = (&server.pool, &school.objects);
         server.as_admin("CREATE ROLE stranger").await;
         for drift in drifts(&school) {
             server.as_admin(&drift).await;
@@ -86,7 +87,7 @@ async fn what_only_a_superuser_may_undo_is_undone_by_one_and_denied_to_a_plain_a
             let drift = superuser_drifts(&school).swap_remove(n);
             server.as_superuser(&drift).await;
             assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "{drift}");
-            match access::open(&server.pool, &school.holding, LIMIT).await {
+            match access::open(&server.pool, &school.objects, LIMIT).await {
                 Ok(()) => assert_eq!(server.access(&school).await, DatabaseAccess::Open, "{drift}"),
                 Err(error) => {
                     assert_eq!((server.kind, error.class()), (Admin::Plain, Class::Denied), "{drift}: {error:?}");
@@ -99,7 +100,7 @@ async fn what_only_a_superuser_may_undo_is_undone_by_one_and_denied_to_a_plain_a
 }
 
 #[tokio::test]
-async fn rights_that_the_owners_members_passed_on_are_undone_and_those_out_of_reach_are_not_taken_for_undone() {
+async fn rights_passed_on_are_undone_and_those_out_of_reach_do_not_count_as_undone() {
     on_every_server(async |server| {
         let school = server.school("entangled").await;
         let database = school.database();
@@ -109,17 +110,17 @@ async fn rights_that_the_owners_members_passed_on_are_undone_and_those_out_of_re
             "GRANT CONNECT ON DATABASE {database} TO helper WITH GRANT OPTION; SET ROLE helper; GRANT CONNECT ON DATABASE {database} TO PUBLIC"
         );
         server.as_superuser(&pass_on).await;
-        access::open(&server.pool, &school.holding, LIMIT).await.unwrap();
+        access::open(&server.pool, &school.objects, LIMIT).await.unwrap();
         assert_eq!(server.access(&school).await, DatabaseAccess::Open);
         server.as_superuser(&format!("GRANT {admin} TO helper")).await;
         server.as_superuser(&pass_on).await;
         for _ in 0..2 {
-            let error = access::open(&server.pool, &school.holding, LIMIT).await.unwrap_err();
+            let error = access::open(&server.pool, &school.objects, LIMIT).await.unwrap_err();
             assert!(matches!(error, Error::RightsRemain { .. }) && error.class() == Class::Denied, "{error:?}");
             assert_eq!(server.access(&school).await, DatabaseAccess::Drifted);
         }
         server.as_superuser(&format!("REVOKE {admin} FROM helper")).await;
-        access::open(&server.pool, &school.holding, LIMIT).await.unwrap();
+        access::open(&server.pool, &school.objects, LIMIT).await.unwrap();
         assert_eq!(server.access(&school).await, DatabaseAccess::Open);
     })
     .await;
@@ -129,7 +130,7 @@ async fn rights_that_the_owners_members_passed_on_are_undone_and_those_out_of_re
 async fn each_action_twice_writes_once() {
     on_every_server(async |server| {
         let school = server.school("twice").await;
-        let (pool, holding) = (&server.pool, &school.holding);
+        let (pool, holding) = (&server.pool, &school.objects);
         access::close(pool, holding).await.unwrap();
         let closed = server.catalogs().await;
         access::close(pool, holding).await.unwrap();
@@ -151,11 +152,11 @@ async fn each_action_twice_writes_once() {
 async fn closing_ends_live_sessions_and_lets_the_migrator_in_and_barring_lets_nobody_in() {
     on_every_server(async |server| {
         let school = server.school("closing").await;
-        let (pool, holding, database) = (&server.pool, &school.holding, school.database());
+        let (pool, holding, database) = (&server.pool, &school.objects, school.database());
         let mut live = server.log_in(&school, database).await.unwrap();
         access::close(pool, holding).await.unwrap();
         let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'", school.login());
-        assert_eq!(server.ask::<i64>(&sessions).await, 0);
+        assert_eq!(server.query::<i64>(&sessions).await, 0);
         assert!(sqlx::raw_sql("SELECT 1").execute(&mut live).await.is_err());
         assert!(server.log_in(&school, database).await.is_err());
         let mut migrator = server.log_in_as_migrator(database).await.unwrap();
@@ -167,7 +168,7 @@ async fn closing_ends_live_sessions_and_lets_the_migrator_in_and_barring_lets_no
         // The right to end their sessions was taken for a moment only.
         let members = "SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
             WHERE r.rolname LIKE 'dailycare\\_%' AND coalesce((to_jsonb(m)->>'inherit_option')::bool, true)";
-        assert_eq!(server.ask::<i64>(members).await, 0);
+        assert_eq!(server.query::<i64>(members).await, 0);
     })
     .await;
 }
@@ -176,7 +177,7 @@ async fn closing_ends_live_sessions_and_lets_the_migrator_in_and_barring_lets_no
 async fn a_lost_login_comes_back_without_a_way_in_until_it_has_a_password_and_is_opened() {
     on_every_server(async |server| {
         let school = server.school("loginless").await;
-        let (pool, holding, login) = (&server.pool, &school.holding, school.login());
+        let (pool, holding, login) = (&server.pool, &school.objects, school.login());
         server.as_admin(&format!("REVOKE ALL ON DATABASE {} FROM {login}; DROP ROLE {login}", school.database())).await;
         assert_eq!(server.observe(&school).await.login, ObservedLogin::Absent);
         assert_eq!(server.access(&school).await, DatabaseAccess::Closed);
@@ -202,7 +203,7 @@ async fn a_new_password_replaces_the_old_one_and_is_never_sent() {
     on_every_server(async |server| {
         let mut school = server.school("rotating").await;
         let password: SecretString = "canary-rotated-password".into();
-        access::set_password(&server.pool, &school.holding, school.uid, &scram::verifier(&password), "new").await.unwrap();
+        access::set_password(&server.pool, &school.objects, school.uid, &scram::verifier(&password), "new").await.unwrap();
         assert_eq!(server.observe(&school).await.login, ObservedLogin::Differing);
         assert!(server.log_in(&school, school.database()).await.is_err());
         school.password = password;
@@ -218,7 +219,7 @@ async fn nothing_that_bears_another_mark_is_touched() {
         let theirs = server.school("theirs").await;
         server.as_admin(&format!("ALTER ROLE {} CREATEDB", theirs.login())).await;
         let mut us = School::named("theirs");
-        us.holding.cluster = ANOTHER_CLUSTER;
+        us.objects.cluster = ANOTHER_CLUSTER;
         for comment in [None, Some("'{\"tenant\": '"), Some("NULL")] {
             if let Some(comment) = comment {
                 let (database, login) = (us.database(), us.login());
@@ -226,7 +227,7 @@ async fn nothing_that_bears_another_mark_is_touched() {
                 us = School::named("theirs");
             }
             let before = server.catalogs().await;
-            let (pool, holding) = (&server.pool, &us.holding);
+            let (pool, holding) = (&server.pool, &us.objects);
             let outcomes = [
                 access::open(pool, holding, LIMIT).await,
                 access::close(pool, holding).await,
@@ -251,12 +252,12 @@ async fn closing_takes_connect_from_a_foreign_role_of_the_logins_name_and_nothin
         server.as_admin(&format!("COMMENT ON ROLE {login} IS 'mine'; ALTER ROLE {login} CREATEDB", login = school.login())).await;
         assert_eq!(server.observe(&school).await.login, ObservedLogin::Foreign);
         assert_eq!(server.access(&school).await, DatabaseAccess::Drifted);
-        assert!(matches!(access::open(&server.pool, &school.holding, LIMIT).await, Err(Error::NotOurs { .. })));
-        access::close(&server.pool, &school.holding).await.unwrap();
+        assert!(matches!(access::open(&server.pool, &school.objects, LIMIT).await, Err(Error::NotOurs { .. })));
+        access::close(&server.pool, &school.objects).await.unwrap();
         assert_eq!(server.access(&school).await, DatabaseAccess::Closed);
         let untouched = format!("SELECT rolcanlogin AND rolcreatedb FROM pg_roles WHERE rolname = '{}'", school.login());
-        assert!(server.ask::<bool>(&untouched).await);
-        assert_eq!(server.ask::<i64>(ADVISORY_LOCKS).await, 0);
+        assert!(server.query::<bool>(&untouched).await);
+        assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
     })
     .await;
 }

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use domain::school::observed::{CatalogFacts, DatabaseAccess, ObservedDatabase, ObservedLogin};
 use futures::future::join_all;
-use provisioning::catalog::{Census, census, observe};
-use provisioning::claim::Claimed;
-use provisioning::{scram, template};
+use provisioning::scram;
+use provisioning::server::catalog::observe;
+use provisioning::server::census::{self, Census};
+use provisioning::server::claim::Claimed;
+use provisioning::server::template;
 use secrecy::ExposeSecret as _;
 use sqlx::AssertSqlSafe;
 use sqlx::error::DatabaseError;
 
-use crate::server::{ADVISORY_LOCKS, ANOTHER_CLUSTER, Admin, CLUSTER, School, everything_about, on_every_server};
+use crate::fixtures::{ADVISORY_LOCKS, ANOTHER_CLUSTER, Admin, CLUSTER, School, everything_about, on_every_server};
 
 const NOTHING: CatalogFacts = CatalogFacts { database: ObservedDatabase::Absent, login: ObservedLogin::Absent, spare: false };
 
@@ -48,11 +50,11 @@ async fn many_schools_are_observed_at_once_and_in_order() {
         let open = server.whole(DatabaseAccess::Open);
         assert_eq!(seen.iter().map(|one| one.database).collect::<Vec<_>>(), [open, ObservedDatabase::Absent, open]);
         assert!(observe(&mut conn, &server.migrations, &[]).await.unwrap().is_empty());
-        let counted = census(&mut conn, CLUSTER).await.unwrap();
+        let counted = census::take(&mut conn, CLUSTER).await.unwrap();
         let names: Vec<_> = counted.databases.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, [schools[0].database(), schools[2].database()]);
         assert_eq!((counted.logins.len(), counted.spares), (2, 0));
-        assert_eq!(census(&mut conn, ANOTHER_CLUSTER).await.unwrap(), Census::default());
+        assert_eq!(census::take(&mut conn, ANOTHER_CLUSTER).await.unwrap(), Census::default());
     })
     .await;
 }
@@ -128,7 +130,7 @@ async fn a_claim_that_is_cancelled_leaves_neither_half_a_school_nor_a_lock() {
             server.observe(&school).await,
             CatalogFacts { database: server.whole(DatabaseAccess::Open), login: ObservedLogin::Matching, spare: false }
         );
-        assert_eq!(server.ask::<i64>(ADVISORY_LOCKS).await, 0);
+        assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
     })
     .await;
 }

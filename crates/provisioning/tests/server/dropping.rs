@@ -1,14 +1,14 @@
 //! Dropping databases and logins.
 
 use domain::school::observed::{ObservedDatabase, ObservedLogin};
-use provisioning::drop::{drop_database, drop_login};
-use provisioning::{Error, access};
+use provisioning::server::drop::{drop_database, drop_login};
+use provisioning::server::{Error, access};
 
-use crate::server::{ADVISORY_LOCKS, LIMIT, School, Server, on_every_server};
+use crate::fixtures::{ADVISORY_LOCKS, LIMIT, School, Server, on_every_server};
 
 async fn closed(server: &Server, code: &str) -> School {
     let school = server.school(code).await;
-    access::close(&server.pool, &school.holding).await.unwrap();
+    access::close(&server.pool, &school.objects).await.unwrap();
     school
 }
 
@@ -16,16 +16,16 @@ async fn closed(server: &Server, code: &str) -> School {
 async fn a_closed_school_is_dropped_database_first_and_each_twice() {
     on_every_server(async |server| {
         let school = closed(&server, "leaving").await;
-        assert!(matches!(drop_login(&server.pool, &school.holding).await, Err(Error::DatabaseExists { .. })));
+        assert!(matches!(drop_login(&server.pool, &school.objects).await, Err(Error::DatabaseExists { .. })));
         for _ in 0..2 {
-            drop_database(&server.pool, &school.holding).await.unwrap();
+            drop_database(&server.pool, &school.objects).await.unwrap();
             assert_eq!(server.observe(&school).await.database, ObservedDatabase::Absent);
         }
         for _ in 0..2 {
-            drop_login(&server.pool, &school.holding).await.unwrap();
+            drop_login(&server.pool, &school.objects).await.unwrap();
             assert_eq!(server.observe(&school).await.login, ObservedLogin::Absent);
         }
-        assert_eq!(server.ask::<i64>(ADVISORY_LOCKS).await, 0);
+        assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
     })
     .await;
 }
@@ -35,7 +35,7 @@ async fn an_open_database_is_not_dropped() {
     on_every_server(async |server| {
         let school = server.school("staying").await;
         let before = server.catalogs().await;
-        assert!(matches!(drop_database(&server.pool, &school.holding).await, Err(Error::NotClosed { .. })));
+        assert!(matches!(drop_database(&server.pool, &school.objects).await, Err(Error::NotClosed { .. })));
         assert_eq!(server.catalogs().await, before);
         server.log_in(&school, school.database()).await.unwrap();
     })
@@ -47,7 +47,7 @@ async fn a_session_of_the_migrator_does_not_hold_up_a_drop() {
     on_every_server(async |server| {
         let school = closed(&server, "busy").await;
         let _session = server.log_in_as_migrator(school.database()).await.unwrap();
-        drop_database(&server.pool, &school.holding).await.unwrap();
+        drop_database(&server.pool, &school.objects).await.unwrap();
         assert_eq!(server.observe(&school).await.database, ObservedDatabase::Absent);
     })
     .await;
@@ -59,9 +59,9 @@ async fn an_interrupted_drop_is_seen_can_only_be_repeated_and_then_succeeds() {
         let school = closed(&server, "half-gone").await;
         server.as_superuser(&format!("UPDATE pg_database SET datconnlimit = -2 WHERE datname = '{}'", school.database())).await;
         assert_eq!(server.observe(&school).await.database, ObservedDatabase::Broken);
-        assert!(matches!(access::open(&server.pool, &school.holding, LIMIT).await, Err(Error::Interrupted { .. })));
-        assert!(matches!(access::close(&server.pool, &school.holding).await, Err(Error::Interrupted { .. })));
-        drop_database(&server.pool, &school.holding).await.unwrap();
+        assert!(matches!(access::open(&server.pool, &school.objects, LIMIT).await, Err(Error::Interrupted { .. })));
+        assert!(matches!(access::close(&server.pool, &school.objects).await, Err(Error::Interrupted { .. })));
+        drop_database(&server.pool, &school.objects).await.unwrap();
         assert_eq!(server.observe(&school).await.database, ObservedDatabase::Absent);
     })
     .await;
@@ -72,7 +72,7 @@ async fn a_foreign_role_of_the_logins_name_is_not_dropped() {
     on_every_server(async |server| {
         let school = School::named("never-was");
         server.as_admin(&format!("CREATE ROLE {}", school.login())).await;
-        assert!(matches!(drop_login(&server.pool, &school.holding).await, Err(Error::NotOurs { .. })));
+        assert!(matches!(drop_login(&server.pool, &school.objects).await, Err(Error::NotOurs { .. })));
         assert_eq!(server.observe(&school).await.login, ObservedLogin::Foreign);
     })
     .await;

@@ -4,7 +4,7 @@
 mod accessing;
 mod claiming;
 mod dropping;
+mod fixtures;
 mod migrating;
 mod preparing;
-mod server;
 mod templates;

@@ -3,14 +3,14 @@
 use domain::retry::Class;
 use domain::school::observed::{DatabaseAccess, ObservedDatabase, Schema};
 use postgres::schema::{Applied, Migrations};
-use provisioning::{Error, Result, access, migrate};
+use provisioning::server::{Error, Result, access, migrate};
 
-use crate::server::{LIMIT, School, Server, everything_about, migrator, on_every_server};
+use crate::fixtures::{LIMIT, School, Server, everything_about, migrator, on_every_server};
 
 /// The last of the files.
 async fn step(server: &Server, school: &School, migrations: &Migrations) -> Result<Applied> {
     let migration = migrations.all().last().unwrap();
-    migrate::migrate(&server.endpoint, &migrator(), &school.holding, migrations, migration).await
+    migrate::migrate(&server.endpoint, &migrator(), &school.objects, migrations, migration).await
 }
 
 async fn schema(server: &Server, school: &School) -> Schema {
@@ -24,7 +24,7 @@ async fn schema(server: &Server, school: &School) -> Schema {
 async fn a_file_and_its_mark_come_together_and_once_whether_open_or_closed() {
     on_every_server(async |mut server| {
         let (school, closed) = (server.school("growing").await, server.school("sleeping").await);
-        access::close(&server.pool, &closed.holding).await.unwrap();
+        access::close(&server.pool, &closed.objects).await.unwrap();
         let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more (); GRANT SELECT ON app.more TO tenant_app;");
         server.migrations = newer.clone();
         for (school, access) in [(&school, DatabaseAccess::Open), (&closed, DatabaseAccess::Closed)] {
@@ -33,7 +33,7 @@ async fn a_file_and_its_mark_come_together_and_once_whether_open_or_closed() {
             assert_eq!(step(&server, school, &newer).await.unwrap(), Applied::Already);
             assert_eq!(server.observe(school).await.database, server.whole(access));
         }
-        access::open(&server.pool, &closed.holding, LIMIT).await.unwrap();
+        access::open(&server.pool, &closed.objects, LIMIT).await.unwrap();
         let mut login = server.log_in(&closed, closed.database()).await.unwrap();
         sqlx::raw_sql("SELECT FROM app.more").execute(&mut login).await.unwrap();
     })
@@ -45,7 +45,7 @@ async fn a_mark_that_was_set_back_is_set_right_without_running_the_file_again() 
     on_every_server(async |mut server| {
         let school = server.school("forgetful").await;
         let comment = format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{}'", school.database());
-        let old = server.ask::<String>(&comment).await;
+        let old = server.query::<String>(&comment).await;
         let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
         step(&server, &school, &newer).await.unwrap();
         server.as_admin(&format!("COMMENT ON DATABASE {} IS '{old}'", school.database())).await;
@@ -98,8 +98,8 @@ async fn a_file_that_does_not_follow_or_a_database_that_is_not_ours_is_refused()
         let mut school = server.school("skipping").await;
         server.and_then("0003_three.sql", "SELECT 3;");
         let newer = server.and_then("0004_four.sql", "SELECT 4;");
-        assert!(matches!(step(&server, &school, &newer).await, Err(Error::OutOfOrder { found: 2, wanted: 3, .. })));
-        school.holding.tenant = School::named("other").holding.tenant;
+        assert!(matches!(step(&server, &school, &newer).await, Err(Error::OutOfOrder { found: 2, expected: 3, .. })));
+        school.objects.tenant = School::named("other").objects.tenant;
         assert!(matches!(step(&server, &school, &newer).await, Err(Error::NotOurs { .. })));
     })
     .await;

@@ -3,12 +3,12 @@
 use domain::retry::Class;
 use postgres::schema::Applied;
 use postgres::session::Credentials;
-use provisioning::prepare::{Wanted, close_maintenance_databases, prepare_roles, prepared};
-use provisioning::server::{OLDEST_VERSION, identify};
-use provisioning::{Error, MIGRATOR, migrate};
+use provisioning::server::identity::{OLDEST_VERSION, identify};
+use provisioning::server::prepare::{self, DesiredRoles, close_maintenance_databases, prepare_roles};
+use provisioning::server::{Error, MIGRATOR, migrate};
 use testing::Version;
 
-use crate::server::{ANOTHER_CLUSTER, Admin, MIGRATOR_PASSWORD, on_every_bare_server, on_every_server, wanted};
+use crate::fixtures::{ANOTHER_CLUSTER, Admin, MIGRATOR_PASSWORD, desired, on_every_bare_server, on_every_server};
 
 #[tokio::test]
 async fn a_server_says_who_it_is_and_what_we_may_do() {
@@ -16,7 +16,7 @@ async fn a_server_says_who_it_is_and_what_we_may_do() {
         let identity = identify(&mut server.pool.acquire().await.unwrap()).await.unwrap();
         assert_eq!(identity.version_num / 10_000, if server.version == Version::V15 { 15 } else { 18 });
         assert!(identity.version_num >= OLDEST_VERSION && identity.version.contains('.'));
-        assert_eq!(identity.system_identifier, server.ask::<String>("SELECT system_identifier::text FROM pg_control_system()").await);
+        assert_eq!(identity.system_identifier, server.query::<String>("SELECT system_identifier::text FROM pg_control_system()").await);
         assert_eq!(identity.rights.superuser, server.kind == Admin::Superuser);
         assert!(identity.rights.suffice() && !identity.read_only);
         assert_eq!(identity.max_connections, 97);
@@ -29,12 +29,12 @@ async fn preparing_twice_writes_once() {
     on_every_bare_server(async |server| {
         let password = MIGRATOR_PASSWORD.into();
         let mut conn = server.pool.acquire().await.unwrap();
-        assert!(!prepared(&mut conn, &wanted(&password)).await.unwrap().roles);
-        prepare_roles(&mut conn, &wanted(&password)).await.unwrap();
+        assert!(!prepare::observe(&mut conn, &desired(&password)).await.unwrap().roles);
+        prepare_roles(&mut conn, &desired(&password)).await.unwrap();
         close_maintenance_databases(&mut conn).await.unwrap();
-        assert!(prepared(&mut conn, &wanted(&password)).await.unwrap().roles);
+        assert!(prepare::observe(&mut conn, &desired(&password)).await.unwrap().roles);
         let before = server.catalogs().await;
-        prepare_roles(&mut conn, &wanted(&password)).await.unwrap();
+        prepare_roles(&mut conn, &desired(&password)).await.unwrap();
         close_maintenance_databases(&mut conn).await.unwrap();
         assert_eq!(server.catalogs().await, before);
         assert!(!server.log().contains(MIGRATOR_PASSWORD));
@@ -47,10 +47,10 @@ async fn maintenance_databases_are_closed_to_public_where_the_admin_may_and_name
     on_every_bare_server(async |server| {
         let password = MIGRATOR_PASSWORD.into();
         let mut conn = server.pool.acquire().await.unwrap();
-        prepare_roles(&mut conn, &wanted(&password)).await.unwrap();
+        prepare_roles(&mut conn, &desired(&password)).await.unwrap();
         let expected: &[&str] = if server.kind == Admin::Superuser { &[] } else { &["postgres", "template1"] };
         assert_eq!(close_maintenance_databases(&mut conn).await.unwrap(), expected);
-        assert_eq!(prepared(&mut conn, &wanted(&password)).await.unwrap().open_databases, expected);
+        assert_eq!(prepare::observe(&mut conn, &desired(&password)).await.unwrap().open_databases, expected);
         server.as_superuser("CREATE DATABASE somebody_elses").await;
         let before = server.catalogs().await;
         assert!(close_maintenance_databases(&mut conn).await.unwrap().contains(&"somebody_elses".to_owned()));
@@ -79,9 +79,9 @@ async fn a_fixed_role_that_somebody_changed_is_set_right() {
                 continue;
             }
             server.as_admin(drift).await;
-            assert!(!prepared(&mut conn, &wanted(&password)).await.unwrap().roles, "{drift}");
-            prepare_roles(&mut conn, &wanted(&password)).await.unwrap_or_else(|error| panic!("{drift}: {error:?}"));
-            assert!(prepared(&mut conn, &wanted(&password)).await.unwrap().roles, "{drift}");
+            assert!(!prepare::observe(&mut conn, &desired(&password)).await.unwrap().roles, "{drift}");
+            prepare_roles(&mut conn, &desired(&password)).await.unwrap_or_else(|error| panic!("{drift}: {error:?}"));
+            assert!(prepare::observe(&mut conn, &desired(&password)).await.unwrap().roles, "{drift}");
         }
     })
     .await;
@@ -92,15 +92,15 @@ async fn the_migrators_password_follows_its_fingerprint() {
     on_every_server(async |server| {
         let school = server.school("renewed").await;
         let password = "canary-renewed-migrator".into();
-        let wanted = Wanted { fingerprint: "other", ..wanted(&password) };
+        let wanted = DesiredRoles { fingerprint: "other", ..desired(&password) };
         let mut conn = server.pool.acquire().await.unwrap();
-        assert!(!prepared(&mut conn, &wanted).await.unwrap().roles);
+        assert!(!prepare::observe(&mut conn, &wanted).await.unwrap().roles);
         prepare_roles(&mut conn, &wanted).await.unwrap();
-        assert!(prepared(&mut conn, &wanted).await.unwrap().roles);
+        assert!(prepare::observe(&mut conn, &wanted).await.unwrap().roles);
         let migrate = async |password: &str| {
             let migrator = Credentials { username: MIGRATOR.into(), password: password.into() };
             let migration = server.migrations.all().last().unwrap();
-            migrate::migrate(&server.endpoint, &migrator, &school.holding, &server.migrations, migration).await
+            migrate::migrate(&server.endpoint, &migrator, &school.objects, &server.migrations, migration).await
         };
         assert_eq!(migrate(MIGRATOR_PASSWORD).await.unwrap_err().class(), Class::Denied);
         assert_eq!(migrate("canary-renewed-migrator").await.unwrap(), Applied::Already);
@@ -116,9 +116,9 @@ async fn a_role_of_a_fixed_name_that_is_not_ours_is_left_alone() {
         let mut conn = server.pool.acquire().await.unwrap();
         server.as_superuser("CREATE ROLE dailycare_migrator LOGIN PASSWORD 'theirs'").await;
         let before = server.catalogs().await;
-        let refused = prepare_roles(&mut conn, &wanted(&password)).await;
+        let refused = prepare_roles(&mut conn, &desired(&password)).await;
         assert!(matches!(refused, Err(Error::NotOurs { ref name, .. }) if name == MIGRATOR), "{refused:?}");
-        assert!(matches!(prepared(&mut conn, &wanted(&password)).await, Err(Error::NotOurs { .. })));
+        assert!(matches!(prepare::observe(&mut conn, &desired(&password)).await, Err(Error::NotOurs { .. })));
         assert_eq!(server.catalogs().await, before);
     })
     .await;
@@ -130,7 +130,7 @@ async fn a_server_that_another_cluster_prepared_is_left_alone() {
         let password = MIGRATOR_PASSWORD.into();
         let before = server.catalogs().await;
         let mut conn = server.pool.acquire().await.unwrap();
-        let refused = prepare_roles(&mut conn, &Wanted { cluster: ANOTHER_CLUSTER, ..wanted(&password) }).await;
+        let refused = prepare_roles(&mut conn, &DesiredRoles { cluster: ANOTHER_CLUSTER, ..desired(&password) }).await;
         assert!(matches!(refused, Err(Error::NotOurs { .. })), "{refused:?}");
         assert_eq!(server.catalogs().await, before);
     })

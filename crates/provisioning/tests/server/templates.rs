@@ -2,20 +2,20 @@
 
 use domain::retry::Class;
 use postgres::schema::{Migrations, short};
-use provisioning::{Error, prepare, stage, template};
+use provisioning::server::{Error, prepare, stage, template};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::server::{Admin, MIGRATOR_PASSWORD, on_every_bare_server, on_every_server, wanted};
+use crate::fixtures::{Admin, MIGRATOR_PASSWORD, desired, on_every_bare_server, on_every_server};
 
 const NAMED_LIKE_OURS: &str = "SELECT coalesce(string_agg(datname, ' ' ORDER BY datname), '') FROM pg_database WHERE datname LIKE 'dc\\_%'";
 
 #[tokio::test]
-async fn the_real_schema_is_built_once_and_a_copy_of_it_holds_the_seed_data_and_gives_its_login_no_ddl() {
+async fn the_real_schema_is_built_once_and_a_copy_has_the_seed_data_and_allows_no_ddl() {
     on_every_bare_server(async |mut server| {
         server.migrations = Migrations::tenant().unwrap();
         let password = MIGRATOR_PASSWORD.into();
         let mut conn = server.pool.acquire().await.unwrap();
-        prepare::prepare_roles(&mut conn, &wanted(&password)).await.unwrap();
+        prepare::prepare_roles(&mut conn, &desired(&password)).await.unwrap();
         assert!(!template::exists(&mut conn, server.digest()).await.unwrap());
         server.build(&server.migrations).await.unwrap();
         assert!(template::exists(&mut conn, server.digest()).await.unwrap());
@@ -40,7 +40,7 @@ async fn a_build_that_failed_or_was_interrupted_is_dropped_and_done_again() {
         assert!(matches!(failed, Err(Error::Migration { ref file, .. }) if file == "0003_late.sql"), "{failed:?}");
         let (digest, template) = (failing.digest(), template::name(failing.digest()));
         let building = format!("dc_building_{}", short(digest));
-        assert!(server.ask::<String>(NAMED_LIKE_OURS).await.contains(&building));
+        assert!(server.query::<String>(NAMED_LIKE_OURS).await.contains(&building));
         // What stands under the template's name without being frozen is a leftover, too.
         server.as_admin(&format!("ALTER DATABASE {building} RENAME TO {template}")).await;
         assert!(!template::exists(&mut server.pool.acquire().await.unwrap(), digest).await.unwrap());
@@ -55,8 +55,8 @@ async fn a_build_that_failed_or_was_interrupted_is_dropped_and_done_again() {
             stranger.close().await.unwrap();
             assert!(matches!(server.build(&failing).await, Err(Error::Migration { .. })));
         }
-        assert!(!server.ask::<String>(NAMED_LIKE_OURS).await.contains(&template));
-        assert_eq!(server.ask::<i64>(crate::server::ADVISORY_LOCKS).await, 0);
+        assert!(!server.query::<String>(NAMED_LIKE_OURS).await.contains(&template));
+        assert_eq!(server.query::<i64>(crate::fixtures::ADVISORY_LOCKS).await, 0);
     })
     .await;
 }
@@ -105,7 +105,7 @@ async fn old_templates_and_spares_go_and_what_only_looks_like_them_stays() {
             template::drop_stale(&server.pool, keep).await.unwrap();
             let mut left = [spare.as_str(), "dc_template_0123456789ab", "dc_template_of_mine", &template::name(keep)];
             left.sort_unstable();
-            let seen = server.ask::<String>(NAMED_LIKE_OURS).await;
+            let seen = server.query::<String>(NAMED_LIKE_OURS).await;
             let mut seen: Vec<_> = seen.split(' ').collect();
             seen.sort_unstable();
             assert_eq!(seen, left);

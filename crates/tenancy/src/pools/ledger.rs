@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_session_is_closed_for_another_tenant_the_least_recently_used_first_and_its_place_passes_on_when_it_is_gone() {
+    fn the_least_recently_used_idle_session_is_closed_and_then_its_slot_passes_on() {
         let mut ledger = Paper::new(2);
         assert_eq!(ask(&mut ledger, 1, 1), [Deed::Open(tenant(1), 1)]);
         assert_eq!(ask(&mut ledger, 2, 2), [Deed::Open(tenant(2), 2)]);

@@ -17,7 +17,7 @@ use futures::{Stream, TryStreamExt as _};
 use postgres::error::Doing as _;
 use postgres::schema::Migrations;
 use postgres::session::CONNECT_TIMEOUT;
-use registry::listing::{self, Listing};
+use registry::tenants::{self, TenantRow};
 use sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -120,7 +120,7 @@ impl Follower {
         listener.eager_reconnect(false);
         listener.ignore_pool_close_event(true);
         if self.settings.listen {
-            let listening = tokio::time::timeout(self.settings.query_timeout, listener.listen(listing::CHANNEL)).await;
+            let listening = tokio::time::timeout(self.settings.query_timeout, listener.listen(tenants::CHANNEL)).await;
             listening.map_err(|_| postgres::Error::timed_out(LISTENING))?.doing(LISTENING)?;
         }
         Ok(listener)
@@ -130,7 +130,7 @@ impl Follower {
     async fn reload(&self, listener: &mut PgListener) -> Result<()> {
         let began = Instant::now();
         let cached = self.loader.tenants().all();
-        let listed = self.load_all(RELOAD_TIMEOUT, listing::after(listener, i64::MIN)).await?;
+        let listed = self.load_all(RELOAD_TIMEOUT, tenants::after(listener, i64::MIN)).await?;
         cached.iter().filter(|tenant| !listed.contains(&tenant.tenant)).for_each(|removed| self.loader.tenants().remove(removed));
         self.confirm(began);
         Ok(())
@@ -149,13 +149,13 @@ impl Follower {
     async fn catch_up(&self, listener: &mut PgListener, mut notified: HashSet<TenantId>) -> Result<()> {
         let began = Instant::now();
         let last_change = self.last_change.load(Ordering::Relaxed);
-        let listed = self.load_all(self.settings.query_timeout, listing::after(&mut *listener, last_change)).await?;
+        let listed = self.load_all(self.settings.query_timeout, tenants::after(&mut *listener, last_change)).await?;
         // A notified tenant that is not listed was listed before, or its row was deleted.
         notified.retain(|tenant| !listed.contains(tenant));
         let cached: Vec<_> = notified.into_iter().filter_map(|tenant| self.loader.tenants().get(tenant)).collect();
         if !cached.is_empty() {
             let ids: Vec<_> = cached.iter().map(|tenant| tenant.tenant).collect();
-            let missing = within(self.settings.query_timeout, listing::missing(listener, &ids)).await?;
+            let missing = within(self.settings.query_timeout, tenants::missing(listener, &ids)).await?;
             cached.iter().filter(|tenant| missing.contains(&tenant.tenant)).for_each(|removed| self.loader.tenants().remove(removed));
         }
         self.confirm(began);
@@ -167,7 +167,7 @@ impl Follower {
         let unopened = self.loader.tenants().unopened();
         if !unopened.is_empty() {
             // Not in commit order, so they must not advance `last_change`.
-            for row in within(self.settings.query_timeout, listing::these(listener, &unopened)).await? {
+            for row in within(self.settings.query_timeout, tenants::these(listener, &unopened)).await? {
                 self.loader.load(&row).await;
             }
         }
@@ -175,7 +175,7 @@ impl Follower {
     }
 
     /// Loads rows as they come, in the order in which they were written.
-    async fn load_all(&self, limit: Duration, rows: impl Stream<Item = registry::Result<Listing>>) -> Result<HashSet<TenantId>> {
+    async fn load_all(&self, limit: Duration, rows: impl Stream<Item = registry::Result<TenantRow>>) -> Result<HashSet<TenantId>> {
         let load = async {
             let (mut rows, mut listed) = (pin!(rows), HashSet::new());
             while let Some(row) = rows.try_next().await? {

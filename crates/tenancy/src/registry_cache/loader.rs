@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use postgres::session::Endpoint;
-use registry::listing::Listing;
+use registry::tenants::TenantRow;
 
 use super::opening_keys::OpeningKeyFile;
 use super::tenant::{CachedTenant, Fault};
@@ -29,7 +29,7 @@ impl Loader {
     }
 
     /// Loads a row and returns the tenant as it is cached then. For a key that is unknown the key file is read again first.
-    pub(super) async fn load(&self, row: &Listing) -> Arc<CachedTenant> {
+    pub(super) async fn load(&self, row: &TenantRow) -> Arc<CachedTenant> {
         if let Some(cached) = self.tenants.get(row.tenant).filter(|cached| !may_supersede(row, cached)) {
             return cached;
         }
@@ -52,6 +52,6 @@ impl Loader {
 }
 
 /// The row was written later, or its credentials can perhaps be opened now.
-fn may_supersede(row: &Listing, cached: &CachedTenant) -> bool {
+fn may_supersede(row: &TenantRow, cached: &CachedTenant) -> bool {
     row.change_seq > cached.change_seq || (row.change_seq == cached.change_seq && cached.fault == Some(Fault::UnknownKey))
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use domain::names::TenantId;
 use futures::FutureExt as _;
 use quick_cache::sync::Cache;
-use registry::listing;
+use registry::tenants;
 use sqlx::postgres::PgPool;
 use tokio::sync::Semaphore;
 
@@ -86,7 +86,7 @@ impl Queries {
         };
         // Taken before the query: if the registry has no such row now, the row existed then and was removed.
         let cached = self.loader.tenants().get(tenant);
-        let Some(row) = listing::find(&self.pool, tenant, self.timeout).await? else {
+        let Some(row) = tenants::find(&self.pool, tenant, self.timeout).await? else {
             if let Some(removed) = cached {
                 self.loader.tenants().remove(&removed);
             }

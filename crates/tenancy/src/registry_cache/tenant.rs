@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use domain::names::{DatabaseName, ServerName, TenantId};
 use postgres::session::Endpoint;
-use registry::listing::Listing;
 use registry::route::PoolSettings;
 use registry::seal::{self, OpeningKeys};
+use registry::tenants::TenantRow;
 
 use crate::pools::Target;
 
@@ -76,7 +76,7 @@ pub enum Fault {
 
 impl CachedTenant {
     /// `share` returns the one endpoint that all equal ones share.
-    pub(super) fn new(row: &Listing, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Self {
+    pub(super) fn new(row: &TenantRow, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Self {
         let state = State::parse(&row.state);
         let (target, fault) = match state {
             None => (None, Some(Fault::UnknownState)),
@@ -117,7 +117,7 @@ impl CachedTenant {
     }
 }
 
-fn target(row: &Listing, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Result<Target, Fault> {
+fn target(row: &TenantRow, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Result<Target, Fault> {
     let (Some(route), Some(sealed)) = (&row.route, &row.sealed) else { return Err(Fault::NoRoute) };
     let credentials = opening.open(row.tenant, sealed).map_err(|error| match error {
         seal::Error::UnknownKey => Fault::UnknownKey,

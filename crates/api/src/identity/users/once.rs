@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{NewUser, Record, Temporary, User, begin, commit_with, insert, temporary, unavailable, within};
-use crate::error::{Code, Error, Field, Result, Text};
+use crate::error::{Code, Error, Result, Text};
 use crate::identity::UserId;
 
 /// The key of a request to make an account.
@@ -109,6 +109,6 @@ async fn renewed(conn: &mut PgConnection, tenant: TenantId, account: Option<Uuid
             "a conta deste pedido já foi usada ou removida; reponha a palavra-passe",
             "this request's account has been used or removed since; reset its password",
         );
-        Error { fields: vec![Field { field: "idempotency-key".to_owned(), code: "spent", message }], ..Error::new(Code::Conflict) }
+        Error::conflict("idempotency-key", "spent", message)
     })
 }

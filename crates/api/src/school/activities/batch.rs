@@ -153,9 +153,9 @@ impl Entry {
         let children: Vec<Uuid> = present.iter().filter(chosen).copied().collect();
         if wrong.is_empty() && !(1..=MOST).contains(&children.len()) {
             let (code, pt, en) = if children.is_empty() {
-                ("too_few", "nenhuma criança desta sala nesse dia".to_owned(), "no child of this class on that day".to_owned())
+                ("too_few", "não há crianças desta sala nesse dia".to_owned(), "no child is in this class on that day".to_owned())
             } else {
-                ("too_many", format!("no máximo {MOST} crianças"), format!("at most {MOST} children"))
+                ("too_many", format!("no máximo {MOST} crianças"), format!("must have at most {MOST} children"))
             };
             wrong.push(Field { field: "children".to_owned(), code, message: Text::new(pt, en) });
         }
@@ -170,7 +170,7 @@ impl Entry {
         for (at, (child, fields)) in self.overrides.iter().enumerate() {
             wrong.extend(foreign(kind, &Value::Object(fields.clone()), &format!("overrides.{at}.")));
             if overrides.insert(child, fields).is_some() {
-                let message = Text::new("a criança está repetida", "the child is repeated");
+                let message = Text::new("a criança está repetida", "is repeated");
                 wrong.push(Field { field: format!("overrides.{at}.child_id"), code: "repeated", message });
             }
         }

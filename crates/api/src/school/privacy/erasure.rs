@@ -20,7 +20,7 @@ use crate::answer::{Data, Page};
 use crate::app::App;
 use crate::body::Body;
 use crate::document::{IdempotencyKeyHeader, Paging, Queries, WritesItem};
-use crate::error::{Code, Error, Field, Result, Text};
+use crate::error::{Code, Error, Result, Text};
 use crate::resource::cursor::{self, Cursor};
 use crate::resource::filter::{Id, ListQuery, equal};
 use crate::resource::idempotency::{self, Idempotent};
@@ -123,10 +123,7 @@ async fn removed(conn: &mut PgConnection, child: Uuid) -> Result<()> {
     let look = "SELECT deleted_at IS NOT NULL FROM app.children WHERE id = $1 FOR UPDATE";
     match sqlx::query_scalar(look).bind(child).fetch_optional(conn).await? {
         Some(true) => Ok(()),
-        Some(false) => {
-            let message = Text::new("remova primeiro a criança", "remove the child first");
-            Err(Error { fields: vec![Field { field: "id".to_owned(), code: "not_removed", message }], ..Error::new(Code::Conflict) })
-        }
+        Some(false) => Err(Error::conflict("id", "not_removed", Text::new("remova primeiro a criança", "remove the child first"))),
         None => Err(Code::NotFound.into()),
     }
 }

@@ -122,7 +122,7 @@ async fn check(conn: &mut PgConnection, role: &str, new: &[Grant]) -> Result<()>
             if !known.contains(&grant.permission) {
                 Some(field(i, "not_found", "não existe", "does not exist"))
             } else if new[..i].iter().any(|before| before.permission == grant.permission) {
-                Some(field(i, "repeated", "há elementos repetidos", "items are repeated"))
+                Some(field(i, "repeated", "está repetida", "is repeated"))
             } else {
                 None
             }
@@ -133,8 +133,9 @@ async fn check(conn: &mut PgConnection, role: &str, new: &[Grant]) -> Result<()>
     }
     let keeps = |code: &str| new.iter().any(|grant| grant.permission == code && grant.scope == Scope::School);
     if role == ADMIN && !(keeps(RolesRead::CODE) && keeps(RolesUpdate::CODE)) {
-        let message = Text::new("a direção mantém roles:read e roles:update", "administrators keep roles:read and roles:update");
-        return Err(Error { fields: vec![Field { field: String::new(), code: "required", message }], ..Error::new(Code::Conflict) });
+        let message =
+            Text::new("a direção tem de manter roles:read e roles:update", "administrators must keep roles:read and roles:update");
+        return Err(Error::conflict("", "required", message));
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ struct Wrong(Vec<Field>);
 impl Wrong {
     fn value(&mut self, key: &str, kind: &str, value: &Value) {
         match (key, value) {
-            _ if kind_of(value) != kind => self.add("value", "type", "tipo de valor errado", "wrong type of value"),
+            _ if kind_of(value) != kind => self.add("value", "type", "tipo de valor errado", "has the wrong type"),
             _ if value.to_string().len() > LONGEST => self.add("value", "length", "comprimento inválido", "has the wrong length"),
             ("school.locale", Value::String(text)) if !is_locale(text) => self.malformed("value"),
             ("school.opening_hours", Value::Object(days)) => self.each(days, &WEEKDAYS, Self::hours),
@@ -54,8 +54,8 @@ impl Wrong {
             ("authorisations.warn_days", value) if value.as_u64().is_none_or(|days| days > LONGEST_WARNING) => self.add(
                 "value",
                 "range",
-                &format!("um número inteiro de 0 a {LONGEST_WARNING}"),
-                &format!("a whole number from 0 to {LONGEST_WARNING}"),
+                &format!("tem de ser um número inteiro de 0 a {LONGEST_WARNING}"),
+                &format!("must be a whole number from 0 to {LONGEST_WARNING}"),
             ),
             _ => {}
         }
@@ -68,7 +68,7 @@ impl Wrong {
             if known.contains(&name.as_str()) {
                 check(self, &at, value);
             } else {
-                self.add(&at, "unknown", "campo desconhecido", "there is no such field");
+                self.add(&at, "unknown", "campo desconhecido", "is not a known field");
             }
         }
     }
@@ -87,7 +87,7 @@ impl Wrong {
             (Some(start), Some(end)) => self.span(("value.start", start), ("value.end", end)),
             (start, _) => {
                 let missing = if start.is_none() { "value.start" } else { "value.end" };
-                self.add(missing, "required", "campo obrigatório", "this field is required");
+                self.add(missing, "required", "campo obrigatório", "is required");
             }
         }
     }
@@ -103,7 +103,7 @@ impl Wrong {
 
     fn time(&mut self, at: &str, value: &Value) {
         if minute(value).is_none() {
-            self.add(at, "format", "não é uma hora HH:MM", "is not a time HH:MM");
+            self.add(at, "format", "não é uma hora no formato HH:MM", "is not a time in the form HH:MM");
         }
     }
 
@@ -112,15 +112,15 @@ impl Wrong {
         for (i, value) in days.iter().enumerate() {
             let at = format!("value.{i}");
             match value.as_str().and_then(day) {
-                None => self.add(&at, "format", "não é um dia AAAA-MM-DD", "is not a day YYYY-MM-DD"),
-                Some(day) if !seen.insert(day) => self.add(&at, "repeated", "há elementos repetidos", "items are repeated"),
+                None => self.add(&at, "format", "não é uma data no formato AAAA-MM-DD", "is not a date in the form YYYY-MM-DD"),
+                Some(day) if !seen.insert(day) => self.add(&at, "repeated", "há elementos repetidos", "has repeated items"),
                 Some(_) => {}
             }
         }
     }
 
     fn malformed(&mut self, at: &str) {
-        self.add(at, "format", "formato inválido", "not in the right format");
+        self.add(at, "format", "formato inválido", "has the wrong format");
     }
 
     fn add(&mut self, field: &str, code: &'static str, pt: &str, en: &str) {

@@ -1,9 +1,8 @@
 //! A school with a class of three children, and the people around them.
 
+use api_testing::{Answer, Client, School, world};
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-use crate::world::{Answer, Client, School, world};
 
 /// A Monday in Lisbon, which is an hour ahead of UTC.
 pub(crate) const DAY: &str = "2026-05-04";

@@ -9,7 +9,7 @@ use super::fixture::{CANARY, ask, start};
 
 #[tokio::test]
 async fn metrics_count_by_route_pattern_and_by_the_tenant_that_the_handler_named() {
-    let metrics = crate::world::METRICS.clone();
+    let metrics = api_testing::METRICS.clone();
     let (running, tenant) = (start().await, uuid::Uuid::new_v4());
     assert_eq!(ask(&running, "GET", &format!("/tenant/{tenant}"), "").await.status, 503);
     let expected = [
@@ -24,8 +24,8 @@ async fn metrics_count_by_route_pattern_and_by_the_tenant_that_the_handler_named
 }
 
 #[tokio::test]
-async fn every_refusal_for_who_asked_or_for_which_school_is_counted_by_its_code_and_nothing_else_is() {
-    let metrics = crate::world::METRICS.clone();
+async fn refusals_for_the_caller_or_the_school_are_counted_by_code_and_nothing_else_is() {
+    let metrics = api_testing::METRICS.clone();
     let running = start().await;
     for code in Code::ALL {
         ask(&running, "GET", &format!("/fail/{}", code.label()), "").await;

@@ -1,11 +1,11 @@
 //! What a caller sends or breaks off.
 
+use api_testing::{World, connections, world};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use testing::{Version, until};
 
 use super::fixture::{name, run, superuser};
-use crate::world::{World, connections, world};
 
 #[tokio::test]
 async fn no_text_of_a_caller_is_ever_sql() {
@@ -100,7 +100,7 @@ async fn a_client_that_goes_away_in_its_transaction_leaves_nothing_behind() {
     let mut conn = superuser(&world, "postgres").await;
     let waits = format!(
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = '{}' AND wait_event_type = 'Lock' AND backend_xid IS NOT NULL)",
-        north.school.holding.login
+        north.school.objects.login
     );
     until("the transaction", async || sqlx::query_scalar::<_, bool>(AssertSqlSafe(waits.clone())).fetch_one(&mut conn).await.unwrap())
         .await;

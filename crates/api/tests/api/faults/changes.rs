@@ -1,11 +1,11 @@
 //! A school that is suspended, moved, given a new password, or away.
 
+use api_testing::{World, cached_in, world};
 use futures::future::join_all;
 use sqlx::AssertSqlSafe;
 use testing::{Redis, Version, until};
 
 use super::fixture::{MASTER, bar, database, name, run, superuser, unavailable, unbar};
-use crate::world::{World, cached_in, world};
 
 #[tokio::test]
 async fn a_suspended_school_is_refused_on_connections_that_were_open_before() {
@@ -19,7 +19,7 @@ async fn a_suspended_school_is_refused_on_connections_that_were_open_before() {
     let answers = join_all((0..20).map(|_| ana.get("/children"))).await;
     assert!(answers.iter().all(|answer| answer.code() == "TENANT_SUSPENDED"));
     let mut conn = superuser(&world, "postgres").await;
-    let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'", north.school.holding.login);
+    let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'", north.school.objects.login);
     until("the end of its sessions", async || {
         sqlx::query_scalar::<_, i64>(AssertSqlSafe(sessions.clone())).fetch_one(&mut conn).await.unwrap() == 0
     })

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use api_testing::{Answer, Client, PASSWORD, School, World};
 use serde_json::json;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
-
-use crate::world::{Answer, Client, PASSWORD, School, World};
 
 pub(crate) const LONG: Duration = Duration::from_mins(1);
 pub(crate) const MASTER: &str = "dailycare_master";
@@ -35,7 +34,7 @@ pub(crate) fn unbar(database: &str) -> [String; 1] {
 }
 
 pub(crate) fn database(school: &School) -> String {
-    school.school.holding.database.to_string()
+    school.school.objects.database.to_string()
 }
 
 /// A 503 that says when to come back, and nothing about where.
@@ -48,7 +47,7 @@ pub(crate) fn unavailable(world: &World, school: &School, answer: &Answer) {
 /// No SQL, host, port, database, login or secret.
 pub(crate) fn tells_nothing(world: &World, school: &School, answer: &Answer) {
     let text = answer.body.to_string().to_lowercase();
-    let (database, login, port) = (database(school), school.school.holding.login.to_string(), world.platform.server.port().to_string());
+    let (database, login, port) = (database(school), school.school.objects.login.to_string(), world.platform.server.port().to_string());
     for word in [
         "select",
         "insert",

@@ -1,10 +1,10 @@
 //! Which school a request is for: headers, tokens, unknown and malformed names.
 
+use api_testing::{Answer, Client, Signer, world};
 use testing::until;
 use uuid::Uuid;
 
 use super::fixture::{MASTER, superuser};
-use crate::world::{Answer, Client, world};
 
 #[tokio::test]
 async fn a_header_that_names_another_school_is_refused_and_recorded_with_the_platform() {
@@ -73,7 +73,7 @@ async fn a_school_is_named_by_its_token_and_by_one_canonical_header_at_most() {
 async fn an_unknown_school_and_a_malformed_one_are_told_the_same() {
     let world = world().await;
     let north = world.school("norte").await;
-    let signer = crate::torture::tokens::Signer::new(&world.signing_keys());
+    let signer = Signer::new(&world.signing_keys());
     let ana = north.user("SchoolAdmin").await;
     let stranger = Client::with_token(world.api.address, &signer.token(ana.user, Some(Uuid::from_u128(9)), "SchoolAdmin"), ana.user);
     let (unknown, malformed) = (stranger.get("/children").await, ana.header("x-tenant-id", "%").get("/children").await);

@@ -3,11 +3,11 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use api_testing::{Answer, World, connections};
 use futures::future::join_all;
 use testing::{Version, until};
 
 use super::fixture::{run, tells_nothing};
-use crate::world::{Answer, World, connections};
 
 #[tokio::test]
 async fn a_noisy_school_is_told_to_wait_and_no_other_waits_for_it() {

@@ -1,11 +1,11 @@
 //! The master database and Redis are down.
 
+use api_testing::{PASSWORD, World, cached_in, usual, world};
 use serde_json::json;
 use testing::{Redis, Version, until};
 use tokio::time::timeout;
 
 use super::fixture::{LONG, MASTER, bar, name, run, superuser, unavailable, unbar};
-use crate::world::{PASSWORD, World, cached_in, usual, world};
 
 #[tokio::test]
 async fn without_the_master_database_schools_are_served_nobody_logs_in_and_who_starts_waits() {

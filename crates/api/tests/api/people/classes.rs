@@ -1,11 +1,11 @@
 //! Classes and enrolments, also when many write at once.
 
+use api_testing::{World, usual, world};
 use serde_json::{Value, json};
 use testing::Version;
 use uuid::Uuid;
 
 use super::fixture::{cached, child, class, listed, made, refused, tag};
-use crate::world::{World, usual, world};
 
 #[tokio::test]
 async fn a_class_is_listed_afresh_after_each_change_and_stays_while_children_are_in_it() {
@@ -123,7 +123,7 @@ async fn no_child_is_enrolled_in_a_class_while_that_is_removed() {
 }
 
 #[tokio::test]
-async fn an_enrolment_is_changed_made_and_ended_with_its_child_at_once_and_nobody_waits_for_the_other_in_turn() {
+async fn an_enrolment_is_changed_made_and_ended_at_once_and_nobody_deadlocks() {
     let world = world().await;
     let school = world.school("norte").await;
     let admin = school.user("SchoolAdmin").await;

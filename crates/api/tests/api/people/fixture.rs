@@ -1,9 +1,8 @@
 //! Shorthands for requests about people, and a platform with a cache.
 
+use api_testing::{Answer, Client, World, cached_in};
 use serde_json::{Value, json};
 use testing::{Redis, Version};
-
-use crate::world::{Answer, Client, World, cached_in};
 
 /// The one field that a refusal names, and how it is wrong.
 pub(crate) fn field(answer: &Answer) -> (String, String) {

@@ -1,10 +1,10 @@
 //! Guardians: their links to children, and what they see themselves.
 
+use api_testing::world;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::fixture::{cached, child, class, listed, made, refused, tag};
-use crate::world::world;
 
 #[tokio::test]
 async fn guardians_are_found_by_name_and_linked_to_children_with_care() {

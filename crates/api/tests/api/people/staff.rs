@@ -1,10 +1,10 @@
 //! Staff and their assignments.
 
+use api_testing::world;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::fixture::{class, listed, made, refused};
-use crate::world::world;
 
 #[tokio::test]
 async fn staff_are_found_by_name_day_and_class_and_leave_their_classes_with_the_school() {

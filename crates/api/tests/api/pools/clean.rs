@@ -129,7 +129,7 @@ async fn a_place_is_not_free_while_the_server_goes_on_with_a_statement_that_nobo
 }
 
 #[tokio::test]
-async fn settings_temporary_tables_and_locks_of_a_session_marked_dirty_are_gone_for_the_next_user() {
+async fn a_dirty_sessions_settings_tables_and_locks_are_gone_for_the_next_user() {
     for version in Version::ALL {
         let fleet = Fleet::start(version, 1).await;
         let (pools, target) = (one(), fleet.target(0));

@@ -48,7 +48,7 @@ async fn after_a_restart_the_first_dead_connection_found_lets_all_others_be_repl
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_opens_the_breaker_of_its_tenants_and_the_first_probe_after_it_is_back_closes_it() {
+async fn a_server_that_is_down_opens_the_breaker_and_the_first_probe_after_closes_it() {
     let mut fleet = Fleet::start(Version::V18, 1).await;
     let (pools, target) = (Pools::new(Limits { open_after_failures: Duration::from_secs(2), ..limits() }), fleet.target(0));
     fleet.server.stop().await.unwrap();
@@ -78,7 +78,7 @@ async fn a_wrong_password_is_tried_once_and_a_new_epoch_at_once() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_barred_closed_to_the_login_or_gone_asks_for_a_new_route_and_is_no_failure() {
+async fn a_database_barred_closed_or_gone_asks_for_a_new_route_and_is_no_failure() {
     for version in Version::ALL {
         let fleet = Fleet::start(version, 1).await;
         let (pools, target) = (Pools::new(limits()), fleet.target(0));
@@ -100,7 +100,7 @@ async fn a_database_that_is_barred_closed_to_the_login_or_gone_asks_for_a_new_ro
 }
 
 #[tokio::test]
-async fn closing_an_epoch_ends_its_idle_connections_at_once_its_busy_ones_when_given_back_and_who_waits() {
+async fn closing_an_epoch_ends_idle_connections_waiters_and_busy_ones_when_given_back() {
     let fleet = Fleet::start(Version::V18, 1).await;
     let (pools, old) = (Pools::new(Limits { tenant_cap: 2, ..limits() }), fleet.target(0));
     let (mut busy, idle) = (pools.connection(&old).await.unwrap(), pools.connection(&old).await.unwrap());
@@ -126,7 +126,7 @@ async fn closing_an_epoch_ends_its_idle_connections_at_once_its_busy_ones_when_g
 }
 
 #[tokio::test]
-async fn draining_refuses_new_requests_and_those_that_wait_and_lasts_until_the_busy_ones_are_closed() {
+async fn draining_refuses_new_and_waiting_requests_and_lasts_until_busy_ones_are_closed() {
     let fleet = Fleet::start(Version::V18, 2).await;
     let pools = Pools::new(Limits { server_budget: 2, ..limits() });
     let (first, second) = (pools.connection(&fleet.target(0)).await.unwrap(), pools.connection(&fleet.target(0)).await.unwrap());

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::fleet::{Fleet, ask, database, id, limits, pid, usage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_tenants_take_turns_over_ten_connections_and_postgresql_never_sees_an_eleventh() {
+async fn two_hundred_tenants_share_ten_connections_and_there_is_never_an_eleventh() {
     let fleet = Arc::new(Fleet::start(Version::V18, 40).await);
     let pools = Pools::new(Limits { tenant_cap: 3, ..limits() });
     let over = Arc::new(AtomicBool::new(false));
@@ -48,7 +48,7 @@ async fn two_hundred_tenants_take_turns_over_ten_connections_and_postgresql_neve
 }
 
 #[tokio::test]
-async fn when_the_budget_is_full_the_least_recently_used_idle_connection_of_another_tenant_makes_room() {
+async fn in_a_full_budget_another_tenants_least_recently_used_connection_makes_room() {
     let fleet = Fleet::start(Version::V18, 3).await;
     let pools = Pools::new(Limits { server_budget: 2, wait: Duration::from_secs(20), ..limits() });
     for tenant in [0, 1, 0] {
@@ -116,7 +116,7 @@ async fn a_tenant_has_no_more_connections_than_its_setting_and_the_cap_allow() {
 }
 
 #[tokio::test]
-async fn beyond_four_waiting_for_each_connection_a_tenant_is_told_that_it_is_busy_and_others_are_not() {
+async fn with_four_waiters_for_each_connection_a_tenant_is_busy_and_others_are_not() {
     let fleet = Fleet::start(Version::V18, 2).await;
     let pools = Pools::new(Limits { tenant_cap: 1, ..limits() });
     let held = pools.connection(&fleet.target(0)).await.unwrap();

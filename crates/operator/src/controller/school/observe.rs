@@ -10,8 +10,8 @@ use domain::names::{SchoolCode, SchoolUid, TenantId};
 use domain::school::desired::Desired;
 use domain::school::observed::Names;
 use kube::ResourceExt as _;
-use provisioning::master::Owner;
-use provisioning::master::tenants::{self, Observed};
+use provisioning::master::TenantRef;
+use provisioning::master::tenants::{self, RegistryObservation};
 use uuid::Uuid;
 
 pub use self::assigned::AssignedObservation;
@@ -27,7 +27,7 @@ pub struct Observation {
     /// What it asks for.
     pub desired: Desired,
     /// The tenant, and the School and cluster that its row is written for.
-    pub owner: Owner,
+    pub owner: TenantRef,
     /// What exists under the recorded names, or where the School would be placed.
     pub assignment: Assignment,
 }
@@ -50,7 +50,7 @@ pub async fn observe(ctx: &Context, school: School) -> Result<Observation> {
     let uid = SchoolUid(uid.ok_or_else(|| Error::Bug("the School has no uid".to_owned()))?);
     let mut names = convert::names(school.status.as_ref())?;
     let tenant = names.as_ref().map_or_else(|| TenantId::of(ctx.cluster, uid), |names| names.tenant);
-    let owner = Owner { tenant, school: uid, cluster: ctx.cluster };
+    let owner = TenantRef { id: tenant, school: uid, cluster: ctx.cluster };
     if let (None, Desired::Deleted(_)) = (&names, &desired) {
         names = registered_names(ctx, &school, owner).await?;
     }
@@ -62,18 +62,18 @@ pub async fn observe(ctx: &Context, school: School) -> Result<Observation> {
 }
 
 /// The names of a School that is being deleted and whose status was lost: what the registry has for it must not outlive it.
-async fn registered_names(ctx: &Context, school: &School, owner: Owner) -> Result<Option<Names>> {
-    let row = tenants::observe(&ctx.registry, owner.tenant, None, None).await?.row.filter(|row| row.is_of(owner));
+async fn registered_names(ctx: &Context, school: &School, owner: TenantRef) -> Result<Option<Names>> {
+    let row = tenants::observe(&ctx.registry, owner.id, None, None).await?.row.filter(|row| row.is_of(owner));
     let Some((row, server)) = row.and_then(|row| row.server.clone().map(|server| (row, server))) else { return Ok(None) };
     let code = SchoolCode::parse(&row.code).map_err(|source| convert::SpecError { field: "spec.code", source })?;
-    Ok(Some(convert::derived_names(school, owner.tenant, &code, server)?))
+    Ok(Some(convert::derived_names(school, owner.id, &code, server)?))
 }
 
 /// What the registry says about one School.
 ///
 /// # Errors
 /// When it does not answer.
-async fn registry(ctx: &Context, desired: &Desired, tenant: TenantId) -> Result<Observed> {
+async fn registry(ctx: &Context, desired: &Desired, tenant: TenantId) -> Result<RegistryObservation> {
     let (code, email): (Option<&SchoolCode>, Option<&str>) = match desired {
         Desired::Present(school) => (Some(&school.code), Some(&school.admin.email)),
         Desired::Deleted(_) => (None, None),
@@ -88,7 +88,7 @@ impl Observation {
     /// When the registry does not answer.
     pub(super) async fn refresh_registry(&mut self, ctx: &Context) -> Result<()> {
         if let Assignment::Assigned(assigned) = &mut self.assignment {
-            assigned.registry = registry(ctx, &self.desired, self.owner.tenant).await?;
+            assigned.registry = registry(ctx, &self.desired, self.owner.id).await?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use domain::placement::{Candidate, Cause, Placement, Unplaced};
 use domain::school::desired::{Desired, DesiredSchool};
 use domain::server::AllowedNamespaces;
 use kube::ResourceExt as _;
-use provisioning::master::{Owner, tenants};
+use provisioning::master::{TenantRef, tenants};
 
 use super::observe::{Assignment, Observation};
 use crate::controller::context::Context;
@@ -40,7 +40,7 @@ enum Options {
 ///
 /// # Errors
 /// When the registry or the API server does not answer.
-pub(super) async fn observe(ctx: &Context, school: &School, desired: &Desired, owner: Owner) -> Result<UnassignedObservation> {
+pub(super) async fn observe(ctx: &Context, school: &School, desired: &Desired, owner: TenantRef) -> Result<UnassignedObservation> {
     let options = match desired {
         Desired::Deleted(_) => Options::Deleted,
         Desired::Present(desired) => {
@@ -52,14 +52,14 @@ pub(super) async fn observe(ctx: &Context, school: &School, desired: &Desired, o
             }
         }
     };
-    let placement = options.placement(desired, |school, candidates| ctx.reservations.preview(owner.tenant, &school.placement, candidates));
+    let placement = options.placement(desired, |school, candidates| ctx.reservations.preview(owner.id, &school.placement, candidates));
     Ok(UnassignedObservation { options, placement })
 }
 
 /// Reserves the School's place: the best one for a School without names, its own for one with names.
 pub(super) fn reserve(ctx: &Context, observation: &mut Observation) {
     let Observation { desired, owner, assignment, .. } = observation;
-    let tenant = owner.tenant;
+    let tenant = owner.id;
     match assignment {
         Assignment::Unassigned(UnassignedObservation { options, placement }) => {
             if let Options::Registered(server) = options {
@@ -115,8 +115,8 @@ impl Options {
     }
 }
 
-async fn registered(ctx: &Context, owner: Owner) -> Result<Option<ServerName>> {
-    let observed = tenants::observe(&ctx.registry, owner.tenant, None, None).await?;
+async fn registered(ctx: &Context, owner: TenantRef) -> Result<Option<ServerName>> {
+    let observed = tenants::observe(&ctx.registry, owner.id, None, None).await?;
     Ok(observed.row.filter(|row| row.is_of(owner)).and_then(|row| row.server))
 }
 

@@ -44,7 +44,7 @@ fn names(observation: &Observation, placement: &Placement) -> Result<Names> {
     let Desired::Present(school) = &observation.desired else {
         return Err(Error::Bug("names were planned for a School that is being deleted".to_owned()));
     };
-    Ok(convert::derived_names(&observation.school, observation.owner.tenant, &school.code, placement.server.clone())?)
+    Ok(convert::derived_names(&observation.school, observation.owner.id, &school.code, placement.server.clone())?)
 }
 
 /// Conditions after a reconcile that failed.

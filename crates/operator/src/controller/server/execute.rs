@@ -3,8 +3,8 @@
 //! Must not touch what exists already without our ownership comment: the statements check it.
 
 use domain::server::action::{Action, ObjectAction, ServerAction};
-use provisioning::borrow::Borrowed;
-use provisioning::{prepare, template};
+use provisioning::server::session_guard::SessionGuard;
+use provisioning::server::{prepare, template};
 
 use super::observe::{Contact, Observation};
 use super::{FINALIZER, status};
@@ -52,15 +52,15 @@ async fn on_server(ctx: &Context, contact: &Contact, action: ServerAction) -> Re
     match action {
         ServerAction::PrepareRoles => {
             let fingerprint = ctx.keyring.migrator_fingerprint(ctx.cluster, &contact.migrator.password)?;
-            let wanted = prepare::Wanted { cluster: ctx.cluster, password: &contact.migrator.password, fingerprint: &fingerprint };
+            let desired = prepare::DesiredRoles { cluster: ctx.cluster, password: &contact.migrator.password, fingerprint: &fingerprint };
             let mut conn = session(contact).await?;
-            prepare::prepare_roles(&mut conn, &wanted).await?;
-            conn.give_back();
+            prepare::prepare_roles(&mut conn, &desired).await?;
+            conn.release();
         }
         ServerAction::CloseMaintenance => {
             let mut conn = session(contact).await?;
             prepare::close_maintenance_databases(&mut conn).await?;
-            conn.give_back();
+            conn.release();
         }
         ServerAction::BuildTemplate => {
             template::build(&connection.pool, &connection.endpoint, &contact.migrator, &ctx.migrations).await?;
@@ -70,6 +70,6 @@ async fn on_server(ctx: &Context, contact: &Contact, action: ServerAction) -> Re
     Ok(())
 }
 
-async fn session(contact: &Contact) -> Result<Borrowed> {
-    Ok(Borrowed::from(&contact.connection.pool, "connecting to the server").await.map_err(provisioning::Error::from)?)
+async fn session(contact: &Contact) -> Result<SessionGuard> {
+    Ok(SessionGuard::acquire(&contact.connection.pool, "connecting to the server").await.map_err(provisioning::server::Error::from)?)
 }

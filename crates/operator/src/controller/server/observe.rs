@@ -12,7 +12,7 @@ use domain::server::DesiredServer;
 use domain::server::plan::{ObservedServer, Obstacle, ServerFacts};
 use kube::ResourceExt as _;
 use postgres::session::Credentials;
-use provisioning::server;
+use provisioning::server::identity;
 
 use super::FINALIZER;
 use crate::controller::context::Context;
@@ -37,7 +37,7 @@ pub struct Contact {
     /// How to connect to it.
     pub connection: Arc<ServerConnection>,
     /// Who it is.
-    pub identity: server::Identity,
+    pub identity: identity::Identity,
     /// The migrator's login on it.
     pub migrator: Credentials,
     /// Databases that PUBLIC may connect to and that the admin may not close.

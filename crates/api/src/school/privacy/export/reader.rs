@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{ChildExport, ExportedAccess, ExportedEnrolment, ExportedGuardian, Kept};
 use crate::access::Permission;
-use crate::error::{Code, Error, Field, Result, Text};
+use crate::error::{Code, Error, Result, Text};
 use crate::grants::{Grants, Scope};
 use crate::resource::{Resource, select};
 use crate::school::activities::Activities;
@@ -175,8 +175,7 @@ fn too_large() -> Error {
         "os registos da criança não cabem num só documento; leia-os página a página nas suas listas, com child_id",
         "the child's records are too many for one document; read them page by page from their lists, with child_id",
     );
-    let field = Field { field: "id".to_owned(), code: "too_large", message };
-    Error { fields: vec![field], ..Error::new(Code::Conflict).because(TooLarge) }
+    Error::conflict("id", "too_large", message).because(TooLarge)
 }
 
 /// Counts what is written.

@@ -42,7 +42,7 @@ async fn remove_finalizer(ctx: &Context, observation: &mut Observation) -> Resul
     let retained = assigned(observation)
         .is_ok_and(|assigned| matches!(assigned.tenant(owner, false), ObservedTenant::Ours { state: TenantState::Retained, .. }));
     if !retained {
-        placement::release(ctx, owner.tenant);
+        placement::release(ctx, owner.id);
     }
     let api = ctx.schools_in(&observation.school.namespace().unwrap_or_default());
     match object::remove_finalizer(&api, &observation.school, FINALIZER).await? {

@@ -5,7 +5,7 @@
 use domain::school::action::RegistryAction;
 use domain::tenant::TenantState;
 use kube::ResourceExt as _;
-use provisioning::master::tenants::{self, Change, Reservation, Reserved, Withdrawn};
+use provisioning::master::tenants::{self, Change, InactiveState, Reservation, Reserved};
 use provisioning::master::users;
 use registry::password;
 
@@ -38,7 +38,7 @@ pub(super) async fn execute(ctx: &Context, observation: &Observation, action: Re
 async fn reserve(ctx: &Context, observation: &Observation) -> Result<()> {
     let (school, names) = (desired(observation)?, &assigned(observation)?.names);
     let reservation = Reservation {
-        owner: observation.owner,
+        tenant: observation.owner,
         namespace: observation.school.namespace().unwrap_or_default(),
         name: observation.school.name_any(),
         code: school.code.clone(),
@@ -55,16 +55,16 @@ async fn reserve(ctx: &Context, observation: &Observation) -> Result<()> {
 
 async fn set_state(ctx: &Context, observation: &Observation, state: TenantState) -> Result<()> {
     let withdrawn = match state {
-        TenantState::Suspended => Withdrawn::Suspended,
-        TenantState::Retained => Withdrawn::Retained,
-        TenantState::Deleted => Withdrawn::Deleted,
+        TenantState::Suspended => InactiveState::Suspended,
+        TenantState::Retained => InactiveState::Retained,
+        TenantState::Deleted => InactiveState::Deleted,
         TenantState::Provisioning | TenantState::Active => {
             return Err(Error::Bug(format!("{state:?} is set by reserving or publishing only")));
         }
     };
     ours(tenants::set_state(&ctx.registry, observation.owner, withdrawn).await?)?;
     if state == TenantState::Deleted {
-        placement::release(ctx, observation.owner.tenant);
+        placement::release(ctx, observation.owner.id);
     }
     Ok(())
 }

@@ -6,8 +6,9 @@
 use domain::school::action::ServerAction;
 use domain::school::desired::{DeletionPolicy, Desired};
 use kube::ResourceExt as _;
-use provisioning::claim::{Claim, Claimed, claim};
-use provisioning::{access, drop, migrate, scram, stage};
+use provisioning::scram;
+use provisioning::server::claim::{Claim, Claimed, claim};
+use provisioning::server::{access, drop, migrate, stage};
 
 use super::{assigned, desired};
 use crate::controller::context::Context;
@@ -27,7 +28,7 @@ pub(super) async fn execute(ctx: &Context, observation: &Observation, action: Se
         ServerAction::RestoreLogin => access::restore_login(pool, &objects, owner.school).await?,
         ServerAction::SetPassword => {
             let password = assigned.password().ok_or(Error::Overtaken("the Secret"))?;
-            let fingerprint = ctx.keyring.fingerprint(owner.tenant, &password)?;
+            let fingerprint = ctx.keyring.fingerprint(owner.id, &password)?;
             access::set_password(pool, &objects, owner.school, &scram::verifier(&password), &fingerprint).await?;
         }
         ServerAction::Migrate { from, .. } => {
@@ -74,12 +75,12 @@ async fn claim_database(
 ) -> Result<()> {
     let (owner, password) = (observation.owner, assigned.password().ok_or(Error::Overtaken("the Secret"))?);
     let request = Claim {
-        holding: &assigned.objects(owner),
+        objects: &assigned.objects(owner),
         school: owner.school,
         schema: ctx.migrations.target(),
         digest: ctx.migrations.digest(),
         verifier: &scram::verifier(&password),
-        fingerprint: &ctx.keyring.fingerprint(owner.tenant, &password)?,
+        fingerprint: &ctx.keyring.fingerprint(owner.id, &password)?,
         connection_limit: desired(observation)?.connection_limit,
     };
     match claim(&connection.pool, &request).await? {

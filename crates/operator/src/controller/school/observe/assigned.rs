@@ -7,9 +7,9 @@ use domain::school::observed::{CatalogFacts, Names, ObservedDatabase, ObservedTe
 use domain::tenant::TenantState;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
-use provisioning::master::Owner;
-use provisioning::master::tenants::Observed;
-use provisioning::{Holding, catalog};
+use provisioning::master::TenantRef;
+use provisioning::master::tenants::RegistryObservation;
+use provisioning::server::{TenantObjects, catalog};
 use secrecy::{ExposeSecret as _, SecretString};
 use telemetry::logs::chain;
 
@@ -27,7 +27,7 @@ pub struct AssignedObservation {
     /// The names.
     pub names: Names,
     /// What the registry says.
-    pub registry: Observed,
+    pub registry: RegistryObservation,
     /// The credentials Secret.
     pub secret: Option<SecretObserved>,
     /// The administrator's Secret.
@@ -38,9 +38,15 @@ pub struct AssignedObservation {
     pub server: ServerObservation,
 }
 
-pub(super) async fn observe(ctx: &Context, school: &School, desired: &Desired, owner: Owner, names: Names) -> Result<AssignedObservation> {
+pub(super) async fn observe(
+    ctx: &Context,
+    school: &School,
+    desired: &Desired,
+    owner: TenantRef,
+    names: Names,
+) -> Result<AssignedObservation> {
     let (registry, secret, admin_secret) = tokio::try_join!(
-        super::registry(ctx, desired, owner.tenant),
+        super::registry(ctx, desired, owner.id),
         read_secret(ctx, school, desired, names.secret.as_str()),
         read_secret(ctx, school, desired, names.admin_secret.as_str()),
     )?;
@@ -65,7 +71,7 @@ async fn read_secret(ctx: &Context, school: &School, desired: &Desired, name: &s
 impl AssignedObservation {
     /// The registry's row. `current`: its contents are what they should be.
     #[must_use]
-    pub fn tenant(&self, owner: Owner, current: bool) -> ObservedTenant {
+    pub fn tenant(&self, owner: TenantRef, current: bool) -> ObservedTenant {
         self.registry.tenant(owner, |_| current)
     }
 
@@ -83,8 +89,8 @@ impl AssignedObservation {
 
     /// The names as the provisioning of a server takes them.
     #[must_use]
-    pub fn objects(&self, owner: Owner) -> Holding {
-        Holding { database: self.names.database.clone(), login: self.names.login.clone(), tenant: owner.tenant, cluster: owner.cluster }
+    pub fn objects(&self, owner: TenantRef) -> TenantObjects {
+        TenantObjects { database: self.names.database.clone(), login: self.names.login.clone(), tenant: owner.id, cluster: owner.cluster }
     }
 
     /// Reads the server's catalogs about this School. A server that does not answer is a fact, and is rechecked by its own controller at once.
@@ -96,7 +102,7 @@ impl AssignedObservation {
         ctx: &Context,
         school: &School,
         desired: &Desired,
-        owner: Owner,
+        owner: TenantRef,
     ) -> Result<ServerObservation> {
         let reference = ObjectRef::<DatabaseServer>::new(self.names.server.as_str());
         let Some(state) = &self.server_state else {
@@ -109,11 +115,11 @@ impl AssignedObservation {
             (Ok(()), Some(connection)) => connection,
         };
         let expected = catalog::Expected {
-            holding: self.objects(owner),
+            objects: self.objects(owner),
             connection_limit: connection_limit(desired),
             fingerprints: self.fingerprints(ctx, school, owner),
         };
-        match catalog::look(&connection.pool, &ctx.migrations, expected).await {
+        match catalog::observe_one(&connection.pool, &ctx.migrations, expected).await {
             // Nothing to claim, and nothing to stage it from.
             Ok(CatalogFacts { database: ObservedDatabase::Absent, spare: false, .. }) if !state.template => {
                 Ok(ServerObservation::Unavailable(Unavailable::NotReady))
@@ -131,14 +137,14 @@ impl AssignedObservation {
     }
 
     /// Of the password in the Secret, if the Secret is ours.
-    fn fingerprints(&self, ctx: &Context, school: &School, owner: Owner) -> Vec<String> {
+    fn fingerprints(&self, ctx: &Context, school: &School, owner: TenantRef) -> Vec<String> {
         let ours = self.secret.as_ref().is_some_and(|secret| secret.is_controlled_by(&school.uid().unwrap_or_default()));
-        ours.then(|| self.password()).flatten().map(|password| ctx.keyring.fingerprints(owner.tenant, &password)).unwrap_or_default()
+        ours.then(|| self.password()).flatten().map(|password| ctx.keyring.fingerprints(owner.id, &password)).unwrap_or_default()
     }
 
     /// The School reserves a place on its server. A School that is being deleted has only the place that the registry says it has.
     #[must_use]
-    pub fn takes_a_place(&self, desired: &Desired, owner: Owner) -> bool {
+    pub fn takes_a_place(&self, desired: &Desired, owner: TenantRef) -> bool {
         match self.tenant(owner, false) {
             ObservedTenant::Absent => matches!(desired, Desired::Present(_)),
             ObservedTenant::OfAnother => false,

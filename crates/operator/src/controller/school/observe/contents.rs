@@ -7,8 +7,8 @@ use domain::school::observed::{CatalogFacts, ObservedDatabase, ServerObservation
 use domain::server::TlsMode;
 use domain::tenant::TenantState;
 use kube::ResourceExt as _;
-use provisioning::master::Owner;
-use provisioning::master::row::Publication;
+use provisioning::master::TenantRef;
+use provisioning::master::tenants::Publication;
 use registry::route::Route;
 use secrecy::SecretString;
 
@@ -49,14 +49,14 @@ impl AssignedObservation {
             return None;
         };
         Some(Publication {
-            owner: observation.owner,
+            tenant: observation.owner,
             profile: school.profile.clone(),
             route: Route {
                 server: self.names.server.clone(),
                 endpoint: self.connection()?.endpoint.clone(),
                 database: self.names.database.clone(),
                 login: self.names.login.clone(),
-                pool: ctx.pooling.of(school.connection_limit),
+                pool: ctx.pooling.with_size(school.connection_limit),
             },
             password: self.password()?,
             schema_version: schema.version,
@@ -65,8 +65,8 @@ impl AssignedObservation {
     }
 
     /// What the Secret is annotated with: its present value, while that is true by any of the keys, so that a rotation of keys rewrites no Secret.
-    fn revision(&self, ctx: &Context, owner: Owner, password: &SecretString) -> Option<String> {
-        let accepted = ctx.keyring.fingerprints(owner.tenant, password);
+    fn revision(&self, ctx: &Context, owner: TenantRef, password: &SecretString) -> Option<String> {
+        let accepted = ctx.keyring.fingerprints(owner.id, password);
         let present = self.secret.as_ref().and_then(SecretObserved::revision);
         let kept = present.filter(|present| accepted.iter().any(|one| one == present)).map(ToOwned::to_owned);
         kept.or_else(|| accepted.into_iter().next())

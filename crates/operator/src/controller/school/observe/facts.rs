@@ -25,7 +25,7 @@ impl Observation {
 impl AssignedObservation {
     fn facts(&self, observation: &Observation, ctx: &Context) -> AssignedSchool {
         let publication = self.publication(ctx, observation);
-        let current = publication.is_some_and(|desired| self.registry.row.as_ref().is_some_and(|row| row.says(&desired, &ctx.keyring)));
+        let current = publication.is_some_and(|desired| self.registry.row.as_ref().is_some_and(|row| row.matches(&desired, &ctx.keyring)));
         AssignedSchool {
             names: self.names.clone(),
             tenant: self.tenant(observation.owner, current),

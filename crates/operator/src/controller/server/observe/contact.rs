@@ -7,9 +7,9 @@ use std::sync::Arc;
 use domain::condition::Reason;
 use domain::server::plan::{Identity, Obstacle, ServerFacts};
 use postgres::session::{self, Credentials, Purpose};
-use provisioning::prepare::{self, Prepared};
-use provisioning::server::{self, Rights};
-use provisioning::template;
+use provisioning::server::identity::{self, Rights};
+use provisioning::server::prepare::{self, Preparation};
+use provisioning::server::template;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use telemetry::logs::chain;
@@ -37,13 +37,13 @@ pub(super) async fn observe(
     // What was answered counts, whether or not the connection ends cleanly.
     let _ = tokio::time::timeout(session::CONNECT_TIMEOUT, conn.close()).await;
     match answered {
-        Err(Error::Postgres(provisioning::Error::Sql(error))) if error.is_unreachable() => Ok(Err(obstacle(&error))),
+        Err(Error::Postgres(provisioning::server::Error::Sql(error))) if error.is_unreachable() => Ok(Err(obstacle(&error))),
         answered => answered.map(Ok),
     }
 }
 
 async fn query(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerConnection>, conn: &mut PgConnection) -> Result<Contact> {
-    let identity = server::identify(conn).await?;
+    let identity = identity::identify(conn).await?;
     let recorded = object.status.as_ref().and_then(|status| status.system_identifier.as_deref());
     let known = match recorded {
         None => Identity::Unrecorded,
@@ -51,10 +51,10 @@ async fn query(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerCon
         Some(_) => Identity::Other,
     };
     let password = ctx.keyring.migrator_password(ctx.cluster, &identity.system_identifier)?;
-    let migrator = Credentials { username: provisioning::MIGRATOR.to_owned(), password };
+    let migrator = Credentials { username: provisioning::server::MIGRATOR.to_owned(), password };
     let mut facts = ServerFacts {
         identity: known,
-        supported: identity.version_num >= server::OLDEST_VERSION,
+        supported: identity.version_num >= identity::OLDEST_VERSION,
         lacking: lacking(identity.rights),
         writable: !identity.read_only,
         roles: false,
@@ -65,8 +65,8 @@ async fn query(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerCon
     let mut open_databases = Vec::new();
     if known != Identity::Other && facts.supported && facts.lacking.is_empty() {
         let fingerprint = ctx.keyring.migrator_fingerprint(ctx.cluster, &migrator.password)?;
-        let wanted = prepare::Wanted { cluster: ctx.cluster, password: &migrator.password, fingerprint: &fingerprint };
-        let Prepared { roles, open_databases: open, closable } = prepare::prepared(conn, &wanted).await?;
+        let desired = prepare::DesiredRoles { cluster: ctx.cluster, password: &migrator.password, fingerprint: &fingerprint };
+        let Preparation { roles, open_databases: open, closable } = prepare::observe(conn, &desired).await?;
         let digest = ctx.migrations.digest();
         let (template, stale) = (template::exists(conn, digest).await?, template::stale(conn, digest).await?);
         facts = ServerFacts { roles, closed: !closable, template, stale, ..facts };

@@ -1,0 +1,53 @@
+//! Observing schools in a server's catalogs, with one query for any number of them.
+//!
+//! Must not guess: a catalog that cannot be read is an error. Changes nothing.
+
+mod facts;
+mod judge;
+
+use domain::school::observed::CatalogFacts;
+use postgres::schema::Migrations;
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::{PgConnection, PgPool};
+
+use self::facts::Facts;
+use super::session_guard::SessionGuard;
+use super::{Error, Result, TenantObjects, send, sql};
+
+/// One school to observe, and what it should have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its names, and the tenant and cluster that their ownership comments should name.
+    pub objects: TenantObjects,
+    /// The `CONNECTION LIMIT` that its login should have.
+    pub connection_limit: u16,
+    /// The keyed fingerprints of the password in its Secret, by each of the keys; none while there is no usable password.
+    pub fingerprints: Vec<String>,
+}
+
+/// Observes several schools with one query; the answers are in the order of `expected`.
+///
+/// # Errors
+/// When the catalogs cannot be read.
+pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected: &[Expected]) -> Result<Vec<CatalogFacts>> {
+    let doing = "reading the server's catalogs";
+    let databases: Vec<&str> = expected.iter().map(|one| one.objects.database.as_str()).collect();
+    let logins: Vec<&str> = expected.iter().map(|one| one.objects.login.as_str()).collect();
+    let read = async {
+        let query = sqlx::query(AssertSqlSafe(facts::query())).bind(databases).bind(logins);
+        let rows = query.bind(sql::spare_prefix(migrations.digest())).fetch_all(conn).await?;
+        rows.iter().zip(expected).map(|(row, one)| Ok(Facts::read(row)?.judge(one, migrations))).collect::<Result<_, _>>()
+    };
+    send::answer(doing, read).await
+}
+
+/// Observes one school over a pooled connection, which is closed when there is no answer.
+///
+/// # Errors
+/// As [`observe`].
+pub async fn observe_one(pool: &PgPool, migrations: &Migrations, expected: Expected) -> Result<CatalogFacts> {
+    let mut conn = SessionGuard::acquire(pool, "connecting to the server").await?;
+    let answers = observe(&mut conn, migrations, &[expected]).await?;
+    conn.release();
+    answers.into_iter().next().ok_or(Error::UnexpectedAnswer { doing: "reading the server's catalogs" })
+}

@@ -1,0 +1,68 @@
+//! Migrating one school's database by one file, logged in as the migrator: file, record and mark commit together.
+//!
+//! Must never run a file with the admin's rights: a tenant may have put objects into its database that the file would execute.
+
+use postgres::error::Doing as _;
+use postgres::schema::{Applied, Migration, Migrations};
+use postgres::session::{self, Credentials, Endpoint, Purpose};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use super::ownership::{DatabaseComment, OwnershipComment as _};
+use super::{Error, OWNER, Object, Result, TenantObjects, send, sql};
+
+/// Applies `migration` to the school's database if the ownership comment names the version before; does nothing when it names this version.
+///
+/// # Errors
+/// [`Error::Migration`] when the file fails (`Contended` when it could not lock a table within 5 s); [`Error::OutOfOrder`]; [`Error::NotOurs`];
+/// [`Error::Schema`] when the records say that other files were applied.
+pub async fn migrate(
+    endpoint: &Endpoint,
+    migrator: &Credentials,
+    objects: &TenantObjects,
+    migrations: &Migrations,
+    migration: &Migration,
+) -> Result<Applied> {
+    let mut conn = log_in(endpoint, migrator, objects.database.as_str()).await?;
+    let applied = send::within(send::LONG, "migrating the database", apply(&mut conn, objects, migrations, migration)).await?;
+    // The migration is committed, whether or not the session ends cleanly.
+    let _ = conn.close().await;
+    Ok(applied)
+}
+
+async fn apply(conn: &mut PgConnection, objects: &TenantObjects, migrations: &Migrations, migration: &Migration) -> Result<Applied> {
+    let name = objects.database.as_str();
+    let found = read_comment(conn, objects).await?;
+    let expected = migration.version.saturating_sub(1);
+    if found.schema == migration.version {
+        return Ok(Applied::Already);
+    }
+    let digest = migrations.digest_at(migration.version);
+    let (Some(digest), true) = (digest, found.schema == expected) else {
+        return Err(Error::OutOfOrder { database: name.to_owned(), file: migration.file(), found: found.schema, expected });
+    };
+    let comment = sql::comment_database(name, &DatabaseComment { schema: migration.version, digest: digest.to_owned(), ..found }.text());
+    let applied = migrations.apply(conn, migration, Some(&comment)).await?;
+    if applied == Applied::Already {
+        // Somebody set the ownership comment back. The records were just compared with the files, so they are right and the comment is not.
+        let doing = "writing the schema version into the ownership comment";
+        sqlx::raw_sql(AssertSqlSafe(comment)).execute(conn).await.doing(doing)?;
+    }
+    Ok(applied)
+}
+
+async fn read_comment(conn: &mut PgConnection, objects: &TenantObjects) -> Result<DatabaseComment> {
+    let query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()";
+    let comment: Option<String> = sqlx::query_scalar(query).fetch_one(conn).await.doing("reading the database's ownership comment")?;
+    DatabaseComment::parse(comment.as_deref())
+        .filter(|comment| comment.tenant == objects.tenant && comment.cluster == objects.cluster)
+        .ok_or_else(|| Error::NotOurs { object: Object::Database, name: objects.database.to_string() })
+}
+
+/// A session in a tenant database that acts as [`OWNER`].
+pub(super) async fn log_in(endpoint: &Endpoint, migrator: &Credentials, database: &str) -> Result<PgConnection> {
+    let doing = "logging in as the migrator";
+    let mut conn = session::connect(&session::options(endpoint, migrator, database, Purpose::Migrator), doing).await?;
+    let found: String = send::answer(doing, sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut conn)).await?;
+    if found == OWNER { Ok(conn) } else { Err(Error::WrongRole { found }) }
+}

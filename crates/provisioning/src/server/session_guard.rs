@@ -1,0 +1,54 @@
+//! A pooled connection whose session holds state: an open transaction, an advisory lock, a setting.
+//!
+//! It must not go back into its pool with that state: only [`SessionGuard::release`] gives it back. After an error or a cancelled future it is closed, and the
+//! server drops the state.
+
+use std::ops::{Deref, DerefMut};
+
+use postgres::Result;
+use postgres::error::Doing as _;
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool};
+
+/// See the module.
+pub struct SessionGuard {
+    connection: PoolConnection<Postgres>,
+    clean: bool,
+}
+
+impl SessionGuard {
+    /// Takes one connection of the pool.
+    ///
+    /// # Errors
+    /// When the pool has none within its time-out.
+    pub async fn acquire(pool: &PgPool, doing: &'static str) -> Result<Self> {
+        Ok(Self { connection: pool.acquire().await.doing(doing)?, clean: false })
+    }
+
+    /// Gives the connection back to its pool. Call it when the session is as it was when it was acquired.
+    pub fn release(mut self) {
+        self.clean = true;
+    }
+}
+
+impl Deref for SessionGuard {
+    type Target = PgConnection;
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for SessionGuard {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        if !self.clean {
+            self.connection.close_on_drop();
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Creating, freezing and dropping databases that belong to no school (templates, buildings and spares), and dropping a school's.
+
+use postgres::quote::{Ident, Literal};
+
+use super::block::{block, end};
+use super::ownership::NOT_INTERRUPTED;
+use crate::server::{MIGRATOR, OWNER};
+
+/// Creates a copy of the template that nobody can enter.
+pub(in crate::server) fn create_spare(name: &str, template: &str) -> String {
+    format!("CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG OWNER {} ALLOW_CONNECTIONS false", Ident(name), Ident(template), Ident(OWNER))
+}
+
+/// Creates an empty database that nobody can enter, to build a template in.
+pub(in crate::server) fn create_building(name: &str) -> String {
+    format!("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' OWNER {} ALLOW_CONNECTIONS false", Ident(name), Ident(OWNER))
+}
+
+/// Lets the migrator, and nobody else, into a database under construction.
+pub(in crate::server) fn admit_migrator(building: &str) -> String {
+    let building = Ident(building);
+    format!(
+        "REVOKE ALL ON DATABASE {building} FROM PUBLIC; GRANT CONNECT ON DATABASE {building} TO {}; ALTER DATABASE {building} ALLOW_CONNECTIONS true",
+        Ident(MIGRATOR)
+    )
+}
+
+/// Turns a finished database into a template that nobody can enter or change, in one transaction and one message.
+pub(in crate::server) fn freeze(building: &str, template: &str) -> String {
+    let (building, template) = (Ident(building), Ident(template));
+    format!(
+        "ALTER DATABASE {building} ALLOW_CONNECTIONS false; ALTER DATABASE {building} IS_TEMPLATE true; ALTER DATABASE {building} RENAME TO {template}"
+    )
+}
+
+/// Makes a template, spare or building droppable, if it has a name and an owner of ours and no ownership comment.
+pub(in crate::server) fn bar_ours(name: &str) -> String {
+    let database = Ident(name);
+    block(&format!(
+        "SELECT * INTO the_database FROM pg_database WHERE datname = {} AND datdba = {}::regrole \
+           AND datname ~ '^dc_(template_[0-9a-f]{{12}}|building_[0-9a-f]{{12}}|spare_[0-9a-f]{{12}}_[0-9a-f]{{32}})$' \
+           AND shobj_description(oid, 'pg_database') IS NULL; \
+         IF NOT FOUND THEN {} END IF; {NOT_INTERRUPTED} \
+         IF the_database.datallowconn OR the_database.datistemplate THEN ALTER DATABASE {database} ALLOW_CONNECTIONS false IS_TEMPLATE false; END IF;",
+        Literal(name),
+        Literal(&Ident(OWNER).to_string()),
+        end("database gone"),
+    ))
+}
+
+/// `DROP DATABASE`, for a database that was checked under the held lock.
+pub(in crate::server) fn drop_database(name: &str) -> String {
+    format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", Ident(name))
+}

@@ -1,0 +1,262 @@
+//! One test's own server, its admin, and schools on it.
+
+use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, TenantId};
+use domain::school::observed::{CatalogFacts, DatabaseAccess, ObservedDatabase, Schema};
+use postgres::schema::{Kind, Migrations};
+use postgres::session::{Credentials, Endpoint, Purpose, Tls, options};
+use provisioning::scram;
+use provisioning::server::catalog::{self, Expected};
+use provisioning::server::claim::{self, Claim, Claimed};
+use provisioning::server::prepare::{self, DesiredRoles};
+use provisioning::server::{MIGRATOR, TenantObjects, stage, template};
+use secrecy::SecretString;
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _};
+use tempfile::TempDir;
+use testing::{Postgres, PostgresOptions, Version};
+use uuid::Uuid;
+
+pub(crate) const LIMIT: u16 = 5;
+pub(crate) const FINGERPRINT: &str = "fingerprint";
+pub(crate) const MIGRATOR_PASSWORD: &str = "canary-migrator-password";
+pub(crate) const CLUSTER: ClusterUid = ClusterUid(Uuid::from_u128(7));
+pub(crate) const ANOTHER_CLUSTER: ClusterUid = ClusterUid(Uuid::from_u128(8));
+pub(crate) const ADVISORY_LOCKS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+
+/// The files of a small schema; the real one takes longer to build and has a test of its own.
+const FILES: [(&str, &str); 2] = [
+    (
+        "0001_notes.sql",
+        "CREATE SCHEMA IF NOT EXISTS app; GRANT USAGE ON SCHEMA app TO tenant_app;
+         CREATE TABLE app.notes (text text); GRANT SELECT, INSERT ON app.notes TO tenant_app;",
+    ),
+    ("0002_authors.sql", "ALTER TABLE app.notes ADD author text;"),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admin {
+    Superuser,
+    Plain,
+}
+
+pub(crate) struct Server {
+    pub(crate) postgres: Postgres,
+    pub(crate) version: Version,
+    pub(crate) kind: Admin,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) pool: PgPool,
+    pub(crate) migrations: Migrations,
+    files: TempDir,
+}
+
+/// Runs a test on each version with each kind of admin, at once, each on a server of its own that is prepared and has the template.
+pub(crate) async fn on_every_server(test: impl AsyncFn(Server)) {
+    Box::pin(on_every_bare_server(async |server| {
+        server.prepare().await;
+        test(server).await;
+    }))
+    .await;
+}
+
+/// The same on servers that nothing was done to.
+pub(crate) async fn on_every_bare_server(test: impl AsyncFn(Server)) {
+    // Boxed: a test's future holds everything that it awaits, four times over.
+    let run = async |version, kind| test(Server::bare(version, kind).await).await;
+    tokio::join!(
+        Box::pin(run(Version::V15, Admin::Superuser)),
+        Box::pin(run(Version::V15, Admin::Plain)),
+        Box::pin(run(Version::V18, Admin::Superuser)),
+        Box::pin(run(Version::V18, Admin::Plain))
+    );
+}
+
+impl Server {
+    pub(crate) async fn bare(version: Version, kind: Admin) -> Self {
+        let postgres = Postgres::start(version, PostgresOptions::default().with("log_statement", "all")).await.unwrap();
+        let endpoint = Endpoint { host: postgres.host().into(), port: postgres.port(), tls: Tls::Disable };
+        let (username, password) = match kind {
+            Admin::Superuser => ("postgres", postgres.superuser_password().to_owned()),
+            Admin::Plain => ("dailycare_admin", postgres.create_plain_admin("dailycare_admin").await.unwrap()),
+        };
+        let admin = Credentials { username: username.into(), password: password.into() };
+        let files = tempfile::tempdir().unwrap();
+        for (file, sql) in FILES {
+            std::fs::write(files.path().join(file), sql).unwrap();
+        }
+        let migrations = Migrations::from_dir(Kind::Tenant, files.path()).unwrap();
+        let connect = options(&endpoint, &admin, "postgres", Purpose::Operator);
+        let pool = PgPoolOptions::new().max_connections(10).connect_lazy_with(connect);
+        Self { postgres, version, kind, endpoint, pool, migrations, files }
+    }
+
+    /// Roles, closed maintenance databases (by the server's owner where the admin may not) and the template.
+    pub(crate) async fn prepare(&self) {
+        let password = MIGRATOR_PASSWORD.into();
+        let mut conn = self.pool.acquire().await.unwrap();
+        prepare::prepare_roles(&mut conn, &desired(&password)).await.unwrap();
+        if self.kind == Admin::Plain {
+            self.as_superuser(
+                "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC; GRANT CONNECT ON DATABASE postgres TO dailycare_admin",
+            )
+            .await;
+        }
+        assert_eq!(prepare::close_maintenance_databases(&mut conn).await.unwrap(), Vec::<String>::new());
+        self.build(&self.migrations).await.unwrap();
+    }
+
+    pub(crate) async fn build(&self, migrations: &Migrations) -> provisioning::server::Result<()> {
+        template::build(&self.pool, &self.endpoint, &migrator(), migrations).await
+    }
+
+    pub(crate) fn digest(&self) -> &str {
+        self.migrations.digest()
+    }
+
+    /// The schema with one more file.
+    pub(crate) fn and_then(&self, file: &str, sql: &str) -> Migrations {
+        std::fs::write(self.files.path().join(file), sql).unwrap();
+        Migrations::from_dir(Kind::Tenant, self.files.path()).unwrap()
+    }
+
+    pub(crate) async fn superuser(&self, database: &str) -> PgConnection {
+        PgConnection::connect(&self.postgres.superuser_url(database)).await.unwrap()
+    }
+
+    pub(crate) async fn as_superuser(&self, statements: &str) {
+        let mut conn = self.superuser("postgres").await;
+        let done = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut conn).await;
+        done.unwrap_or_else(|error| panic!("{statements}: {error}"));
+    }
+
+    pub(crate) async fn as_admin(&self, statements: &str) {
+        let done = sqlx::raw_sql(AssertSqlSafe(statements)).execute(&self.pool).await;
+        done.unwrap_or_else(|error| panic!("{statements}: {error}"));
+    }
+
+    pub(crate) async fn query<T>(&self, query: &str) -> T
+    where
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut self.superuser("postgres").await).await.unwrap()
+    }
+
+    /// Every row version of the shared catalogs: two equal answers mean that nothing was written in between.
+    pub(crate) async fn catalogs(&self) -> String {
+        let rows = |table: &str| format!("SELECT '{table} ' || xmin || ctid AS row FROM {table}");
+        let tables = ["pg_database", "pg_authid", "pg_auth_members", "pg_shdescription", "pg_db_role_setting"].map(rows);
+        self.query(&format!("SELECT string_agg(row, ' ' ORDER BY row) FROM ({}) AS rows", tables.join(" UNION ALL "))).await
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.postgres.log_path()).unwrap()
+    }
+
+    pub(crate) async fn stage(&self) -> String {
+        stage::stage(&self.pool, self.digest()).await.unwrap()
+    }
+
+    pub(crate) async fn spares(&self) -> u32 {
+        stage::spares(&mut self.pool.acquire().await.unwrap(), self.digest()).await.unwrap()
+    }
+
+    pub(crate) async fn claim(&self, school: &School) -> Claimed {
+        self.try_claim(school, &scram::verifier(&school.password)).await.unwrap()
+    }
+
+    pub(crate) async fn try_claim(&self, school: &School, verifier: &SecretString) -> provisioning::server::Result<Claimed> {
+        let claim = Claim {
+            objects: &school.objects,
+            school: school.uid,
+            schema: self.migrations.target(),
+            digest: self.digest(),
+            verifier,
+            fingerprint: FINGERPRINT,
+            connection_limit: LIMIT,
+        };
+        claim::claim(&self.pool, &claim).await
+    }
+
+    /// A school with an open database.
+    pub(crate) async fn school(&self, code: &str) -> School {
+        let school = School::named(code);
+        self.stage().await;
+        assert_eq!(self.claim(&school).await, Claimed::Now);
+        school
+    }
+
+    pub(crate) async fn observe(&self, school: &School) -> CatalogFacts {
+        let mut conn = self.pool.acquire().await.unwrap();
+        catalog::observe(&mut conn, &self.migrations, &[school.expected()]).await.unwrap()[0]
+    }
+
+    pub(crate) async fn access(&self, school: &School) -> DatabaseAccess {
+        match self.observe(school).await.database {
+            ObservedDatabase::Ours { access, .. } => access,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn whole(&self, access: DatabaseAccess) -> ObservedDatabase {
+        ObservedDatabase::Ours { schema: Schema { version: self.migrations.target(), genuine: true }, access }
+    }
+
+    /// The school's login in some database.
+    pub(crate) async fn log_in(&self, school: &School, database: &str) -> Result<PgConnection, sqlx::Error> {
+        let credentials = Credentials { username: school.objects.login.to_string(), password: school.password.clone() };
+        PgConnection::connect_with(&options(&self.endpoint, &credentials, database, Purpose::Migrator)).await
+    }
+
+    pub(crate) async fn log_in_as_migrator(&self, database: &str) -> Result<PgConnection, sqlx::Error> {
+        PgConnection::connect_with(&options(&self.endpoint, &migrator(), database, Purpose::Migrator)).await
+    }
+}
+
+pub(crate) struct School {
+    pub(crate) objects: TenantObjects,
+    pub(crate) uid: SchoolUid,
+    pub(crate) password: SecretString,
+}
+
+impl School {
+    pub(crate) fn named(code: &str) -> Self {
+        let uid = SchoolUid(Uuid::new_v5(&CLUSTER.0, code.as_bytes()));
+        let database = DatabaseName::of(&SchoolCode::parse(code).unwrap());
+        let login = LoginName::of(&database);
+        Self {
+            objects: TenantObjects { database, login, tenant: TenantId::of(CLUSTER, uid), cluster: CLUSTER },
+            uid,
+            password: format!("canary-{code}-password").into(),
+        }
+    }
+
+    pub(crate) fn expected(&self) -> Expected {
+        Expected { objects: self.objects.clone(), connection_limit: LIMIT, fingerprints: vec![FINGERPRINT.into()] }
+    }
+
+    pub(crate) fn database(&self) -> &str {
+        self.objects.database.as_str()
+    }
+
+    pub(crate) fn login(&self) -> &str {
+        self.objects.login.as_str()
+    }
+}
+
+pub(crate) fn migrator() -> Credentials {
+    Credentials { username: MIGRATOR.into(), password: MIGRATOR_PASSWORD.into() }
+}
+
+pub(crate) fn desired(password: &SecretString) -> DesiredRoles<'_> {
+    DesiredRoles { cluster: CLUSTER, password, fingerprint: FINGERPRINT }
+}
+
+/// An error with its sources, as a careless log would print it.
+pub(crate) fn everything_about(error: &dyn std::error::Error) -> String {
+    let mut text = format!("{error:?}");
+    let mut next = Some(error);
+    while let Some(error) = next {
+        text = format!("{text}: {error}");
+        next = error.source();
+    }
+    text
+}

@@ -1,0 +1,112 @@
+//! Tenants as the API reads them: all of them, those changed since a point, or one.
+//!
+//! Must not fail on the content of a row: one school's damaged row must not stop the others from being read.
+
+use std::time::Duration;
+
+use domain::names::{DatabaseName, ServerName, TenantId};
+use futures::{Stream, StreamExt as _};
+use postgres::error::Doing as _;
+use sqlx::postgres::{PgPool, PgRow};
+use sqlx::{AssertSqlSafe, PgExecutor, Row as _};
+use uuid::Uuid;
+
+use super::route::{COLUMNS, Route, read_route, read_sealed};
+use super::seal::Sealed;
+use super::{Result, with_connection_within};
+
+/// The channel on which every write of a tenant is announced once it is committed; the payload is the tenant's id.
+pub const CHANNEL: &str = "tenants";
+
+/// What a tenant's row holds.
+#[derive(Clone, Debug)]
+pub struct TenantRow {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The school's code.
+    pub code: String,
+    /// The school's name.
+    pub name: String,
+    /// The tenant state, as the registry's word: a word that this program does not know must not fail the read.
+    pub state: String,
+    /// The server it was placed on.
+    pub server: Option<ServerName>,
+    /// Its database.
+    pub database: Option<DatabaseName>,
+    /// Where its database is; none until everything of it is known.
+    pub route: Option<Route>,
+    /// The login's credentials.
+    pub sealed: Option<Sealed>,
+    /// The schema version of its database.
+    pub schema_version: Option<u32>,
+    /// Grows with every change of route, state or credentials.
+    pub epoch: i64,
+    /// Grows with every write of any tenant, in commit order.
+    pub change_seq: i64,
+}
+
+const DOING: &str = "reading tenants";
+
+/// Tenants written after `change_seq`, in the order of their commits: a reader that continues from the last one it read misses nothing.
+pub fn after<'a>(executor: impl PgExecutor<'a> + 'a, change_seq: i64) -> impl Stream<Item = Result<TenantRow>> + 'a {
+    let query = sqlx::query(AssertSqlSafe(select("t.change_seq > $1 ORDER BY t.change_seq"))).bind(change_seq);
+    query.fetch(executor).map(|row| TenantRow::read(&row.doing(DOING)?))
+}
+
+/// These tenants, in no order.
+///
+/// # Errors
+/// When the registry fails.
+pub async fn these(executor: impl PgExecutor<'_>, tenants: &[TenantId]) -> Result<Vec<TenantRow>> {
+    let query = sqlx::query(AssertSqlSafe(select("t.id = ANY ($1)"))).bind(uuids(tenants));
+    let rows = query.fetch_all(executor).await.doing(DOING)?;
+    rows.iter().map(TenantRow::read).collect()
+}
+
+/// Which of these tenants have no row: a person removed it.
+///
+/// # Errors
+/// When the registry fails.
+pub async fn missing(executor: impl PgExecutor<'_>, tenants: &[TenantId]) -> Result<Vec<TenantId>> {
+    let select = "SELECT id FROM unnest($1) AS cached (id) WHERE NOT EXISTS (SELECT FROM registry.tenants t WHERE t.id = cached.id)";
+    let ids: Vec<Uuid> = sqlx::query_scalar(select).bind(uuids(tenants)).fetch_all(executor).await.doing(DOING)?;
+    Ok(ids.into_iter().map(TenantId).collect())
+}
+
+/// Reads one tenant on a connection of the pool, within `limit`; none when the registry has no such tenant.
+///
+/// # Errors
+/// When the registry fails or does not answer in time.
+pub async fn find(pool: &PgPool, tenant: TenantId, limit: Duration) -> Result<Option<TenantRow>> {
+    let query = sqlx::query(AssertSqlSafe(select("t.id = $1"))).bind(tenant.0);
+    let row = with_connection_within(limit, pool, "reading a tenant", async |conn| query.fetch_optional(conn).await).await?;
+    row.as_ref().map(TenantRow::read).transpose()
+}
+
+fn select(which: &str) -> String {
+    format!("SELECT {COLUMNS}, t.change_seq FROM registry.tenants t WHERE {which}")
+}
+
+fn uuids(tenants: &[TenantId]) -> Vec<Uuid> {
+    tenants.iter().map(|tenant| tenant.0).collect()
+}
+
+impl TenantRow {
+    fn read(row: &PgRow) -> Result<Self> {
+        let text = |column| row.try_get::<Option<String>, _>(column).doing(DOING);
+        let version: Option<i32> = row.try_get("schema_version").doing(DOING)?;
+        Ok(Self {
+            tenant: TenantId(row.try_get("id").doing(DOING)?),
+            code: row.try_get("code").doing(DOING)?,
+            name: row.try_get("name").doing(DOING)?,
+            state: row.try_get("state").doing(DOING)?,
+            server: text("server")?.and_then(|server| ServerName::parse(&server).ok()),
+            database: text("database_name")?.and_then(|database| DatabaseName::parse(&database).ok()),
+            route: read_route(row)?,
+            sealed: read_sealed(row).doing(DOING)?,
+            schema_version: version.and_then(|version| version.try_into().ok()),
+            epoch: row.try_get("epoch").doing(DOING)?,
+            change_seq: row.try_get("change_seq").doing(DOING)?,
+        })
+    }
+}
