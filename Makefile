@@ -120,6 +120,11 @@ test: tools ## Runs all tests, on real servers
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((cores < 8 ? cores : 8))} NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost; \
 	cargo test --locked --workspace
 
+.PHONY: rest-operator
+rest-operator: tools ## Lets the operator rest for a minute over twelve Schools: nothing may be written (SECONDS_AT_REST=60)
+	unset $$(compgen -e DAILYCARE_ | grep -v ^DAILYCARE_TEST_); \
+	DAILYCARE_TEST_REST_SECONDS=$(or $(SECONDS_AT_REST),60) cargo test --locked --test operator -- resting::
+
 .PHONY: torture-api
 torture-api: tools ## Searches a million responses of the API for another school's bytes (REQUESTS=1000000, TENANTS=50)
 	cargo run --release --locked --example torture-api -- --requests $(or $(REQUESTS),1000000) --tenants $(or $(TENANTS),50)

@@ -1,6 +1,8 @@
 //! The one binary. It only hands over to the command line; nothing is decided here.
 
 mod args;
+#[cfg(test)]
+mod citations;
 mod cli;
 #[cfg(test)]
 mod reference;

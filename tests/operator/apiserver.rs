@@ -16,7 +16,7 @@ use crate::fleet::{ask, tenants_on};
 use crate::world::{SYSTEM, Setup, World, conditions, log_in, run, says};
 
 #[test]
-fn work_goes_on_where_it_was_after_the_api_server_was_silent_for_longer_than_a_call_may_take() {
+fn work_resumes_after_the_api_server_was_silent_longer_than_a_call_may_take() {
     run(async {
         let world = World::new(Setup::default()).await;
         let namespace = world.fresh_namespace().await;

@@ -59,7 +59,7 @@ async fn of_two_schools_with_one_code_one_wins(world: &World, code: &str, school
 }
 
 #[test]
-fn of_two_schools_with_one_code_in_one_namespace_one_wins_and_the_other_takes_over_when_it_goes() {
+fn one_code_in_one_namespace_has_one_winner_and_the_other_takes_over_after_it() {
     run(async {
         let world = World::shared().await;
         let here = world.fresh_namespace().await;
@@ -68,7 +68,7 @@ fn of_two_schools_with_one_code_in_one_namespace_one_wins_and_the_other_takes_ov
 }
 
 #[test]
-fn of_two_schools_with_one_code_in_two_namespaces_one_wins_and_the_other_takes_over_when_it_goes() {
+fn one_code_in_two_namespaces_has_one_winner_and_the_other_takes_over_after_it() {
     run(async {
         let world = World::shared().await;
         let (here, there) = (world.fresh_namespace().await, world.fresh_namespace().await);
@@ -77,7 +77,7 @@ fn of_two_schools_with_one_code_in_two_namespaces_one_wins_and_the_other_takes_o
 }
 
 #[test]
-fn a_foreign_secret_of_a_wanted_name_stays_as_it_is_and_the_school_goes_on_when_it_is_removed() {
+fn a_foreign_secret_of_the_name_is_left_alone_and_blocks_until_removed() {
     run(async {
         let world = World::shared().await;
         let namespace = world.fresh_namespace().await;
@@ -109,7 +109,7 @@ fn a_foreign_secret_of_a_wanted_name_stays_as_it_is_and_the_school_goes_on_when_
 }
 
 #[test]
-fn a_foreign_database_or_login_of_a_wanted_name_stays_as_it_is_and_the_school_goes_on_when_it_is_removed() {
+fn a_foreign_database_or_login_of_the_name_is_left_alone_and_blocks_until_removed() {
     run(async {
         let world = World::shared().await;
         let namespace = world.fresh_namespace().await;
@@ -149,7 +149,7 @@ fn a_foreign_database_or_login_of_a_wanted_name_stays_as_it_is_and_the_school_go
 }
 
 #[test]
-fn an_administrator_whose_address_another_school_has_is_refused_until_the_spec_names_another() {
+fn an_administrator_with_another_schools_address_is_refused_until_it_changes() {
     run(async {
         let world = World::shared().await;
         let namespace = world.fresh_namespace().await;

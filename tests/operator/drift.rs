@@ -109,9 +109,15 @@ fn rights_and_attributes_that_somebody_gave_are_taken_away_again() {
             let mut conn = world.beside(names).await;
             let state = async || {
                 let mut conn = world.beside(names).await;
-                (database(&mut conn, db.as_str()).await, role(&mut conn, login.as_str()).await)
+                let groups = format!(
+                    "SELECT coalesce(string_agg(roleid::regrole::text, ' ' ORDER BY 1), '') AS of FROM pg_auth_members
+                    WHERE member = '{login}'::regrole"
+                );
+                let groups = json_of(&mut conn, &groups).await["of"].clone();
+                (database(&mut conn, db.as_str()).await, role(&mut conn, login.as_str()).await, groups)
             };
             let before = state().await;
+            assert_eq!(before.2, "tenant_app");
             for change in [
                 format!("GRANT CONNECT ON DATABASE {db} TO PUBLIC"),
                 format!("GRANT CREATE ON DATABASE {db} TO {login}"),
@@ -145,9 +151,6 @@ fn rights_and_attributes_that_somebody_gave_are_taken_away_again() {
                 };
                 world.until(&format!("undone: {change}"), mended).await;
                 world.until("the login works", async || world.serves(&namespace, names).await).await;
-                let groups =
-                    format!("SELECT string_agg(roleid::regrole::text, ' ') AS of FROM pg_auth_members WHERE member = '{login}'::regrole");
-                assert_eq!(json_of(&mut conn, &groups).await["of"], "tenant_app", "{change}");
             }
         }
     });

@@ -10,7 +10,7 @@ use crate::sources::{list, names, whole};
 use crate::world::{Setup, World, conditions, run};
 
 #[test]
-fn applying_the_same_manifest_again_changes_no_generation_and_makes_the_operator_write_nothing() {
+fn applying_the_same_manifest_again_changes_no_generation_and_writes_nothing() {
     run(async {
         let world = World::shared().await;
         let namespace = world.fresh_namespace().await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::sources::{execute, list, names};
-use crate::world::{Setup, World, log_in, run};
+use crate::world::{Setup, World, log_in, run, sqlstate};
 
 /// Databases that a plain admin may not close: the server says so, and does what it says.
 async fn close_what_the_server_names(world: &World) {
@@ -69,13 +69,13 @@ fn no_school_enters_any_database_but_its_own() {
     });
 }
 
-/// The server's own word on a login: an SQLSTATE, or nothing when it let the login in. A busy machine that gives no answer in time is asked again.
+/// What the server answers to a login: an SQLSTATE, or nothing when it let the login in. One that is full is tried again.
 async fn answer(secret: &BTreeMap<String, String>, database: &str) -> String {
     loop {
         match log_in(secret, Some(database)).await {
             Ok(_) => return String::new(),
             Err(error) => {
-                if let Some(code) = error.sqlstate().filter(|code| code != "53300") {
+                if let Some(code) = sqlstate(&error).filter(|code| code != "53300") {
                     return code;
                 }
             }

@@ -264,7 +264,7 @@ fn an_operator_told_to_stop_in_the_middle_ends_well_and_its_successor_finishes()
 }
 
 #[test]
-fn of_two_operators_with_a_lease_one_leads_and_the_other_follows_when_it_dies_stops_or_is_robbed() {
+fn of_two_operators_one_leads_and_the_other_follows_when_it_loses_the_lease() {
     run(async {
         let mut world = World::new(Setup::default()).await;
         let namespace = world.fresh_namespace().await;

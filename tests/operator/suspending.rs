@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::sources::{json_of, names, role};
-use crate::world::{World, log_in, run};
+use crate::world::{World, log_in, run, sqlstate};
 
 /// Changes the spec of a School and waits until it is Ready again, for `reason`.
 async fn change(world: &World, namespace: &str, name: &str, spec: Value, reason: &str) -> School {
@@ -30,7 +30,7 @@ fn suspending_ends_sessions_and_refuses_logins_until_the_school_is_active_again(
             let school = change(world, &namespace, code, json!({"state": "Suspended"}), "Suspended").await;
             assert!(session.execute("SELECT 1").await.is_err(), "{code}: the session outlived the suspension");
             let refused = log_in(&secret, None).await.unwrap_err();
-            assert_eq!(refused.sqlstate().as_deref(), Some("28000"), "{code}: role not permitted to log in");
+            assert_eq!(sqlstate(&refused).as_deref(), Some("28000"), "{code}: role not permitted to log in");
             let row = world.tenant_row(&names).await;
             assert_eq!((&row["state"], &row["is_active"]), (&json!("suspended"), &json!(false)));
             for (kind, status) in [("Suspended", "True"), ("Available", "False"), ("Stalled", "False"), ("Reconciling", "False")] {
@@ -107,7 +107,7 @@ fn a_changed_connection_limit_reaches_the_login_and_the_pool() {
             assert_eq!((limit().await, &world.tenant_row(&names).await["pool_size"]), (json!(1), &json!(1)));
             let secret = world.secret(&namespace, names.secret.as_str()).await.unwrap();
             let _first = log_in(&secret, None).await.unwrap();
-            assert_eq!(log_in(&secret, None).await.unwrap_err().sqlstate().as_deref(), Some("53300"));
+            assert_eq!(sqlstate(&log_in(&secret, None).await.unwrap_err()).as_deref(), Some("53300"));
         }
     });
 }

@@ -8,11 +8,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use operator::crd::{DatabaseServer, School, print};
-use postgres::session::{self, Credentials, Endpoint, Purpose, Tls};
 use provisioning::master::keyring::Keyring;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use sqlx::postgres::PgConnection;
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use testing::{ControlPlane, Operator, OperatorOptions, Postgres, PostgresOptions, Version, eventually, kubernetes};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
@@ -179,13 +179,7 @@ impl World {
 
     /// A superuser's session.
     pub async fn superuser(server: &Postgres, database: &str) -> PgConnection {
-        let options = session::options(
-            &Endpoint { host: server.host().to_owned(), port: server.port(), tls: Tls::Disable },
-            &Credentials { username: "postgres".to_owned(), password: server.superuser_password().into() },
-            database,
-            Purpose::Operator,
-        );
-        session::connect(&options, "connecting as superuser").await.unwrap()
+        PgConnection::connect(&server.superuser_url(database)).await.unwrap()
     }
 
     /// Another operator with this world's settings and more environment, in place of the one that has ended.
@@ -217,10 +211,15 @@ pub fn conditions(school: Option<&School>) -> Vec<k8s_openapi::apimachinery::pkg
     school.and_then(|school| school.status.as_ref()?.conditions.clone()).unwrap_or_default()
 }
 
-/// Logs in with a Secret's own values, to its own database or another.
-pub async fn log_in(secret: &BTreeMap<String, String>, database: Option<&str>) -> postgres::Result<PgConnection> {
-    let endpoint = Endpoint { host: secret["host"].clone(), port: secret["port"].parse().unwrap(), tls: Tls::Disable };
-    let credentials = Credentials { username: secret["username"].clone(), password: secret["password"].as_str().into() };
-    let options = session::options(&endpoint, &credentials, database.unwrap_or(&secret["database"]), Purpose::Registry);
-    session::connect(&options, "logging in as the school").await
+/// Logs in with a Secret's own values, to its own database or another. Without the product's time limit, so that an error is the server's own.
+pub async fn log_in(secret: &BTreeMap<String, String>, database: Option<&str>) -> sqlx::Result<PgConnection> {
+    let options = PgConnectOptions::new_without_pgpass().host(&secret["host"]).port(secret["port"].parse().unwrap());
+    let options = options.username(&secret["username"]).password(&secret["password"]).ssl_mode(PgSslMode::Prefer);
+    PgConnection::connect_with(&options.database(database.unwrap_or(&secret["database"]))).await
+}
+
+/// The SQLSTATE of a refused login.
+#[must_use]
+pub fn sqlstate(refused: &sqlx::Error) -> Option<String> {
+    Some(refused.as_database_error()?.code()?.into_owned())
 }

@@ -130,7 +130,7 @@ async fn load(address: SocketAddr, token: &str, all: &AtomicUsize) -> Acknowledg
 }
 
 #[tokio::test]
-async fn a_process_that_is_told_to_end_under_load_loses_nothing_it_acknowledged_and_its_log_tells_no_secret() {
+async fn a_process_ended_under_load_loses_nothing_acknowledged_and_logs_no_secret() {
     let world = world().await;
     let north = world.school("norte").await;
     let (email, user) = north.account("SchoolAdmin").await;

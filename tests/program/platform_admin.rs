@@ -26,7 +26,7 @@ fn url(master: &Master) -> String {
 }
 
 #[tokio::test]
-async fn an_account_of_the_platforms_staff_is_made_with_a_password_that_must_be_changed_and_is_told_once() {
+async fn a_platform_account_is_made_with_a_password_shown_once_that_must_be_changed() {
     for version in Version::ALL {
         let master = Master::start(version, Admin::Plain).await;
         let pool = master.bootstrap().await;
@@ -65,7 +65,7 @@ async fn an_email_address_that_has_an_account_is_refused_and_nothing_is_changed(
 }
 
 #[tokio::test]
-async fn a_lost_password_is_replaced_and_who_leaves_is_shut_out_both_on_record_and_without_a_session_left() {
+async fn a_reset_password_or_a_removed_account_leaves_a_record_and_no_session() {
     let master = Master::start(Version::V18, Admin::Plain).await;
     let pool = master.bootstrap().await;
     let url = url(&master);

@@ -31,7 +31,7 @@ async fn a_child_is_created_read_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn names_are_found_without_their_accents_and_pages_follow_one_another_without_gap_or_repetition() {
+async fn names_are_found_without_accents_and_pages_have_neither_gap_nor_repetition() {
     let world = world().await;
     let school = world.school("norte").await;
     let admin = school.user("SchoolAdmin").await;

@@ -166,7 +166,7 @@ async fn nothing_that_platform_staff_do_in_a_school_gives_rights_that_outlive_th
 }
 
 #[tokio::test]
-async fn where_there_is_another_issuer_its_users_are_given_roles_and_other_schools_accounts_are_not() {
+async fn with_another_issuer_its_users_get_roles_and_other_schools_accounts_do_not() {
     let world = World::start(Version::V18, |settings| {
         settings.identity.external = Some(External::new("https://issuer.example", "http://127.0.0.1:1/", "dailycare"));
     })
@@ -303,7 +303,7 @@ async fn a_new_account_whose_answer_was_lost_is_answered_again_until_somebody_si
 }
 
 #[tokio::test]
-async fn every_write_to_an_account_commits_with_its_record_even_while_the_schools_own_audit_takes_none() {
+async fn an_account_is_written_with_its_record_even_while_the_schools_audit_takes_none() {
     for version in Version::ALL {
         let world = World::start(version, usual).await;
         let north = world.school("norte").await;

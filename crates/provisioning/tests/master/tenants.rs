@@ -179,7 +179,7 @@ async fn a_suspended_tenant_comes_back_and_keeps_the_time_it_was_first_activated
 }
 
 #[tokio::test]
-async fn a_deleted_tenant_frees_its_code_and_addresses_loses_its_credentials_and_never_comes_back() {
+async fn a_deleted_tenant_frees_code_and_addresses_has_no_credentials_and_stays_deleted() {
     let (_master, pool) = registry().await;
     let keyring = keyring();
     reserve(&pool, &reservation(1, "norte")).await.unwrap();

@@ -100,7 +100,7 @@ async fn what_only_a_superuser_may_undo_is_undone_by_one_and_denied_to_a_plain_a
 }
 
 #[tokio::test]
-async fn rights_that_the_owners_members_passed_on_are_undone_and_those_out_of_reach_are_not_taken_for_undone() {
+async fn rights_passed_on_are_undone_and_those_out_of_reach_do_not_count_as_undone() {
     on_every_server(async |server| {
         let school = server.school("entangled").await;
         let database = school.database();

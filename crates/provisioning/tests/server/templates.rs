@@ -10,7 +10,7 @@ use crate::fixtures::{Admin, MIGRATOR_PASSWORD, desired, on_every_bare_server, o
 const NAMED_LIKE_OURS: &str = "SELECT coalesce(string_agg(datname, ' ' ORDER BY datname), '') FROM pg_database WHERE datname LIKE 'dc\\_%'";
 
 #[tokio::test]
-async fn the_real_schema_is_built_once_and_a_copy_of_it_holds_the_seed_data_and_gives_its_login_no_ddl() {
+async fn the_real_schema_is_built_once_and_a_copy_has_the_seed_data_and_allows_no_ddl() {
     on_every_bare_server(async |mut server| {
         server.migrations = Migrations::tenant().unwrap();
         let password = MIGRATOR_PASSWORD.into();

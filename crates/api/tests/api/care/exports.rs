@@ -52,7 +52,7 @@ async fn an_export_holds_everything_about_one_child_and_nothing_about_another() 
 }
 
 #[tokio::test]
-async fn an_export_reaches_no_further_than_the_permission_to_read_each_part_and_names_what_it_leaves_out() {
+async fn an_export_holds_what_the_caller_may_read_and_names_what_it_leaves_out() {
     let nursery = Nursery::open().await;
     let (guardian, id) = nursery.guardian().await;
     nursery.medication(&id).await;

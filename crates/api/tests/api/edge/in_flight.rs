@@ -34,7 +34,7 @@ async fn an_answer_is_in_flight_until_its_last_byte_was_taken() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_read_whole_in_time_is_given_up_even_if_a_byte_is_read_now_and_then() {
+async fn an_answer_not_read_whole_in_time_is_given_up_even_if_it_is_read_slowly() {
     let running = start_with(Settings::default(), Limits { answer_timeout: SHORT, ..limits() }).await;
     let mut client = Client::new(&running).await;
     client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;

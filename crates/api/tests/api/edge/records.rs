@@ -24,7 +24,7 @@ async fn metrics_count_by_route_pattern_and_by_the_tenant_that_the_handler_named
 }
 
 #[tokio::test]
-async fn every_refusal_for_who_asked_or_for_which_school_is_counted_by_its_code_and_nothing_else_is() {
+async fn refusals_for_the_caller_or_the_school_are_counted_by_code_and_nothing_else_is() {
     let metrics = api_testing::METRICS.clone();
     let running = start().await;
     for code in Code::ALL {

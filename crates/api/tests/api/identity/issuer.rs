@@ -173,7 +173,7 @@ async fn a_key_that_the_issuer_rotated_in_is_found_when_its_first_token_comes() 
 }
 
 #[tokio::test]
-async fn keys_are_kept_while_the_issuer_is_down_until_they_are_too_old_and_then_nobody_is_let_in() {
+async fn an_issuers_keys_outlive_its_outage_until_they_are_too_old_then_nobody_enters() {
     let (forge, jwks) = (Forge::new(), Jwks::start().await);
     jwks.serve(ed(&forge, "ed"));
     let token = forge.external(&json!({}), &json!({}));
@@ -209,7 +209,7 @@ async fn an_issuer_that_never_answered_lets_nobody_in_and_leaves_own_tokens_alon
 }
 
 #[tokio::test]
-async fn another_issuers_user_is_an_account_only_where_that_is_configured_and_only_in_its_own_school() {
+async fn another_issuers_user_is_an_account_only_where_configured_and_in_its_school() {
     let (forge, jwks) = (Forge::new(), Jwks::start().await);
     jwks.serve(ed(&forge, "ed"));
     for (subject, is_account) in [(Subject::Derived, false), (Subject::UserId, true)] {

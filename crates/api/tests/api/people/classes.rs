@@ -123,7 +123,7 @@ async fn no_child_is_enrolled_in_a_class_while_that_is_removed() {
 }
 
 #[tokio::test]
-async fn an_enrolment_is_changed_made_and_ended_with_its_child_at_once_and_nobody_waits_for_the_other_in_turn() {
+async fn an_enrolment_is_changed_made_and_ended_at_once_and_nobody_deadlocks() {
     let world = world().await;
     let school = world.school("norte").await;
     let admin = school.user("SchoolAdmin").await;
