@@ -52,7 +52,7 @@ impl From<bool> for ConditionStatus {
     }
 }
 
-macro_rules! words {
+macro_rules! closed_list {
     ($(#[$doc:meta])* $name:ident { $($(#[$each:meta])* $variant:ident),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,7 +71,7 @@ macro_rules! words {
     };
 }
 
-words! {
+closed_list! {
     /// The questions a status answers.
     ConditionType {
         /// The current generation is applied and the object is usable (or suspended, as asked).
@@ -101,7 +101,7 @@ words! {
     }
 }
 
-words! {
+closed_list! {
     /// Why a condition stands as it does.
     Reason {
         /// All is as asked.
@@ -257,14 +257,14 @@ mod tests {
 
     #[test]
     fn every_reason_that_means_trouble_has_a_runbook_page_and_nothing_else_has_one() {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running/runbook");
-        let read = |file: &str| std::fs::read_to_string(directory.join(file)).unwrap();
-        let files = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running/runbook");
+        let read = |file: &str| std::fs::read_to_string(runbook.join(file)).unwrap();
+        let files = std::fs::read_dir(&runbook).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         // Those of the API's alerts are in a directory of their own.
         let pages: BTreeSet<_> = files.filter(|file| file != "README.md" && file != "api").collect();
         let problems = Reason::ALL.iter().filter(|reason| reason.is_problem());
-        let wanted: BTreeSet<_> = problems.map(|reason| format!("{}.md", reason.label())).collect();
-        assert_eq!(pages, wanted);
+        let expected: BTreeSet<_> = problems.map(|reason| format!("{}.md", reason.label())).collect();
+        assert_eq!(pages, expected);
 
         let index = read("README.md");
         for file in &pages {
@@ -280,12 +280,12 @@ mod tests {
     #[test]
     fn every_link_from_one_runbook_page_to_another_leads_somewhere() {
         let runbook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running/runbook");
-        for directory in [runbook.join("api"), runbook] {
-            let paths = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+        for runbook in [runbook.join("api"), runbook] {
+            let paths = std::fs::read_dir(&runbook).unwrap().map(|entry| entry.unwrap().path());
             for path in paths.filter(|path| path.is_file()) {
                 for link in std::fs::read_to_string(&path).unwrap().split("](").skip(1) {
                     let target = link.split([')', '#']).next().unwrap();
-                    assert!(directory.join(target).exists(), "{} links to {target}", path.display());
+                    assert!(runbook.join(target).exists(), "{} links to {target}", path.display());
                 }
             }
         }

@@ -259,24 +259,24 @@ mod tests {
 
     #[test]
     fn what_is_not_given_has_its_meaning() {
-        let asked = kept(&json!({}));
-        assert_eq!(asked.code.as_str(), "north-1");
-        assert_eq!(asked.placement, PlacementRequest { tier: Tier::Standard, server: None });
-        assert_eq!((asked.secret.as_str(), asked.connection_limit, asked.suspended, asked.schema), ("northside-db", 100, false, 42));
-        assert_eq!(asked.profile.phone_number, None);
+        let read = kept(&json!({}));
+        assert_eq!(read.code.as_str(), "north-1");
+        assert_eq!(read.placement, PlacementRequest { tier: Tier::Standard, server: None });
+        assert_eq!((read.secret.as_str(), read.connection_limit, read.suspended, read.schema), ("northside-db", 100, false, 42));
+        assert_eq!(read.profile.phone_number, None);
         assert_eq!(secret_template(&school(&json!({}))), SecretTemplate::default());
     }
 
     #[test]
     fn what_is_given_is_taken() {
-        let asked = kept(&json!({
+        let read = kept(&json!({
             "phoneNumber": "112", "placement": {"tier": "premium", "serverName": "pg-1"}, "database": {"connectionLimit": 7},
             "credentials": {"secretName": "own"}, "state": "Suspended", "deletionPolicy": "Delete"
         }));
-        assert_eq!(asked.placement, PlacementRequest { tier: Tier::Premium, server: Some(ServerName::parse("pg-1").unwrap()) });
-        assert_eq!((asked.secret.as_str(), asked.connection_limit, asked.suspended), ("own", 7, true));
-        assert_eq!(asked.profile.phone_number.as_deref(), Some("112"));
-        assert_eq!(asked.admin, Person { name: "Ana Sousa".into(), email: "ana@northside.example".into() });
+        assert_eq!(read.placement, PlacementRequest { tier: Tier::Premium, server: Some(ServerName::parse("pg-1").unwrap()) });
+        assert_eq!((read.secret.as_str(), read.connection_limit, read.suspended), ("own", 7, true));
+        assert_eq!(read.profile.phone_number.as_deref(), Some("112"));
+        assert_eq!(read.admin, Person { name: "Ana Sousa".into(), email: "ana@northside.example".into() });
     }
 
     #[test]

@@ -20,9 +20,9 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 
 /// A Secret as it should be. Printing it shows no value.
 #[derive(Clone, PartialEq)]
-pub struct SecretWanted(pub(super) Secret);
+pub struct DesiredSecret(pub(super) Secret);
 
-impl fmt::Debug for SecretWanted {
+impl fmt::Debug for DesiredSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SecretWanted").field("name", &self.0.metadata.name).finish_non_exhaustive()
     }
@@ -78,12 +78,12 @@ pub struct AdminContent {
 
 /// The Secret that applications mount.
 #[must_use]
-pub fn credentials_secret(content: &CredentialsContent) -> SecretWanted {
+pub fn credentials_secret(content: &CredentialsContent) -> DesiredSecret {
     let mut labels = content.extra_labels.clone();
     labels.extend(own_labels(&content.owner, "credentials"));
     let mut annotations = content.extra_annotations.clone();
     annotations.insert(REVISION_ANNOTATION.to_owned(), content.revision.clone());
-    SecretWanted(Secret {
+    DesiredSecret(Secret {
         metadata: ObjectMeta {
             namespace: Some(content.namespace.clone()),
             name: Some(content.name.clone()),
@@ -100,9 +100,9 @@ pub fn credentials_secret(content: &CredentialsContent) -> SecretWanted {
 
 /// The Secret with the first administrator's temporary password.
 #[must_use]
-pub fn admin_secret(content: &AdminContent) -> SecretWanted {
+pub fn admin_secret(content: &AdminContent) -> DesiredSecret {
     let text = [("name", content.person.as_str()), ("email", &content.email), ("password", content.password.expose_secret())];
-    SecretWanted(Secret {
+    DesiredSecret(Secret {
         metadata: ObjectMeta {
             namespace: Some(content.namespace.clone()),
             name: Some(content.name.clone()),
@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    fn value(secret: &SecretWanted, key: &str) -> String {
+    fn value(secret: &DesiredSecret, key: &str) -> String {
         String::from_utf8(secret.0.data.as_ref().unwrap()[key].0.clone()).unwrap()
     }
 
@@ -198,9 +198,9 @@ mod tests {
     fn the_secret_has_the_keys_of_the_service_binding_specification_and_the_aliases() {
         let secret = credentials_secret(&content());
         let keys: Vec<_> = secret.0.data.as_ref().unwrap().keys().map(String::as_str).collect();
-        let wanted =
+        let desired =
             ["database", "dbname", "host", "jdbc-uri", "password", "pgpass", "port", "provider", "type", "uri", "user", "username"];
-        assert_eq!(keys, wanted);
+        assert_eq!(keys, desired);
         assert_eq!(secret.0.type_.as_deref(), Some("servicebinding.io/postgresql"));
         let with_ca = credentials_secret(&CredentialsContent { certificates: Some(b"PEM".to_vec()), ..content() });
         assert_eq!(value(&with_ca, "certificates"), "PEM");
