@@ -8,10 +8,10 @@
 mod audit;
 #[path = "provision/board.rs"]
 mod board;
-#[path = "provision/floor.rs"]
-mod floor;
 #[path = "provision/environment.rs"]
 mod environment;
+#[path = "provision/floor.rs"]
+mod floor;
 #[path = "provision/leaks.rs"]
 mod leaks;
 #[path = "provision/operator.rs"]

@@ -132,12 +132,19 @@ pub(crate) async fn warm_up(environment: &Environment) -> Outcome {
 }
 
 /// See [`Round`]. With `rest`, the operator is also watched doing nothing.
-pub(crate) async fn round(environment: &Environment, number: usize, count: usize, rest: Option<u64>, found: &mut Option<Rest>) -> Outcome<Round> {
+pub(crate) async fn round(
+    environment: &Environment,
+    number: usize,
+    count: usize,
+    rest: Option<u64>,
+    found: &mut Option<Rest>,
+) -> Outcome<Round> {
     let codes = schools::codes(&format!("op{number}"), count);
     let operator = Operator::start(environment).await?;
     environment.checkpoint().await?;
     let (before, start) = (Memory::of(operator.pid())?, audit::end(&environment.plane.audit_log())?);
-    let bulk = measured(environment, Some(operator.pid()), &codes, async || schools::apply(&environment.schools(), &codes, drop).await).await?;
+    let bulk =
+        measured(environment, Some(operator.pid()), &codes, async || schools::apply(&environment.schools(), &codes, drop).await).await?;
     let after = Memory::of(operator.pid())?;
     let calls = audit::calls(&environment.plane.audit_log(), start)?;
     if let Some(seconds) = rest {

@@ -130,7 +130,10 @@ impl Sql {
     }
 
     pub(crate) async fn create_admin(&self, case: &Case, hash: &str) -> Outcome {
-        expect(users::create_admin(&self.registry, case.tenant, &case.school.admin, hash).await? == Creation::Made, "create the administrator")
+        expect(
+            users::create_admin(&self.registry, case.tenant, &case.school.admin, hash).await? == Creation::Made,
+            "create the administrator",
+        )
     }
 
     pub(crate) async fn publish(&self, case: &Case, connection: &ServerConnection, password: &Password) -> Outcome {

@@ -6,7 +6,7 @@ mod cases;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cases::{Kind, Expected, merge, plain};
+use cases::{Expected, Kind, merge, plain};
 use kube_cel::{ErrorKind, ValidationErrors, Validator, compile_schema};
 use serde_json::{Value, json};
 

@@ -14,7 +14,7 @@ use kube::{Api, Client, ResourceExt as _};
 use secrecy::SecretString;
 use serde_json::Value;
 
-pub use content::{AdminContent, CredentialsContent, REVISION_ANNOTATION, DesiredSecret, admin_secret, credentials_secret};
+pub use content::{AdminContent, CredentialsContent, DesiredSecret, REVISION_ANNOTATION, admin_secret, credentials_secret};
 
 use super::{Error, FIELD_MANAGER, Result, within};
 

@@ -20,8 +20,8 @@ pub(crate) enum Expected {
     OutOfBounds(&'static str),
 }
 
-use Kind::{DatabaseServer, School};
 use Expected::{Broken, OutOfBounds, Taken};
+use Kind::{DatabaseServer, School};
 
 /// A new object: the plain one with `change` merged into it (RFC 7386).
 pub(crate) struct Creation {

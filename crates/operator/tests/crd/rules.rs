@@ -4,7 +4,7 @@ use kube::Client;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::cases::{self, Kind, Expected, merge, plain};
+use crate::cases::{self, Expected, Kind, merge, plain};
 use crate::{client, object, refusal, untyped};
 
 fn judge(expected: Expected, outcome: kube::Result<DynamicObject>, what: &Value) {

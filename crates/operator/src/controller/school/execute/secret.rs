@@ -12,7 +12,7 @@ use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
 use crate::controller::school::observe::Observation;
 use crate::controller::school::owner_reference;
-use crate::kubernetes::secrets::{self, AdminContent, Creation, ObservedSecret, DesiredSecret, admin_secret};
+use crate::kubernetes::secrets::{self, AdminContent, Creation, DesiredSecret, ObservedSecret, admin_secret};
 
 pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action: SecretAction) -> Result<()> {
     match action {

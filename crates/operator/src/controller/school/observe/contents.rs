@@ -16,7 +16,7 @@ use super::{AssignedObservation, Observation};
 use crate::controller::context::Context;
 use crate::controller::school::owner_reference;
 use crate::crd::convert;
-use crate::kubernetes::secrets::{CredentialsContent, ObservedSecret, DesiredSecret, credentials_secret};
+use crate::kubernetes::secrets::{CredentialsContent, DesiredSecret, ObservedSecret, credentials_secret};
 
 impl AssignedObservation {
     /// The credentials Secret as it should be, once the server's address is known.
