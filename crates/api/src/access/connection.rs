@@ -67,7 +67,9 @@ pub(super) async fn connect(app: &App, tenant: &Tenant) -> Result<Connection> {
 async fn connect_or_refetch(app: &App, tenant: &Tenant) -> Result<Connection> {
     let stale = match app.pools.connection(&tenant.target).await {
         Ok(conn) => return Ok(conn),
-        Err(error) if matches!(error, pools::Error::Stale | pools::Error::Refused(_) | pools::Error::Open { refused: true, .. }) => error,
+        Err(error) if matches!(error, pools::Error::Stale | pools::Error::Refused(_) | pools::Error::BreakerOpen { refused: true, .. }) => {
+            error
+        }
         Err(error) => return Err(error.into()),
     };
     let entry = app.registry_cache.refetch(tenant.entry.tenant).await?.ok_or(Code::InvalidTenant)?;
@@ -209,7 +211,7 @@ impl From<pools::Error> for Error {
             Pool::Exhausted { .. } => (Code::PoolExhausted, SOON),
             Pool::Busy => (Code::TooManyRequests, SOON),
             Pool::Stopping => (Code::Stopping, SOON),
-            Pool::Open { retry_after, .. } => (Code::DatabaseUnavailable, *retry_after),
+            Pool::BreakerOpen { retry_after, .. } => (Code::DatabaseUnavailable, *retry_after),
             Pool::Unreachable(_) | Pool::Refused(_) | Pool::Stale => (Code::DatabaseUnavailable, LATER),
         };
         Self::new(code).after(wait).because(error)

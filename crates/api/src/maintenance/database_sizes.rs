@@ -42,7 +42,7 @@ async fn pass(app: &App, measured: &mut HashMap<TenantId, Instant>) {
         }
         // Without a target it does not serve.
         let Some(target) = app.registry_cache.cached(tenant).and_then(|entry| entry.target.clone()) else { continue };
-        let Some(conn) = app.pools.idle(&target) else { continue };
+        let Some(conn) = app.pools.idle_connection(&target) else { continue };
         measured.insert(tenant, Instant::now());
         measure(tenant, conn).await;
     }

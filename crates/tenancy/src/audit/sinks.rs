@@ -50,7 +50,7 @@ impl Error {
     /// The server is to blame and not this one database of it.
     fn is_of_server(&self) -> bool {
         match self {
-            Self::Connection(error) => matches!(error, pools::Error::Unreachable(_) | pools::Error::Open { refused: false, .. }),
+            Self::Connection(error) => matches!(error, pools::Error::Unreachable(_) | pools::Error::BreakerOpen { refused: false, .. }),
             Self::Statement(error) => error.is_unreachable(),
         }
     }

@@ -64,20 +64,20 @@ async fn in_a_full_budget_another_tenants_least_recently_used_connection_makes_r
 async fn an_idle_connection_is_lent_and_none_is_opened_for_who_has_none_or_while_somebody_waits() {
     let fleet = Fleet::start(Version::V18, 2).await;
     let pools = Pools::new(Limits { server_budget: 1, wait: Duration::from_secs(20), ..limits() });
-    assert!(pools.idle(&fleet.target(0)).is_none(), "nobody has one");
+    assert!(pools.idle_connection(&fleet.target(0)).is_none(), "nobody has one");
     pools.connection(&fleet.target(0)).await.unwrap().finish();
-    assert!(pools.idle(&fleet.target(1)).is_none(), "it is another's");
-    let mut lent = pools.idle(&fleet.target(0)).unwrap();
+    assert!(pools.idle_connection(&fleet.target(1)).is_none(), "it is another's");
+    let mut lent = pools.idle_connection(&fleet.target(0)).unwrap();
     assert_eq!(database(&mut lent).await, "school_0");
-    assert!(pools.idle(&fleet.target(0)).is_none() && usage(&pools).open == 1, "a second one was opened");
+    assert!(pools.idle_connection(&fleet.target(0)).is_none() && usage(&pools).open == 1, "a second one was opened");
     let waiting = ask(&pools, &fleet.target(1));
     until("another waits", async || usage(&pools).waiting == 1).await;
     lent.finish();
     let connection = waiting.await.unwrap().unwrap();
-    assert!(pools.idle(&fleet.target(0)).is_none(), "it gave way to who waited");
+    assert!(pools.idle_connection(&fleet.target(0)).is_none(), "it gave way to who waited");
     connection.finish();
     pools.close(id(1), 2);
-    assert!(pools.idle(&fleet.target(1)).is_none(), "its epoch is over");
+    assert!(pools.idle_connection(&fleet.target(1)).is_none(), "its epoch is over");
 }
 
 #[tokio::test]

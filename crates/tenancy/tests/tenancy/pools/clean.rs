@@ -116,7 +116,7 @@ async fn work(connection: &mut sqlx::PgConnection, different: i32) -> Result<(),
 #[tokio::test]
 async fn a_place_is_not_free_while_the_server_goes_on_with_a_statement_that_nobody_waits_for() {
     let fleet = Fleet::start(Version::V18, 1).await;
-    let pools = Pools::new(Limits { answer: Duration::from_millis(50), ..limits() });
+    let pools = Pools::new(Limits { answer_timeout: Duration::from_millis(50), ..limits() });
     let mut connection = pools.connection(&fleet.target(0)).await.unwrap();
     {
         let mut endless = pin!(connection.execute("SELECT pg_sleep(50)"));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Executor as _;
+use tenancy::circuit_breaker::BreakerSettings;
 use tenancy::pools::{Error, Limits, Pools};
 use testing::{Version, until};
 
@@ -50,12 +51,15 @@ async fn after_a_restart_the_first_dead_connection_found_lets_all_others_be_repl
 #[tokio::test]
 async fn a_server_that_is_down_opens_the_breaker_and_the_first_probe_after_closes_it() {
     let mut fleet = Fleet::start(Version::V18, 1).await;
-    let (pools, target) = (Pools::new(Limits { open_after_failures: Duration::from_secs(2), ..limits() }), fleet.target(0));
+    let (pools, target) = (
+        Pools::new(Limits { breaker: BreakerSettings { pause: Duration::from_secs(2), ..limits().breaker }, ..limits() }),
+        fleet.target(0),
+    );
     fleet.server.stop().await.unwrap();
     for _ in 0..5 {
         assert!(matches!(pools.connection(&target).await, Err(Error::Unreachable(_))));
     }
-    assert!(matches!(pools.connection(&target).await, Err(Error::Open { refused: false, .. })));
+    assert!(matches!(pools.connection(&target).await, Err(Error::BreakerOpen { refused: false, .. })));
     assert_eq!(usage(&pools).open, 0);
     fleet.server.start_again().await.unwrap();
     until("the breaker is closed", async || pools.connection(&target).await.is_ok()).await;
@@ -69,7 +73,7 @@ async fn a_wrong_password_is_tried_once_and_a_new_epoch_at_once() {
     let wrong = fleet.target_of(0, 1, "wrong");
     assert!(matches!(pools.connection(&wrong).await, Err(Error::Refused(error)) if error.is("28P01")));
     for _ in 0..10 {
-        assert!(matches!(pools.connection(&wrong).await, Err(Error::Open { refused: true, .. })));
+        assert!(matches!(pools.connection(&wrong).await, Err(Error::BreakerOpen { refused: true, .. })));
     }
     let log = std::fs::read_to_string(fleet.server.log_path()).unwrap();
     assert_eq!(log.matches("password authentication failed").count(), 1);
