@@ -114,7 +114,7 @@ pub struct Settings {
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Error> {
     let (heartbeat, readiness) = (Heartbeat::default(), Readiness::default());
     let mut tasks = JoinSet::new();
-    let sources = Sources { heartbeat: heartbeat.clone(), readiness: readiness.clone(), metrics: metrics::install()? };
+    let sources = Sources { heartbeat: heartbeat.clone(), readiness: readiness.clone(), metrics: metrics::install()?.into() };
     let listener = tokio::net::TcpListener::bind(settings.http_address).await;
     let listener = listener.map_err(|source| Error::Listen { address: settings.http_address, source })?;
     tracing::info!(address = ?listener.local_addr().ok(), "listening");
