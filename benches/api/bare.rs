@@ -61,7 +61,7 @@ pub(crate) async fn serve(bare: &Bare) -> Outcome {
         size.test_before_acquire(check).connect_with(options.clone())
     };
     let (plain, checked) = (router(pool(false).await?), router(pool(true).await?));
-    let edged = edge::layered(router(pool(false).await?), &edge::Settings::default());
+    let edged = edge::layered(router(pool(false).await?), &edge::Settings::default(), None);
     let (one, two, three) = (listen(bare.plain).await?, listen(bare.checked).await?, listen(bare.edged).await?);
     let limits = edge::Limits::default();
     let (one, two) = (axum::serve(one, plain).into_future(), axum::serve(two, checked).into_future());

@@ -3,7 +3,6 @@
 //! Only its extractor makes an [`Access`], from a verified token, a tenant that serves and a permission of that school's own matrix. There is no
 //! global pool: a handler that asks for no permission has nothing to query with. Must not know any route.
 
-pub mod audit_context;
 mod connection;
 mod grants;
 pub mod permission;
@@ -19,7 +18,6 @@ use axum::http::request::Parts;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-pub use audit_context::AuditContext;
 pub use connection::{Invalidation, ReadTransaction, WriteTransaction};
 pub use permission::Permission;
 pub use platform::Platform;
@@ -28,8 +26,7 @@ pub use tenant::Tenant;
 use tenancy::audit::Record;
 
 use super::app::App;
-use super::client::ClientAddress;
-use super::edge::{RequestPermits, TenantSlot};
+use super::edge::RequestContext;
 use super::error::{Code, Error, Result};
 use super::grants::Scope;
 use super::identity::{Identity, Principal};
@@ -46,9 +43,7 @@ pub struct Access<P> {
     tenant: Tenant,
     principal: Principal,
     scope: Scope,
-    audit: AuditContext,
-    /// The tenant's share of this process, given back when the answer has been sent.
-    permits: RequestPermits,
+    context: RequestContext,
     permission: PhantomData<fn() -> P>,
 }
 
@@ -95,12 +90,12 @@ impl<P: Permission> Access<P> {
     #[must_use]
     pub fn audit_record(&self) -> Record {
         let reason = self.principal.impersonation.as_ref().map(|acting| acting.reason.clone());
-        Record { reason, ..self.audit.record_of(Some(self.tenant.entry.tenant), Some(self.principal.user), P::CODE, true) }
+        Record { reason, ..self.context.audit().record_of(Some(self.tenant.entry.tenant), Some(self.principal.user.0), P::CODE, true) }
     }
 
     /// That transaction committed: the school's own copy of its record says so too, even if the client does not wait for the answer.
     pub fn mark_done(&self) {
-        self.audit.mark_done();
+        self.context.audit().mark_done();
     }
 
     /// Takes a permit of `semaphore` until the answer has been sent.
@@ -108,7 +103,7 @@ impl<P: Permission> Access<P> {
     /// # Errors
     /// [`Code::TooManyRequests`] when none is free.
     pub fn acquire(&self, semaphore: &Arc<Semaphore>) -> Result<()> {
-        if self.permits.acquire(semaphore) { Ok(()) } else { Err(Error::new(Code::TooManyRequests).after(BUSY)) }
+        if self.context.permits().acquire(semaphore) { Ok(()) } else { Err(Error::new(Code::TooManyRequests).after(BUSY)) }
     }
 
     /// The parts of the running API.
@@ -126,11 +121,12 @@ impl FromRequestParts<App> for Principal {
         if let Some(principal) = parts.extensions.get::<Self>() {
             return Ok(principal.clone());
         }
-        let audit = audit_context_of(parts);
+        let context = RequestContext::from_request_parts(parts, app).await?;
+        let audit = context.audit();
         let token = Identity::bearer(&parts.headers)?;
         audit.set(None, None, AUTHENTICATE);
         let principal = app.identity.verify(token).await?;
-        audit.set(principal.tenant, Some(principal.user), AUTHENTICATE);
+        audit.set(principal.tenant, Some(principal.user.0), AUTHENTICATE);
         if principal.must_change_password {
             return Err(Code::PasswordChangeRequired.into());
         }
@@ -144,31 +140,21 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let principal = Principal::from_request_parts(parts, app).await?;
-        let audit = audit_context_of(parts);
-        audit.set(principal.tenant, Some(principal.user), P::CODE);
+        let context = RequestContext::from_request_parts(parts, app).await?;
+        let audit = context.audit();
+        audit.set(principal.tenant, Some(principal.user.0), P::CODE);
         let entry = tenant::resolve(&principal, &parts.headers, &app.registry_cache).await.inspect_err(|error| {
             // No school's audit may tell that somebody named another school, or one that does not exist.
             if matches!(error.code, Code::TenantMismatch | Code::InvalidTenant) {
-                audit.set(None, Some(principal.user), P::CODE);
+                audit.set(None, Some(principal.user.0), P::CODE);
             }
         })?;
-        if let Some(slot) = parts.extensions.get::<TenantSlot>() {
-            slot.fill(entry.tenant);
-        }
-        audit.set(Some(entry.tenant), Some(principal.user), P::CODE);
-        let permits = parts.extensions.get::<RequestPermits>().cloned().unwrap_or_default();
-        permits.admit(&app.limits, entry.tenant)?;
+        context.set_tenant(entry.tenant);
+        audit.set(Some(entry.tenant), Some(principal.user.0), P::CODE);
+        context.permits().admit(&app.limits, entry.tenant)?;
         let tenant = tenant::serving(entry)?;
         let grants = grants::of(app, &tenant, &principal).await?;
         let scope = grants.scope(P::CODE).or(P::EVERYBODYS.then_some(Scope::Own)).ok_or(Code::Forbidden)?;
-        Ok(Self { app: app.clone(), tenant, principal, scope, audit, permits, permission: PhantomData })
+        Ok(Self { app: app.clone(), tenant, principal, scope, context, permission: PhantomData })
     }
-}
-
-/// Every request has one, except in tests that call a route without the router's layers.
-fn audit_context_of(parts: &Parts) -> AuditContext {
-    parts.extensions.get::<AuditContext>().cloned().unwrap_or_else(|| {
-        let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
-        AuditContext::new(parts.uri.path(), address, parts.extensions.get().cloned())
-    })
 }

@@ -4,8 +4,6 @@
 
 mod answers;
 pub mod tags;
-#[cfg(test)]
-mod tests;
 pub mod whole;
 
 use std::collections::BTreeMap;
@@ -17,7 +15,7 @@ use utoipa::openapi::{Content, Header, KnownFormat, Ref, RefOr, Required, Respon
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::error::Code;
-use super::resource::idempotency;
+use super::idempotency_key;
 
 /// Describes the header `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY: &str = "A key that the client chooses, for example a UUID. If a request with the same key is sent again within 24 hours, the work is \
@@ -248,7 +246,7 @@ headers! {
     /// The header of a read that may be answered 304.
     IfNoneMatchHeader: "If-None-Match", false, IF_NONE_MATCH;
     /// The header of work that is done once.
-    IdempotencyKeyHeader: idempotency::HEADER, false, IDEMPOTENCY_KEY;
+    IdempotencyKeyHeader: idempotency_key::HEADER, false, IDEMPOTENCY_KEY;
 }
 
 /// The `ETag` header of an answer.

@@ -5,12 +5,14 @@
 
 mod code;
 mod database;
+mod problem;
 
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 
 pub use code::{Code, Language};
+pub use problem::{Problem, ProblemError, ProblemField};
 
 /// The result of work for a request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -41,12 +41,12 @@ pub use self::principal::{Impersonation, Principal, Role, UserId};
 use self::revoked::Revocations;
 pub use self::routes::routes;
 pub use self::settings::{Settings, SetupError};
-use self::verified_tokens::VerifiedTokenCache;
 use domain::retry::Class;
 use postgres::error::Doing as _;
 use registry::password::Checker;
 
 use self::token::{Presented, Refusal};
+use self::verified_tokens::VerifiedTokenCache;
 use super::error::{Code, Error, Result};
 
 /// Seconds that no own token outlives, whatever a replica of another release was told.

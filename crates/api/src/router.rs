@@ -1,7 +1,9 @@
 //! Every route, in one place, with the document that is made from them.
 
+#[cfg(test)]
+mod tests;
+
 use axum::http::{StatusCode, header};
-use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -10,11 +12,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::access::audit_context;
 use super::app::App;
 use super::document::{schemas_of, tags, whole};
-use super::edge::{self, Problem};
-use super::{identity, platform, school};
+use super::error::Problem;
+use super::{edge, identity, platform, school};
 
 /// Where the routes of schools and platform are.
 pub const PREFIX: &str = "/api/v1";
@@ -29,12 +30,8 @@ pub fn router(app: &App, settings: &edge::Settings) -> Router {
     let (routes, _) = identity.nest(PREFIX, below).split_for_parts();
     let text = text();
     let openapi = get(async move || ([(header::CONTENT_TYPE, "application/json")], text));
-    let routes = routes
-        .with_state(app.clone())
-        .layer(from_fn_with_state(app.clone(), audit_context::follow))
-        .route("/openapi.json", openapi)
-        .merge(page());
-    edge::layered(routes, settings)
+    let routes = routes.with_state(app.clone()).route("/openapi.json", openapi).merge(page());
+    edge::layered(routes, settings, Some(app.audit.clone()))
 }
 
 /// The document of every route. It needs no running API.

@@ -15,8 +15,9 @@ use tenancy::pools::{self, Connection};
 use tenancy::registry_cache;
 use tracing::Instrument as _;
 
-use super::{Access, AuditContext, Permission, Tenant, tenant};
+use super::{Access, Permission, Tenant, tenant};
 use crate::app::App;
+use crate::edge::RequestContext;
 use crate::error::{Code, Error, Result};
 use crate::identity::UserId;
 use crate::metrics;
@@ -51,7 +52,7 @@ impl<P: Permission> Access<P> {
         conn.mark_transaction(true);
         begin(&mut conn, self.principal.user).await?;
         let (app, tenant) = (self.app.clone(), self.tenant.entry.tenant);
-        Ok(WriteTransaction { conn, audit: self.audit.clone(), app, tenant, invalidations: Vec::new() })
+        Ok(WriteTransaction { conn, context: self.context.clone(), app, tenant, invalidations: Vec::new() })
     }
 }
 
@@ -88,7 +89,7 @@ async fn begin(conn: &mut PgConnection, user: UserId) -> Result<()> {
 /// A transaction in the school's database. Dropped without [`WriteTransaction::commit`], it is rolled back.
 pub struct WriteTransaction {
     conn: Connection,
-    audit: AuditContext,
+    context: RequestContext,
     app: App,
     tenant: TenantId,
     invalidations: Vec<Invalidation>,
@@ -131,12 +132,12 @@ impl WriteTransaction {
     }
 
     async fn commit_with_audit(mut self) -> Result<()> {
-        if let Some(record) = self.audit.record(true) {
+        if let Some(record) = self.context.audit().record(true) {
             Audit::write(&mut self.conn, &record).await?;
         }
         sqlx::raw_sql("COMMIT").execute(&mut *self.conn).await.doing("committing a transaction")?;
         self.conn.mark_transaction(false);
-        self.audit.mark_recorded();
+        self.context.audit().mark_recorded();
         self.conn.finish();
         Ok(())
     }

@@ -8,9 +8,10 @@ use domain::names::TenantId;
 use tenancy::pools::Connection;
 use tenancy::registry_cache::CachedTenant;
 
+use super::Tenant;
 use super::connection::connect;
-use super::{AuditContext, Tenant, audit_context_of};
 use crate::app::App;
+use crate::edge::RequestContext;
 use crate::error::{Code, Error, Result};
 use crate::identity::{Principal, Role};
 
@@ -22,7 +23,7 @@ pub struct Platform {
     /// Who asks.
     pub principal: Principal,
     app: App,
-    audit: AuditContext,
+    context: RequestContext,
 }
 
 impl FromRequestParts<App> for Platform {
@@ -31,12 +32,12 @@ impl FromRequestParts<App> for Platform {
     /// The role is in a token that we signed for an account of the master database; a token of a school, or for one, never has it.
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let principal = Principal::from_request_parts(parts, app).await?;
-        let audit = audit_context_of(parts);
-        audit.set(principal.tenant, Some(principal.user), ACTION);
+        let context = RequestContext::from_request_parts(parts, app).await?;
+        context.audit().set(principal.tenant, Some(principal.user.0), ACTION);
         if principal.role != Some(Role::PlatformAdmin) || principal.tenant.is_some() {
             return Err(Code::Forbidden.into());
         }
-        Ok(Self { principal, app: app.clone(), audit })
+        Ok(Self { principal, app: app.clone(), context })
     }
 }
 
@@ -49,7 +50,7 @@ impl Platform {
 
     /// Names the action in the audit.
     pub fn audit_as(&self, action: &'static str) {
-        self.audit.set(None, Some(self.principal.user), action);
+        self.context.audit().set(None, Some(self.principal.user.0), action);
     }
 
     /// A tenant, whatever state it is in.

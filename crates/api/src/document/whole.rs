@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 use super::{EDGE, answers};
-use crate::resource::idempotency;
+use crate::idempotency_key;
 
 /// The name of the header that names a school, among the document's parameters.
 pub(crate) const TENANT: &str = "#/components/parameters/XTenantId";
@@ -64,7 +64,7 @@ fn complete(operation: &mut Map<String, Value>) {
     // Query strings and headers have no null: what is not given is absent.
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         match parameter["name"].as_str() {
-            Some(name) if name.eq_ignore_ascii_case(idempotency::HEADER) => parameter["schema"] = idempotency_key(),
+            Some(name) if name.eq_ignore_ascii_case(idempotency_key::HEADER) => parameter["schema"] = idempotency_key(),
             _ => without_null(&mut parameter["schema"]),
         }
     }

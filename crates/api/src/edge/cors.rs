@@ -6,13 +6,13 @@ use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{Settings, request_id};
+use crate::idempotency_key;
 
 /// How long a browser may remember the permission.
 const MAX_AGE: Duration = Duration::from_hours(1);
 
 const X_TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
-const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(idempotency_key::HEADER);
 
 /// The layer, when any origin is allowed. A text that cannot be a header's value matches no browser's origin and is left out.
 pub(super) fn layer(settings: &Settings) -> Option<CorsLayer> {
@@ -33,7 +33,7 @@ pub(super) fn layer(settings: &Settings) -> Option<CorsLayer> {
             header::CONTENT_TYPE,
             header::ACCEPT_LANGUAGE,
         ])
-        .expose_headers([header::ETAG, header::LOCATION, IDEMPOTENT_REPLAYED, request_id::HEADER, header::RETRY_AFTER])
+        .expose_headers([header::ETAG, header::LOCATION, idempotency_key::REPLAYED, request_id::HEADER, header::RETRY_AFTER])
         .max_age(MAX_AGE);
     Some(layer)
 }

@@ -7,66 +7,25 @@ use std::time::Duration;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
 use telemetry::logs::chain;
-use utoipa::ToSchema;
 
 use super::RequestId;
-use super::observed::Failed;
-use crate::error::{Code, Error, Language};
+use super::measurement::Failed;
+use crate::error::{Code, Error, Language, Problem, ProblemError, ProblemField};
 use crate::metrics;
-
-/// Answer to a request that failed.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Problem {
-    /// Always false for a failed request.
-    #[schema(examples(false))]
-    pub success: bool,
-    /// Details of the failure.
-    pub error: ProblemError,
-}
-
-/// Details of a failure.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProblemError {
-    /// Code of the error, for programs. New codes may be added.
-    #[schema(value_type = String, examples("INVALID_TENANT"))]
-    pub code: &'static str,
-    /// Message for people, in Portuguese or, depending on `Accept-Language`, in English.
-    #[schema(value_type = String, examples("Tenant inválido ou não encontrado"))]
-    pub message: &'static str,
-    /// Fields of the request that are invalid; absent if no field is the cause.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    pub fields: Vec<ProblemField>,
-    /// Id of the request. Quote it when asking for support.
-    pub request_id: String,
-}
 
 /// When to ask again, where nobody knows better.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A field of the request that is invalid.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProblemField {
-    /// Location of the field: a path within the body such as `guardians.0.relation`, or the name of a parameter.
-    pub field: String,
-    /// Code of the violation, for programs, such as `required` or `too_long`.
-    #[schema(value_type = String, examples("required"))]
-    pub code: &'static str,
-    /// Message for people, in the language of the answer.
-    pub message: String,
-}
-
-/// `response`, in the envelope when it is an error: one of ours, or one that the framework made (no such route, no such method, a path that does not parse).
+/// `response`, in the envelope if it is an error: one of ours, or one that the framework made (no such route, no such method, a path that does not parse).
 pub(super) fn enveloped(mut response: Response, language: Language, id: &RequestId) -> Response {
     let status = response.status();
     let error = match response.extensions_mut().remove::<Error>() {
         Some(error) => error,
-        None if status.is_client_error() || status.is_server_error() => bare(status).into(),
+        None if status.is_client_error() || status.is_server_error() => code_of(status).into(),
         None => return response,
     };
-    tell(&error);
+    log(&error);
     if error.code.is_refusal() {
         metrics::refused(error.code.label());
     }
@@ -114,7 +73,7 @@ fn problem(error: &Error, language: Language, id: &RequestId) -> Problem {
 }
 
 /// The code of an answer that the framework made.
-fn bare(status: StatusCode) -> Code {
+fn code_of(status: StatusCode) -> Code {
     match status {
         StatusCode::UNAUTHORIZED => Code::Unauthenticated,
         StatusCode::FORBIDDEN => Code::Forbidden,
@@ -132,7 +91,7 @@ fn bare(status: StatusCode) -> Code {
 }
 
 /// One record, inside the request's span, which carries its id and its tenant.
-fn tell(error: &Error) {
+fn log(error: &Error) {
     let (code, cause) = (error.code.label(), error.cause.as_deref().map(|cause| chain(cause)));
     match error.code.status() {
         StatusCode::INTERNAL_SERVER_ERROR => tracing::error!(code, cause, "request failed"),

@@ -11,11 +11,12 @@ use futures::stream;
 use tenancy::limits::{InFlight, TenantLimits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::RequestContext;
 use crate::error::{Code, Error, Result};
 
-/// A request's permits. Clones share them; they are given back when the last clone is dropped.
-#[derive(Clone, Debug, Default)]
-pub struct RequestPermits(Arc<Mutex<Permits>>);
+/// A request's permits, given back when the last clone of its [`RequestContext`] is dropped.
+#[derive(Debug, Default)]
+pub struct RequestPermits(Mutex<Permits>);
 
 #[derive(Debug, Default)]
 struct Permits {
@@ -44,19 +45,6 @@ impl RequestPermits {
         held.export.is_some()
     }
 
-    /// `body`, which gives the permits back when the last of its bytes is dropped. Not when the body is dropped: the HTTP parser drops a body once its bytes are
-    /// queued, before the socket has taken them.
-    pub(super) async fn hold_until_sent(self, body: Body) -> Body {
-        if body.is_end_stream() || self.is_empty() {
-            return body;
-        }
-        // Every answer is one frame: this neither waits nor copies.
-        match to_bytes(body, usize::MAX).await {
-            Ok(bytes) => Body::from(Bytes::from_owner(BytesWithPermits { bytes, _permits: self })),
-            Err(error) => Body::from_stream(stream::iter([Err::<Bytes, _>(error)])),
-        }
-    }
-
     fn is_empty(&self) -> bool {
         let held = self.lock();
         held.in_flight.is_none() && held.export.is_none()
@@ -67,9 +55,22 @@ impl RequestPermits {
     }
 }
 
+/// `body`, which gives the request's permits back when the last of its bytes is dropped. Not when the body is dropped: the HTTP parser drops a body once its
+/// bytes are queued, before the socket has taken them.
+pub(super) async fn hold_until_sent(context: RequestContext, body: Body) -> Body {
+    if body.is_end_stream() || context.permits().is_empty() {
+        return body;
+    }
+    // Every answer is one frame: this neither waits nor copies.
+    match to_bytes(body, usize::MAX).await {
+        Ok(bytes) => Body::from(Bytes::from_owner(BytesWithPermits { bytes, _context: context })),
+        Err(error) => Body::from_stream(stream::iter([Err::<Bytes, _>(error)])),
+    }
+}
+
 struct BytesWithPermits {
     bytes: Bytes,
-    _permits: RequestPermits,
+    _context: RequestContext,
 }
 
 impl AsRef<[u8]> for BytesWithPermits {

@@ -17,12 +17,13 @@ use axum::{BoxError, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use telemetry::health::{self, Readiness};
+use telemetry::health;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connection_limits::Limits;
 use super::socket::{Phase, Socket};
 
 /// What the parser holds of a connection: the largest head that `Settings` may allow, and more, so that its bounds answer first.
@@ -30,40 +31,6 @@ const BUFFER: usize = 64 * 1024;
 
 /// Out of file descriptors, most likely: without a pause, accepting would be a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// Bounds of connections, and the times of the end.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Connections at a time. Beyond, they wait in the listener's backlog and cost nothing.
-    pub connections: usize,
-    /// For a request's head, from its first byte to its last.
-    pub head_timeout: Duration,
-    /// For a connection on which nothing moves: between requests, or when an answer is not read.
-    pub idle_timeout: Duration,
-    /// For an answer to be read whole, from the first time that the client was slower than we. It is held in memory for so long, so bytes that trickle do not
-    /// extend it; the largest, an export, passes at 2 Mbit/s.
-    pub answer_timeout: Duration,
-    /// After the stop, how long new connections are still served: load balancers need it to notice.
-    pub grace: Duration,
-    /// After that, how long running requests may take to end.
-    pub drain: Duration,
-    /// Told first that the process is on its way out.
-    pub readiness: Readiness,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 4096,
-            head_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_mins(1),
-            answer_timeout: Duration::from_mins(5),
-            grace: Duration::from_secs(5),
-            drain: Duration::from_secs(25),
-            readiness: Readiness::default(),
-        }
-    }
-}
 
 /// Answers on `listener` until `stop`; then says not ready, serves on for the grace, takes no more connections, and lets running requests end.
 /// Returns after `grace + drain` at the latest.

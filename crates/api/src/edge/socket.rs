@@ -1,6 +1,6 @@
 //! A connection that does not wait for ever: for a request to begin, for its head to end, for its answer to be read.
 //!
-//! A request's body and its answer have their own times (`arriving`, `guarded`); while one is worked on, this counts nothing.
+//! A request's body and its answer have their own times (`body_bounds`, `service`); while one is worked on, this counts nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use super::serve::Limits;
+use super::connection_limits::Limits;
 
 /// Says why before hanging up on a head that does not end. There is no request yet, so no id and no language.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

@@ -6,7 +6,7 @@ use axum::extract::{FromRequestParts, OriginalUri};
 use axum::http::request::Parts;
 
 use crate::client::ClientAddress;
-use crate::edge::RequestId;
+use crate::edge::{RequestContext, RequestId};
 
 /// A request's origin.
 #[derive(Clone, Debug)]
@@ -24,7 +24,8 @@ impl<S: Sync> FromRequestParts<S> for Origin {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let whole = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
-        let (client, request_id) = (parts.extensions.get().copied(), parts.extensions.get().cloned());
+        let context = parts.extensions.get::<RequestContext>();
+        let (client, request_id) = (context.map(RequestContext::client), context.map(|context| context.id().clone()));
         Ok(Self { path: whole.path().to_owned(), client, request_id })
     }
 }

@@ -18,8 +18,7 @@ use super::login::{self, Session};
 use super::{Identity, Origin, Role, within};
 use crate::answer::Data;
 use crate::body::Body;
-use crate::edge::Problem;
-use crate::error::{Code, Result};
+use crate::error::{Code, Problem, Result};
 
 /// The routes of login and of the public keys.
 pub fn routes() -> OpenApiRouter<Arc<Identity>> {

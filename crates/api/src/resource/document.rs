@@ -8,12 +8,13 @@ use utoipa::openapi::schema::ArrayBuilder;
 use utoipa::openapi::{Content, HttpMethod, PathItem, Ref, RefOr, Required, ResponseBuilder, Responses, Schema};
 use utoipa::{IntoParams as _, ToSchema as _};
 
-use super::{Resource, idempotency};
+use super::Resource;
 use crate::access::Permission as _;
 use crate::document::{
     ANY, BODY, IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, ITEM, JSON, QUERY, UNCHANGED, VERSIONED, body, enveloped, etag_header,
     header_parameter, id_parameter, location_header, paging_parameters, refused, schemas_of,
 };
+use crate::idempotency_key;
 
 /// The schemas and the paths.
 #[must_use]
@@ -60,7 +61,7 @@ fn create<R: Resource>() -> Operation {
     let responses = with(refused(&[ANY, ITEM, BODY]), "201", created);
     let description = format!("Creates {} and returns the record.", with_article(R::SINGULAR));
     of_one::<R>("create", &description, R::Create::CODE, responses)
-        .parameter(header_parameter(idempotency::HEADER, false, IDEMPOTENCY_KEY))
+        .parameter(header_parameter(idempotency_key::HEADER, false, IDEMPOTENCY_KEY))
         .request_body(Some(request))
         .build()
 }

@@ -5,7 +5,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,25 +17,10 @@ use uuid::Uuid;
 use crate::access::{Access, Invalidation, Permission, WriteTransaction};
 use crate::answer::{Data, ETag};
 use crate::error::{Code, Error, Result};
-
-/// The header (draft-ietf-httpapi-idempotency-key-header).
-pub const HEADER: &str = "idempotency-key";
+use crate::idempotency_key;
 
 /// Expired answers deleted with each new key: more than one, so that none outlives its day in a school at work.
 const SWEPT: u32 = 100;
-
-/// The header of an answer that was given before.
-pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-
-/// The request's key, if it has one.
-///
-/// # Errors
-/// [`Code::Malformed`] for what is no key.
-pub fn key(headers: &HeaderMap) -> Result<Option<&str>> {
-    let Some(value) = headers.get(HEADER) else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len())).ok_or(Code::Malformed)?;
-    Ok(Some(key))
-}
 
 /// Whether a request is the first one with its key.
 pub enum Idempotent {
@@ -77,7 +62,7 @@ struct StoredAnswer {
 /// # Errors
 /// [`Code::IdempotencyKeyReused`] when the key was used for another request, [`Code::Malformed`] for what is no key; as [`Access::begin_write`].
 pub async fn begin<P: Permission>(access: &Access<P>, headers: &HeaderMap, path: &str, digest: &[u8; 32]) -> Result<Idempotent> {
-    let key = key(headers)?;
+    let key = idempotency_key::key(headers)?;
     let mut tx = access.begin_write().await?;
     let Some(key) = key else { return Ok(Idempotent::First(IdempotentWrite { tx, key: None })) };
     let key = IdempotencyKey { user: access.principal().user.0, key: key.to_owned() };
@@ -105,7 +90,7 @@ impl RepeatedRequest {
     pub async fn answer(self) -> Response {
         self.tx.rollback().await;
         let mut response = self.stored.answer(self.status);
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        response.headers_mut().insert(idempotency_key::REPLAYED, HeaderValue::from_static("true"));
         response
     }
 }

@@ -20,11 +20,11 @@ use crate::app::App;
 use crate::body::Body;
 use crate::document::{Paging, Queries, ReadsItem, Writes, WritesItem};
 use crate::error::Result;
+use crate::idempotency_key;
 use crate::identity::UserId;
 use crate::identity::users::{self, AccountKey, After, NewUser, Temporary, User, UserChange, UserFilter};
 use crate::resource::cursor::Cursor;
 use crate::resource::filter::{Id, ListQuery};
-use crate::resource::idempotency;
 
 /// The list's name in its cursors.
 const LIST: &str = "users";
@@ -82,7 +82,7 @@ async fn list_users(access: Access<RolesRead>, list_query: ListQuery<UserFilter>
 async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body<NewUser>) -> Result<Response> {
     let (tenant, master, digest, record) = (whole(&access)?, &access.app().master, body.digest, access.audit_record());
     let new = body.parse()?;
-    let (made, again) = match idempotency::key(&headers)? {
+    let (made, again) = match idempotency_key::key(&headers)? {
         Some(key) => {
             let key = AccountKey { user: access.principal().user, key, digest: &digest };
             users::create_once(master, tenant, &new, &key, &record).await?
@@ -93,7 +93,7 @@ async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body
     let location = HeaderValue::from_str(&format!("/api/v1/users/{}", made.user.id)).unwrap_or(HeaderValue::from_static("/api/v1/users"));
     let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Data::new(UserWithPassword::from(made))).into_response();
     if again {
-        response.headers_mut().insert(idempotency::REPLAYED, HeaderValue::from_static("true"));
+        response.headers_mut().insert(idempotency_key::REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
 }

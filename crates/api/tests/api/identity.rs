@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::client::ClientAddress;
+use api::edge::{RequestContext, RequestId};
 use api::error::{Code, Error};
 use api::identity::{Identity, Settings, SigningKeys, routes};
 use axum::Router;
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 use testing::{Postgres, PostgresOptions, Version, until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
+use tracing::Span;
 use uuid::Uuid;
 
 const ISSUER: &str = "https://dailycare.example";
@@ -88,7 +90,9 @@ impl Site {
     }
 
     async fn send_from(&self, address: &str, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Answer {
-        let mut request = Request::builder().method(method).uri(path).extension(ClientAddress(address.parse().unwrap()));
+        let client = ClientAddress(address.parse().unwrap());
+        let context = RequestContext::new(RequestId::default(), client, path.parse().unwrap(), Span::none());
+        let mut request = Request::builder().method(method).uri(path).extension(context);
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use api::answer::Data;
 use api::body::Json;
-use api::client::ClientAddress;
-use api::edge::{Limits, RequestId, RequestPermits, Settings, TenantSlot, layered, serve};
+use api::edge::{Limits, RequestContext, Settings, layered, serve};
 use api::error::{Code, Error, Field, Result, Text};
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
-use axum::{Extension, Router};
 use domain::names::TenantId;
 use serde_json::Value;
 use tenancy::limits::{Quota, TenantLimits};
@@ -62,7 +61,8 @@ pub(crate) async fn start_with(settings: Settings, limits: Limits) -> Running {
     let tenants = TenantLimits::new(Quota { in_flight: 1, ..Quota::default() });
     let stage = Stage { begun: none(), go_on: none(), calls: Arc::default(), ended: none(), tenants };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (address, stop, router) = (listener.local_addr().unwrap(), CancellationToken::new(), layered(router(stage.clone()), &settings));
+    let (address, stop, router) =
+        (listener.local_addr().unwrap(), CancellationToken::new(), layered(router(stage.clone()), &settings, None));
     let (bounds, told) = (limits.clone(), stop.clone());
     let server = tokio::spawn(async move { serve(listener, router, &bounds, told).await });
     Running { address, stage, limits, stop, server }
@@ -116,22 +116,22 @@ pub(crate) async fn wait(State(stage): State<Stage>) -> Data<&'static str> {
     Data::new("waited")
 }
 
-pub(crate) async fn who(Extension(id): Extension<RequestId>, Extension(client): Extension<ClientAddress>) -> Data<[String; 2]> {
-    Data::new([id.as_str().to_owned(), client.0.to_string()])
+pub(crate) async fn who(context: RequestContext) -> Data<[String; 2]> {
+    Data::new([context.id().as_str().to_owned(), context.client().0.to_string()])
 }
 
-pub(crate) async fn tenant(Extension(slot): Extension<TenantSlot>, Path(id): Path<uuid::Uuid>) -> Result<()> {
-    slot.fill(TenantId(id));
+pub(crate) async fn tenant(context: RequestContext, Path(id): Path<uuid::Uuid>) -> Result<()> {
+    context.set_tenant(TenantId(id));
     Err(Code::PoolExhausted.into())
 }
 
-pub(crate) async fn large(State(stage): State<Stage>, Extension(holds): Extension<RequestPermits>) -> Result<Vec<u8>> {
-    holds.admit(&stage.tenants, TENANT)?;
+pub(crate) async fn large(State(stage): State<Stage>, context: RequestContext) -> Result<Vec<u8>> {
+    context.permits().admit(&stage.tenants, TENANT)?;
     Ok(vec![b'x'; LARGE])
 }
 
-pub(crate) async fn stale_place(State(stage): State<Stage>, Extension(holds): Extension<RequestPermits>) -> Result<Data<u32>> {
-    holds.admit(&stage.tenants, TENANT)?;
+pub(crate) async fn stale_place(State(stage): State<Stage>, context: RequestContext) -> Result<Data<u32>> {
+    context.permits().admit(&stage.tenants, TENANT)?;
     stale(State(stage)).await
 }
 

@@ -4,11 +4,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
 use super::Settings;
 use crate::error::{Code, Error, Result};
+use crate::idempotency_key;
 
 /// Headers that decide who asks, for whom or under which condition: whoever sends one twice may be read differently by a proxy and by us.
 const ONCE: [HeaderName; 9] = [
     HeaderName::from_static("x-tenant-id"),
-    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static(idempotency_key::HEADER),
     header::AUTHORIZATION,
     header::IF_MATCH,
     header::CONTENT_TYPE,
