@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use domain::condition::Condition;
 use domain::placement::Placement;
-use domain::school::action::Action;
+use domain::school::action::ObjectAction;
 use domain::school::observed::{
     AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, ObservedAdmin, ObservedDatabase, ObservedLogin, ObservedSchool,
     ObservedSecret, ObservedTenant, Schema, SecretContent, ServerObservation,
@@ -175,7 +175,7 @@ fn with_names(case: &Case, school: &School) -> SchoolStatus {
     let reason = "the floor places in turn".to_owned();
     let choice = Placement { server: case.names.server.clone(), tier: case.ask.placement.tier, reason: reason.clone() };
     let facts = ObservedSchool { finalizer: true, assignment: Assignment::Unassigned(Ok(choice.clone())) };
-    let told = status::report(&case.wanted, &facts, &Plan::Execute(Action::RecordNames(choice)), false);
+    let told = status::report(&case.wanted, &facts, &Plan::Execute(ObjectAction::RecordNames(choice).into()), false);
     let placement = PlacementStatus {
         server_name: Some(case.names.server.to_string()),
         tier: Some(Tier::Standard),

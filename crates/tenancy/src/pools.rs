@@ -1,166 +1,123 @@
-//! Connections to schools' databases: lazy pools for each tenant, under one budget for each server.
+//! Connections to schools' databases: pools for each tenant, opened on demand, under one connection budget for each server (ADR 13).
 //!
-//! A connection belongs to one tenant and one epoch of its route for its whole life. Must not decide who may use it: that is the extractor's.
+//! A connection belongs to one tenant and one epoch of its route for its whole life. Must not decide who may use it: the caller has checked that.
 
-mod breaker;
+mod budget;
+mod connect;
+mod connect_breaker;
 mod connection;
+mod context;
 mod epochs;
 mod error;
-mod ledger;
 mod limits;
-mod open;
-mod place;
 mod queue;
 mod server;
+mod session;
+mod slot;
 mod target;
+mod usage;
 
 use std::collections::HashMap;
-use std::hash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use domain::names::{ServerName, TenantId};
 use papaya::HashMap as SharedMap;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-pub use connection::Connection;
-pub use error::Error;
-pub use limits::Limits;
-pub use target::Target;
+pub use self::connection::Connection;
+pub use self::error::Error;
+pub use self::limits::Limits;
+pub use self::target::Target;
+pub use self::usage::{ServerUsage, TenantUsage};
 
-use domain::names::{ServerName, TenantId};
-use epochs::{Epochs, Seen};
-use server::{Entry, Granted, Server};
+use self::context::Context;
+use self::epochs::EpochOrder;
+use self::slot::PoolServer;
 
 /// Every connection of this process to a school's database.
 #[derive(Debug)]
 pub struct Pools {
-    shared: Arc<Shared>,
-    servers: SharedMap<ServerName, Arc<Server>>,
-}
-
-/// What all servers have in common.
-#[derive(Debug)]
-struct Shared {
-    limits: Limits,
-    epochs: Epochs,
-    stopping: AtomicBool,
-    // One token for every place that is not idle.
-    busy: TaskTracker,
-    // Spreads lifetimes, differently in each process.
-    spread: RandomState,
-}
-
-/// One server, as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerUsage {
-    /// The server.
-    pub server: ServerName,
-    /// Its connections, from the moment one begins to open until it is closed; never above `budget`.
-    pub open: u32,
-    /// Those of them that wait for a request.
-    pub idle: u32,
-    /// Requests that wait for a connection.
-    pub waiting: u32,
-    /// The most connections.
-    pub budget: u32,
-}
-
-/// One tenant's connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TenantUsage {
-    /// From the moment one begins to open until it is closed.
-    pub open: u32,
-    /// Those of them that wait for a request.
-    pub idle: u32,
+    context: Arc<Context>,
+    servers: SharedMap<ServerName, Arc<PoolServer>>,
 }
 
 impl Pools {
     /// No connection yet.
     #[must_use]
     pub fn new(limits: Limits) -> Arc<Self> {
-        let (epochs, stopping) = (Epochs::default(), AtomicBool::new(false));
-        let shared = Shared { limits, epochs, stopping, busy: TaskTracker::new(), spread: RandomState::new() };
-        Arc::new(Self { shared: Arc::new(shared), servers: SharedMap::new() })
+        Arc::new(Self { context: Arc::new(Context::new(limits)), servers: SharedMap::new() })
     }
 
-    /// An idle or a new connection of exactly this tenant and epoch. Dropping the future at any point leaks nothing. A newer epoch than any before closes
-    /// the older ones, as [`Pools::close`] does.
+    /// An idle or a new connection of exactly this tenant and epoch. Dropping the future at any point leaks nothing. An epoch newer than any before closes
+    /// connections of older ones, as [`Pools::close`] does.
     ///
     /// # Errors
     /// See [`Error`].
     pub async fn connection(self: &Arc<Self>, target: &Arc<Target>) -> Result<Connection, Error> {
-        match self.shared.epochs.raise(target.tenant, target.epoch) {
-            Seen::Current => {}
-            Seen::Older => return Err(Error::Stale),
-            Seen::Newer => self.close_older(target.tenant, target.epoch),
+        match self.context.epochs.raise(target.tenant, target.epoch) {
+            EpochOrder::Current => {}
+            EpochOrder::Older => return Err(Error::Stale),
+            EpochOrder::Newer => self.close_older(target.tenant, target.epoch),
         }
-        let granted = match self.server(&target.server).enter(target)? {
-            Entry::Session(connection) => Granted::Session(connection),
-            Entry::Waiting(waiting) => waiting.granted().await?,
-        };
-        match granted {
-            Granted::Place(place) => open::open(place, target).await,
-            Granted::Session(connection) if connection.epoch() != Some(target.epoch) => Err(Error::Stale),
-            Granted::Session(connection) => connection.ready(target).await,
-        }
+        let grant = self.server(&target.server).acquire(target).await?;
+        Connection::open(grant, target).await
     }
 
-    /// A connection that the tenant has and does not use, of exactly this epoch; none when there is none, or somebody on that server waits for one. It
-    /// opens nothing and waits for nothing, and whether the session still answers is the caller's to find out.
+    /// An idle connection of exactly this tenant and epoch. None when the tenant has none, or when anybody waits on that server. It opens nothing and
+    /// waits for nothing. The caller must find out whether the session still answers.
     #[must_use]
-    pub fn idle(&self, target: &Target) -> Option<Connection> {
-        if self.shared.epochs.is_stale(target.tenant, target.epoch) {
+    pub fn idle_connection(&self, target: &Target) -> Option<Connection> {
+        if self.context.epochs.is_stale(target.tenant, target.epoch) {
             return None;
         }
         let server = self.servers.pin().get(&target.server).cloned()?;
-        server.idle(target)
+        server.lend_idle(target).map(|(slot, session)| Connection::new(slot, session))
     }
 
-    /// Ends a tenant's connections of epochs below this one: idle ones at once, busy ones when they are given back. Whoever waits for or later asks for one
-    /// gets [`Error::Stale`].
+    /// Ends a tenant's connections of epochs below this one: idle ones at once, busy ones when they are given back. Whoever waits for one, or requests one
+    /// later, gets [`Error::Stale`].
     pub fn close(&self, tenant: TenantId, below_epoch: i64) {
-        self.shared.epochs.raise(tenant, below_epoch);
+        self.context.epochs.raise(tenant, below_epoch);
         self.close_older(tenant, below_epoch);
     }
 
     fn close_older(&self, tenant: TenantId, epoch: i64) {
         for server in self.servers.pin().values() {
-            server.close_older(tenant, epoch);
+            server.refuse_older(tenant, epoch);
         }
     }
 
-    /// The one task that closes what was idle or lived too long, and forgets tenants that have nothing open. Ends with `stop`.
+    /// The one task that closes connections that were idle or lived too long, and forgets tenants without connections. Ends with `stop`.
     pub async fn reap(self: Arc<Self>, stop: CancellationToken) {
-        let limits = &self.shared.limits;
+        let limits = &self.context.limits;
         let period = (limits.idle.min(limits.lifetime) / 4).clamp(Duration::from_millis(10), Duration::from_secs(15));
         while stop.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
             let now = Instant::now();
             for server in self.servers.pin().values() {
-                server.reap(now);
+                server.close_expired(now);
             }
         }
     }
 
-    /// Stops: nobody gets a connection any more, idle ones are closed, and busy ones when they are given back, for which it waits as long as `patience`.
-    pub async fn drain(&self, patience: Duration) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
+    /// Stops: nobody gets a connection any more, idle ones are closed, and busy ones when they are given back. Waits for that at most `timeout`.
+    pub async fn drain(&self, timeout: Duration) {
+        self.context.stop();
         for server in self.servers.pin().values() {
-            server.stop();
+            server.shut_down();
         }
-        self.shared.busy.close();
-        // What is still busy then is closed when it comes back, or by the end of the process.
-        let _ = tokio::time::timeout(patience, self.shared.busy.wait()).await;
+        self.context.busy.close();
+        // A connection that is still busy then is closed when it is given back, or by the end of the process.
+        let _ = tokio::time::timeout(timeout, self.context.busy.wait()).await;
     }
 
-    /// Every server that was ever asked for, in no order.
+    /// Every server that a connection was ever requested on, in no order.
     #[must_use]
     pub fn usage(&self) -> Vec<ServerUsage> {
         self.servers.pin().values().map(|server| server.usage()).collect()
     }
 
-    /// Each tenant's connections; tenants without one are left out.
+    /// The connections of each tenant that has some.
     #[must_use]
     pub fn by_tenant(&self) -> HashMap<TenantId, TenantUsage> {
         let mut all: HashMap<_, TenantUsage> = HashMap::new();
@@ -173,11 +130,11 @@ impl Pools {
         all
     }
 
-    fn server(&self, name: &ServerName) -> Arc<Server> {
+    fn server(&self, name: &ServerName) -> Arc<PoolServer> {
         let servers = self.servers.pin();
         if let Some(server) = servers.get(name) {
             return Arc::clone(server);
         }
-        Arc::clone(servers.get_or_insert_with(name.clone(), || Arc::new(Server::new(name.clone(), Arc::clone(&self.shared)))))
+        Arc::clone(servers.get_or_insert_with(name.clone(), || Arc::new(PoolServer::new(name.clone(), Arc::clone(&self.context)))))
     }
 }

@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::edge::RequestContext;
 use crate::error::{Code, Error, Result};
 use crate::identity::UserId;
-use crate::metrics;
+use crate::metrics::tenants;
 
 impl<P: Permission> Access<P> {
     /// A connection to the school's database, to read with.
@@ -60,14 +60,16 @@ impl<P: Permission> Access<P> {
 pub(super) async fn connect(app: &App, tenant: &Tenant) -> Result<Connection> {
     let started = Instant::now();
     let connected = connect_or_refetch(app, tenant).await;
-    metrics::tenant_pool_wait(tenant.entry.tenant, started.elapsed());
+    tenants::pool_wait(tenant.entry.tenant, started.elapsed());
     connected
 }
 
 async fn connect_or_refetch(app: &App, tenant: &Tenant) -> Result<Connection> {
     let stale = match app.pools.connection(&tenant.target).await {
         Ok(conn) => return Ok(conn),
-        Err(error) if matches!(error, pools::Error::Stale | pools::Error::Refused(_) | pools::Error::Open { refused: true, .. }) => error,
+        Err(error) if matches!(error, pools::Error::Stale | pools::Error::Refused(_) | pools::Error::BreakerOpen { refused: true, .. }) => {
+            error
+        }
         Err(error) => return Err(error.into()),
     };
     let entry = app.registry_cache.refetch(tenant.entry.tenant).await?.ok_or(Code::InvalidTenant)?;
@@ -209,7 +211,7 @@ impl From<pools::Error> for Error {
             Pool::Exhausted { .. } => (Code::PoolExhausted, SOON),
             Pool::Busy => (Code::TooManyRequests, SOON),
             Pool::Stopping => (Code::Stopping, SOON),
-            Pool::Open { retry_after, .. } => (Code::DatabaseUnavailable, *retry_after),
+            Pool::BreakerOpen { retry_after, .. } => (Code::DatabaseUnavailable, *retry_after),
             Pool::Unreachable(_) | Pool::Refused(_) | Pool::Stale => (Code::DatabaseUnavailable, LATER),
         };
         Self::new(code).after(wait).because(error)

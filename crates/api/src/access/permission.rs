@@ -83,3 +83,21 @@ permissions! {
     RolesUpdate = "roles:update" false;
     AuditRead = "audit:read" true;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use postgres::schema::Migrations;
+
+    use super::ALL;
+
+    #[test]
+    fn the_codes_in_the_code_are_those_that_the_schema_seeds() {
+        let migrations = Migrations::tenant().unwrap();
+        let statements = migrations.all().iter().filter_map(|migration| migration.sql.split_once("INSERT INTO app.permissions"));
+        let rows: Vec<_> = statements.filter_map(|(_, rows)| rows.split_once(';')).map(|(rows, _)| rows).collect();
+        let seeded: BTreeSet<_> = rows.iter().flat_map(|rows| rows.split("('").skip(1)).filter_map(|row| row.split('\'').next()).collect();
+        assert_eq!(seeded, ALL.iter().copied().collect());
+    }
+}

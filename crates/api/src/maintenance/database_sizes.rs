@@ -42,7 +42,7 @@ async fn pass(app: &App, measured: &mut HashMap<TenantId, Instant>) {
         }
         // Without a target it does not serve.
         let Some(target) = app.registry_cache.cached(tenant).and_then(|entry| entry.target.clone()) else { continue };
-        let Some(conn) = app.pools.idle(&target) else { continue };
+        let Some(conn) = app.pools.idle_connection(&target) else { continue };
         measured.insert(tenant, Instant::now());
         measure(tenant, conn).await;
     }
@@ -52,7 +52,7 @@ async fn pass(app: &App, measured: &mut HashMap<TenantId, Instant>) {
 async fn measure(tenant: TenantId, mut conn: Connection) {
     let size = sqlx::query_scalar::<_, i64>("SELECT pg_database_size(current_database())").fetch_one(&mut *conn);
     if let Ok(Ok(bytes)) = timeout(ANSWER, size).await {
-        metrics::tenant_database_bytes(tenant, u64::try_from(bytes).unwrap_or_default());
+        metrics::tenants::database_bytes(tenant, u64::try_from(bytes).unwrap_or_default());
         conn.finish();
     }
 }

@@ -11,7 +11,6 @@
     reason = "a test reads best where things stand when they are needed, and a long one says how far it is"
 )]
 
-mod audit;
 mod cache;
 mod care;
 mod children;
@@ -24,6 +23,3 @@ mod identity;
 mod isolation;
 mod people;
 mod platform;
-mod pools;
-mod registry;
-mod registry_cache;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use axum::http::HeaderValue;
-use axum::http::header::USER_AGENT;
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use kube::{Client, Config};
 
 use super::error::{Error, Result};

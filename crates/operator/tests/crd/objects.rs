@@ -1,8 +1,8 @@
 //! What the API server makes of objects that it takes.
 
-use axum::http::Request;
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, SecretName, ServerName, TenantId};
 use domain::school::observed::Names;
+use http::Request;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use operator::crd::school::{AdminUser, Placement, School, SchoolSpec, Tier};

@@ -1,6 +1,6 @@
-//! The newest epoch known of each tenant's route. Never goes back.
+//! The newest known epoch of each tenant's route.
 //!
-//! One number for every tenant that was ever asked for or closed, kept for the life of the process: forgetting one would let an old route in again.
+//! Must not forget one: a stale route could be used again. So it keeps one number, for the life of the process, for every tenant that was ever requested or closed.
 
 use domain::names::TenantId;
 use papaya::HashMap;
@@ -9,9 +9,9 @@ use papaya::HashMap;
 #[derive(Debug, Default)]
 pub(super) struct Epochs(HashMap<TenantId, i64>);
 
-/// An epoch beside the newest known one.
+/// An epoch compared with the newest known one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum EpochOrder {
     Older,
     Current,
     /// Newer than one that was known.
@@ -19,16 +19,16 @@ pub(super) enum Seen {
 }
 
 impl Epochs {
-    /// Raises a tenant's epoch to this one unless it is there already.
-    pub(super) fn raise(&self, tenant: TenantId, epoch: i64) -> Seen {
+    /// Raises a tenant's epoch to this one unless a newer one is known.
+    pub(super) fn raise(&self, tenant: TenantId, epoch: i64) -> EpochOrder {
         let known = self.0.pin();
         match known.get(&tenant) {
-            Some(&newest) if newest == epoch => return Seen::Current,
-            Some(&newest) if newest > epoch => return Seen::Older,
+            Some(&newest) if newest == epoch => return EpochOrder::Current,
+            Some(&newest) if newest > epoch => return EpochOrder::Older,
             _ => {}
         }
         let newest = *known.update_or_insert(tenant, |&newest| newest.max(epoch), epoch);
-        if newest > epoch { Seen::Older } else { Seen::Newer }
+        if newest > epoch { EpochOrder::Older } else { EpochOrder::Newer }
     }
 
     /// A newer epoch is known.
@@ -45,9 +45,9 @@ mod tests {
     fn an_epoch_never_goes_back() {
         let (epochs, tenant) = (Epochs::default(), TenantId(uuid::Uuid::from_u128(1)));
         assert!(!epochs.is_stale(tenant, 0));
-        assert_eq!(epochs.raise(tenant, 3), Seen::Newer);
-        assert_eq!(epochs.raise(tenant, 3), Seen::Current);
-        assert_eq!(epochs.raise(tenant, 2), Seen::Older);
+        assert_eq!(epochs.raise(tenant, 3), EpochOrder::Newer);
+        assert_eq!(epochs.raise(tenant, 3), EpochOrder::Current);
+        assert_eq!(epochs.raise(tenant, 2), EpochOrder::Older);
         assert!(epochs.is_stale(tenant, 2) && !epochs.is_stale(tenant, 3));
     }
 }

@@ -1,11 +1,13 @@
-//! How many connections there may be and how long anything about them may take.
+//! How many connections there may be, and how long operations on them may take.
 
 use std::time::Duration;
+
+use crate::circuit_breaker::BreakerSettings;
 
 /// Bounds of [`super::Pools`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most connections open to one server, idle ones and those that open or close included.
+    /// The most connections open to one server, including idle ones and those that open or close.
     pub server_budget: u32,
     /// The most connections of one tenant; its own setting may allow fewer.
     pub tenant_cap: u32,
@@ -19,24 +21,20 @@ pub struct Limits {
     pub idle: Duration,
     /// A connection is closed after this time, a fifth more or less.
     pub lifetime: Duration,
-    /// A connection that was idle for longer must answer before it is handed out.
+    /// A connection that was idle for longer must answer before it is used.
     pub check_after_idle: Duration,
-    /// The most time to connect, once there is a place to (`wait` is for that); a tenant's own setting may allow less.
+    /// The most time to connect, once there is a slot (`wait` is for that). A tenant's own setting may allow less.
     pub connect_timeout: Duration,
-    /// The most time that a statement may take; a tenant's own setting may allow less. No more than a request has: beyond, nobody waits for it.
+    /// The most time that a statement may take. A tenant's own setting may allow less. No more than a request has: after that nobody waits for the result.
     pub command_timeout: Duration,
     /// A session that does not answer in this time is closed.
-    pub answer: Duration,
-    /// How long a server may go on with a statement whose session was closed: the session's `client_connection_check_interval`.
-    pub abandoned: Duration,
-    /// This many failed connects...
-    pub failures: u32,
-    /// ...in this time open a tenant's breaker...
-    pub failures_within: Duration,
-    /// ...for this time.
-    pub open_after_failures: Duration,
+    pub answer_timeout: Duration,
+    /// How long a server may continue a statement whose session was closed: the session's `client_connection_check_interval`.
+    pub abandoned_statement: Duration,
+    /// When a tenant's failed connects stop further ones.
+    pub breaker: BreakerSettings,
     /// How long no connect is tried with credentials that were refused.
-    pub open_after_refusal: Duration,
+    pub refusal_pause: Duration,
 }
 
 impl Default for Limits {
@@ -52,12 +50,10 @@ impl Default for Limits {
             check_after_idle: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(3),
             command_timeout: Duration::from_secs(70),
-            answer: Duration::from_secs(1),
-            abandoned: Duration::from_secs(10),
-            failures: 5,
-            failures_within: Duration::from_secs(30),
-            open_after_failures: Duration::from_secs(10),
-            open_after_refusal: Duration::from_mins(1),
+            answer_timeout: Duration::from_secs(1),
+            abandoned_statement: Duration::from_secs(10),
+            breaker: BreakerSettings { failures: 5, window: Duration::from_secs(30), pause: Duration::from_secs(10) },
+            refusal_pause: Duration::from_mins(1),
         }
     }
 }

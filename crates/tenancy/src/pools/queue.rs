@@ -1,37 +1,37 @@
-//! Who waits: first come first served within a tenant, tenants in turn.
+//! The queue of those who wait: first come, first served within a tenant, and tenants in turn.
 //!
-//! Pure: knows nothing of connections.
+//! Pure: must not know connections.
 
 use std::collections::{HashMap, VecDeque};
 
 use domain::names::TenantId;
 
-/// Waiters `W`, in one line for each tenant.
+/// Waiters `W`, by tenant.
 #[derive(Debug)]
 pub(super) struct Queue<W> {
-    lines: HashMap<TenantId, VecDeque<(u64, W)>>,
-    /// The tenants with a line, the one whose turn it is first.
-    turns: VecDeque<TenantId>,
+    by_tenant: HashMap<TenantId, VecDeque<(u64, W)>>,
+    /// The tenants with waiters, the next one first.
+    order: VecDeque<TenantId>,
     tickets: u64,
     len: usize,
 }
 
 impl<W> Default for Queue<W> {
     fn default() -> Self {
-        Self { lines: HashMap::new(), turns: VecDeque::new(), tickets: 0, len: 0 }
+        Self { by_tenant: HashMap::new(), order: VecDeque::new(), tickets: 0, len: 0 }
     }
 }
 
 impl<W> Queue<W> {
-    /// Puts a waiter at the end of its tenant's line. The ticket is for [`Queue::leave`].
+    /// Adds a waiter behind its tenant's others. The ticket is for [`Queue::remove`].
     pub(super) fn push(&mut self, tenant: TenantId, waiter: W) -> u64 {
-        let line = self.lines.entry(tenant).or_default();
-        if line.is_empty() {
-            self.turns.push_back(tenant);
+        let waiters = self.by_tenant.entry(tenant).or_default();
+        if waiters.is_empty() {
+            self.order.push_back(tenant);
         }
         self.tickets += 1;
         self.len += 1;
-        line.push_back((self.tickets, waiter));
+        waiters.push_back((self.tickets, waiter));
         self.tickets
     }
 
@@ -41,59 +41,59 @@ impl<W> Queue<W> {
     }
 
     /// How many of a tenant wait.
-    pub(super) fn line(&self, tenant: TenantId) -> usize {
-        self.lines.get(&tenant).map_or(0, VecDeque::len)
+    pub(super) fn len_of(&self, tenant: TenantId) -> usize {
+        self.by_tenant.get(&tenant).map_or(0, VecDeque::len)
     }
 
-    /// Tenants that wait, and how many of each, in turn.
+    /// Tenants with waiters, and how many of each, in turn.
     pub(super) fn tenants(&self) -> impl Iterator<Item = (TenantId, usize)> {
-        self.turns.iter().map(|&tenant| (tenant, self.line(tenant)))
+        self.order.iter().map(|&tenant| (tenant, self.len_of(tenant)))
     }
 
-    /// The first of a tenant's line, whose turn is over with it.
+    /// Takes a tenant's first waiter, and moves the tenant behind the others.
     pub(super) fn pop(&mut self, tenant: TenantId) -> Option<W> {
-        let (_, waiter) = self.lines.get_mut(&tenant)?.pop_front()?;
+        let (_, waiter) = self.by_tenant.get_mut(&tenant)?.pop_front()?;
         self.len -= 1;
-        if self.line(tenant) > 0 {
-            self.pass(tenant);
+        if self.len_of(tenant) > 0 {
+            self.move_to_back(tenant);
         } else {
-            self.lines.remove(&tenant);
-            self.turns.retain(|&other| other != tenant);
+            self.by_tenant.remove(&tenant);
+            self.order.retain(|&other| other != tenant);
         }
         Some(waiter)
     }
 
-    /// Puts a tenant behind the others, as one that had its turn just now.
-    pub(super) fn pass(&mut self, tenant: TenantId) {
-        if let Some(at) = self.turns.iter().position(|&other| other == tenant) {
-            self.turns.remove(at);
-            self.turns.push_back(tenant);
+    /// Moves a tenant behind the others, as after its turn.
+    pub(super) fn move_to_back(&mut self, tenant: TenantId) {
+        if let Some(at) = self.order.iter().position(|&other| other == tenant) {
+            self.order.remove(at);
+            self.order.push_back(tenant);
         }
     }
 
-    /// Takes a waiter out who does not wait any longer.
-    pub(super) fn leave(&mut self, tenant: TenantId, ticket: u64) {
-        drop(self.withdraw(tenant, |waiting, _| waiting == ticket));
+    /// Removes a waiter that no longer waits.
+    pub(super) fn remove(&mut self, tenant: TenantId, ticket: u64) {
+        drop(self.remove_where(tenant, |waiting, _| waiting == ticket));
     }
 
-    /// Takes the waiters of a tenant out for whom `gone`, given ticket and waiter, is true.
-    pub(super) fn withdraw(&mut self, tenant: TenantId, gone: impl Fn(u64, &W) -> bool) -> Vec<W> {
-        let Some(line) = self.lines.get_mut(&tenant) else { return Vec::new() };
-        let (left, stay): (VecDeque<_>, VecDeque<_>) = line.drain(..).partition(|(ticket, waiter)| gone(*ticket, waiter));
-        self.len -= left.len();
-        if stay.is_empty() {
-            self.lines.remove(&tenant);
-            self.turns.retain(|&other| other != tenant);
+    /// Removes the waiters of a tenant whose ticket and value fulfil the condition.
+    pub(super) fn remove_where(&mut self, tenant: TenantId, is_removed: impl Fn(u64, &W) -> bool) -> Vec<W> {
+        let Some(waiters) = self.by_tenant.get_mut(&tenant) else { return Vec::new() };
+        let (removed, kept): (VecDeque<_>, VecDeque<_>) = waiters.drain(..).partition(|(ticket, waiter)| is_removed(*ticket, waiter));
+        self.len -= removed.len();
+        if kept.is_empty() {
+            self.by_tenant.remove(&tenant);
+            self.order.retain(|&other| other != tenant);
         } else {
-            *line = stay;
+            *waiters = kept;
         }
-        left.into_iter().map(|(_, waiter)| waiter).collect()
+        removed.into_iter().map(|(_, waiter)| waiter).collect()
     }
 
-    /// Takes everybody out.
-    pub(super) fn clear(&mut self) -> Vec<W> {
-        (self.len, self.turns) = (0, VecDeque::new());
-        std::mem::take(&mut self.lines).into_values().flatten().map(|(_, waiter)| waiter).collect()
+    /// Removes everybody.
+    pub(super) fn take_all(&mut self) -> Vec<W> {
+        (self.len, self.order) = (0, VecDeque::new());
+        std::mem::take(&mut self.by_tenant).into_values().flatten().map(|(_, waiter)| waiter).collect()
     }
 }
 
@@ -123,15 +123,15 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_is_not_served_and_keeps_nobody_elses_place() {
+    fn a_waiter_that_left_is_not_served_and_takes_nobodys_turn() {
         let mut queue = Queue::default();
         let ticket = queue.push(A, 1);
         queue.push(B, 10);
         queue.push(A, 2);
-        queue.leave(A, ticket);
-        queue.leave(A, ticket);
-        assert_eq!((queue.len(), queue.line(A), queue.line(B)), (2, 1, 1));
-        assert_eq!(queue.withdraw(B, |_, &waiter| waiter == 10), [10]);
+        queue.remove(A, ticket);
+        queue.remove(A, ticket);
+        assert_eq!((queue.len(), queue.len_of(A), queue.len_of(B)), (2, 1, 1));
+        assert_eq!(queue.remove_where(B, |_, &waiter| waiter == 10), [10]);
         assert_eq!((next(&mut queue), next(&mut queue)), (Some(2), None));
     }
 }

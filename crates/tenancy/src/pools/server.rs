@@ -1,258 +1,174 @@
-//! One server's connections: the ledger under its lock, and what the ledger says done outside of it.
+//! One server's connections: the connection budget under its lock, and what is known of the server's health.
+//!
+//! Its methods return the actions to execute after the lock is released, and never execute one: must not open, hand over or close a connection.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use domain::names::{ServerName, TenantId};
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
-use super::connection::{Connection, Session};
-use super::ledger::{Deed, Ledger};
-use super::place::Place;
-use super::{Error, ServerUsage, Shared, Target, TenantUsage};
+use super::budget::{ConnectionBudget, PoolAction};
+use super::connect_breaker::ConnectBreaker;
+use super::context::Context;
+use super::error::Error;
+use super::session::Session;
+use super::target::Target;
+use super::usage::{ServerUsage, TenantUsage};
 
-/// See the module.
+/// One server, with waiters `W`.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct Server<W> {
     name: ServerName,
-    shared: Arc<Shared>,
-    state: Mutex<State>,
+    context: Arc<Context>,
+    state: Mutex<State<W>>,
 }
 
 #[derive(Debug)]
-struct State {
-    ledger: Ledger<Session, Waiter>,
-    /// When a session of this server was last found dead, or the server away: what was idle then may be dead too.
+struct State<W> {
+    budget: ConnectionBudget<Session, W>,
+    /// When a session was last found dead, or the server unreachable: sessions that were idle then may be dead too.
     suspected: Option<Instant>,
 }
 
-/// Who waits, with the epoch that it asked for.
-#[derive(Debug)]
-struct Waiter {
-    epoch: i64,
-    answer: oneshot::Sender<Result<Granted, Error>>,
+/// What is to be done after the lock is released.
+pub(super) type Actions<W> = Vec<PoolAction<Session, W>>;
+
+/// The result of a request for a connection.
+pub(super) enum Requested {
+    /// An idle session.
+    Session(Session),
+    /// It waits, with this ticket.
+    Queued(u64),
 }
 
-/// What a request gets.
-#[derive(Debug)]
-pub(super) enum Granted {
-    /// A session that was used before.
-    Session(Connection),
-    /// Leave to open one.
-    Place(Place),
-}
-
-/// What asking leads to.
-pub(super) enum Entry {
-    Session(Connection),
-    Waiting(Waiting),
-}
-
-/// A place in the queue; dropping it leaves the queue.
-pub(super) struct Waiting {
-    server: Arc<Server>,
-    tenant: TenantId,
-    ticket: u64,
-    answer: oneshot::Receiver<Result<Granted, Error>>,
-}
-
-impl Server {
-    pub(super) fn new(name: ServerName, shared: Arc<Shared>) -> Self {
-        let state = State { ledger: Ledger::new(shared.limits.server_budget), suspected: None };
-        Self { name, shared, state: Mutex::new(state) }
+impl<W> Server<W> {
+    pub(super) fn new(name: ServerName, context: Arc<Context>) -> Self {
+        let state = State { budget: ConnectionBudget::new(context.limits.server_budget), suspected: None };
+        Self { name, context, state: Mutex::new(state) }
     }
 
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
+    pub(super) fn context(&self) -> &Context {
+        &self.context
     }
 
-    /// A session at once, or a place in the queue, which may be served already.
-    pub(super) fn enter(self: &Arc<Self>, target: &Target) -> Result<Entry, Error> {
-        let (limits, tenant, mut deeds) = (&self.shared.limits, target.tenant, Vec::new());
-        let cap = limits.tenant_cap.min(target.size.into()).max(1);
+    /// An idle session of the tenant's, or a place in the queue for `waiter`, which an action may serve already.
+    pub(super) fn request(&self, target: &Target, waiter: W) -> (Result<Requested, Error>, Actions<W>) {
+        let mut actions = Vec::new();
         let mut state = self.lock();
-        self.refuse_late(tenant, target.epoch)?;
-        let ledger = &mut state.ledger;
-        let mut found = None;
-        while let Some(session) = ledger.take(tenant) {
+        if let Err(error) = self.context.refuse_stale(target.tenant, target.epoch) {
+            return (Err(error), actions);
+        }
+        while let Some(session) = state.budget.take_idle(target.tenant) {
             if session.epoch == target.epoch {
-                found = Some(session);
-                break;
+                return (Ok(Requested::Session(session)), actions);
             }
-            // Its epoch has passed, and who raises it has not come by yet.
-            deeds.push(ledger.close(tenant, session));
+            // Of a stale epoch, before whoever raised the epoch has closed it.
+            actions.push(state.budget.begin_close(target.tenant, session));
         }
-        let entry = if let Some(session) = found {
-            Ok(Entry::Session(Connection::new(session, Place::new(self, tenant))))
-        } else {
-            ledger.account(tenant).breaker.check(target.epoch, Instant::now()).and_then(|()| {
-                if ledger.queue.line(tenant) >= (cap * limits.waiters_per_connection) as usize {
-                    return Err(Error::Busy);
-                }
-                if ledger.queue.len() >= limits.server_waiters as usize {
-                    return Err(Error::Exhausted { source: None });
-                }
-                let (sender, answer) = oneshot::channel();
-                let ticket = ledger.wait(tenant, cap, Waiter { epoch: target.epoch, answer: sender });
-                deeds.extend(ledger.serve());
-                Ok(Entry::Waiting(Waiting { server: Arc::clone(self), tenant, ticket, answer }))
-            })
-        };
-        drop(state);
-        self.perform(deeds);
-        entry
+        let queued = self.enqueue(&mut state.budget, target, waiter, &mut actions);
+        (queued.map(Requested::Queued), actions)
     }
 
-    /// The tenant's idle session that it used last, if nobody waits.
-    pub(super) fn idle(self: &Arc<Self>, target: &Target) -> Option<Connection> {
-        let (tenant, mut deeds) = (target.tenant, Vec::new());
-        let mut state = self.lock();
-        let usable = state.ledger.queue.len() == 0 && self.refuse_late(tenant, target.epoch).is_ok();
-        let session = if usable { state.ledger.take(tenant) } else { None };
-        let found = match session {
-            Some(session) if session.epoch == target.epoch => Some(session),
-            Some(passed) => {
-                deeds.push(state.ledger.close(tenant, passed));
-                None
-            }
-            None => None,
-        };
-        drop(state);
-        self.perform(deeds);
-        found.map(|session| Connection::new(session, Place::new(self, tenant)))
-    }
-
-    /// Takes a session back that is as it was when it was handed out, or closes it when it is not to be used again.
-    pub(super) fn give_back(self: &Arc<Self>, mut session: Session, place: Place) {
-        let (tenant, now) = (place.tenant(), Instant::now());
-        let mut state = self.lock();
-        let keep = session.pooling && !session.dirty && now < session.expires && self.refuse_late(tenant, session.epoch).is_ok();
-        session.since = now;
-        let ledger = &mut state.ledger;
-        let deeds = if keep { ledger.give_back(tenant, session) } else { vec![ledger.close(tenant, session)] };
-        drop(state);
-        place.left_in_ledger();
-        self.perform(deeds);
-    }
-
-    pub(super) fn vacated(self: &Arc<Self>, tenant: TenantId, closing: bool) {
-        let deeds = self.lock().ledger.vacated(tenant, closing);
-        self.perform(deeds);
-    }
-
-    /// The checks that hold for whoever asks, waits or gives back.
-    pub(super) fn refuse_late(&self, tenant: TenantId, epoch: i64) -> Result<(), Error> {
-        if self.shared.stopping.load(Ordering::SeqCst) {
-            return Err(Error::Stopping);
+    fn enqueue(
+        &self,
+        budget: &mut ConnectionBudget<Session, W>,
+        target: &Target,
+        waiter: W,
+        actions: &mut Actions<W>,
+    ) -> Result<u64, Error> {
+        let (limits, tenant) = (&self.context.limits, target.tenant);
+        let cap = limits.tenant_cap.min(target.size.into()).max(1);
+        budget.account(tenant).breaker.check(target.epoch, Instant::now())?;
+        if budget.queue.len_of(tenant) >= (cap * limits.waiters_per_connection) as usize {
+            return Err(Error::Busy);
         }
-        if self.shared.epochs.is_stale(tenant, epoch) { Err(Error::Stale) } else { Ok(()) }
+        if budget.queue.len() >= limits.server_waiters as usize {
+            return Err(Error::Exhausted { source: None });
+        }
+        let ticket = budget.enqueue(tenant, cap, waiter);
+        actions.extend(budget.assign_slots());
+        Ok(ticket)
     }
 
-    pub(super) fn close_older(self: &Arc<Self>, tenant: TenantId, epoch: i64) {
+    /// The idle session that the tenant used last, if nobody waits.
+    pub(super) fn take_idle(&self, target: &Target) -> (Option<Session>, Actions<W>) {
         let mut state = self.lock();
-        let deeds = state.ledger.withdraw(|of, session| of == tenant && session.epoch < epoch);
-        let waiters = state.ledger.queue.withdraw(tenant, |_, waiter| waiter.epoch < epoch);
-        drop(state);
-        refuse(waiters, || Error::Stale);
-        self.perform(deeds);
+        let is_allowed = state.budget.queue.len() == 0 && self.context.refuse_stale(target.tenant, target.epoch).is_ok();
+        match if is_allowed { state.budget.take_idle(target.tenant) } else { None } {
+            Some(session) if session.epoch == target.epoch => (Some(session), Vec::new()),
+            Some(outdated) => (None, vec![state.budget.begin_close(target.tenant, outdated)]),
+            None => (None, Vec::new()),
+        }
     }
 
-    pub(super) fn stop(self: &Arc<Self>) {
+    /// Takes back a session that is as clean as when it was handed out. One that may not be used again is closed.
+    pub(super) fn give_back(&self, tenant: TenantId, mut session: Session) -> Actions<W> {
+        let now = Instant::now();
         let mut state = self.lock();
-        let deeds = state.ledger.withdraw(|_, _| true);
-        let waiters = state.ledger.queue.clear();
-        drop(state);
-        refuse(waiters, || Error::Stopping);
-        self.perform(deeds);
+        let is_kept = session.is_reusable(now) && self.context.refuse_stale(tenant, session.epoch).is_ok();
+        session.last_used = now;
+        if is_kept { state.budget.give_back(tenant, session) } else { vec![state.budget.begin_close(tenant, session)] }
     }
 
-    pub(super) fn reap(self: &Arc<Self>, now: Instant) {
-        let limits = &self.shared.limits;
+    /// Takes back a slot whose connection is gone.
+    pub(super) fn release(&self, tenant: TenantId, is_closing: bool) -> Actions<W> {
+        self.lock().budget.release(tenant, is_closing)
+    }
+
+    pub(super) fn leave_queue(&self, tenant: TenantId, ticket: u64) {
+        self.lock().budget.queue.remove(tenant, ticket);
+    }
+
+    /// Closes a tenant's idle sessions of older epochs, and removes its waiters that `is_older` names.
+    pub(super) fn close_older(&self, tenant: TenantId, epoch: i64, is_older: impl Fn(&W) -> bool) -> (Vec<W>, Actions<W>) {
         let mut state = self.lock();
-        let ledger = &mut state.ledger;
-        let deeds = ledger.withdraw(|_, session| session.expires <= now || session.since + limits.idle <= now);
-        let queue = &ledger.queue;
-        ledger.tenants.retain(|&tenant, account| account.open > 0 || queue.line(tenant) > 0 || !account.breaker.is_quiet(limits, now));
-        drop(state);
-        self.perform(deeds);
+        let actions = state.budget.close_idle(|of, session| of == tenant && session.epoch < epoch);
+        (state.budget.queue.remove_where(tenant, |_, waiter| is_older(waiter)), actions)
     }
 
-    /// What is idle now must answer before it is used.
+    /// Closes all idle sessions and removes all waiters.
+    pub(super) fn stop(&self) -> (Vec<W>, Actions<W>) {
+        let mut state = self.lock();
+        let actions = state.budget.close_idle(|_, _| true);
+        (state.budget.queue.take_all(), actions)
+    }
+
+    /// Closes sessions that were idle or lived too long, and forgets tenants without connections.
+    pub(super) fn reap(&self, now: Instant) -> Actions<W> {
+        let limits = &self.context.limits;
+        let mut state = self.lock();
+        let actions = state.budget.close_idle(|_, session| session.expires <= now || session.last_used + limits.idle <= now);
+        state.budget.forget_inactive(|breaker| breaker.is_idle(limits, now));
+        actions
+    }
+
+    /// Sessions that are idle now must answer before they are used.
     pub(super) fn suspect(&self) {
         self.lock().suspected = Some(Instant::now());
     }
 
-    /// A session that was idle since then must answer before it is used.
-    pub(super) fn doubts(&self, since: Instant) -> bool {
-        since.elapsed() > self.shared.limits.check_after_idle || self.lock().suspected.is_some_and(|at| since <= at)
+    /// Whether a session that was last used then must answer before it is used.
+    pub(super) fn is_in_doubt(&self, last_used: Instant) -> bool {
+        last_used.elapsed() > self.context.limits.check_after_idle || self.lock().suspected.is_some_and(|at| last_used <= at)
     }
 
     /// Changes a tenant's breaker.
-    pub(super) fn breaker<T>(&self, tenant: TenantId, change: impl FnOnce(&mut super::breaker::Breaker) -> T) -> T {
-        change(&mut self.lock().ledger.account(tenant).breaker)
+    pub(super) fn breaker<T>(&self, tenant: TenantId, change: impl FnOnce(&mut ConnectBreaker) -> T) -> T {
+        change(&mut self.lock().budget.account(tenant).breaker)
     }
 
     pub(super) fn usage(&self) -> ServerUsage {
         let state = self.lock();
-        let ((open, idle), waiting) = (state.ledger.counts(), u32::try_from(state.ledger.queue.len()).unwrap_or(u32::MAX));
-        ServerUsage { server: self.name.clone(), open, idle, waiting, budget: self.shared.limits.server_budget }
+        let ((open, idle), waiting) = (state.budget.counts(), u32::try_from(state.budget.queue.len()).unwrap_or(u32::MAX));
+        ServerUsage { server: self.name.clone(), open, idle, waiting, budget: self.context.limits.server_budget }
     }
 
     pub(super) fn by_tenant(&self) -> Vec<(TenantId, TenantUsage)> {
-        let state = self.lock();
-        state.ledger.tenants.iter().map(|(&tenant, account)| (tenant, account.usage())).filter(|(_, usage)| usage.open > 0).collect()
+        self.lock().budget.by_tenant()
     }
 
-    /// Never held across an await, nor while a place or a connection is dropped: those take it themselves.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Must not be held across an await, nor while a slot or a connection is dropped: those take it themselves.
+    fn lock(&self) -> MutexGuard<'_, State<W>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn perform(self: &Arc<Self>, deeds: Vec<Deed<Session, Waiter>>) {
-        for deed in deeds {
-            match deed {
-                // Who has gone meanwhile drops the grant, which gives it back.
-                Deed::Open(tenant, waiter) => drop(waiter.answer.send(Ok(Granted::Place(Place::new(self, tenant))))),
-                Deed::Hand(tenant, waiter, session) => {
-                    drop(waiter.answer.send(Ok(Granted::Session(Connection::new(session, Place::new(self, tenant))))));
-                }
-                Deed::Close(tenant, session) => {
-                    let place = Place::closing(self, tenant);
-                    // Without a runtime the socket is closed here and now.
-                    if let Ok(runtime) = Handle::try_current() {
-                        runtime.spawn(place.close(session.connection, None));
-                    } else {
-                        drop(session);
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn refuse(waiters: Vec<Waiter>, why: impl Fn() -> Error) {
-    for waiter in waiters {
-        // Nobody waits for the answer any more.
-        let _ = waiter.answer.send(Err(why()));
-    }
-}
-
-impl Waiting {
-    /// Waits for its turn.
-    pub(super) async fn granted(mut self) -> Result<Granted, Error> {
-        match tokio::time::timeout(self.server.shared.limits.wait, &mut self.answer).await {
-            Ok(Ok(answer)) => answer,
-            // The sender is dropped unused only with the server.
-            Ok(Err(_)) => Err(Error::Stopping),
-            Err(_) => Err(Error::Exhausted { source: None }),
-        }
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.server.lock().ledger.queue.leave(self.tenant, self.ticket);
     }
 }

@@ -1,4 +1,4 @@
-//! Where one tenant's connections go, and with which settings.
+//! Where one tenant's connections go, and with which settings. Must not show the password.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnectOptions;
 /// Everything that a connection of one tenant needs, of one epoch of its route. Shared: `Arc<Target>`.
 #[derive(Clone)]
 pub struct Target {
-    /// Whose connections.
+    /// The tenant.
     pub tenant: TenantId,
     /// The route's epoch; connections of an older one are closed.
     pub epoch: i64,
@@ -56,8 +56,8 @@ impl Target {
         }
     }
 
-    /// What the driver connects with; holds the password, so it is not to be shown. Made for each connection: the driver's form is many times larger than
-    /// this one, and a replica knows thousands of targets and connects to few. No statement takes longer than `most`.
+    /// The driver's options. They hold the password, so do not show them. Built for each connection: they are many times larger than a target, and a
+    /// process knows thousands of targets and connects to few. `most` bounds each statement.
     pub(super) fn options(&self, most: Duration) -> PgConnectOptions {
         let credentials = Credentials { username: self.login.to_string(), password: self.password.clone() };
         let options = session::options(&self.endpoint, &credentials, self.database.as_str(), Purpose::School);

@@ -1,0 +1,115 @@
+//! Changes are learned of in time and in order, by notification or by poll.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::names::TenantId;
+use futures::future::join_all;
+use tenancy::SCHEMA;
+use tenancy::registry_cache::{RegistryCache, Settings, State};
+use testing::Version;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::fixture::{Followed, PATIENCE, moved, settings, size, state};
+use crate::master::Master;
+
+#[tokio::test]
+async fn everything_is_loaded_and_a_new_route_is_heard_of_without_a_poll() {
+    for version in Version::ALL {
+        let master = Master::start(version).await;
+        let tenant = master.school(1, "norte").await;
+        master.reserve(2, "sul").await;
+        let mut followed = Followed::start(&master, settings()).await;
+        let entry = followed.cache.cached(tenant).unwrap();
+        assert_eq!((entry.code.as_str(), entry.state, entry.schema_version), ("norte", State::Active, Some(SCHEMA)));
+        let target = entry.target.as_ref().unwrap();
+        assert_eq!((target.tenant, target.epoch, target.size), (tenant, entry.epoch, 100));
+        let sul = master.publication(2, "sul").tenant.id;
+        assert_eq!(state(followed.cache.by_id(sul).await.unwrap()), Some((State::Provisioning, false)));
+
+        master.publish(&moved(&master.publication(1, "norte"), 7)).await;
+        followed.until_epoch(tenant, entry.epoch + 1).await;
+        assert_eq!(size(&followed.cache, tenant), Some(7));
+        assert_eq!(master.statements("t.id = $1"), 0, "a tenant that is in memory was asked for");
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_told_after_memory_has_it() {
+    let master = Master::start(Version::V18).await;
+    let tenant = master.school(1, "norte").await;
+    let cache = RegistryCache::load(master.api(), master.opening.clone(), settings()).await.unwrap();
+    let (told, mut changes) = mpsc::unbounded_channel();
+    let stop = CancellationToken::new();
+    let seen = Arc::clone(&cache);
+    let on_change = move |tenant, epoch| told.send((tenant, epoch, seen.cached(tenant).unwrap().epoch)).unwrap();
+    let following = tokio::spawn(Arc::clone(&cache).follow(on_change, stop.clone()));
+    for size in 1..20 {
+        master.publish(&moved(&master.publication(1, "norte"), size)).await;
+        let (told_of, epoch, known) = tokio::time::timeout(PATIENCE, changes.recv()).await.unwrap().unwrap();
+        assert_eq!(told_of, tenant);
+        assert!(known >= epoch, "told of epoch {epoch} while memory had {known}");
+    }
+    stop.cancel();
+    following.await.unwrap();
+}
+
+#[tokio::test]
+async fn without_notifications_the_poll_finds_every_change() {
+    for version in Version::ALL {
+        let master = Master::start(version).await;
+        let tenant = master.school(1, "norte").await;
+        let deaf = Settings { listen: false, poll: Duration::from_millis(20), ..Settings::default() };
+        let mut followed = Followed::start(&master, deaf).await;
+        master.publish(&moved(&master.publication(1, "norte"), 7)).await;
+        followed.until("the new route", |cache| size(cache, tenant) == Some(7)).await;
+        let new = master.school(2, "sul").await;
+        followed.until("the new school", |cache| cache.cached(new).is_some_and(|entry| entry.target.is_some())).await;
+        assert_eq!(master.statements("LISTEN"), 0);
+    }
+}
+
+#[tokio::test]
+async fn writers_that_commit_late_and_in_any_order_are_not_missed() {
+    let master = Master::start(Version::V18).await;
+    let tenants: Vec<_> = join_all((1..=8).map(|n| {
+        let master = &master;
+        async move { master.school(n, &format!("escola-{n}")).await }
+    }))
+    .await;
+    let deaf = Settings { listen: false, poll: Duration::from_millis(1), ..Settings::default() };
+    let mut followed = Followed::start(&master, deaf).await;
+    let write = |tenant: TenantId, round: i32, commit: bool| {
+        let pool = &master.operator;
+        async move {
+            let mut transaction = pool.begin().await.unwrap();
+            let update = sqlx::query("UPDATE registry.tenants SET pool_size = $2, port = $2 WHERE id = $1").bind(tenant.0).bind(round);
+            update.execute(&mut *transaction).await.unwrap();
+            // Time for a poll to come between the number and the commit.
+            sqlx::query("SELECT pg_sleep(0.003)").execute(&mut *transaction).await.unwrap();
+            if commit { transaction.commit().await.unwrap() } else { transaction.rollback().await.unwrap() }
+        }
+    };
+    for round in 1..=10 {
+        join_all(tenants.iter().enumerate().map(|(n, &tenant)| write(tenant, round, (n + usize::try_from(round).unwrap()) % 4 != 0))).await;
+    }
+    // What the last committed round of each school was.
+    let wanted: Vec<_> = (0..8_u16).map(|n| (1..=10_u16).rev().find(|round| !(n + round).is_multiple_of(4))).collect();
+    let sizes = |cache: &RegistryCache| tenants.iter().map(|&tenant| size(cache, tenant)).collect::<Vec<_>>();
+    followed.until("every school's last write", |cache| sizes(cache) == wanted).await;
+}
+
+#[tokio::test]
+async fn a_row_that_is_removed_by_hand_is_forgotten_and_its_connections_are_old() {
+    let master = Master::start(Version::V18).await;
+    let tenant = master.school(1, "norte").await;
+    let mut followed = Followed::start(&master, settings()).await;
+    master.school(2, "sul").await;
+    master.write(&format!("DELETE FROM registry.tenants WHERE id = '{tenant}'")).await;
+    let told = async { while followed.changes.recv().await.unwrap() != (tenant, i64::MAX) {} };
+    tokio::time::timeout(PATIENCE, told).await.unwrap();
+    assert!(followed.cache.cached(tenant).is_none());
+    followed.until("the other school", |cache| cache.len() == 1).await;
+    assert!(followed.cache.by_id(tenant).await.unwrap().is_none());
+}
