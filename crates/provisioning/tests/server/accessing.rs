@@ -50,7 +50,7 @@ fn superuser_drifts(school: &School) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_change_by_hand_is_seen_and_undone_open_or_closed() {
+async fn every_change_by_hand_is_observed_and_undone_open_or_closed() {
     on_every_server(async |server| {
         let school = server.school("drifting").await;
         let (pool, holding) = (&server.pool, &school.objects);
