@@ -32,7 +32,7 @@ async fn bring(conn: &mut PgConnection, migrations: &Migrations) -> Result<(), E
 }
 
 #[tokio::test]
-async fn a_file_is_applied_once_and_its_record_and_mark_with_it() {
+async fn a_file_is_applied_once_and_its_record_and_comment_with_it() {
     let (_master, mut conn) = server().await;
     let list = migrations(&["CREATE TABLE app.a (); CREATE TABLE app.b ()"]);
     let comment = Some("COMMENT ON DATABASE postgres IS 'at 1'");
@@ -45,7 +45,7 @@ async fn a_file_is_applied_once_and_its_record_and_mark_with_it() {
 }
 
 #[tokio::test]
-async fn a_file_or_mark_that_fails_leaves_nothing_and_quotes_no_statement() {
+async fn a_file_or_comment_that_fails_leaves_nothing_and_quotes_no_statement() {
     let (_master, mut conn) = server().await;
     let list = migrations(&["CREATE TABLE app.kept ()", "CREATE TABLE app.gone (); SELECT 'canary'; SELECT 1 / 0"]);
     let error = bring(&mut conn, &list).await.unwrap_err();

@@ -214,7 +214,7 @@ async fn a_new_password_replaces_the_old_one_and_is_never_sent() {
 }
 
 #[tokio::test]
-async fn nothing_that_bears_another_mark_is_touched() {
+async fn nothing_with_another_ownership_comment_is_touched() {
     on_every_server(async |server| {
         let theirs = server.school("theirs").await;
         server.as_admin(&format!("ALTER ROLE {} CREATEDB", theirs.login())).await;

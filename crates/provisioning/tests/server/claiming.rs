@@ -19,7 +19,7 @@ use crate::fixtures::{ADVISORY_LOCKS, ANOTHER_CLUSTER, Admin, CLUSTER, School, e
 const NOTHING: CatalogFacts = CatalogFacts { database: ObservedDatabase::Absent, login: ObservedLogin::Absent, spare: false };
 
 #[tokio::test]
-async fn a_claimed_school_is_open_marked_and_known_by_its_password() {
+async fn a_claimed_school_is_open_owned_and_known_by_its_password() {
     on_every_server(async |server| {
         let school = School::named("northside");
         assert_eq!(server.observe(&school).await, NOTHING);
