@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use operator::controller::run::Settings;
+use operator::controller::timing::Timing;
 use postgres::schema::{self, Migrations};
 use postgres::session::Credentials;
 use postgres::url::Target;
@@ -146,6 +147,7 @@ impl OperatorArgs {
             concurrency: self.concurrency,
             resync: self.resync,
             progress_deadline: self.progress_deadline,
+            timing: Timing::of_process(),
             instance: self.instance.clone(),
             leader_election: !self.no_leader_election,
         })

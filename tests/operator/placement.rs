@@ -41,7 +41,7 @@ fn a_full_server_takes_the_next_school_when_one_leaves_or_room_is_made() {
         capacity(1).await;
         world.apply_school(&namespace, "maple-1", pinned("pg-small")).await;
         let placed = world.ready(&namespace, "maple-1").await.status.unwrap().placement.unwrap();
-        assert_eq!(placed.reason.as_deref(), Some("asked for by name, offers tier basic"));
+        assert_eq!(placed.reason.as_deref(), Some("requested by name, offers tier basic"));
 
         world.apply_school(&namespace, "maple-2", pinned("pg-small")).await;
         let waiting = world.school_when(&namespace, "maple-2", "Stalled", "True", "NoCapacity").await;

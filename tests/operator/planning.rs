@@ -64,7 +64,7 @@ fn a_plan_shows_the_next_action_for_every_kind_of_school_and_changes_nothing() {
 
         let new = text(&world, &kubeconfig, "school/cedar", &ours);
         for line in
-            ["finalizer      absent", "would go to    pg-18 (", "Next step\n  add_finalizer\n", "Ready             False Provisioning"]
+            ["finalizer      absent", "would go to    pg-18 (", "Next action\n  add_finalizer\n", "Ready             False Provisioning"]
         {
             assert!(new.contains(line), "{line}\n{new}");
         }
@@ -72,18 +72,18 @@ fn a_plan_shows_the_next_action_for_every_kind_of_school_and_changes_nothing() {
         for line in [
             "server         pg-18",
             "dailycare_tenant_alder Ours",
-            "Next step\n  none\n  what is wanted is what is",
+            "Next action\n  none\n  nothing is left to do",
             "Ready             True Ready",
         ] {
             assert!(ready.contains(line), "{line}\n{ready}");
         }
         let refused = document(&world, &kubeconfig, "alder", &theirs);
-        assert_eq!(refused["next"], json!({"step": "none", "why": "refused: NameConflict; a person must decide"}));
+        assert_eq!(refused["next"], json!({"action": "none", "why": "refused: NameConflict; a person must decide"}));
         assert!(refused["conditions"]["Stalled"].as_str().unwrap().starts_with("True NameConflict"), "{refused:#}");
         assert_eq!(refused["school"], json!({"namespace": theirs, "name": "alder"}));
         let leaving = document(&world, &kubeconfig, "birch", &ours);
-        assert_eq!(leaving["next"]["step"], "set_tenant", "{leaving:#}");
-        assert_eq!(leaving["seen"]["server"], "pg-15", "{leaving:#}");
+        assert_eq!(leaving["next"]["action"], "set_tenant_state", "{leaving:#}");
+        assert_eq!(leaving["observed"]["server"], "pg-15", "{leaving:#}");
 
         let missing = world.program(&kubeconfig, &["plan", "school/nobody", "-n", &ours]).output().unwrap();
         assert_eq!(missing.status.code(), Some(1));

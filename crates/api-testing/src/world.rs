@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use api::run::{self, Started};
 use api::settings::Settings;
-use metrics_exporter_prometheus::PrometheusHandle;
 use postgres::url::Target;
 use registry::password;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::AssertSqlSafe;
+use telemetry::metrics::Exposition;
 use tenancy::cache;
 use testing::{Platform, PostgresOptions, Version, until};
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ const PLENTY: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
 pub const PASSWORD: &str = "canary-correct-horse-battery";
 
 /// The recorder of this process.
-pub static METRICS: LazyLock<PrometheusHandle> = LazyLock::new(|| api::metrics::install().unwrap());
+pub static METRICS: LazyLock<Exposition> = LazyLock::new(|| api::metrics::install().unwrap());
 
 /// A platform and one API on it. Clones share it.
 #[derive(Clone)]

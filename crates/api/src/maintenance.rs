@@ -26,17 +26,17 @@ pub async fn run(app: App, heartbeat: Heartbeat, stop: CancellationToken) {
         heartbeat.beat();
         app.limits.sweep();
         tell(&app);
-        working.tell(&app.pools.by_tenant(), metrics::tenant_pool_in_use);
+        working.tell(&app.pools.by_tenant(), metrics::tenants::pool_in_use);
     }
 }
 
 fn tell(app: &App) {
-    metrics::registry_age(app.registry_cache.age());
-    metrics::tenants(app.registry_cache.len());
+    metrics::registry::age(app.registry_cache.age());
+    metrics::registry::tenants(app.registry_cache.len());
     for server in app.pools.usage() {
         let counts = [("open", server.open), ("idle", server.idle), ("waiting", server.waiting), ("budget", server.budget)];
         for (state, count) in counts {
-            metrics::server_connections(server.server.as_str(), state, count);
+            metrics::registry::server_connections(server.server.as_str(), state, count);
         }
     }
 }

@@ -1,4 +1,6 @@
-//! The platform's own routes: tenants with state and route, the seed's metrics of each, its audit, and acting in a school. Nothing of what is in one.
+//! Routes for platform staff: tenants, metrics of each, the platform audit, and impersonation.
+//!
+//! Must not return any record of a school.
 
 pub mod audit;
 pub mod impersonation;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use registry::seal::{self, OpeningKeys};
 use sqlx::postgres::PgPool;
 use telemetry::health::{Heartbeat, Phase, Readiness};
 use telemetry::http::{self, Sources};
 use telemetry::logs::chain;
+use telemetry::metrics::Exposition;
 use tenancy::audit::{self, Audit, Writer};
 use tenancy::cache::{self, Cache};
 use tenancy::limits::TenantLimits;
@@ -88,7 +88,7 @@ impl Started {
 ///
 /// # Errors
 /// When a setting cannot be used or an address not listened on. That the master database does not answer is none: it is waited for.
-pub async fn start(settings: Settings, metrics: PrometheusHandle, stop: CancellationToken) -> Result<Started, Error> {
+pub async fn start(settings: Settings, metrics: Exposition, stop: CancellationToken) -> Result<Started, Error> {
     audit::metrics::describe();
     let opening = read_opening_keys(&settings.opening_key_file).await?;
     let master = registry::open(&settings.master);

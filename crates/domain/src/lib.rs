@@ -4,8 +4,10 @@
 //! do I/O, so the compiler holds that.
 
 pub mod condition;
+pub mod failure;
 pub mod names;
 pub mod placement;
+pub mod plan;
 pub mod retry;
 pub mod school;
 pub mod server;

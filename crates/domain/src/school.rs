@@ -1,6 +1,7 @@
 //! One School: what it asks for, what was observed, the next action, and its conditions.
 
 pub mod action;
+pub mod admissible;
 pub mod desired;
 #[cfg(test)]
 mod model;

@@ -1,17 +1,23 @@
-//! The controllers: look, plan, act, tell. Everything that decides is in `domain`; everything that does is in the adapters.
+//! The controllers: one engine that observes, plans, executes and reports, and the kinds that plug into it.
+//!
+//! Must not decide: everything that decides is in `domain`. Must not speak to a server by itself: that is `provisioning`'s and `kubernetes`'s work.
 
 mod backoff;
+pub mod cache;
 mod concurrency;
 mod conditions;
 pub mod context;
+mod engine;
 pub mod error;
 mod events;
 mod freshness;
 mod maintenance;
+pub mod preview;
 mod requeue;
 mod reservations;
 pub mod run;
 pub mod school;
 pub mod server;
 pub mod server_cache;
+pub mod timing;
 mod watch;

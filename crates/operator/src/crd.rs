@@ -9,9 +9,11 @@ pub mod print;
 mod rule;
 pub mod school;
 pub mod server;
+mod status;
 
 pub use school::{School, SchoolSpec, SchoolStatus};
 pub use server::{DatabaseServer, DatabaseServerSpec, DatabaseServerStatus};
+pub use status::ConditionedStatus;
 
 /// The API group of every kind here.
 pub const GROUP: &str = "dailycare.io";

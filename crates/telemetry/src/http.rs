@@ -11,13 +11,13 @@ use axum::routing::get;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::health::{Heartbeat, Readiness};
+use super::metrics::Exposition;
 
 /// Connections at a time; a kubelet and a few scrapers need a handful.
 const CONNECTIONS: usize = 64;
@@ -29,7 +29,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often samples of histograms are folded, so that they do not pile up when nobody scrapes.
-const UPKEEP: Duration = Duration::from_secs(5);
+const FOLD: Duration = Duration::from_secs(5);
 
 /// What the endpoints tell about.
 #[derive(Clone, Debug)]
@@ -39,19 +39,19 @@ pub struct Sources {
     /// For `/readyz`.
     pub readiness: Readiness,
     /// For `/metrics`.
-    pub metrics: PrometheusHandle,
+    pub metrics: Exposition,
 }
 
 /// Answers on `listener` until `stop`, then lets running answers end, which takes at most ten seconds.
 pub async fn serve(listener: TcpListener, sources: Sources, stop: CancellationToken) {
     let (router, connections, slots) = (router(sources.clone()), TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS)));
-    let mut upkeep = tokio::time::interval(UPKEEP);
+    let mut fold = tokio::time::interval(FOLD);
     loop {
         // The slot comes first: beyond the bound, connections wait in the listener's backlog and cost us nothing.
         let accept = async { (Arc::clone(&slots).acquire_owned().await, listener.accept().await) };
         tokio::select! {
             () = stop.cancelled() => break,
-            _ = upkeep.tick() => sources.metrics.run_upkeep(),
+            _ = fold.tick() => sources.metrics.fold(),
             accepted = accept => match accepted {
                 (slot, Ok((stream, _))) => {
                     let answer = answer(stream, router.clone());
@@ -127,7 +127,7 @@ mod tests {
         let (address, readiness, stop) = (listener.local_addr().unwrap(), Readiness::default(), CancellationToken::new());
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || metrics::gauge!("up").set(1));
-        let sources = Sources { heartbeat: Heartbeat::default(), readiness: readiness.clone(), metrics: recorder.handle() };
+        let sources = Sources { heartbeat: Heartbeat::default(), readiness: readiness.clone(), metrics: recorder.handle().into() };
         let server = tokio::spawn(serve(listener, sources, stop.clone()));
         Running { address, readiness, stop, server }
     }

@@ -1,72 +1,45 @@
-//! The access audit: who did what to which thing, from where, and who was refused; evidence that stands in the school's own database.
+//! The access audit: who did what to which resource, from where, and who was refused, as evidence in the school's own database.
 //!
-//! Writes are recorded in their own transaction (accounts: in the master database); reads and refusals go through a bounded queue and are written in batches. Recording never waits and never
-//! fails: what cannot be kept is dropped and counted. Must not hold a query string, a body, a token or an e-mail address.
+//! Writes are recorded in their own transaction (accounts: in the master database). Reads and refusals go through a bounded queue and are written in
+//! batches. Recording never waits and never fails: what cannot be kept is dropped and counted. Must not hold a query string, a body, a token or an
+//! e-mail address.
 
+mod backlog;
+mod batch;
+mod delivery;
+mod destination;
+mod insert;
 pub mod metrics;
 mod queue;
 mod record;
 mod refusals;
-mod sinks;
+mod settings;
 mod table;
 mod writer;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use domain::names::TenantId;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
-pub use record::Record;
-pub use refusals::Limits;
-pub use table::Filter;
-pub use writer::Writer;
+pub use self::record::Record;
+pub use self::refusals::Limits;
+pub use self::settings::Settings;
+pub use self::table::Filter;
+pub use self::writer::Writer;
 
-use domain::names::TenantId;
-
+use self::delivery::Delivery;
+use self::destination::Destination;
 use self::metrics::Unrecorded;
-use self::queue::{Queue, Sink};
+use self::queue::Queue;
 use self::refusals::Refusals;
-use self::sinks::Sinks;
 use self::table::Table;
-use super::pools::Pools;
-use super::registry_cache::RegistryCache;
+use crate::pools::Pools;
+use crate::registry_cache::RegistryCache;
 
-/// Bounds of the queue and of those who empty it. Numbers are at least 1; a 0 counts as 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The most records in memory, those being written included; a record holds at most 2.5 KB.
-    pub capacity: usize,
-    /// The most records of one batch; as many waiting are written without further delay.
-    pub batch: usize,
-    /// How long a record waits for others to be written with it.
-    pub linger: Duration,
-    /// Batches written at once, each of another sink; half as many more on servers that failed last.
-    pub writers: usize,
-    /// Time that one batch may take, connecting included.
-    pub timeout: Duration,
-    /// Time to write what is left on a stop.
-    pub drain: Duration,
-    /// Refusals that the platform's audit is to hold.
-    pub refusals: Limits,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            capacity: 10_000,
-            batch: 500,
-            linger: Duration::from_millis(200),
-            writers: 4,
-            timeout: Duration::from_secs(10),
-            drain: Duration::from_secs(10),
-            refusals: Limits::default(),
-        }
-    }
-}
-
-/// Where requests leave their records. Cheap to clone.
+/// Takes the records of requests. Cheap to clone.
 #[derive(Clone)]
 pub struct Audit {
     queue: Arc<Queue>,
@@ -75,30 +48,30 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// An empty queue, and who empties it: nothing is written until [`Writer::run`] runs. `master` is a pool to the master database.
+    /// An empty queue, and its writer: nothing is written until [`Writer::run`] runs. `master` is a pool to the master database.
     #[must_use]
     pub fn start(pools: Arc<Pools>, registry_cache: Arc<RegistryCache>, master: PgPool, settings: Settings) -> (Self, Writer) {
         let (queue, refusals) = (Arc::new(Queue::new(&settings)), Arc::new(Refusals::new(settings.refusals)));
-        let sinks = Arc::new(Sinks::new(pools, Arc::clone(&registry_cache), master, settings.timeout));
-        let writer = Writer::new(Arc::clone(&queue), sinks, settings);
+        let delivery = Arc::new(Delivery::new(pools, Arc::clone(&registry_cache), master, settings.timeout));
+        let writer = Writer::new(Arc::clone(&queue), delivery, settings);
         (Self { queue, refusals, registry_cache }, writer)
     }
 
-    /// Leaves a record to be written to its school, or to the platform when it has none that serves. Ends at once. When the queue is full, the sink with the
-    /// most to wait for loses its oldest record; what is lost is counted. So are refusals of no school that come too often to be recorded each.
+    /// Queues a record for its school, or for the platform if no school of it is served. Returns at once. When the queue is full, the destination that has the
+    /// most to wait for loses its oldest record. Lost records are counted, and so are refusals without a school that are too many to record.
     pub fn record(&self, record: Record) {
-        let serves = |tenant: &TenantId| sinks::school(&self.registry_cache, *tenant).is_some();
-        let sink = record.tenant.filter(serves).map_or(Sink::Platform, Sink::School);
-        if sink == Sink::Platform
+        let serves = |tenant: &TenantId| delivery::school(&self.registry_cache, *tenant).is_some();
+        let destination = record.tenant.filter(serves).map_or(Destination::Platform, Destination::School);
+        if destination == Destination::Platform
             && !record.success
             && let Err(reason) = self.admit(&record)
         {
             return metrics::unrecorded(reason);
         }
-        self.queue.push(sink, record.bounded());
+        self.queue.push(destination, record.bounded());
     }
 
-    /// Anybody can be refused as often as they like: that must neither fill the master database nor push others' records out.
+    /// Anybody can cause refusals: they must neither fill the master database nor push other records out.
     fn admit(&self, refusal: &Record) -> Result<(), Unrecorded> {
         if self.queue.is_pressed() {
             return Err(Unrecorded::Queue);
@@ -109,12 +82,12 @@ impl Audit {
     /// Writes a record within the caller's transaction in the school's database: both commit, or neither. The record names its tenant.
     ///
     /// # Errors
-    /// When the database refuses it; the transaction is over then.
+    /// When the database refuses it. The transaction has failed then.
     pub async fn write(conn: &mut PgConnection, record: &Record) -> postgres::Result<()> {
         Table::School.insert(conn, std::slice::from_ref(record)).await
     }
 
-    /// The same in the master database, for what is done there.
+    /// The same in the master database, for actions there.
     ///
     /// # Errors
     /// As [`Audit::write`].
@@ -135,7 +108,7 @@ impl Audit {
         Table::School.list(conn, None, filter, after, limit).await
     }
 
-    /// The same of the platform's own records, in the master database: of one tenant, or of all and of none.
+    /// The same for the platform's own records, in the master database: of one tenant, or all records.
     ///
     /// # Errors
     /// When the database fails.
@@ -149,7 +122,7 @@ impl Audit {
         Table::Platform.list(conn, tenant, filter, after, limit).await
     }
 
-    /// How many records are in memory, those being written included.
+    /// How many records are in memory, including those being written.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue.len()

@@ -155,14 +155,14 @@ mod tests {
         }
     }
 
-    fn leader<'a>(flights: &'a SingleFlight<u8, Option<u8>>, key: u8) -> Leader<'a, u8, u8> {
+    fn leader(flights: &SingleFlight<u8, Option<u8>>, key: u8) -> Leader<'_, u8, u8> {
         match flights.lead_or_wait(&key) {
             Role::Leader(leader) => leader,
             Role::Waiter(_) => panic!("another caller leads"),
         }
     }
 
-    fn waiter<'a>(flights: &'a SingleFlight<u8, Option<u8>>, key: u8) -> Waiter<'a, u8, u8> {
+    fn waiter(flights: &SingleFlight<u8, Option<u8>>, key: u8) -> Waiter<'_, u8, u8> {
         match flights.lead_or_wait(&key) {
             Role::Leader(_) => panic!("nobody leads"),
             Role::Waiter(waiter) => waiter,

@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::edge::RequestContext;
 use crate::error::{Code, Error, Result};
 use crate::identity::UserId;
-use crate::metrics;
+use crate::metrics::tenants;
 
 impl<P: Permission> Access<P> {
     /// A connection to the school's database, to read with.
@@ -60,7 +60,7 @@ impl<P: Permission> Access<P> {
 pub(super) async fn connect(app: &App, tenant: &Tenant) -> Result<Connection> {
     let started = Instant::now();
     let connected = connect_or_refetch(app, tenant).await;
-    metrics::tenant_pool_wait(tenant.entry.tenant, started.elapsed());
+    tenants::pool_wait(tenant.entry.tenant, started.elapsed());
     connected
 }
 

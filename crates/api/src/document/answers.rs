@@ -19,8 +19,8 @@ pub(super) fn refusal(codes: &[Code]) -> Ref {
 
 /// The name of a status among the document's responses: `NotFound`.
 pub(super) fn name(status: StatusCode) -> String {
-    let words = status.canonical_reason().unwrap_or("Error").split(|c: char| !c.is_alphanumeric());
-    words.flat_map(|word| word.chars().take(1).chain(word.chars().skip(1).map(|c| c.to_ascii_lowercase()))).collect()
+    let parts = status.canonical_reason().unwrap_or("Error").split(|c: char| !c.is_alphanumeric());
+    parts.flat_map(|word| word.chars().take(1).chain(word.chars().skip(1).map(|c| c.to_ascii_lowercase()))).collect()
 }
 
 /// The document's `components.responses`, by name.

@@ -124,10 +124,10 @@ fn without_null(schema: &mut Value) {
 /// may leave out is marked with `#[schema(nullable = false)]`. Schemas that nothing refers to are removed.
 fn require_what_is_always_there(document: &mut Value) {
     let (mut answered, mut sent) = (BTreeSet::new(), BTreeSet::new());
-    reach(&document["components"]["responses"], document, &mut answered);
+    collect_references(&document["components"]["responses"], document, &mut answered);
     for operation in operations(&mut document.clone()) {
-        operation.get("requestBody").into_iter().for_each(|body| reach(body, document, &mut sent));
-        operation.get("responses").into_iter().for_each(|responses| reach(responses, document, &mut answered));
+        operation.get("requestBody").into_iter().for_each(|body| collect_references(body, document, &mut sent));
+        operation.get("responses").into_iter().for_each(|responses| collect_references(responses, document, &mut answered));
     }
     for operation in operations(document) {
         operation.get_mut("responses").into_iter().for_each(require_nullable);
@@ -138,16 +138,16 @@ fn require_what_is_always_there(document: &mut Value) {
 }
 
 /// The names of the schemas that this part of the document leads to.
-fn reach(part: &Value, document: &Value, found: &mut BTreeSet<String>) {
+fn collect_references(part: &Value, document: &Value, found: &mut BTreeSet<String>) {
     match part {
         Value::Object(fields) => {
             let name = fields.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix(SCHEMAS));
             if let Some(name) = name.filter(|name| found.insert((*name).to_owned())) {
-                reach(&document["components"]["schemas"][name], document, found);
+                collect_references(&document["components"]["schemas"][name], document, found);
             }
-            fields.values().for_each(|field| reach(field, document, found));
+            fields.values().for_each(|field| collect_references(field, document, found));
         }
-        Value::Array(items) => items.iter().for_each(|item| reach(item, document, found)),
+        Value::Array(items) => items.iter().for_each(|item| collect_references(item, document, found)),
         _ => {}
     }
 }

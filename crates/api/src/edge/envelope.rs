@@ -12,7 +12,7 @@ use telemetry::logs::chain;
 use super::RequestId;
 use super::measurement::Failed;
 use crate::error::{Code, Error, Language, Problem, ProblemError, ProblemField};
-use crate::metrics;
+use crate::metrics::requests;
 
 /// When to ask again, where nobody knows better.
 const SOON: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub(super) fn enveloped(mut response: Response, language: Language, id: &Request
     };
     log(&error);
     if error.code.is_refusal() {
-        metrics::refused(error.code.label());
+        requests::refused(error.code.label());
     }
     let body = Json(problem(&error, language, id)).into_response();
     // Headers that were set beside the error, such as Allow, stay.

@@ -13,7 +13,7 @@ use tracing::field::Empty;
 use super::trace_parent::trace_id;
 use super::{RequestContext, RequestId};
 use crate::error::Code;
-use crate::metrics::{self, Class, Verb};
+use crate::metrics::{Class, Verb, requests, tenants};
 
 /// The route's pattern, never the path itself.
 pub(super) struct Route(Option<MatchedPath>);
@@ -57,7 +57,7 @@ pub(super) struct Measurement {
 
 impl Measurement {
     pub(super) fn start(route: Route, verb: Verb, context: RequestContext) -> Self {
-        metrics::in_flight(1.0);
+        requests::in_flight(1.0);
         Self { since: Instant::now(), route, verb, context, class: Class::Aborted }
     }
 
@@ -69,7 +69,7 @@ impl Measurement {
         let milliseconds = self.since.elapsed().as_secs_f64() * 1e3;
         span.in_scope(|| tracing::info!(milliseconds, "answered"));
         if let (Some(tenant), Some(Failed(code))) = (self.context.tenant(), response.extensions().get()) {
-            metrics::tenant_error(tenant, code.label());
+            tenants::error(tenant, code.label());
         }
     }
 }
@@ -77,10 +77,10 @@ impl Measurement {
 impl Drop for Measurement {
     fn drop(&mut self) {
         let took = self.since.elapsed();
-        metrics::in_flight(-1.0);
-        metrics::answered(self.route.label(), self.verb, self.class, took);
+        requests::in_flight(-1.0);
+        requests::ended(self.route.label(), self.verb, self.class, took);
         if let Some(tenant) = self.context.tenant() {
-            metrics::tenant_request(tenant, self.class, took);
+            tenants::request_ended(tenant, self.class, took);
         }
     }
 }

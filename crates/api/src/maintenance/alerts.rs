@@ -99,6 +99,20 @@ fn every_expression_asks_for_metrics_labels_and_values_that_there_are() {
 }
 
 #[test]
+fn every_page_of_the_runbook_names_metrics_that_there_are() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/running/runbook/api");
+    for page in std::fs::read_dir(directory).unwrap().map(|page| page.unwrap().path()) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let ours = |name: &&str| name.starts_with("dailycare_api_") || name.starts_with("dailycare_tenant_");
+        for name in text.split(|c| !is_word(c)).filter(ours) {
+            // A page may search for several at once by what their names begin with.
+            let found = series(name).is_ok() || tables().into_iter().flatten().any(|metric| metric.name.starts_with(name));
+            assert!(found, "{}: {name} is no series", page.display());
+        }
+    }
+}
+
+#[test]
 fn what_there_is_not_is_found() {
     for wrong in [
         "rate(dailycare_api_nothing_total[5m]) > 1",
@@ -114,10 +128,14 @@ fn what_there_is_not_is_found() {
     }
 }
 
+/// Every metric of a process of the API.
+fn tables() -> [&'static [Metric]; 3] {
+    [&api::METRICS, &audit::metrics::METRICS, &cache::metrics::METRICS]
+}
+
 /// A series as an expression names it: its metric and the labels that it has.
 fn series(name: &str) -> Result<Vec<&'static str>, String> {
-    let tables: [&[Metric]; 3] = [&api::METRICS, &audit::metrics::METRICS, &cache::metrics::METRICS];
-    let find = |name: &str| tables.into_iter().flatten().find(|metric| metric.name == name);
+    let find = |name: &str| tables().into_iter().flatten().find(|metric| metric.name == name);
     if let Some(metric) = find(name).filter(|metric| metric.kind != Kind::Histogram) {
         return Ok(metric.labels.to_vec());
     }

@@ -52,7 +52,7 @@ async fn pass(app: &App, measured: &mut HashMap<TenantId, Instant>) {
 async fn measure(tenant: TenantId, mut conn: Connection) {
     let size = sqlx::query_scalar::<_, i64>("SELECT pg_database_size(current_database())").fetch_one(&mut *conn);
     if let Ok(Ok(bytes)) = timeout(ANSWER, size).await {
-        metrics::tenant_database_bytes(tenant, u64::try_from(bytes).unwrap_or_default());
+        metrics::tenants::database_bytes(tenant, u64::try_from(bytes).unwrap_or_default());
         conn.finish();
     }
 }

@@ -1,4 +1,6 @@
-//! The platform's access audit: refusals that belong to no one school, logins, what was done to accounts, and what platform staff did.
+//! Reads the platform audit: refusals that belong to no single school, logins, changes of accounts, and actions of platform staff.
+//!
+//! Must not write audit records.
 
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
@@ -17,7 +19,7 @@ use crate::resource::cursor::{self, Cursor};
 use crate::resource::filter::ListQuery;
 use crate::school::audit::AuditRecord;
 
-/// The list's name in its cursors.
+/// The name of this list in its cursors.
 const LIST: &str = "platform_audit";
 
 /// Filters of the platform audit.

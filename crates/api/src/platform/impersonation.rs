@@ -1,4 +1,6 @@
-//! Platform staff acting in a school: for a reason, for a quarter of an hour, in its audit under their own name.
+//! Impersonation: platform staff get a token to act in a school for 15 minutes, and its audit records their own name and reason.
+//!
+//! Must not issue a token before its reason is recorded.
 
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
@@ -19,7 +21,7 @@ use crate::identity::Origin;
 use crate::resource::cursor::{self, Cursor};
 use crate::resource::filter::{Id, ListQuery, Unfiltered};
 
-/// The list's name in its cursors.
+/// The name of this list in its cursors.
 const LIST: &str = "impersonations";
 
 /// Request body that asks for a token to act in a school.

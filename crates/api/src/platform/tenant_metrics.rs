@@ -1,4 +1,6 @@
-//! The seed's six measures of a tenant: active users, children, activities, storage, query performance, database uptime. Counts, never rows.
+//! Metrics of one tenant: accounts, children, activities, storage, query performance and uptime of the server.
+//!
+//! Must not return rows of a school, only counts and times.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,21 +49,22 @@ pub struct RecentRequests {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
-    /// It is being made.
+    /// The database is being created.
     Provisioning,
-    /// It is suspended.
+    /// The school is suspended.
     Suspended,
-    /// It is closed for a while by the platform.
+    /// The platform has closed the database for a while.
     Moving,
-    /// It is active, and its row in the registry cannot be used; only an operator can mend it.
+    /// The tenant is active, but its row in the registry cannot be used. Only an operator can repair it.
     Unroutable,
-    /// Its schema is older than this program can work with.
-    Outdated,
+    /// The schema is older than this version of the API supports.
+    #[serde(rename = "outdated")]
+    SchemaTooOld,
     /// No connection was free in time.
     Busy,
-    /// It did not answer in time.
+    /// The database did not answer in time.
     Slow,
-    /// It cannot be reached.
+    /// The database cannot be reached.
     Unavailable,
 }
 
@@ -117,7 +120,7 @@ const DATABASE: &str = "
            pg_postmaster_start_time() AS up_since, extract(epoch FROM now() - pg_postmaster_start_time())::bigint AS uptime_seconds
     FROM pg_stat_database d WHERE d.datname = current_database()";
 
-/// For all that its database is asked: a count of a busy school's activities takes a fraction of a second.
+/// The time limit for all queries: counting the activities of a busy school takes a fraction of a second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Get the metrics of a tenant
@@ -129,8 +132,8 @@ pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantMe
     platform.audit_as("platform:metrics");
     let entry = platform.entry(TenantId(id)).await?;
     let users = sqlx::query_as(USERS).bind(id).fetch_one(&platform.app().master).await.doing("counting a school's users")?;
-    let requests =
-        metrics::tenant_recent(entry.tenant).map(|(count, mean)| RecentRequests { count, mean_milliseconds: mean.as_secs_f64() * 1000.0 });
+    let requests = metrics::tenants::recent(entry.tenant)
+        .map(|(count, mean)| RecentRequests { count, mean_milliseconds: mean.as_secs_f64() * 1000.0 });
     let measured = timeout(PATIENCE, measure(&platform, Arc::clone(&entry))).await;
     let (database, database_missing, response) = match measured.unwrap_or_else(|_| Err(Code::Timeout.into())) {
         Ok((database, response)) => (Some(database), None, Some(response)),
@@ -140,7 +143,7 @@ pub(super) async fn read(platform: Platform, Id(id): Id) -> Result<Data<TenantMe
     Ok(Data::new(TenantMetrics { users, requests, database, database_missing, response_milliseconds }))
 }
 
-/// What the database tells, and how long its first answer took.
+/// The metrics of the database, and how long its first answer took.
 async fn measure(platform: &Platform, entry: Arc<CachedTenant>) -> Result<(DatabaseMetrics, Duration)> {
     let tenant = tenant::serving(entry)?;
     let started = Instant::now();
@@ -148,20 +151,20 @@ async fn measure(platform: &Platform, entry: Arc<CachedTenant>) -> Result<(Datab
     sqlx::query("SELECT 1").execute(&mut *conn).await?;
     let response = started.elapsed();
     let database: DatabaseMetrics = sqlx::query_as(DATABASE).fetch_one(&mut *conn).await?;
-    metrics::tenant_database_bytes(tenant.entry.tenant, u64::try_from(database.storage_bytes).unwrap_or_default());
+    metrics::tenants::database_bytes(tenant.entry.tenant, u64::try_from(database.storage_bytes).unwrap_or_default());
     conn.finish();
     Ok((database, response))
 }
 
 impl Missing {
-    /// None for a fault of ours, which is the whole answer's.
+    /// None for a bug, which fails the whole request.
     fn of(entry: &CachedTenant, error: &Error) -> Option<Self> {
         match (entry.state, error.code) {
             (State::Provisioning, _) => Some(Self::Provisioning),
             (State::Suspended, _) | (_, Code::TenantSuspended) => Some(Self::Suspended),
             (State::Moving, _) => Some(Self::Moving),
             (_, Code::TenantUnavailable) => Some(Self::Unroutable),
-            (_, Code::SchemaOutdated) => Some(Self::Outdated),
+            (_, Code::SchemaOutdated) => Some(Self::SchemaTooOld),
             (_, Code::PoolExhausted | Code::TooManyRequests) => Some(Self::Busy),
             (_, Code::Timeout) => Some(Self::Slow),
             (_, Code::DatabaseUnavailable) => Some(Self::Unavailable),

@@ -1,4 +1,6 @@
-//! The tenants, as this process knows them.
+//! The tenants that this process knows.
+//!
+//! Must not return credentials.
 
 use domain::names::TenantId;
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use crate::error::{Code, Result};
 use crate::resource::cursor::Cursor;
 use crate::resource::filter::{Id, ListQuery, Unfiltered};
 
-/// The list's name in its cursors.
+/// The name of this list in its cursors.
 const LIST: &str = "tenants";
 
 /// A tenant and its route, without credentials.

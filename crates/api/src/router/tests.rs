@@ -100,10 +100,10 @@ fn every_operation_says_what_it_is_who_may_use_it_and_all_that_it_may_answer() {
         }
         let public = PUBLIC.contains(&name.as_str());
         assert_eq!(operation.get("security").is_some_and(|security| security == &serde_json::json!([])), public, "{name}: security");
-        let mut wanted = vec!["400", "408", "413", "414", "415", "431", "500", "504"];
-        wanted.extend(if public { &[][..] } else { &["401", "403", "429", "503"] });
-        wanted.extend(operation.get("requestBody").map(|_| "422"));
-        for status in wanted {
+        let mut expected = vec!["400", "408", "413", "414", "415", "431", "500", "504"];
+        expected.extend(if public { &[][..] } else { &["401", "403", "429", "503"] });
+        expected.extend(operation.get("requestBody").map(|_| "422"));
+        for status in expected {
             assert!(statuses.contains(status), "{name} does not say {status}");
         }
     }
@@ -135,12 +135,12 @@ fn no_two_parts_of_the_document_give_one_name_to_two_schemas() {
 
 #[test]
 fn the_file_in_docs_is_what_the_code_says() {
-    let (path, wanted) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json"), text());
+    let (path, expected) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json"), text());
     if std::env::var_os("UPDATE_OPENAPI").is_some_and(|flag| flag == "1") {
-        std::fs::write(&path, wanted).unwrap();
+        std::fs::write(&path, expected).unwrap();
     } else {
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        let line = found.lines().zip(wanted.lines()).position(|(found, wanted)| found != wanted).map(|line| line + 1);
-        assert!(found == wanted, "docs/openapi.json is out of date, first at line {line:?}: run `make openapi`");
+        let line = found.lines().zip(expected.lines()).position(|(found, expected)| found != expected).map(|line| line + 1);
+        assert!(found == expected, "docs/openapi.json is out of date, first at line {line:?}: run `make openapi`");
     }
 }

@@ -1,4 +1,4 @@
-//! Allergies: what a child must not meet, read by the kitchen and by every teacher.
+//! Allergies and intolerances of children. The kitchen and every teacher read them.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

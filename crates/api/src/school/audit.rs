@@ -1,4 +1,6 @@
-//! The school's access audit, to be read: who did what to which thing, and who was refused.
+//! Reads the audit of a school: accesses and refusals.
+//!
+//! Must not write: `access` and the audit queue do.
 
 use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
@@ -18,7 +20,7 @@ use crate::error::Result;
 use crate::resource::cursor::{self, Cursor};
 use crate::resource::filter::ListQuery;
 
-/// The name of the list in its cursors.
+/// The name of this list in its cursors.
 const LIST: &str = "audit";
 
 /// A record of the audit: an access or a refusal.
@@ -92,7 +94,7 @@ pub fn routes() -> OpenApiRouter<App> {
     responses((status = 200, description = "One page of the list.", body = Page<AuditRecord>), Queries)
 )]
 async fn list_audit(access: Access<AuditRead>, list_query: ListQuery<AuditFilter>) -> Result<Response> {
-    // Records are about users, not about children of whom somebody is a guardian.
+    // Audit records belong to no child, so a permission over own records reaches none.
     access.require_school_scope()?;
     let after = list_query.after_moment(LIST)?;
     let AuditFilter { user_id: user, action, resource, success, from, until } = list_query.filter;

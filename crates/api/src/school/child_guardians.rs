@@ -1,18 +1,17 @@
-//! What a guardian is to a child and may do for it: one link for each child and guardian, put where both are known.
+//! Routes of the links between children and guardians, one for each pair, under the paths of both.
 //!
-//! Only a permission over the whole school writes them: nobody links itself to a child, or decides on its own custody.
+//! Only a permission for the whole school may write them: nobody may link themselves to a child or decide on their own custody.
+
+mod link;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
-use sqlx::postgres::PgConnection;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+pub use self::link::{ChildGuardian, NewChildGuardian, Relation};
+use self::link::{REPLACE, SELECT, one};
 use super::children::Children;
 use super::guardians::Guardians;
 use crate::access::permission::{GuardiansRead, GuardiansUpdate};
@@ -24,101 +23,7 @@ use crate::document::{ChangesItem, IfMatchHeader, IfNoneMatchHeader, ReadsItem, 
 use crate::error::{Code, Result};
 use crate::resource::change::{RowLock, lock};
 use crate::resource::filter::{Id, PathParams};
-use crate::resource::{Stamp, precondition, select};
-
-/// The link between a child and one of its guardians.
-#[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
-pub struct ChildGuardian {
-    /// Id of the child (UUID).
-    pub child_id: Uuid,
-    /// Id of the guardian (UUID).
-    pub guardian_id: Uuid,
-    /// Full name of the guardian.
-    pub full_name: String,
-    /// Telephone number of the guardian.
-    pub phone_number: Option<String>,
-    /// Relation of the guardian to the child.
-    #[schema(value_type = Relation)]
-    pub relation: String,
-    /// Whether the guardian has custody of the child.
-    pub has_custody: bool,
-    /// Whether the guardian may collect the child from school.
-    pub may_pick_up: bool,
-    /// Last day on which the guardian may collect the child (`YYYY-MM-DD`); null for no end.
-    pub pick_up_until: Option<NaiveDate>,
-    /// Whether the school calls the guardian in an emergency.
-    pub is_emergency_contact: bool,
-    /// Order in which the school calls the guardians; the lowest number comes first.
-    pub contact_order: i16,
-    /// Version of the record, who wrote it and when.
-    #[serde(flatten)]
-    #[sqlx(flatten)]
-    pub stamp: Stamp,
-}
-
-/// Relation of a guardian to a child.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Relation {
-    /// Mother.
-    Mother,
-    /// Father.
-    Father,
-    /// Grandmother or grandfather.
-    Grandparent,
-    /// Sister or brother.
-    Sibling,
-    /// Another relative.
-    Relative,
-    /// By a court's decision.
-    LegalGuardian,
-    /// Foster parent.
-    FosterParent,
-    /// Somebody else whom the parents trust.
-    Other,
-}
-
-/// Request body that creates or replaces the link between a child and a guardian. Absent fields get their defaults.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewChildGuardian {
-    /// Relation of the guardian to the child.
-    pub relation: Relation,
-    /// Whether the guardian has custody of the child. Defaults to false.
-    #[serde(default)]
-    pub has_custody: bool,
-    /// Whether the guardian may collect the child from school. Defaults to false.
-    #[serde(default)]
-    pub may_pick_up: bool,
-    /// Last day on which the guardian may collect the child (`YYYY-MM-DD`); null for no end.
-    pub pick_up_until: Option<NaiveDate>,
-    /// Whether the school calls the guardian in an emergency. Defaults to false.
-    #[serde(default)]
-    pub is_emergency_contact: bool,
-    /// Order in which the school calls the guardians; the lowest number comes first. Defaults to 1.
-    #[serde(default = "first")]
-    #[schema(minimum = 1, maximum = 20)]
-    pub contact_order: i16,
-}
-
-fn first() -> i16 {
-    1
-}
-
-const SELECT: &str = "
-    SELECT t.child_id, t.guardian_id, g.full_name, g.phone_number, t.relation, t.has_custody, t.may_pick_up, t.pick_up_until,
-           t.is_emergency_contact, t.contact_order, t.row_version, t.created_at, t.created_by, t.updated_at, t.updated_by
-    FROM app.child_guardians t JOIN app.guardians g ON g.id = t.guardian_id AND g.deleted_at IS NULL
-    WHERE t.child_id = $1 AND ($2::uuid IS NULL OR t.guardian_id = $2)
-    ORDER BY t.contact_order, g.search_name, g.id";
-
-const REPLACE: &str = "
-    INSERT INTO app.child_guardians AS t
-        (child_id, guardian_id, relation, has_custody, may_pick_up, pick_up_until, is_emergency_contact, contact_order)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8
-    ON CONFLICT (child_id, guardian_id) DO UPDATE SET
-        (relation, has_custody, may_pick_up, pick_up_until, is_emergency_contact, contact_order) =
-        (excluded.relation, excluded.has_custody, excluded.may_pick_up, excluded.pick_up_until, excluded.is_emergency_contact, excluded.contact_order)";
+use crate::resource::{precondition, select};
 
 /// The routes.
 #[must_use]
@@ -253,8 +158,4 @@ async fn begin<P: Permission>(access: &Access<P>, child: Uuid, guardian: Uuid) -
     lock::<Children>(&mut tx, child, None, RowLock::Update).await?;
     lock::<Guardians>(&mut tx, guardian, None, RowLock::Update).await?;
     Ok(tx)
-}
-
-async fn one(conn: &mut PgConnection, child: Uuid, guardian: Uuid) -> Result<Option<ChildGuardian>> {
-    Ok(sqlx::query_as(SELECT).bind(child).bind(guardian).fetch_optional(conn).await?)
 }

@@ -1,4 +1,4 @@
-//! Classes: the groups of a school year.
+//! Classes: groups of children in one school year.
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnection, Postgres};

@@ -1,6 +1,8 @@
-//! Columns that hold one of a few words: each set of words is an enum, so that bodies, filters and the document agree on them.
+//! Enums for columns that hold one of a fixed set of texts, so that bodies, filters and the document agree on the set.
+//!
+//! Must not know any column.
 
-/// An enum of a column's words, with `label` for its SQL. A word is a `tt`: the schema's derive reads no `literal` that a macro passes on.
+/// Makes an enum with the text of each variant. The text is a `tt` because the derive of the schema cannot read a `literal` that a macro passes on.
 macro_rules! column_enum {
     ($(#[$doc:meta])* $name:ident { $($variant:ident = $label:tt),+ $(,)? }) => {
         $(#[$doc])*
@@ -10,7 +12,7 @@ macro_rules! column_enum {
         }
 
         impl $name {
-            /// Its word in the column.
+            /// The text in the column.
             #[must_use]
             pub const fn label(self) -> &'static str {
                 match self { $(Self::$variant => $label),+ }

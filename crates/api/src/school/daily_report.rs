@@ -1,4 +1,6 @@
-//! A child's day on one page: what it ate, slept, played and took, and what happened to it. Read from one snapshot.
+//! The report of a child's day: meals, naps, nappies, play, medication and incidents, read as of one point in time.
+//!
+//! Must not show more of any part than the caller's permission to read that part allows.
 
 use axum::response::{IntoResponse as _, Response};
 use chrono::NaiveDate;
@@ -25,7 +27,7 @@ use crate::grants::Scope;
 use crate::resource::filter::{Id, Parameters};
 use crate::resource::{Resource, select};
 
-/// The most rows of each part: fifty times a busy day's.
+/// The maximum number of rows of each part: fifty times those of a busy day.
 const MOST: i64 = 500;
 
 /// Report of a child's day.
@@ -107,38 +109,38 @@ pub fn routes() -> OpenApiRouter<App> {
     params(("id" = Uuid, Path, description = "Id of the child (UUID)."), ReportDay),
     responses((status = 200, description = "The report, from the data as it is now.", body = Data<DailyReport>), QueriesItem)
 )]
-async fn read_daily_report(access: Access<ReportsRead>, Id(id): Id, Parameters(asked): Parameters<ReportDay>) -> Result<Response> {
+async fn read_daily_report(access: Access<ReportsRead>, Id(id): Id, Parameters(day): Parameters<ReportDay>) -> Result<Response> {
     let grants = Box::pin(access.grants()).await?;
-    // No part reaches further than the report.
+    // No part has a larger scope than the report.
     let within = if access.own().is_some() { Scope::Own } else { Scope::School };
     let own = |scope| (scope == Scope::Own).then_some(access.principal().user.0);
-    let reach = |permission| grants.scope(permission).map(|scope| Reach { own: own(scope.min(within)) });
+    let visible = |permission| grants.scope(permission).map(|scope| VisibleRows { own: own(scope.min(within)) });
     let mut conn = access.begin_read().await?;
     select::one::<Children>(&mut conn, id, access.own()).await?.ok_or(Code::NotFound)?;
-    let child = match reach(ChildrenRead::CODE) {
-        Some(Reach { own }) => select::one::<Children>(&mut conn, id, own).await?.map(|found| found.record),
+    let child = match visible(ChildrenRead::CODE) {
+        Some(VisibleRows { own }) => select::one::<Children>(&mut conn, id, own).await?.map(|found| found.record),
         None => None,
     };
-    let heading = Heading::read(&mut conn, id, asked.date).await?;
+    let heading = Heading::read(&mut conn, id, day.date).await?;
     if access.own().is_some() && !heading.visible {
         return Err(Code::Forbidden.into());
     }
     let Heading { date, .. } = heading;
-    let medication = part::<MedicationAdministrations>(&mut conn, id, reach(HealthRead::CODE), date).await?;
-    let incidents = part::<Incidents>(&mut conn, id, reach(IncidentsRead::CODE), date).await?;
-    let activities = part::<Activities>(&mut conn, id, reach(ActivitiesRead::CODE), date).await?;
+    let medication = part::<MedicationAdministrations>(&mut conn, id, visible(HealthRead::CODE), date).await?;
+    let incidents = part::<Incidents>(&mut conn, id, visible(IncidentsRead::CODE), date).await?;
+    let activities = part::<Activities>(&mut conn, id, visible(ActivitiesRead::CODE), date).await?;
     conn.end().await;
     let report = DailyReport { child, medication, incidents, ..DailyReport::of(heading, activities) };
     Ok(Data::new(report).into_response())
 }
 
-/// How far a permission lets a reader see: all rows, or the user's own.
+/// The rows that a permission covers: all, or those of one user.
 #[derive(Clone, Copy)]
-struct Reach {
+struct VisibleRows {
     own: Option<Uuid>,
 }
 
-/// What a report begins with.
+/// The day, the class and the visibility of a report.
 #[derive(FromRow)]
 struct Heading {
     date: NaiveDate,
@@ -149,20 +151,25 @@ struct Heading {
 
 impl Heading {
     async fn read(conn: &mut PgConnection, child: Uuid, date: Option<NaiveDate>) -> Result<Self> {
-        let look = "
+        let select = "
             SELECT d.date, k.id AS class_id, k.name AS class_name,
                    coalesce((SELECT s.value = 'true' FROM app.settings s WHERE s.key = 'reports.visible_to_guardians'), false) AS visible
             FROM (SELECT coalesce($2, app.day_of(now())) AS date) d
             LEFT JOIN app.enrolments e ON e.child_id = $1 AND e.deleted_at IS NULL
                                       AND d.date BETWEEN e.starts_on AND coalesce(e.ends_on, 'infinity')
             LEFT JOIN app.classes k ON k.id = e.class_id";
-        Ok(sqlx::query_as(look).bind(child).bind(date).fetch_one(conn).await?)
+        Ok(sqlx::query_as(select).bind(child).bind(date).fetch_one(conn).await?)
     }
 }
 
-/// The rows of a child's day, from the first to the last, as far as the reader's permission reaches; none without one.
-async fn part<R: Resource>(conn: &mut PgConnection, child: Uuid, reach: Option<Reach>, date: NaiveDate) -> Result<Option<Vec<R::Record>>> {
-    let Some(Reach { own }) = reach else { return Ok(None) };
+/// The rows of a child's day that are visible, earliest first; none without the permission to read them.
+async fn part<R: Resource>(
+    conn: &mut PgConnection,
+    child: Uuid,
+    visible: Option<VisibleRows>,
+    date: NaiveDate,
+) -> Result<Option<Vec<R::Record>>> {
+    let Some(VisibleRows { own }) = visible else { return Ok(None) };
     let mut query = select::rows::<R>(own);
     query.push(" AND t.child_id = ").push_bind(child);
     day::during(&mut query, R::ORDER.column, Some(date), None, None);

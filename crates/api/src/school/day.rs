@@ -1,4 +1,6 @@
-//! The school's days: lists narrowed to them, and which class a child is in on one. A day begins and ends in the school's own time zone.
+//! Days in the school's own time zone: filters by day and time, and the class of a child on a day.
+//!
+//! Must not compute a day itself: the database does, with the school's setting.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Map, Value};
@@ -8,7 +10,7 @@ use uuid::Uuid;
 
 use crate::error::Result;
 
-/// Narrows to the rows whose moment, a column of `t`, lies in all that is given: on this day, from this moment on, before that one.
+/// Narrows to the rows whose time, a column of `t`, is on this day, at or after `from`, and before `until`, as far as they are given.
 pub(super) fn during(
     query: &mut QueryBuilder<Postgres>,
     column: &str,
@@ -28,7 +30,7 @@ pub(super) fn during(
     }
 }
 
-/// Narrows to the rows about children who are in this class today.
+/// Narrows to the rows about children who are enrolled in this class today.
 pub(super) fn in_class_today(query: &mut QueryBuilder<Postgres>, class: Option<Uuid>) {
     if let Some(class) = class {
         query.push(
@@ -39,13 +41,13 @@ pub(super) fn in_class_today(query: &mut QueryBuilder<Postgres>, class: Option<U
     }
 }
 
-/// Fills `class_id`, unless it was sent, with the class that the child was in on the day of `moment`, a field of the body.
+/// Sets `class_id`, unless the body has it, to the class of the child on the day of `moment`, a field of the body.
 pub(super) async fn fill_class(conn: &mut PgConnection, fields: &mut Map<String, Value>, moment: &str) -> Result<()> {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     let (None, Some(child), Some(moment)) = (text("class_id"), text("child_id"), text(moment)) else { return Ok(()) };
-    let look = "SELECT e.class_id FROM app.enrolments e WHERE e.child_id = $1::text::uuid AND e.deleted_at IS NULL
+    let select = "SELECT e.class_id FROM app.enrolments e WHERE e.child_id = $1::text::uuid AND e.deleted_at IS NULL
                 AND app.day_of($2::text::timestamptz) BETWEEN e.starts_on AND coalesce(e.ends_on, 'infinity')";
-    let class: Option<Uuid> = sqlx::query_scalar(look).bind(child).bind(moment).fetch_optional(conn).await?;
+    let class: Option<Uuid> = sqlx::query_scalar(select).bind(child).bind(moment).fetch_optional(conn).await?;
     if let Some(class) = class {
         fields.insert("class_id".to_owned(), Value::String(class.to_string()));
     }

@@ -1,4 +1,4 @@
-//! Enrolments: which child is in which class, over time. A child is in one class at a time, and a class holds no more than its capacity.
+//! Enrolments: which child is in which class, over time. A child is in one class at a time, and a class has no more children than its capacity.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -104,20 +104,20 @@ impl Resource for Enrolments {
     type Update = ChildrenUpdate;
     type Delete = ChildrenUpdate;
 
-    /// The child: the schema takes turns over it (its stays do not overlap), and whoever removes it comes from there to its enrolments.
+    /// Locks the child first, in the same order as a removal of the child, because its enrolments must not overlap.
     async fn lock_before_change(conn: &mut PgConnection, id: Uuid) -> Result<()> {
         let child = "SELECT FROM app.children c WHERE c.id = (SELECT e.child_id FROM app.enrolments e WHERE e.id = $1) FOR NO KEY UPDATE";
         sqlx::query(child).bind(id).execute(conn).await?;
         Ok(())
     }
 
-    /// The class has room on every day that this write adds.
+    /// Refuses an enrolment for which the class has no room on a day that this write adds.
     async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
-        // A new one holds the child before the class too, as a change does.
+        // A new enrolment locks the child before the class, as a change does.
         if let Some(child) = value.get("child_id").and_then(Value::as_str) {
             sqlx::query("SELECT FROM app.children c WHERE c.id = $1::text::uuid FOR NO KEY UPDATE").bind(child).execute(&mut *conn).await?;
         }
-        // Two writes that fill the same class take turns here; the second one's next statement sees the first one's row.
+        // Two writes to the same class wait for each other here. The next statement of the second sees the row of the first.
         sqlx::query(CLASS).bind(id).bind(value).execute(&mut *conn).await?;
         if sqlx::query_scalar(FULL).bind(id).bind(value).fetch_one(conn).await? {
             return Err(Error::conflict("class_id", "full", Text::new("a sala está cheia", "the class is full")));
@@ -126,14 +126,14 @@ impl Resource for Enrolments {
     }
 }
 
-/// Holds the class that enrolment $1 is in once $2 is written.
+/// Locks the class that enrolment $1 is in after $2 is written.
 const CLASS: &str = "
     SELECT FROM app.classes c
     WHERE c.id = coalesce(($2::jsonb ->> 'class_id')::uuid, (SELECT e.class_id FROM app.enrolments e WHERE e.id = $1))
     FOR NO KEY UPDATE";
 
-/// Whether the class of enrolment $1, as $2 makes it, has no room on a day on which it was not in that class before. The class is fullest on the
-/// first of the days that are added, or on one on which another child's stay begins.
+/// Whether the class of enrolment $1, as changed by $2, has no room on a day that this write adds to the enrolment. The class is fullest on the first added
+/// day, or on a day on which the enrolment of another child begins.
 const FULL: &str = "
     WITH old AS (SELECT e.* FROM app.enrolments e WHERE e.id = $1),
     new AS (SELECT r.class_id, r.starts_on, coalesce(r.ends_on, 'infinity') AS ends_on

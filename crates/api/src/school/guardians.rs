@@ -1,4 +1,4 @@
-//! Guardians: the adults of a child. One with a user's id is how that user's account sees its own children.
+//! Guardians: the adults who are responsible for children. A user sees its own children through the guardian that has its user id.
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::Postgres;
@@ -11,7 +11,7 @@ use crate::access::permission::{GuardiansCreate, GuardiansDelete, GuardiansRead,
 use crate::resource::filter::equal;
 use crate::resource::{Filter, NameSearch, Order, Resource, Stamp};
 
-/// The resource. Its links to children stay when it is removed: erasing a child finds its adults by them.
+/// The resource. Links to children stay when a guardian is removed, because the erasure of a child finds its guardians by them.
 pub enum Guardians {}
 
 /// A guardian: an adult who is responsible for children of the school.
@@ -108,7 +108,7 @@ impl Resource for Guardians {
     const WRITABLE: &'static [&'static str] =
         &["full_name", "email", "phone_number", "tax_number", "address", "preferred_locale", "user_id"];
     const ORDER: Order = Order { column: "t.search_name", of: "text COLLATE \"C\"", descending: false };
-    // Other adults of one's children are seen as links of the child, without where they live: parents may live apart.
+    // A user sees the other guardians of a child through the links of the child, without their addresses: parents may live apart.
     const OWN: &'static str = "t.user_id = {user}";
     const VISIBILITY_COLUMNS: &'static [&'static str] = &["user_id"];
 

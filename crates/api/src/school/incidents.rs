@@ -1,4 +1,4 @@
-//! Incidents: falls, bites, fevers; what was done, and when the guardians were told. An event with two children is two of them.
+//! Incidents: accidents, illnesses and other events of concern. An event that concerns two children is recorded as two incidents.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -193,8 +193,8 @@ impl Resource for Incidents {
     async fn complete(conn: &mut PgConnection, fields: &mut Map<String, Value>) -> Result<()> {
         day::fill_class(conn, fields, "occurred_at").await?;
         if fields.get("reported_by").is_none_or(Value::is_null) {
-            let look = "SELECT id FROM app.staff WHERE user_id = app.current_user_id() AND deleted_at IS NULL FOR KEY SHARE";
-            let staff: Option<Uuid> = sqlx::query_scalar(look).fetch_optional(conn).await?;
+            let own_record = "SELECT id FROM app.staff WHERE user_id = app.current_user_id() AND deleted_at IS NULL FOR KEY SHARE";
+            let staff: Option<Uuid> = sqlx::query_scalar(own_record).fetch_optional(conn).await?;
             fields.insert("reported_by".to_owned(), staff.map(|id| id.to_string()).into());
         }
         Ok(())

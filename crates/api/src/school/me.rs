@@ -1,4 +1,6 @@
-//! Who asks, where, and what it may do: the first question of every client.
+//! The user, school and permissions of the caller, which every client asks for first.
+//!
+//! Must not need a permission: a user without any role asks too.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,7 +18,7 @@ use crate::error::Result;
 
 /// The caller: user, school and permissions.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Myself {
+pub struct MyAccess {
     /// Id of the user (UUID).
     pub user_id: Uuid,
     /// Main role of the account; null for a user of an external issuer.
@@ -49,14 +51,14 @@ pub fn routes() -> OpenApiRouter<App> {
 /// Requires a valid token and no permission.
 #[utoipa::path(
     get, path = "/me", tag = "me", operation_id = "getMyAccess",
-    responses((status = 200, description = "The user, school and permissions of the caller.", body = Data<Myself>), Reads)
+    responses((status = 200, description = "The user, school and permissions of the caller.", body = Data<MyAccess>), Reads)
 )]
-async fn read(access: Access<Oneself>) -> Result<Data<Myself>> {
+async fn read(access: Access<Oneself>) -> Result<Data<MyAccess>> {
     let (tenant, principal) = (access.tenant(), access.principal());
     let grants = access.grants().await?;
     let permissions = grants.all().map(|(permission, scope)| Grant { permission: permission.to_owned(), scope }).collect();
     let entry = &tenant.entry;
-    Ok(Data::new(Myself {
+    Ok(Data::new(MyAccess {
         user_id: principal.user.0,
         role: principal.role.map(|role| role.name().to_owned()),
         school: School { id: entry.tenant.0, code: entry.code.clone(), name: entry.name.clone() },

@@ -1,4 +1,6 @@
-//! The log of doses: given, refused by the child, or missed. Evidence: what was logged stays, but for its notes.
+//! The log of doses that were given, refused by the child, or missed. It is evidence: only the notes of an entry can be changed.
+
+mod facts;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -143,17 +145,17 @@ impl Resource for MedicationAdministrations {
     type Update = HealthUpdate;
     type Delete = HealthDelete;
 
-    /// The medicine's child, and the user as who gave it. Doses of one medicine take turns from here on.
+    /// Sets the child of the medication, and the caller's staff record as who gave the dose. Locks the medication, so that its doses are checked one by one.
     async fn complete(conn: &mut PgConnection, fields: &mut Map<String, Value>) -> Result<()> {
         let medication = fields.get("medication_id").and_then(Value::as_str).unwrap_or_default();
-        let look = "SELECT m.child_id FROM app.medications m JOIN app.children c ON c.id = m.child_id
+        let medication_lock = "SELECT m.child_id FROM app.medications m JOIN app.children c ON c.id = m.child_id
                     WHERE m.id = $1::text::uuid AND m.deleted_at IS NULL AND c.deleted_at IS NULL FOR NO KEY UPDATE OF m";
-        let child: Option<Uuid> = sqlx::query_scalar(look).bind(medication).fetch_optional(&mut *conn).await?;
+        let child: Option<Uuid> = sqlx::query_scalar(medication_lock).bind(medication).fetch_optional(&mut *conn).await?;
         let child = child.ok_or_else(|| Error::field("medication_id", "not_found", Text::new("não existe", "does not exist")))?;
         fields.insert("child_id".to_owned(), child.to_string().into());
         if fields.get("administered_by").is_none_or(Value::is_null) {
-            let look = "SELECT id FROM app.staff WHERE user_id = app.current_user_id() AND deleted_at IS NULL FOR KEY SHARE";
-            let staff: Option<Uuid> = sqlx::query_scalar(look).fetch_optional(conn).await?;
+            let own_record = "SELECT id FROM app.staff WHERE user_id = app.current_user_id() AND deleted_at IS NULL FOR KEY SHARE";
+            let staff: Option<Uuid> = sqlx::query_scalar(own_record).fetch_optional(conn).await?;
             let unknown = || {
                 Error::field(
                     "administered_by",
@@ -167,13 +169,13 @@ impl Resource for MedicationAdministrations {
     }
 
     async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
-        // Notes change nothing that is checked.
+        // Only the notes can be changed, and they need no check.
         if id.is_some() {
             return Ok(());
         }
         let given = value.get("outcome").and_then(Value::as_str) == Some(DoseOutcome::Given.label());
         let present = |name: &str| value.get(name).is_some_and(|value| !value.is_null());
-        let facts = facts(conn, value).await?;
+        let facts = facts::read(conn, value).await?;
         let mut wrong = Vec::new();
         let mut refuse = |field: &str, code, pt, en| wrong.push(Field { field: field.to_owned(), code, message: Text::new(pt, en) });
         if facts.ahead {
@@ -194,26 +196,4 @@ impl Resource for MedicationAdministrations {
         }
         Ok(())
     }
-}
-
-/// What the database knows about a dose that is to be logged.
-#[derive(FromRow)]
-struct Facts {
-    /// Its moment is further ahead than clocks differ.
-    ahead: bool,
-    /// The school demands a witness.
-    witness: bool,
-    /// The same medicine was given at that moment.
-    given: bool,
-}
-
-async fn facts(conn: &mut PgConnection, value: &Value) -> Result<Facts> {
-    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-    let look = "
-        SELECT d.at > now() + interval '5 minutes' AS ahead,
-               coalesce((SELECT s.value = 'true' FROM app.settings s WHERE s.key = 'medication.require_witness'), true) AS witness,
-               EXISTS (SELECT FROM app.medication_administrations a WHERE a.medication_id = $2::text::uuid AND a.administered_at = d.at
-                       AND a.outcome = 'given' AND a.deleted_at IS NULL) AS given
-        FROM (SELECT $1::text::timestamptz) AS d (at)";
-    Ok(sqlx::query_as(look).bind(text("administered_at")).bind(text("medication_id")).fetch_one(conn).await?)
 }

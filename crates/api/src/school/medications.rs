@@ -1,4 +1,4 @@
-//! Medications: what a child takes at school, with the authorisation of one of its guardians. The doses are in
+//! Medications that children take at school, with the authorisation of a guardian. The doses are in
 //! [`super::medication_administrations`].
 
 use chrono::NaiveDate;
@@ -180,13 +180,13 @@ impl Resource for Medications {
     type Update = HealthUpdate;
     type Delete = HealthDelete;
 
-    /// Only a guardian of the child authorises; the link is held until the transaction ends.
+    /// Only a guardian of the child may authorise. The link is locked until the transaction ends.
     async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
         let Some(guardian) = value.get("authorised_by").and_then(Value::as_str) else { return Ok(()) };
-        let look = "SELECT true FROM app.child_guardians cg WHERE cg.guardian_id = $1::text::uuid
+        let link_lock = "SELECT true FROM app.child_guardians cg WHERE cg.guardian_id = $1::text::uuid
                     AND cg.child_id = coalesce($2::text::uuid, (SELECT m.child_id FROM app.medications m WHERE m.id = $3)) FOR KEY SHARE";
         let child = value.get("child_id").and_then(Value::as_str);
-        let found: Option<bool> = sqlx::query_scalar(look).bind(guardian).bind(child).bind(id).fetch_optional(conn).await?;
+        let found: Option<bool> = sqlx::query_scalar(link_lock).bind(guardian).bind(child).bind(id).fetch_optional(conn).await?;
         let refused = || {
             Error::field("authorised_by", "not_guardian", Text::new("não é encarregado desta criança", "is not a guardian of this child"))
         };

@@ -1,4 +1,6 @@
-//! What a guardian may demand under the RGPD: everything that is kept about a child, and that nothing is kept any more.
+//! Data protection (GDPR): export and erasure of all data about a child.
+//!
+//! Must not decide when a school may erase: it acts on an explicit request only.
 
 pub mod erasure;
 pub mod export;

@@ -1,6 +1,6 @@
-//! Roles and what each may do: the school's own matrix, and the roles that somebody has beside its main one.
+//! Roles, their permissions, and the additional roles of users.
 //!
-//! Whatever a school writes here, its administrators can write again.
+//! Must not let a school lock itself out: its administrators can always change the permissions again.
 
 pub mod matrix;
 pub mod users;
@@ -69,10 +69,10 @@ async fn permissions(access: Access<RolesRead>) -> Result<Data<Vec<CodeWithTitle
     titled(&access, "SELECT code, title_pt, title_en FROM app.permissions ORDER BY code COLLATE \"C\"").await
 }
 
-async fn titled(access: &Access<RolesRead>, look: &'static str) -> Result<Data<Vec<CodeWithTitle>>> {
+async fn titled(access: &Access<RolesRead>, select: &'static str) -> Result<Data<Vec<CodeWithTitle>>> {
     access.require_school_scope()?;
     let mut conn = access.connection().await?;
-    let all = sqlx::query_as(look).fetch_all(&mut *conn).await?;
+    let all = sqlx::query_as(select).fetch_all(&mut *conn).await?;
     conn.finish();
     Ok(Data::new(all))
 }

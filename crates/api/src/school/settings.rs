@@ -1,4 +1,6 @@
-//! Settings: what a school decides for itself. Migrations make the keys; a school changes the values, each within its kind and what it means.
+//! Settings that a school chooses for itself. Migrations create the keys; a school changes the values.
+//!
+//! Must not accept a value that a reader of the setting could not use: `content` checks them.
 
 mod content;
 
@@ -23,7 +25,7 @@ use crate::error::{Code, Error, Result};
 use crate::resource::filter::PathParams;
 use crate::resource::{Stamp, precondition};
 
-/// What the cache keeps all of them under.
+/// The name of all settings in the cache.
 const CACHED: &str = "settings";
 
 /// A setting of the school.
@@ -152,9 +154,9 @@ async fn put(
     let if_match = precondition::if_match(&headers)?;
     let SettingValue { value } = body.parse()?;
     let mut tx = access.begin_write().await?;
-    let hold = "SELECT kind, row_version FROM app.settings WHERE key = $1 FOR NO KEY UPDATE";
-    let standing: Option<(String, i64)> = sqlx::query_as(hold).bind(&key).fetch_optional(&mut *tx).await?;
-    let (kind, version) = standing.ok_or(Code::NotFound)?;
+    let lock = "SELECT kind, row_version FROM app.settings WHERE key = $1 FOR NO KEY UPDATE";
+    let current: Option<(String, i64)> = sqlx::query_as(lock).bind(&key).fetch_optional(&mut *tx).await?;
+    let (kind, version) = current.ok_or(Code::NotFound)?;
     if_match.check(version)?;
     content::check(&mut tx, &key, &kind, &value).await?;
     sqlx::query("UPDATE app.settings SET value = $2 WHERE key = $1").bind(&key).bind(&value).execute(&mut *tx).await?;

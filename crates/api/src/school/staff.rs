@@ -1,4 +1,4 @@
-//! Staff: the people who work at the school.
+//! Staff: people who work at the school.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

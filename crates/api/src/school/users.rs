@@ -1,8 +1,7 @@
-//! The school's accounts: who may sign in, made and ended by its administrators.
+//! The accounts of a school: who may sign in. Its administrators create and delete them.
 //!
-//! They are rows of the master database, which holds that none becomes the platform's or another school's, and with them their records in the audit: the
-//! school's own audit has copies. Who gives somebody an account gives them a
-//! role, so the permissions over roles are those over accounts.
+//! Accounts are rows of the master database, which makes sure that none becomes the platform's or another school's. Their audit records are there too, and the
+//! school's own audit has copies. Whoever gives somebody an account also gives a role, so the permissions over roles apply to accounts.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -50,7 +49,7 @@ pub fn routes() -> OpenApiRouter<App> {
     of_all.routes(routes!(read_user, change_user, remove_user)).routes(routes!(reset_password))
 }
 
-/// Accounts are the school's: a permission over one's own children reaches none.
+/// Accounts belong to the whole school: a permission over own records reaches none.
 fn whole<P: Permission>(access: &Access<P>) -> Result<TenantId> {
     access.require_school_scope()?;
     Ok(access.tenant().entry.tenant)

@@ -1,4 +1,4 @@
-//! Vaccinations: what a child was given, and what is due.
+//! Vaccinations: doses of vaccines that children were given or are due.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,7 @@ impl Resource for Vaccinations {
     const COLUMNS: &'static str = "t.child_id, t.vaccine, t.dose_number, t.due_on, t.given_on, t.lot_number, t.provider, t.notes";
     const WRITABLE: &'static [&'static str] =
         &["child_id", "vaccine", "dose_number", "due_on", "given_on", "lot_number", "provider", "notes"];
-    // One of the two is there, by constraint.
+    // A constraint requires one of the two.
     const ORDER: Order = Order { column: "coalesce(t.due_on, t.given_on)", of: "date", descending: false };
     const LIVE: &'static str = LIVE_CHILD;
     const OWN: &'static str = OWN_CHILD;

@@ -9,7 +9,8 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use super::action::{Action, admissible};
+use super::action::{Action, ObjectAction, RegistryAction, SecretAction, ServerAction};
+use super::admissible::admissible;
 use super::desired::{DeletionPolicy, Desired, DesiredSchool};
 use super::observed::{
     AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, Names, ObservedAdmin, ObservedAdminSecret, ObservedDatabase, ObservedLogin,
@@ -59,20 +60,26 @@ fn placement() -> Placement {
 /// What the world becomes when `action` lands. A claim is one transaction: database and login appear together.
 fn apply(observed: &ObservedSchool, action: &Action) -> ObservedSchool {
     let mut next = observed.clone();
-    match action {
-        Action::AddFinalizer => next.finalizer = true,
-        Action::RemoveFinalizer => next.finalizer = false,
-        Action::RecordNames(_) => next.assignment = Assignment::Assigned(fresh()),
-        _ => {
-            if let Assignment::Assigned(assigned) = &mut next.assignment {
-                apply_when_assigned(assigned, action);
+    match (action, &mut next.assignment) {
+        (Action::Object(ObjectAction::AddFinalizer), _) => next.finalizer = true,
+        (Action::Object(ObjectAction::RemoveFinalizer), _) => next.finalizer = false,
+        (Action::Object(ObjectAction::RecordNames(_)), assignment) => *assignment = Assignment::Assigned(fresh()),
+        (Action::Registry(action), Assignment::Assigned(assigned)) => apply_in_registry(assigned, *action),
+        (Action::Secret(action), Assignment::Assigned(assigned)) => apply_on_secret(assigned, *action),
+        (Action::Server(action), Assignment::Assigned(assigned)) => {
+            if let ServerObservation::Available(catalog) = &mut assigned.server {
+                apply_on_server(catalog, *action);
+            }
+            if matches!(action, ServerAction::Migrate { .. }) {
+                outdate(assigned);
             }
         }
+        (Action::Registry(_) | Action::Secret(_) | Action::Server(_), Assignment::Unassigned(_)) => {}
     }
     next
 }
 
-/// Just bound: nothing stands under the names, and the server is here.
+/// Just assigned: nothing exists under the names, and the server answers.
 fn fresh() -> AssignedSchool {
     AssignedSchool {
         names: names(),
@@ -87,16 +94,22 @@ fn fresh() -> AssignedSchool {
     }
 }
 
-fn apply_when_assigned(assigned: &mut AssignedSchool, action: &Action) {
+fn apply_in_registry(assigned: &mut AssignedSchool, action: RegistryAction) {
     match action {
-        Action::ReserveTenant => assigned.tenant = ObservedTenant::Ours { state: TenantState::Provisioning, current: false },
-        Action::SetTenant(state) => {
+        RegistryAction::ReserveTenant => assigned.tenant = ObservedTenant::Ours { state: TenantState::Provisioning, current: false },
+        RegistryAction::SetTenantState(state) => {
             if let ObservedTenant::Ours { current, .. } = assigned.tenant {
-                assigned.tenant = ObservedTenant::Ours { state: *state, current };
+                assigned.tenant = ObservedTenant::Ours { state, current };
             }
         }
-        Action::Publish(state) => assigned.tenant = ObservedTenant::Ours { state: *state, current: true },
-        Action::WriteSecret | Action::CompleteSecret { renew: true } => {
+        RegistryAction::PublishRoute(state) => assigned.tenant = ObservedTenant::Ours { state, current: true },
+        RegistryAction::CreateAdmin => assigned.admin = ObservedAdmin::Exists,
+    }
+}
+
+fn apply_on_secret(assigned: &mut AssignedSchool, action: SecretAction) {
+    match action {
+        SecretAction::WriteSecret | SecretAction::RepairSecret { new_password: true } => {
             assigned.secret = ObservedSecret::Ours(SecretContent::Current);
             outdate(assigned);
             if let ServerObservation::Available(catalog) = &mut assigned.server
@@ -105,52 +118,45 @@ fn apply_when_assigned(assigned: &mut AssignedSchool, action: &Action) {
                 catalog.login = ObservedLogin::Differing;
             }
         }
-        Action::CompleteSecret { renew: false } => assigned.secret = ObservedSecret::Ours(SecretContent::Current),
-        Action::WriteAdminSecret => assigned.admin = ObservedAdmin::Missing(ObservedAdminSecret::Ours),
-        Action::CreateAdmin => assigned.admin = ObservedAdmin::Exists,
-        _ => {
-            if let ServerObservation::Available(catalog) = &mut assigned.server {
-                apply_on_server(catalog, action);
-            }
-            if matches!(action, Action::Migrate { .. }) {
-                outdate(assigned);
-            }
-        }
+        SecretAction::RepairSecret { new_password: false } => assigned.secret = ObservedSecret::Ours(SecretContent::Current),
+        SecretAction::WriteAdminSecret => assigned.admin = ObservedAdmin::Missing(ObservedAdminSecret::Ours),
     }
 }
 
-/// The registry's row no longer says what stands.
+/// The registry's row no longer says what is there.
 fn outdate(assigned: &mut AssignedSchool) {
     if let ObservedTenant::Ours { state, .. } = assigned.tenant {
         assigned.tenant = ObservedTenant::Ours { state, current: false };
     }
 }
 
-fn apply_on_server(catalog: &mut CatalogFacts, action: &Action) {
+fn apply_on_server(catalog: &mut CatalogFacts, action: ServerAction) {
     match action {
-        Action::StageDatabase => catalog.spare = true,
-        Action::ClaimDatabase => {
+        ServerAction::StageDatabase => catalog.spare = true,
+        ServerAction::ClaimDatabase => {
             *catalog = CatalogFacts {
                 spare: false,
                 database: ObservedDatabase::Ours { schema: Schema { version: 2, genuine: true }, access: DatabaseAccess::Open },
                 login: ObservedLogin::Matching,
             };
         }
-        Action::RestoreLogin => catalog.login = ObservedLogin::Differing,
-        Action::SetPassword => catalog.login = ObservedLogin::Matching,
-        Action::DropDatabase => catalog.database = ObservedDatabase::Absent,
-        Action::DropLogin => catalog.login = ObservedLogin::Absent,
-        Action::Migrate { to, .. } => {
+        ServerAction::RestoreLogin => catalog.login = ObservedLogin::Differing,
+        ServerAction::SetPassword => catalog.login = ObservedLogin::Matching,
+        ServerAction::DropDatabase => catalog.database = ObservedDatabase::Absent,
+        ServerAction::DropLogin => catalog.login = ObservedLogin::Absent,
+        ServerAction::Migrate { to, .. } => {
             if let ObservedDatabase::Ours { schema, .. } = &mut catalog.database {
-                schema.version = *to;
+                schema.version = to;
             }
         }
-        Action::OpenDatabase | Action::CloseDatabase => {
-            if let ObservedDatabase::Ours { access, .. } = &mut catalog.database {
-                *access = if *action == Action::OpenDatabase { DatabaseAccess::Open } else { DatabaseAccess::Closed };
-            }
-        }
-        _ => {}
+        ServerAction::EnsureAccess => set_access(catalog, DatabaseAccess::Open),
+        ServerAction::CloseDatabase => set_access(catalog, DatabaseAccess::Closed),
+    }
+}
+
+fn set_access(catalog: &mut CatalogFacts, now: DatabaseAccess) {
+    if let ObservedDatabase::Ours { access, .. } = &mut catalog.database {
+        *access = now;
     }
 }
 
@@ -263,14 +269,16 @@ fn drops_lawfully(desired: &Desired, observed: &ObservedSchool) -> bool {
 }
 
 /// One turn's properties.
-fn check_step(desired: &Desired, observed: &ObservedSchool, next: &Plan) -> Result<(), String> {
+fn check_action(desired: &Desired, observed: &ObservedSchool, next: &Plan) -> Result<(), String> {
     let at = || format!("{next:?} at {observed:?} wanting {desired:?}");
     if (*next == Plan::Settled) != satisfied(desired, observed) {
         return Err(format!("settled is not the goal: {}", at()));
     }
     match next {
         Plan::Execute(action) if !admissible(desired, observed, action) => Err(format!("planned where it must not land: {}", at())),
-        Plan::Execute(Action::DropDatabase) if !drops_lawfully(desired, observed) => Err(format!("data lost: {}", at())),
+        Plan::Execute(Action::Server(ServerAction::DropDatabase)) if !drops_lawfully(desired, observed) => {
+            Err(format!("data lost: {}", at()))
+        }
         Plan::Execute(action) if foreign(observed) != foreign(&apply(observed, action)) => {
             Err(format!("touches what is not ours: {}", at()))
         }
@@ -292,7 +300,7 @@ fn check_from(
     from: impl Fn(&Desired, &ObservedSchool) -> bool,
     plan: impl Fn(&Desired, &ObservedSchool) -> Plan,
 ) -> Result<String, String> {
-    let (mut steps, mut longest) = (0_usize, 0);
+    let (mut actions, mut longest) = (0_usize, 0);
     let wants = wants();
     for desired in &wants {
         let mut followed = HashSet::new();
@@ -300,19 +308,19 @@ fn check_from(
             let (mut observed, mut path) = (start.clone(), HashSet::new());
             while !followed.contains(&observed) {
                 let next = plan(desired, &observed);
-                check_step(desired, &observed, &next)?;
+                check_action(desired, &observed, &next)?;
                 let Plan::Execute(action) = next else { break };
                 let after = apply(&observed, &action);
                 if !path.insert(std::mem::replace(&mut observed, after)) {
                     return Err(format!("cycle with {action:?} at {observed:?} wanting {desired:?}"));
                 }
-                steps += 1;
+                actions += 1;
             }
             longest = longest.max(path.len());
             followed.extend(path);
         }
     }
-    Ok(format!("{} pairs, {steps} turns, longest new path {longest}", wants.len() * worlds.len()))
+    Ok(format!("{} pairs, {actions} turns, longest new path {longest}", wants.len() * worlds.len()))
 }
 
 #[test]
@@ -343,11 +351,11 @@ fn ready_is_true_exactly_when_the_school_is_settled() {
 }
 
 #[test]
-fn every_action_has_a_name_in_the_list_of_effects() {
+fn every_action_is_planned_in_some_state() {
     let planned: HashSet<_> = wants()
         .iter()
         .flat_map(|desired| worlds().into_iter().map(move |observed| plan(desired, &observed)))
         .filter_map(|planned| if let Plan::Execute(action) = planned { Some(action.label()) } else { None })
         .collect();
-    assert_eq!(planned, Action::LABELS.iter().copied().collect());
+    assert_eq!(planned, Action::labels().into_iter().collect());
 }

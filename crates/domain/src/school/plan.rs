@@ -1,9 +1,9 @@
-//! From what is wanted and what is seen, the one next step. Total and deterministic; it keeps no memory, so a crash between two steps is just another
-//! state it starts from.
+//! The School's planner: from what is desired and what was observed, the next action. Total and deterministic. It keeps no memory, so a crash between two
+//! actions is just another state to start from.
 //!
-//! Must not decide by anything but its two arguments. What may be dropped, and when, is decided here and checked by [`super::action::admissible`].
+//! Must not decide by anything but its two arguments. What may be dropped, and when, is decided here and checked by [`super::admissible`].
 
-use super::action::Action;
+use super::action::{Action, ObjectAction, RegistryAction, SecretAction, ServerAction};
 use super::desired::{DeletionPolicy, Desired, DesiredSchool};
 use super::observed::{
     AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, ObservedAdmin, ObservedAdminSecret, ObservedDatabase, ObservedLogin,
@@ -12,18 +12,8 @@ use super::observed::{
 use crate::placement::Unplaced;
 use crate::tenant::TenantState;
 
-/// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Plan {
-    /// Take this step, then look again.
-    Execute(Action),
-    /// Nothing can be done until something else changes, which will wake us.
-    Wait(Waiting),
-    /// The wish cannot be granted as things stand; a person must decide.
-    Refuse(Refusal),
-    /// What is wanted is what is.
-    Settled,
-}
+/// What to do next about a School.
+pub type Plan = crate::plan::Plan<Action, Waiting, Refusal>;
 
 /// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,24 +24,24 @@ pub enum Waiting {
     Server(Unavailable),
 }
 
-/// Why a wish is not granted.
+/// Why the desired state is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// Another tenant holds the code.
     NameConflict,
     /// The registry says this tenant is retained or deleted.
     TenantRetired,
-    /// A Secret of the wanted name is not ours.
+    /// A Secret of the recorded name is not ours.
     SecretConflict,
-    /// The administrator's Secret of the wanted name is not ours.
+    /// The administrator's Secret of the recorded name is not ours.
     AdminSecretConflict,
     /// The administrator's e-mail address has an account with another tenant.
     EmailTaken,
-    /// A database of the wanted name is not ours.
+    /// A database of the recorded name is not ours.
     DatabaseConflict,
-    /// A login of the wanted name is not ours.
+    /// A login of the recorded name is not ours.
     LoginConflict,
-    /// The database of a school that was served is gone: never an empty one in its place.
+    /// The database of a school that was served is gone: an empty one is never created in its place.
     DatabaseMissing,
     /// The database's schema is newer than this operator.
     AheadOfOperator,
@@ -59,10 +49,10 @@ pub enum Refusal {
     SchemaEdited,
 }
 
-/// A decision on the way: `Err` ends the planning with that plan.
-type Step<T> = Result<T, Plan>;
+/// A part of the decision: `Err` ends the planning with that plan.
+type Decision<T> = Result<T, Plan>;
 
-/// The one next step.
+/// The next action, or why there is none.
 #[must_use]
 pub fn plan(desired: &Desired, observed: &ObservedSchool) -> Plan {
     let ended = match desired {
@@ -72,26 +62,26 @@ pub fn plan(desired: &Desired, observed: &ObservedSchool) -> Plan {
     ended.err().unwrap_or(Plan::Settled)
 }
 
-fn act<T>(action: Action) -> Step<T> {
-    Err(Plan::Execute(action))
+fn execute<T>(action: impl Into<Action>) -> Decision<T> {
+    Err(Plan::Execute(action.into()))
 }
 
-fn refuse<T>(refusal: Refusal) -> Step<T> {
+fn refuse<T>(refusal: Refusal) -> Decision<T> {
     Err(Plan::Refuse(refusal))
 }
 
-fn present(school: &DesiredSchool, observed: &ObservedSchool) -> Step<()> {
+fn present(school: &DesiredSchool, observed: &ObservedSchool) -> Decision<()> {
     if !observed.finalizer {
-        return act(Action::AddFinalizer);
+        return execute(ObjectAction::AddFinalizer);
     }
     let assigned = match &observed.assignment {
-        Assignment::Unassigned(Ok(placement)) => return act(Action::RecordNames(placement.clone())),
+        Assignment::Unassigned(Ok(placement)) => return execute(ObjectAction::RecordNames(placement.clone())),
         Assignment::Unassigned(Err(unplaced)) => return Err(Plan::Wait(Waiting::Placement(unplaced.clone()))),
         Assignment::Assigned(assigned) => assigned,
     };
     let state = tenant(assigned)?;
     if school.suspended && state == TenantState::Active {
-        return act(Action::SetTenant(TenantState::Suspended)); // routes stop at once, whether or not the server answers
+        return execute(RegistryAction::SetTenantState(TenantState::Suspended)); // routes stop at once, even while the server does not answer
     }
     let catalog = match assigned.server {
         ServerObservation::Unavailable(unavailable) => return Err(Plan::Wait(Waiting::Server(unavailable))),
@@ -101,7 +91,7 @@ fn present(school: &DesiredSchool, observed: &ObservedSchool) -> Step<()> {
     let (schema, access) = database(state, catalog)?;
     login(catalog.login)?;
     if school.suspended {
-        suspending(assigned, state, access)?; // a door can be closed whatever is behind it
+        suspending(assigned, state, access)?; // a database can be closed whatever its schema is
         known(school, schema)
     } else {
         known(school, schema)?;
@@ -110,7 +100,7 @@ fn present(school: &DesiredSchool, observed: &ObservedSchool) -> Step<()> {
 }
 
 /// The schema is one that this operator knows, file by file.
-fn known(school: &DesiredSchool, schema: Schema) -> Step<()> {
+fn known(school: &DesiredSchool, schema: Schema) -> Decision<()> {
     if schema.version > school.schema {
         return refuse(Refusal::AheadOfOperator);
     }
@@ -120,10 +110,10 @@ fn known(school: &DesiredSchool, schema: Schema) -> Step<()> {
     Ok(())
 }
 
-/// The tenant is ours and alive.
-fn tenant(assigned: &AssignedSchool) -> Step<TenantState> {
+/// The tenant is ours and not retired.
+fn tenant(assigned: &AssignedSchool) -> Decision<TenantState> {
     match assigned.tenant {
-        ObservedTenant::Absent => act(Action::ReserveTenant),
+        ObservedTenant::Absent => execute(RegistryAction::ReserveTenant),
         ObservedTenant::OfAnother => refuse(Refusal::NameConflict),
         ObservedTenant::Ours { state: TenantState::Retained | TenantState::Deleted, .. } => refuse(Refusal::TenantRetired),
         ObservedTenant::Ours { state, .. } => Ok(state),
@@ -131,91 +121,91 @@ fn tenant(assigned: &AssignedSchool) -> Step<TenantState> {
 }
 
 /// The Secret is ours and complete.
-fn secret(assigned: &AssignedSchool) -> Step<()> {
+fn secret(assigned: &AssignedSchool) -> Decision<()> {
     match assigned.secret {
-        ObservedSecret::Absent => act(Action::WriteSecret),
+        ObservedSecret::Absent => execute(SecretAction::WriteSecret),
         ObservedSecret::Foreign => refuse(Refusal::SecretConflict),
-        ObservedSecret::Ours(SecretContent::Unusable) => act(Action::CompleteSecret { renew: true }),
-        ObservedSecret::Ours(SecretContent::Stale) => act(Action::CompleteSecret { renew: false }),
+        ObservedSecret::Ours(SecretContent::Unusable) => execute(SecretAction::RepairSecret { new_password: true }),
+        ObservedSecret::Ours(SecretContent::Stale) => execute(SecretAction::RepairSecret { new_password: false }),
         ObservedSecret::Ours(SecretContent::Current) => Ok(()),
     }
 }
 
-/// The database is ours and whole. An empty one is made only for a tenant that was never served.
-fn database(state: TenantState, catalog: CatalogFacts) -> Step<(Schema, DatabaseAccess)> {
+/// The database is ours and whole. An empty one is created only for a tenant that was never served.
+fn database(state: TenantState, catalog: CatalogFacts) -> Decision<(Schema, DatabaseAccess)> {
     match catalog.database {
         ObservedDatabase::Ours { schema, access } => Ok((schema, access)),
         ObservedDatabase::Foreign => refuse(Refusal::DatabaseConflict),
         ObservedDatabase::Absent if state == TenantState::Provisioning => match catalog.login {
             ObservedLogin::Foreign => refuse(Refusal::LoginConflict),
-            ObservedLogin::Matching | ObservedLogin::Differing => act(Action::DropLogin),
-            ObservedLogin::Absent if catalog.spare => act(Action::ClaimDatabase),
-            ObservedLogin::Absent => act(Action::StageDatabase),
+            ObservedLogin::Matching | ObservedLogin::Differing => execute(ServerAction::DropLogin),
+            ObservedLogin::Absent if catalog.spare => execute(ServerAction::ClaimDatabase),
+            ObservedLogin::Absent => execute(ServerAction::StageDatabase),
         },
         ObservedDatabase::Absent | ObservedDatabase::Broken => refuse(Refusal::DatabaseMissing),
     }
 }
 
 /// The login is ours and has the Secret's password.
-fn login(login: ObservedLogin) -> Step<()> {
+fn login(login: ObservedLogin) -> Decision<()> {
     match login {
-        ObservedLogin::Absent => act(Action::RestoreLogin),
+        ObservedLogin::Absent => execute(ServerAction::RestoreLogin),
         ObservedLogin::Foreign => refuse(Refusal::LoginConflict),
-        ObservedLogin::Differing => act(Action::SetPassword),
+        ObservedLogin::Differing => execute(ServerAction::SetPassword),
         ObservedLogin::Matching => Ok(()),
     }
 }
 
-/// Routes stop first, then the door closes. A suspended school is not migrated.
-fn suspending(assigned: &AssignedSchool, state: TenantState, access: DatabaseAccess) -> Step<()> {
+/// Routes stop first, then the database is closed. A suspended school is not migrated.
+fn suspending(assigned: &AssignedSchool, state: TenantState, access: DatabaseAccess) -> Decision<()> {
     if state != TenantState::Suspended {
-        return act(Action::SetTenant(TenantState::Suspended));
+        return execute(RegistryAction::SetTenantState(TenantState::Suspended));
     }
     if access != DatabaseAccess::Closed {
-        return act(Action::CloseDatabase);
+        return execute(ServerAction::CloseDatabase);
     }
     if assigned.tenant == (ObservedTenant::Ours { state, current: false }) {
-        return act(Action::Publish(TenantState::Suspended));
+        return execute(RegistryAction::PublishRoute(TenantState::Suspended));
     }
     Ok(())
 }
 
-/// The door opens, the schema follows, and routes go live last.
-fn serving(school: &DesiredSchool, assigned: &AssignedSchool, schema: Schema, access: DatabaseAccess) -> Step<()> {
+/// Access first, then the schema; routes last.
+fn serving(school: &DesiredSchool, assigned: &AssignedSchool, schema: Schema, access: DatabaseAccess) -> Decision<()> {
     if access != DatabaseAccess::Open {
-        return act(Action::OpenDatabase);
+        return execute(ServerAction::EnsureAccess);
     }
     if schema.version < school.schema {
-        return act(Action::Migrate { from: schema.version, to: schema.version + 1 });
+        return execute(ServerAction::Migrate { from: schema.version, to: schema.version + 1 });
     }
     match assigned.admin {
-        ObservedAdmin::Missing(ObservedAdminSecret::Absent) => return act(Action::WriteAdminSecret),
+        ObservedAdmin::Missing(ObservedAdminSecret::Absent) => return execute(SecretAction::WriteAdminSecret),
         ObservedAdmin::Missing(ObservedAdminSecret::Foreign) => return refuse(Refusal::AdminSecretConflict),
-        ObservedAdmin::Missing(ObservedAdminSecret::Ours) => return act(Action::CreateAdmin),
+        ObservedAdmin::Missing(ObservedAdminSecret::Ours) => return execute(RegistryAction::CreateAdmin),
         ObservedAdmin::EmailTaken => return refuse(Refusal::EmailTaken),
         ObservedAdmin::Exists => {}
     }
     if assigned.tenant != (ObservedTenant::Ours { state: TenantState::Active, current: true }) {
-        return act(Action::Publish(TenantState::Active));
+        return execute(RegistryAction::PublishRoute(TenantState::Active));
     }
     Ok(())
 }
 
-/// Deletion needs only recorded names and facts, never a valid spec. What is not ours is left alone; a server that is away is waited for.
-fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Step<()> {
+/// Deletion needs only recorded names and facts, never a valid spec. What is not ours is left alone. A server that does not answer is waited for.
+fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Decision<()> {
     if !observed.finalizer {
         return Ok(());
     }
-    let Assignment::Assigned(assigned) = &observed.assignment else { return act(Action::RemoveFinalizer) };
+    let Assignment::Assigned(assigned) = &observed.assignment else { return execute(ObjectAction::RemoveFinalizer) };
     let state = match assigned.tenant {
-        // We own nothing, or nothing any more.
+        // We own nothing, or no longer anything.
         ObservedTenant::Absent | ObservedTenant::OfAnother | ObservedTenant::Ours { state: TenantState::Deleted, .. } => {
-            return act(Action::RemoveFinalizer);
+            return execute(ObjectAction::RemoveFinalizer);
         }
         ObservedTenant::Ours { state, .. } => state,
     };
     if state == TenantState::Active {
-        return act(Action::SetTenant(TenantState::Suspended)); // the API stops routing before anything closes
+        return execute(RegistryAction::SetTenantState(TenantState::Suspended)); // the API stops routing before the database is closed
     }
     let catalog = match assigned.server {
         ServerObservation::Unavailable(unavailable) => return Err(Plan::Wait(Waiting::Server(unavailable))),
@@ -223,24 +213,24 @@ fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Step<()> {
     };
     if state == TenantState::Provisioning {
         return match catalog.database {
-            ObservedDatabase::Absent => dropping(catalog), // it never had anything that could be retained
-            _ => act(Action::SetTenant(TenantState::Suspended)),
+            ObservedDatabase::Absent => dropping(catalog), // there is nothing that could be retained
+            _ => execute(RegistryAction::SetTenantState(TenantState::Suspended)),
         };
     }
     if matches!(catalog.database, ObservedDatabase::Ours { access: DatabaseAccess::Open | DatabaseAccess::Drifted, .. }) {
-        return act(Action::CloseDatabase);
+        return execute(ServerAction::CloseDatabase);
     }
     match policy {
-        DeletionPolicy::Retain if state == TenantState::Retained => act(Action::RemoveFinalizer),
-        DeletionPolicy::Retain => act(Action::SetTenant(TenantState::Retained)),
+        DeletionPolicy::Retain if state == TenantState::Retained => execute(ObjectAction::RemoveFinalizer),
+        DeletionPolicy::Retain => execute(RegistryAction::SetTenantState(TenantState::Retained)),
         DeletionPolicy::Delete => dropping(catalog),
     }
 }
 
-fn dropping(catalog: CatalogFacts) -> Step<()> {
+fn dropping(catalog: CatalogFacts) -> Decision<()> {
     match (catalog.database, catalog.login) {
-        (ObservedDatabase::Ours { .. } | ObservedDatabase::Broken, _) => act(Action::DropDatabase),
-        (ObservedDatabase::Absent, ObservedLogin::Matching | ObservedLogin::Differing) => act(Action::DropLogin),
-        (ObservedDatabase::Absent | ObservedDatabase::Foreign, _) => act(Action::SetTenant(TenantState::Deleted)),
+        (ObservedDatabase::Ours { .. } | ObservedDatabase::Broken, _) => execute(ServerAction::DropDatabase),
+        (ObservedDatabase::Absent, ObservedLogin::Matching | ObservedLogin::Differing) => execute(ServerAction::DropLogin),
+        (ObservedDatabase::Absent | ObservedDatabase::Foreign, _) => execute(RegistryAction::SetTenantState(TenantState::Deleted)),
     }
 }

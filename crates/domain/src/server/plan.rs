@@ -1,7 +1,8 @@
-//! From what is seen of a server, the one next step that makes it fit for schools. Total and deterministic, without memory.
+//! The server's planner: from what was observed of a server, the next action that makes it fit for schools. Total and deterministic, without memory.
 //!
 //! Must never plan anything on a server whose identity is not the recorded one.
 
+use super::action::{Action, ObjectAction, ServerAction};
 use crate::condition::Reason;
 
 /// Everything the planner knows about one server.
@@ -11,13 +12,13 @@ pub struct ObservedServer {
     pub deleting: bool,
     /// Our finalizer is on the object.
     pub finalizer: bool,
-    /// Schools of the registry live here, retained ones included.
+    /// Schools are on this server, retained ones included.
     pub in_use: bool,
-    /// What the server answered, or why it could not be asked.
+    /// What the server answered, or why it did not.
     pub contact: Result<ServerFacts, Obstacle>,
 }
 
-/// Why a server could not be asked.
+/// Why a server cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Obstacle {
     /// The condition's reason.
@@ -30,25 +31,25 @@ pub struct Obstacle {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent fact")]
 pub struct ServerFacts {
-    /// Whether it is the server we knew.
+    /// Whether it is the recorded server.
     pub identity: Identity,
     /// PostgreSQL 15 or newer.
     pub supported: bool,
-    /// Rights that the admin login lacks, in PostgreSQL's words.
+    /// Rights that the admin login lacks, as PostgreSQL calls them.
     pub lacking: Vec<&'static str>,
     /// It accepts writes.
     pub writable: bool,
-    /// The fixed roles stand, and the migrator has our password.
+    /// The fixed roles exist, and the migrator has our password.
     pub roles: bool,
-    /// PUBLIC may not connect to the maintenance databases, as far as that is ours to decide.
+    /// PUBLIC may not connect to the maintenance databases, as far as the admin may decide that.
     pub closed: bool,
-    /// The frozen template of the operator's schema stands.
+    /// The frozen template of the operator's schema exists.
     pub template: bool,
     /// Templates or spares of another schema are left.
     pub stale: bool,
 }
 
-/// Whether a server is the one we knew, by PostgreSQL's system identifier.
+/// Whether a server is the recorded one, by PostgreSQL's system identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// None recorded yet.
@@ -59,73 +60,17 @@ pub enum Identity {
     Other,
 }
 
-/// One step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Put our finalizer on the object: before anything is made on the server.
-    AddFinalizer,
-    /// Record the system identifier in the status: before anything is made on the server.
-    RecordIdentity,
-    /// Make `tenant_owner`, `tenant_app` and `dailycare_migrator`.
-    PrepareRoles,
-    /// Take CONNECT on the maintenance databases from PUBLIC.
-    CloseMaintenance,
-    /// Build and freeze the template of the operator's schema.
-    BuildTemplate,
-    /// Drop templates and spares of other schemas.
-    DropStale,
-    /// Let the object go.
-    RemoveFinalizer,
-}
+/// What to do next about a server: what is waited for and what is refused is an obstacle.
+pub type Plan = crate::plan::Plan<Action, Obstacle, Obstacle>;
 
-impl Action {
-    /// The effect's name in logs, metrics and fault points.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::AddFinalizer => "server_add_finalizer",
-            Self::RecordIdentity => "server_record_identity",
-            Self::PrepareRoles => "server_prepare_roles",
-            Self::CloseMaintenance => "server_close_maintenance",
-            Self::BuildTemplate => "server_build_template",
-            Self::DropStale => "server_drop_stale",
-            Self::RemoveFinalizer => "server_remove_finalizer",
-        }
-    }
-
-    /// The name of every effect, for the test that demands a crash before and after each.
-    pub const LABELS: &'static [&'static str] = &[
-        "server_add_finalizer",
-        "server_record_identity",
-        "server_prepare_roles",
-        "server_close_maintenance",
-        "server_build_template",
-        "server_drop_stale",
-        "server_remove_finalizer",
-    ];
-}
-
-/// What to do next.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Plan {
-    /// Take this step, then look again.
-    Execute(Action),
-    /// The server must answer, or accept writes, first.
-    Wait(Obstacle),
-    /// A person must act: the reason, and what to do.
-    Refuse(Obstacle),
-    /// It is fit for schools, or gone.
-    Settled,
-}
-
-/// The one next step.
+/// The next action, or why there is none.
 #[must_use]
 pub fn plan(observed: &ObservedServer) -> Plan {
     if observed.deleting {
         return deleting(observed);
     }
     if !observed.finalizer {
-        return Plan::Execute(Action::AddFinalizer);
+        return Plan::Execute(ObjectAction::AddFinalizer.into());
     }
     let facts = match &observed.contact {
         Err(obstacle) => return Plan::Wait(obstacle.clone()),
@@ -138,14 +83,14 @@ pub fn plan(observed: &ObservedServer) -> Plan {
         let message = "the server accepts no writes (a replica, or read-only); point spec.host at the primary".to_owned();
         return Plan::Wait(Obstacle { reason: Reason::ServerReadOnly, message });
     }
-    let steps = [
-        (facts.identity == Identity::Unrecorded, Action::RecordIdentity),
-        (!facts.roles, Action::PrepareRoles),
-        (!facts.closed, Action::CloseMaintenance),
-        (!facts.template, Action::BuildTemplate),
-        (facts.stale, Action::DropStale),
+    let actions = [
+        (facts.identity == Identity::Unrecorded, ObjectAction::RecordIdentity.into()),
+        (!facts.roles, ServerAction::PrepareRoles.into()),
+        (!facts.closed, ServerAction::CloseMaintenance.into()),
+        (!facts.template, ServerAction::BuildTemplate.into()),
+        (facts.stale, ServerAction::DropStale.into()),
     ];
-    steps.into_iter().find(|(due, _)| *due).map_or(Plan::Settled, |(_, action)| Plan::Execute(action))
+    actions.into_iter().find(|(due, _)| *due).map_or(Plan::Settled, |(_, action)| Plan::Execute(action))
 }
 
 fn unfit(facts: &ServerFacts) -> Option<Obstacle> {
@@ -170,7 +115,7 @@ fn deleting(observed: &ObservedServer) -> Plan {
         let message = "schools still live here, retained ones included; delete them first".to_owned();
         Plan::Wait(Obstacle { reason: Reason::InUse, message })
     } else {
-        Plan::Execute(Action::RemoveFinalizer)
+        Plan::Execute(ObjectAction::RemoveFinalizer.into())
     }
 }
 
@@ -179,6 +124,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::server::action::admissible;
 
     fn worlds() -> Vec<ObservedServer> {
         let failed = Obstacle { reason: Reason::DatabaseUnreachable, message: "no answer".into() };
@@ -208,14 +154,14 @@ mod tests {
     fn apply(observed: &ObservedServer, action: Action) -> ObservedServer {
         let mut next = observed.clone();
         match (action, &mut next.contact) {
-            (Action::AddFinalizer, _) => next.finalizer = true,
-            (Action::RemoveFinalizer, _) => next.finalizer = false,
-            (Action::RecordIdentity, Ok(facts)) => facts.identity = Identity::Same,
-            (Action::PrepareRoles, Ok(facts)) => facts.roles = true,
-            (Action::CloseMaintenance, Ok(facts)) => facts.closed = true,
-            (Action::BuildTemplate, Ok(facts)) => facts.template = true,
-            (Action::DropStale, Ok(facts)) => facts.stale = false,
-            (_, Err(_)) => unreachable!("acted on a server that was not asked"),
+            (Action::Object(ObjectAction::AddFinalizer), _) => next.finalizer = true,
+            (Action::Object(ObjectAction::RemoveFinalizer), _) => next.finalizer = false,
+            (Action::Object(ObjectAction::RecordIdentity), Ok(facts)) => facts.identity = Identity::Same,
+            (Action::Server(ServerAction::PrepareRoles), Ok(facts)) => facts.roles = true,
+            (Action::Server(ServerAction::CloseMaintenance), Ok(facts)) => facts.closed = true,
+            (Action::Server(ServerAction::BuildTemplate), Ok(facts)) => facts.template = true,
+            (Action::Server(ServerAction::DropStale), Ok(facts)) => facts.stale = false,
+            (_, Err(_)) => unreachable!("executed on a server that did not answer"),
         }
         next
     }
@@ -238,6 +184,7 @@ mod tests {
                 let next = plan(&observed);
                 assert_eq!(next == Plan::Settled, fit(&observed), "{observed:?}");
                 let Plan::Execute(action) = next else { break };
+                assert!(admissible(&observed, action), "{action:?} was planned where it must not land: {observed:?}");
                 let after = apply(&observed, action);
                 assert!(path.insert(std::mem::replace(&mut observed, after)), "cycle at {start:?}");
             }
@@ -247,27 +194,24 @@ mod tests {
     #[test]
     fn nothing_is_done_on_a_server_that_is_not_the_recorded_one_or_not_recorded() {
         for observed in worlds() {
-            let on_server = matches!(
-                plan(&observed),
-                Plan::Execute(Action::PrepareRoles | Action::CloseMaintenance | Action::BuildTemplate | Action::DropStale)
-            );
+            let on_server = matches!(plan(&observed), Plan::Execute(Action::Server(_)));
             assert!(!on_server || matches!(&observed.contact, Ok(facts) if facts.identity == Identity::Same), "{observed:?}");
         }
     }
 
     #[test]
-    fn a_server_with_schools_is_not_let_go() {
+    fn the_finalizer_of_a_server_with_schools_stays() {
         for observed in worlds().into_iter().filter(|observed| observed.in_use) {
-            assert_ne!(plan(&observed), Plan::Execute(Action::RemoveFinalizer), "{observed:?}");
+            assert_ne!(plan(&observed), Plan::Execute(Action::Object(ObjectAction::RemoveFinalizer)), "{observed:?}");
         }
     }
 
     #[test]
-    fn every_action_has_a_name_in_the_list_of_effects() {
+    fn every_action_is_planned_in_some_state() {
         let planned: HashSet<_> = worlds()
             .iter()
             .filter_map(|observed| if let Plan::Execute(action) = plan(observed) { Some(action.label()) } else { None })
             .collect();
-        assert_eq!(planned, Action::LABELS.iter().copied().collect());
+        assert_eq!(planned, Action::labels().into_iter().collect());
     }
 }

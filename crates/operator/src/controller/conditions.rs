@@ -1,4 +1,6 @@
 //! Conditions of the domain to conditions of the API, and what their times say.
+//!
+//! Must not decide what a condition says.
 
 use std::time::Duration;
 
@@ -8,26 +10,26 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::kubernetes::condition::merge_conditions;
 
-/// What is told now over what was written before; transition times move only with the verdict. Conditions that nothing is said about now stay.
+/// The present conditions over those written before. Transition times move only with the status. Conditions that are not reported now stay.
 #[must_use]
-pub(super) fn merge(before: &[Written], told: &[Condition], generation: i64) -> Vec<Written> {
-    let mut told = told.to_vec();
-    // The three that tools wait for are always there, from the first look on.
-    for kind in [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled] {
-        if told.iter().all(|told| told.type_ != kind) && before.iter().all(|written| written.type_ != kind.label()) {
-            told.push(Condition::new(kind, ConditionStatus::Unknown, Reason::Pending, "not looked at yet"));
+pub(super) fn merge(before: &[Written], now: &[Condition], generation: i64) -> Vec<Written> {
+    let mut now = now.to_vec();
+    // The three that tools wait for are always there, from the first report on.
+    for type_ in [ConditionType::Ready, ConditionType::Reconciling, ConditionType::Stalled] {
+        if now.iter().all(|now| now.type_ != type_) && before.iter().all(|written| written.type_ != type_.label()) {
+            now.push(Condition::new(type_, ConditionStatus::Unknown, Reason::Pending, "not observed yet"));
         }
     }
-    merge_conditions(before, &told, generation, Timestamp::now())
+    merge_conditions(before, &now, generation, Timestamp::now())
 }
 
-/// The object was Ready when it was last told about.
+/// The last report said Ready.
 #[must_use]
 pub(super) fn was_ready(before: &[Written]) -> bool {
     before.iter().any(|written| written.type_ == ConditionType::Ready.label() && written.status == ConditionStatus::True.label())
 }
 
-/// Progress has been awaited for longer than `deadline`.
+/// There has been no progress for longer than `deadline`.
 #[must_use]
 pub(super) fn overdue(before: &[Written], deadline: Duration) -> bool {
     let since = before

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::names::ClusterUid;
-use kube::runtime::reflector::Store;
 use kube::{Api, Client};
 use postgres::schema::Migrations;
 use provisioning::master::keyring::Keyring;
@@ -17,11 +16,13 @@ use telemetry::health::Heartbeat;
 use tokio::sync::SetOnce;
 
 use super::backoff::Backoff;
+use super::cache::Cache;
 use super::concurrency::ConcurrencyLimits;
 use super::freshness::CacheFreshness;
 use super::requeue::Requeue;
 use super::reservations::PlacementReservations;
 use super::server_cache::ServerCache;
+use super::timing::Timing;
 use crate::crd::{DatabaseServer, School};
 use crate::kubernetes::events::Recorder;
 use crate::kubernetes::lease::Held;
@@ -45,9 +46,9 @@ pub struct Parts {
     /// The Lease; none where no second operator can run.
     pub lease: Option<Held>,
     /// Every School, as the watch cache has it.
-    pub schools: Store<School>,
+    pub schools: Cache<School>,
     /// Every `DatabaseServer`, as the watch cache has it.
-    pub server_objects: Store<DatabaseServer>,
+    pub server_objects: Cache<DatabaseServer>,
     /// Events.
     pub recorder: Recorder,
     /// The process's sign of life.
@@ -58,6 +59,8 @@ pub struct Parts {
     pub resync: Duration,
     /// How long an object may make no progress before it counts as stalled.
     pub progress_deadline: Duration,
+    /// How often things are looked at although nothing happened.
+    pub timing: Timing,
 }
 
 /// Shared by all reconciles of one process: its parts, and what is remembered between reconciles.

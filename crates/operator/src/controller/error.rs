@@ -1,14 +1,16 @@
-//! What can go wrong in a turn, and where: while looking, acting or telling. Classified by the layer it came from; printed once, by the turn's end.
+//! What can go wrong in a reconcile, whether it observes, executes or reports.
+//!
+//! Must not classify by text: each layer classifies its own errors. The engine logs each error once.
 
 use domain::condition::Reason;
+use domain::failure::Failure;
 use domain::retry::Class;
-use domain::school::status::Failure;
 use registry::{password, seal};
 
 use crate::crd::convert::{RecordError, SpecError};
 use crate::kubernetes;
 
-/// A turn that could not be completed.
+/// A reconcile that could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The object's spec cannot be used.
@@ -32,17 +34,17 @@ pub enum Error {
     /// Sealing keys.
     #[error("the sealing keys cannot be used")]
     Seal(#[from] seal::Error),
-    /// Somebody else changed what the step rests on; the next look will see it.
+    /// Somebody else changed what the action rests on; the next observation shows it.
     #[error("{0} changed meanwhile")]
     Overtaken(&'static str),
-    /// A Secret of an earlier School of this name is there until Kubernetes has collected it, which it does soon.
-    #[error("Secret {0} belongs to a deleted School of this name and is still to be collected")]
+    /// A Secret of an earlier School of this name exists until Kubernetes has removed it, which it does soon.
+    #[error("Secret {0} belongs to a deleted School of this name; Kubernetes has not removed it yet")]
     Leftover(String),
-    /// The same step was taken again and again and nothing changed.
+    /// The same action was executed again and again and nothing changed.
     #[error("{0} had no effect")]
-    NoEffect(&'static str),
-    /// A turn took too long; what it did stands.
-    #[error("the time for one turn ran out; it goes on in the next")]
+    NothingChanged(&'static str),
+    /// A reconcile took too long; what it did stays done.
+    #[error("the time for one reconcile ran out; the next one continues")]
     TimeRanOut,
     /// This process may no longer lead.
     #[error("the leader Lease is not held")]
@@ -52,11 +54,11 @@ pub enum Error {
     Bug(String),
 }
 
-/// The result of a turn's parts.
+/// The result of a reconcile's parts.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// How to go on.
+    /// The class, which decides the wait.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -67,20 +69,20 @@ impl Error {
             // Its own time-out would end it again and again, each time after ten minutes.
             Self::Postgres(provisioning::server::Error::Migration { sqlstate: Some(code), .. }) if code == "57014" => Class::Invalid,
             Self::Postgres(error) => error.class(),
-            Self::Password(_) | Self::TimeRanOut | Self::NoEffect(_) => Class::Transient,
+            Self::Password(_) | Self::TimeRanOut | Self::NothingChanged(_) => Class::Transient,
             Self::Seal(error) => error.class(),
             Self::Overtaken(_) | Self::Leftover(_) | Self::NotLeading => Class::Contended,
             Self::Bug(_) => Class::Bug,
         }
     }
 
-    /// A tenant server could not be asked, as opposed to having refused.
+    /// A tenant server did not answer, as opposed to having refused.
     #[must_use]
     pub fn is_server_unreachable(&self) -> bool {
         matches!(self, Self::Postgres(error) if error.is_unreachable())
     }
 
-    /// What to tell in a status.
+    /// What to report in a status.
     #[must_use]
     pub fn failure(&self) -> Failure {
         let reason = match self {

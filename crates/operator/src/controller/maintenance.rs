@@ -1,5 +1,7 @@
-//! What must go on although nothing happens: proof that the API server still answers us, the count of Schools for the metrics, and places that
+//! What goes on although nothing happens: the proof that the API server still answers, the count of Schools for the metrics, and the release of places that
 //! nobody has any more.
+//!
+//! Must not change any object or database.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,13 +23,11 @@ use crate::crd::{DatabaseServer, School};
 use crate::kubernetes::within;
 use crate::metrics::{self, Group, SchoolCounts};
 
-const EVERY: Duration = Duration::from_secs(30);
-
-/// Until `stop`, from before the election on: a standby must be seen to live too.
+/// Asks the API server until `stop`, from before the election on: a standby needs a heartbeat too.
 ///
-/// A list of one, not from a cache: watches can die silently, and with no object there is nothing else to hear.
-pub(super) async fn probe_api_server(client: Client, heartbeat: Heartbeat, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(EVERY);
+/// It lists one object, not from a cache: a watch can die silently, and without objects nothing else is heard.
+pub(super) async fn probe_api_server(client: Client, heartbeat: Heartbeat, every: Duration, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(every);
     let (servers, one) = (Api::<DatabaseServer>::all(client), ListParams::default().limit(1));
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         match within("listing one DatabaseServer", servers.list_metadata(&one)).await {
@@ -37,13 +37,13 @@ pub(super) async fn probe_api_server(client: Client, heartbeat: Heartbeat, stop:
     }
 }
 
-/// Until `stop`.
+/// Runs until `stop`.
 pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
     let counts = SchoolCounts::default();
-    let mut ticks = tokio::time::interval(EVERY);
+    let mut ticks = tokio::time::interval(context.timing.maintenance);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         if let Err(error) = release_orphans(&context).await {
-            tracing::info!(error = chain(&error), "the places on servers could not be counted anew");
+            tracing::info!(error = chain(&error), "the reserved places could not be compared with the registry");
         }
         counts.record(context.schools.state().iter().map(|school| group(school)));
         for (name, _) in context.servers.all() {
@@ -52,7 +52,7 @@ pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
     }
 }
 
-/// A School can go between being placed and being reserved, and nobody is told: its place is freed here.
+/// A School can be deleted between being placed and being reserved in the registry. Nothing reports that, so its place is released here.
 async fn release_orphans(context: &Context) -> Result<(), provisioning::master::Error> {
     if !context.reservations_loaded.initialized() {
         return Ok(());

@@ -1,15 +1,16 @@
-//! Running the operator: connect, prepare the master database, lead, watch, and stop in order. Decides nothing about Schools.
+//! Runs the operator: connect, prepare the master database, lead, run the controllers, and stop in order.
+//!
+//! Must not know what a kind does; each is registered in one line of `work`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::names::{ClusterUid, ServerName};
+use domain::names::ClusterUid;
 use domain::retry::{self, Class};
-use futures::{StreamExt as _, TryStreamExt as _};
-use kube::runtime::controller::{self, Controller};
-use kube::runtime::{PredicateConfig, WatchStreamExt as _, reflector, watcher};
-use kube::{Client, ResourceExt as _};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, join_all};
+use kube::Client;
 use postgres::schema::{self, Migrations};
 use postgres::session::Credentials;
 use postgres::url::Target;
@@ -21,24 +22,27 @@ use sqlx::PgPool;
 use telemetry::health::{Heartbeat, Phase, Readiness};
 use telemetry::http::{self, Sources};
 use telemetry::logs::chain;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::cache::Cache;
 use super::context::{Context, Parts};
-use super::{maintenance, school, server, watch};
-use crate::crd::{DatabaseServer, School};
-use crate::kubernetes::lease::{self, Contender, Held, Timing};
+use super::engine::{self, Kind};
+use super::maintenance;
+use super::school::Schools;
+use super::server::Servers;
+use super::timing::Timing;
+use crate::kubernetes::lease::{self, Contender, Held};
 use crate::kubernetes::{self, client, cluster, events};
 use crate::metrics;
 
 /// The Lease that the leading operator holds.
 const LEASE: &str = "dailycare-operator";
-/// How long running turns may take to end after SIGTERM; Kubernetes kills after 30 s.
+/// How long running reconciles may take to end after SIGTERM; Kubernetes kills after 30 s.
 const GRACE: Duration = Duration::from_secs(20);
-/// How long probes and Events may take to end after the last turn.
-const LAST_WORDS: Duration = Duration::from_secs(4);
-/// How long Schools wait at start for the first look at every server, so that none is told to be unready for that.
-const FIRST_OBSERVATION: Duration = Duration::from_secs(15);
+/// How long probes and Events may take to end after the last reconcile.
+const FLUSH_TIME: Duration = Duration::from_secs(4);
 
 /// Why the operator ended, or never began.
 #[derive(Debug, thiserror::Error)]
@@ -89,12 +93,14 @@ pub struct Settings {
     pub namespace: String,
     /// Address of `/healthz`, `/readyz` and `/metrics`.
     pub http_address: SocketAddr,
-    /// Schools worked on at once for each server.
+    /// Schools reconciled at once for each server.
     pub concurrency: u16,
     /// How often every School is reconciled although nothing happened.
     pub resync: Duration,
-    /// How long progress is awaited before a School or server counts as stalled.
+    /// How long a School or server may make no progress before it counts as stalled.
     pub progress_deadline: Duration,
+    /// How often things are looked at although nothing happened.
+    pub timing: Timing,
     /// This process's name in the Lease and in Events.
     pub instance: String,
     /// Work only while holding the Lease.
@@ -108,22 +114,20 @@ pub struct Settings {
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Error> {
     let (heartbeat, readiness) = (Heartbeat::default(), Readiness::default());
     let mut tasks = JoinSet::new();
-    let sources = Sources { heartbeat: heartbeat.clone(), readiness: readiness.clone(), metrics: metrics::install()? };
+    let sources = Sources { heartbeat: heartbeat.clone(), readiness: readiness.clone(), metrics: metrics::install()?.into() };
     let listener = tokio::net::TcpListener::bind(settings.http_address).await;
     let listener = listener.map_err(|source| Error::Listen { address: settings.http_address, source })?;
     tracing::info!(address = ?listener.local_addr().ok(), "listening");
     tasks.spawn(http::serve(listener, sources, stop.child_token()));
 
     let client = client::client(client::config().await?)?;
-    tasks.spawn(maintenance::probe_api_server(client.clone(), heartbeat.clone(), stop.child_token()));
-    let Some(lease) = stand(&settings, &client, &readiness, &stop).await? else { return Ok(()) };
+    tasks.spawn(maintenance::probe_api_server(client.clone(), heartbeat.clone(), settings.timing.maintenance, stop.child_token()));
+    let Some(lease) = acquire_lease(&settings, &client, &readiness, &stop).await? else { return Ok(()) };
     readiness.enter(Phase::Starting);
     let prepared = Box::pin(prepare(&settings, &client, &stop)).await?;
     let Some((cluster, registry)) = prepared else { return Ok(()) };
     let (recorder, publisher) = events::recorder(client.clone(), &settings.instance);
     tasks.spawn(publisher.run(stop.child_token()));
-    let (schools, school_writer) = reflector::store();
-    let (server_objects, server_writer) = reflector::store();
     let context = Arc::new(Context::new(Parts {
         client,
         cluster,
@@ -133,19 +137,20 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
         migrations: settings.migrations,
         pooling: settings.pooling,
         lease,
-        schools,
-        server_objects,
+        schools: Cache::default(),
+        server_objects: Cache::default(),
         recorder,
         heartbeat,
         concurrency: settings.concurrency,
         resync: settings.resync,
         progress_deadline: settings.progress_deadline,
+        timing: settings.timing,
     }));
     for (tenant, server) in provisioning::master::tenants::occupancy(&context.registry, cluster).await? {
         context.reservations.record(tenant, server);
     }
     tasks.spawn(maintenance::run(Arc::clone(&context), stop.child_token()));
-    let work = work(&context, school_writer, server_writer, &readiness, &stop);
+    let work = work(&context, &readiness, &stop);
     let outcome = tokio::select! {
         () = work => Ok(()),
         () = lost(context.lease.as_ref()) => Err(Error::LostLease),
@@ -155,8 +160,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
     outcome
 }
 
-/// Waits for the Lease. None when told to stop first; a lease of none where no second operator can run.
-async fn stand(
+/// Waits for the Lease. None when told to stop first; `Some(None)` where no second operator can run.
+async fn acquire_lease(
     settings: &Settings,
     client: &Client,
     readiness: &Readiness,
@@ -167,11 +172,11 @@ async fn stand(
     }
     readiness.enter(Phase::Standby);
     let identity = lease::identity(&settings.instance).map_err(Error::Identity)?;
-    let contender = Contender::new(client.clone(), &settings.namespace, LEASE, &identity, Timing::default());
+    let contender = Contender::new(client.clone(), &settings.namespace, LEASE, &identity, lease::Timing::default());
     Ok(contender.acquire(stop).await.map(Some))
 }
 
-/// The cluster's identity and the master database, tried until they are there; trying ends at once where it cannot help.
+/// The cluster's identity and the master database, retried until they are there, unless retrying cannot help.
 async fn prepare(settings: &Settings, client: &Client, stop: &CancellationToken) -> Result<Option<(ClusterUid, PgPool)>, Error> {
     let migrations = Migrations::master()?;
     let (target, api) = (&settings.master, &settings.api_login);
@@ -206,76 +211,32 @@ async fn prepare(settings: &Settings, client: &Client, stop: &CancellationToken)
     }
 }
 
-/// Both controllers, until told to stop and the running turns have ended.
-async fn work(
-    context: &Arc<Context>,
-    schools: reflector::store::Writer<School>,
-    servers: reflector::store::Writer<DatabaseServer>,
-    readiness: &Readiness,
-    stop: &CancellationToken,
-) {
+/// Every controller, until told to stop and the running reconciles have ended.
+async fn work(context: &Arc<Context>, readiness: &Readiness, stop: &CancellationToken) {
     metrics::leading(true);
-    let watched = watch::valid(context.client.clone(), context.heartbeat.clone());
-    let touched = watched.reflect(servers).applied_objects().predicate_filter(watch::asked, PredicateConfig::default());
-    let servers = Controller::for_stream(touched, context.server_objects.clone())
-        .reconcile_on(context.recheck.stream())
-        .graceful_shutdown_on(stop.clone().cancelled_owned())
-        .run(server::reconcile, |_, error: &std::convert::Infallible, _| match *error {}, Arc::clone(context))
-        .for_each(|outcome| {
-            let _: () = log("DatabaseServer", outcome);
-            std::future::ready(())
-        });
-    let schools = async {
-        wait_for_servers(context, stop).await;
-        readiness.enter(Phase::Leading);
-        let watched = watch::valid(context.client.clone(), context.heartbeat.clone()).reflect(schools);
-        let noting = Arc::clone(context);
-        let listed = move |event: &watcher::Event<School>| {
-            if matches!(event, watcher::Event::InitDone) {
-                school::load_reservations(&noting);
-            }
-        };
-        let touched = watched.inspect_ok(listed).applied_objects().predicate_filter(watch::asked, PredicateConfig::default());
-        Controller::for_stream(touched, context.schools.clone())
-            .reconcile_on(context.requeue.stream())
-            .graceful_shutdown_on(stop.clone().cancelled_owned())
-            .run(school::reconcile, |_, error: &std::convert::Infallible, _| match *error {}, Arc::clone(context))
-            .for_each(|outcome| {
-                let _: () = log("School", outcome);
-                std::future::ready(())
-            })
-            .await;
+    let (starting, mut all_started) = mpsc::channel(1);
+    let start = || (Arc::clone(context), starting.clone(), stop.clone());
+    // A new kind is one line here.
+    let controllers = [registered::<Servers>(start()), registered::<Schools>(start())];
+    drop(starting);
+    let leading = async {
+        // Every controller has dropped its sender.
+        if all_started.recv().await.is_none() && !stop.is_cancelled() {
+            readiness.enter(Phase::Leading);
+        }
     };
     let deadline = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        _ = futures::future::join(servers, schools) => {}
-        () = deadline => tracing::warn!("stopping although turns are still running"),
+        _ = futures::future::join(join_all(controllers), leading) => {}
+        () = deadline => tracing::warn!("stopping although reconciles are still running"),
     }
 }
 
-/// Waits, for a moment only, until every server there is has been looked at once.
-async fn wait_for_servers(context: &Context, stop: &CancellationToken) {
-    let looked_at = async {
-        if context.server_objects.wait_until_ready().await.is_err() {
-            return;
-        }
-        let unknown =
-            |server: &DatabaseServer| ServerName::parse(&server.name_any()).is_ok_and(|name| context.servers.get(&name).is_none());
-        while context.server_objects.state().iter().any(|server| unknown(server)) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    stop.run_until_cancelled(tokio::time::timeout(FIRST_OBSERVATION, looked_at)).await;
-}
-
-/// What kube's controller could not even hand to a turn.
-fn log<K, E: std::error::Error + 'static>(kind: &str, outcome: Result<(K, controller::Action), E>) {
-    if let Err(error) = outcome {
-        tracing::debug!(kind, error = chain(&error), "not reconciled");
-    }
+fn registered<K: Kind>((context, starting, stop): (Arc<Context>, mpsc::Sender<()>, CancellationToken)) -> BoxFuture<'static, ()> {
+    engine::control::<K>(context, starting, stop).boxed()
 }
 
 /// Resolves when the lease is lost; never where there is none.
@@ -286,15 +247,15 @@ async fn lost(lease: Option<&Held>) {
     }
 }
 
-/// Gives the lease back after the last effect, so that a successor starts at once.
+/// Releases the lease after the last action, so that a successor starts at once.
 async fn finish(context: Arc<Context>, mut tasks: JoinSet<()>, readiness: &Readiness) {
     readiness.enter(Phase::Stopping);
     metrics::leading(false);
     // Everything has been told to stop; Events that are queued are still sent, for a moment.
-    if tokio::time::timeout(LAST_WORDS, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+    if tokio::time::timeout(FLUSH_TIME, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
         tasks.shutdown().await;
     }
-    // Turns that outlived the grace period still hold the context; then the lease simply runs out.
+    // Reconciles that outlived the grace period still hold the context; then the lease runs out.
     if let Some(lease) = Arc::into_inner(context).and_then(Context::into_lease) {
         lease.release().await;
     }

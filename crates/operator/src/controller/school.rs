@@ -1,209 +1,178 @@
-//! One School: look, plan, act, look again, tell. A turn budget keeps one School from starving others; no memory is kept between turns.
+//! The kind School: how the engine observes, plans, executes and reports one.
+//!
+//! Must not decide anything: that is `domain::school`.
 
 mod execute;
-mod placement;
-pub(super) use placement::load_reservations;
 pub mod observe;
-mod report;
+mod placement;
+mod status;
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use domain::retry::Class;
-use domain::school::action::{Action, admissible};
+use domain::condition::Condition;
+use domain::failure::{Circumstances, Failure};
+use domain::names::ServerName;
+use domain::school::action::Action;
+use domain::school::admissible::admissible;
 use domain::school::observed::ObservedSchool;
-use domain::school::plan::{Plan, Refusal, plan};
+use domain::school::plan::{Plan, Refusal, Waiting, plan};
+use domain::school::status::report;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::runtime::controller;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource as _, ResourceExt as _};
-use telemetry::logs::chain;
-use tracing::Instrument as _;
+use kube::{Api, Resource as _, ResourceExt as _};
 
-use self::observe::{Observation, observe};
+use self::observe::{Assignment, Observation};
 use super::backoff::spread;
+use super::cache::Cache;
 use super::context::Context;
+use super::engine::{Kind, Limit};
 use super::error::{Error, Result};
-use crate::crd::School;
-use crate::kubernetes::object;
-use crate::metrics;
+use super::requeue::Requeue;
+use crate::crd::school::SchoolStatus;
+use crate::crd::{School, convert};
 
 /// Keeps a School's object until everything outside it is dealt with.
 pub const FINALIZER: &str = "dailycare.io/school-cleanup";
 
-/// Steps in one turn; the longest way, a new School, takes ten, and each pending migration one more.
-const STEPS: usize = 24;
-/// How often in a row a step may be taken and leave everything as it was.
-const SAME_ACTION: u32 = 3;
-/// The longest a turn may take, migrations included.
-const TIME_LIMIT: Duration = Duration::from_mins(15);
+/// The kind.
+pub struct Schools;
 
-/// Somebody else being faster, or holding a lock, is not worth telling until it has happened this often in a row.
-const REPORTED_AFTER: u32 = 4;
+impl Kind for Schools {
+    type Object = School;
+    type Status = SchoolStatus;
+    type Observation = Observation;
+    type Observed = ObservedSchool;
+    type Action = Action;
+    type Waiting = Waiting;
+    type Refusal = Refusal;
 
-/// How often a School that waits or is refused is looked at although nothing woke it: not everything that stands in its way can be watched, such as
-/// a predecessor's Secret that is still to be collected.
-const WAITING: Duration = Duration::from_secs(15);
+    const NAME: &'static str = "School";
+    const FINALIZER: &'static str = FINALIZER;
+    // What is destroyed is destroyed on the API server's word of now, not on a cache's of then.
+    const READS_AFRESH: bool = true;
 
-/// How a turn ended.
-enum End {
-    /// Nothing to do until something changes.
-    Settled(Plan),
-    /// More to do: the budget is spent, or the School has just been bound and belongs in its server's lane.
-    Continue(Box<School>),
-    /// The object is gone.
-    Gone,
-}
+    fn cache(ctx: &Context) -> Cache<School> {
+        ctx.schools.clone()
+    }
 
-/// One reconcile, as kube's controller calls it. Every failure is handled here, where it is counted, told and printed once.
-///
-/// # Errors
-/// Never.
-pub async fn reconcile(school: Arc<School>, ctx: Arc<Context>) -> Result<controller::Action, Infallible> {
-    let span = tracing::info_span!("school", namespace = school.namespace().unwrap_or_default(), name = school.name_any());
-    let started = Instant::now();
-    let uid = school.uid().unwrap_or_default();
-    let next = reconcile_until_settled(&ctx, School::clone(&school), &uid).instrument(span).await;
-    metrics::reconciled("School", started.elapsed());
-    Ok(next)
-}
+    fn requeue(ctx: &Context) -> Arc<Requeue<School>> {
+        Arc::clone(&ctx.requeue)
+    }
 
-async fn reconcile_until_settled(ctx: &Context, mut school: School, uid: &str) -> controller::Action {
-    loop {
-        let server =
-            school.status.as_ref().and_then(|status| status.placement.as_ref()).and_then(|placement| placement.server_name.as_deref());
-        let server = server.and_then(|name| domain::names::ServerName::parse(name).ok());
-        let _place = ctx.concurrency.acquire(server.as_ref()).await;
-        let mut observation = None;
-        let ended = tokio::time::timeout(TIME_LIMIT, pass(ctx, &mut school, &mut observation)).await;
-        match ended.unwrap_or(Err(Error::TimeRanOut)) {
-            Ok(End::Continue(next)) => {
-                school = *next;
-                ctx.freshness.record(&school);
-            }
-            Ok(End::Settled(plan)) => {
-                ctx.freshness.record(&school);
-                return settled(ctx, &school, uid, &plan);
-            }
-            Ok(End::Gone) => {
-                forget(ctx, &school, uid);
-                return controller::Action::await_change();
-            }
-            Err(error) => return failed(ctx, &mut school, observation.as_ref(), uid, &error).await,
+    fn api(ctx: &Context, school: &School) -> Api<School> {
+        ctx.schools_in(&school.namespace().unwrap_or_default())
+    }
+
+    fn limit(school: &School) -> Limit {
+        Limit::PerServer(recorded_server(school))
+    }
+
+    /// Waits, for a moment only, until every server has been observed once, so that no School is reported as waiting for its server for that reason.
+    async fn before_start(ctx: &Context) {
+        let _ = tokio::time::timeout(ctx.timing.first_observation, super::server::all_observed(ctx)).await;
+    }
+
+    fn listed(ctx: &Context) {
+        placement::load_reservations(ctx);
+    }
+
+    async fn observe(ctx: &Context, school: School) -> Result<Observation> {
+        Box::pin(observe::observe(ctx, school)).await
+    }
+
+    fn remember(ctx: &Context, observation: &mut Observation) {
+        placement::reserve(ctx, observation);
+    }
+
+    fn object(observation: &Observation) -> &School {
+        &observation.school
+    }
+
+    fn object_mut(observation: &mut Observation) -> &mut School {
+        &mut observation.school
+    }
+
+    fn facts(ctx: &Context, observation: &Observation) -> ObservedSchool {
+        observation.facts(ctx)
+    }
+
+    fn plan(observation: &Observation, observed: &ObservedSchool) -> Plan {
+        plan(&observation.desired, observed)
+    }
+
+    fn admissible(observation: &Observation, observed: &ObservedSchool, action: &Action) -> bool {
+        admissible(&observation.desired, observed, action)
+    }
+
+    fn label(action: &Action) -> &'static str {
+        action.label()
+    }
+
+    async fn execute(ctx: &Context, observation: &mut Observation, action: &Action) -> Result<()> {
+        execute::execute(ctx, observation, action).await
+    }
+
+    async fn refresh(ctx: &Context, observation: &mut Observation, action: &Action) -> Result<()> {
+        execute::refresh(ctx, observation, action).await
+    }
+
+    fn conditions(_: &Context, observation: &Observation, observed: &ObservedSchool, plan: &Plan, overdue: bool) -> Vec<Condition> {
+        report(&observation.desired, observed, plan, overdue)
+    }
+
+    fn conditions_after_failure(
+        ctx: &Context,
+        observation: Option<&Observation>,
+        failure: &Failure,
+        circumstances: Circumstances,
+    ) -> Vec<Condition> {
+        status::after_failure(ctx, observation, failure, circumstances)
+    }
+
+    fn status(ctx: &Context, observation: &Observation) -> SchoolStatus {
+        status::complete(ctx, observation)
+    }
+
+    /// Waits for a change, for the next resync, or for the progress deadline. A School that waits or was refused is reconciled more often, because not
+    /// everything in its way can be watched, such as a predecessor's Secret that Kubernetes has not removed yet.
+    fn settled(ctx: &Context, observation: &Observation, plan: &Plan) -> Duration {
+        let (school, uid) = (&observation.school, observation.school.uid().unwrap_or_default());
+        ctx.requeue.set_waiting(&uid, ObjectRef::from_obj(school), plan.is_blocked());
+        if matches!(plan, Plan::Refuse(Refusal::NameConflict)) {
+            // It owns nothing, so it takes no place.
+            release_place(ctx, school);
+        }
+        let until = if plan.is_blocked() { ctx.resync.min(ctx.progress_deadline).min(ctx.timing.waiting) } else { ctx.resync };
+        spread(until, &uid)
+    }
+
+    fn gone(ctx: &Context, school: &School) {
+        ctx.requeue.set_waiting(&school.uid().unwrap_or_default(), ObjectRef::from_obj(school), false);
+        // A name or a place may have become free.
+        ctx.requeue.all_waiting();
+    }
+
+    fn failed(ctx: &Context, school: &School, observation: Option<&Observation>, error: &Error) {
+        if error.is_server_unreachable()
+            && let Some(Assignment::Assigned(assigned)) = observation.map(|observation| &observation.assignment)
+        {
+            ctx.recheck.one(ObjectRef::new(assigned.names.server.as_str()));
+            ctx.requeue.set_waiting(&school.uid().unwrap_or_default(), ObjectRef::from_obj(school), true);
         }
     }
 }
 
-/// Looks, then acts until there is nothing to do or the budget is spent.
-async fn pass(ctx: &Context, school: &mut School, last_observation: &mut Option<Observation>) -> Result<End> {
-    // What is destroyed is destroyed on the API server's word of now, not on a cache's of then; and no status is compared with one from before our own.
-    if school.metadata.deletion_timestamp.is_some() || !ctx.freshness.is_fresh(school) {
-        let api = ctx.schools_in(&school.namespace().unwrap_or_default());
-        match object::fresh(&api, &school.name_any(), &school.uid().unwrap_or_default()).await? {
-            Some(now) => *school = now,
-            None => return Ok(End::Gone),
-        }
-    }
-    let observation = last_observation.insert(Box::pin(observe(ctx, school.clone())).await?);
-    let mut before = None;
-    for _ in 0..STEPS {
-        let facts = observation.facts(ctx);
-        let next = plan(&observation.wanted, &facts);
-        let Plan::Execute(action) = &next else {
-            if facts.finalizer {
-                report::report(ctx, observation, &next).await?;
-            }
-            *school = observation.school.clone();
-            return Ok(if observation.school.metadata.deletion_timestamp.is_some() && !facts.finalizer {
-                End::Gone
-            } else {
-                End::Settled(next)
-            });
-        };
-        if !admissible(&observation.wanted, &facts, action) {
-            return Err(Error::Bug(format!("{} was planned where it must not land", action.label())));
-        }
-        before = Some(same_action(before, &facts, action)?);
-        execute::execute(ctx, observation, action).await?;
-        *school = observation.school.clone();
-        if matches!(action, Action::RecordNames(_)) {
-            break;
-        }
-    }
-    Ok(End::Continue(Box::new(observation.school.clone())))
+/// The server in a School's status.
+pub(super) fn recorded_server(school: &School) -> Option<ServerName> {
+    let placement = school.status.as_ref()?.placement.as_ref()?;
+    ServerName::parse(placement.server_name.as_deref()?).ok()
 }
 
-/// Counts how often in a row the same step was planned from the same sight. Somebody else may undo it once; after that it is no way forward.
-fn same_action(
-    before: Option<(ObservedSchool, Action, u32)>,
-    facts: &ObservedSchool,
-    action: &Action,
-) -> Result<(ObservedSchool, Action, u32)> {
-    match before {
-        Some((then, same, times)) if then == *facts && same == *action => {
-            if times < SAME_ACTION {
-                Ok((then, same, times + 1))
-            } else {
-                Err(Error::NoEffect(action.label()))
-            }
-        }
-        _ => Ok((facts.clone(), action.clone(), 1)),
-    }
-}
-
-/// Waits for a change, for the next resync, or for the progress deadline.
-fn settled(ctx: &Context, school: &School, uid: &str, plan: &Plan) -> controller::Action {
-    ctx.backoff.reset(uid);
-    ctx.heartbeat.beat();
-    let waits = matches!(plan, Plan::Wait(_) | Plan::Refuse(_));
-    ctx.requeue.set_waiting(uid, ObjectRef::from_obj(school), waits);
-    if matches!(plan, Plan::Refuse(Refusal::NameConflict)) {
-        // It owns nothing, so it takes no place.
-        free_place(ctx, school);
-    }
-    tracing::debug!(?plan, "rests");
-    let until = if waits { ctx.resync.min(ctx.progress_deadline).min(WAITING) } else { ctx.resync };
-    controller::Action::requeue(spread(until, uid))
-}
-
-fn free_place(ctx: &Context, school: &School) {
-    if let Ok(Some(names)) = crate::crd::convert::names(school.status.as_ref()) {
+fn release_place(ctx: &Context, school: &School) {
+    if let Ok(Some(names)) = convert::names(school.status.as_ref()) {
         ctx.reservations.release(names.tenant);
     }
-}
-
-fn forget(ctx: &Context, school: &School, uid: &str) {
-    ctx.backoff.reset(uid);
-    ctx.freshness.forget(uid);
-    ctx.heartbeat.beat();
-    ctx.requeue.set_waiting(uid, ObjectRef::from_obj(school), false);
-    // A name or a place may have become free.
-    ctx.requeue.all_waiting();
-}
-
-/// Counts, prints and tells a failure, and chooses the next try.
-async fn failed(ctx: &Context, school: &mut School, observation: Option<&Observation>, uid: &str, error: &Error) -> controller::Action {
-    let class = error.class();
-    let (attempts, wait) = ctx.backoff.failed(uid, class);
-    ctx.freshness.invalidate(school);
-    metrics::reconcile_failed("School", class);
-    let text = chain(error);
-    if class == Class::Contended && attempts < REPORTED_AFTER {
-        tracing::info!(error = text, class = class.label(), retry_in = ?wait, "reconcile failed, retrying");
-        return controller::Action::requeue(wait);
-    }
-    tracing::warn!(error = text, class = class.label(), retry_in = ?wait, "reconcile failed");
-    if error.is_server_unreachable()
-        && let Some(Ok(assigned)) = observation.map(|observation| observation.binding.as_ref())
-    {
-        ctx.recheck.one(ObjectRef::new(assigned.names.server.as_str()));
-        ctx.requeue.set_waiting(uid, ObjectRef::from_obj(school), true);
-    }
-    if let Err(unwritten) = report::report_failure_of(ctx, school, observation, &error.failure()).await {
-        tracing::info!(error = chain(&unwritten), "the status could not be written");
-    }
-    controller::Action::requeue(wait)
 }
 
 /// The School as the controlling owner of its Secrets.

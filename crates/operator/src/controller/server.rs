@@ -1,196 +1,185 @@
-//! One server: look, plan, act, look again, tell, and let the Schools know when it came or went.
+//! The kind `DatabaseServer`: how the engine observes, plans, executes and reports one, and how Schools learn that their server changed.
+//!
+//! Must not decide anything: that is `domain::server`.
 
+mod execute;
 pub mod observe;
-mod report;
+mod status;
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use domain::condition::Reason;
+use domain::condition::{Condition, Reason};
 use domain::names::ServerName;
 use domain::school::observed::Unavailable;
-use domain::server::plan::{Action, ObservedServer, Obstacle, Plan, plan};
-use kube::ResourceExt as _;
-use kube::runtime::controller;
+use domain::server::action::{Action, ObjectAction, ServerAction, admissible};
+use domain::server::plan::{ObservedServer, Obstacle, Plan, plan};
 use kube::runtime::reflector::ObjectRef;
-use provisioning::server::session_guard::SessionGuard;
-use provisioning::server::{prepare, template};
-use telemetry::logs::chain;
-use tracing::Instrument as _;
+use kube::{Api, ResourceExt as _};
 
-use self::observe::{Observation, migrator_fingerprint, observe};
+use self::observe::Observation;
+use super::cache::Cache;
 use super::context::Context;
-use super::error::{Error, Result};
+use super::engine::Kind;
+use super::error::Result;
+use super::requeue::Requeue;
+use super::school;
 use super::server_cache::ServerState;
 use crate::crd::DatabaseServer;
-use crate::fault::{self, Moment};
-use crate::kubernetes::object;
+use crate::crd::server::DatabaseServerStatus;
 use crate::metrics;
 
-/// Keeps a server's object while schools live on it.
+/// Keeps a server's object while schools are on it.
 pub const FINALIZER: &str = "dailycare.io/server-in-use";
 
-/// How often a server that answers is asked.
-const HEALTHY: Duration = Duration::from_secs(10);
-/// How often one that does not answer is asked: its schools wait for the first answer.
-const AWAY: Duration = Duration::from_secs(1);
-/// How often one that a person must mend is asked.
-const UNFIT: Duration = Duration::from_secs(5);
-/// The longest a turn may take, building a template included.
-const TIME_LIMIT: Duration = Duration::from_mins(15);
-/// Steps in one turn; all of them are seven.
-const STEPS: usize = 10;
+/// How often start looks whether every server has been observed.
+const POLL: Duration = Duration::from_millis(20);
 
-/// One reconcile, as kube's controller calls it. Every failure is handled here, where it is counted, told and printed once.
-///
-/// # Errors
-/// Never.
-pub async fn reconcile(object: Arc<DatabaseServer>, ctx: Arc<Context>) -> Result<controller::Action, Infallible> {
-    let span = tracing::info_span!("server", name = object.name_any());
-    let started = Instant::now();
-    let next = pass(&ctx, DatabaseServer::clone(&object)).instrument(span).await;
-    metrics::reconciled("DatabaseServer", started.elapsed());
-    Ok(next)
-}
+/// The kind.
+pub struct Servers;
 
-async fn pass(ctx: &Context, object: DatabaseServer) -> controller::Action {
-    let uid = object.uid().unwrap_or_default();
-    let fallback = object.clone();
-    let worked = tokio::time::timeout(TIME_LIMIT, Box::pin(work(ctx, object))).await;
-    match worked.unwrap_or(Err(Error::TimeRanOut)) {
-        Ok((observation, planned)) => {
-            ctx.backoff.reset(&uid);
-            ctx.heartbeat.beat();
-            settle(ctx, &observation, &planned)
-        }
-        Err(error) => {
-            let (_, wait) = ctx.backoff.failed(&uid, error.class());
-            metrics::reconcile_failed("DatabaseServer", error.class());
-            tracing::warn!(error = chain(&error), class = error.class().label(), retry_in = ?wait, "reconcile failed");
-            if let Err(unwritten) = report::report_failure_of(ctx, fallback, &error.failure()).await {
-                tracing::info!(error = chain(&unwritten), "the status could not be written");
-            }
-            controller::Action::requeue(wait)
-        }
+impl Kind for Servers {
+    type Object = DatabaseServer;
+    type Status = DatabaseServerStatus;
+    type Observation = Observation;
+    type Observed = ObservedServer;
+    type Action = Action;
+    type Waiting = Obstacle;
+    type Refusal = Obstacle;
+
+    const NAME: &'static str = "DatabaseServer";
+    const FINALIZER: &'static str = FINALIZER;
+    // Deleting the object destroys nothing on the server, so the cache's word is enough.
+    const READS_AFRESH: bool = false;
+
+    fn cache(ctx: &Context) -> Cache<DatabaseServer> {
+        ctx.server_objects.clone()
     }
-}
 
-async fn work(ctx: &Context, object: DatabaseServer) -> Result<(Observation, Plan)> {
-    let mut observation = observe(ctx, object).await?;
-    for _ in 0..STEPS {
-        // Before anything is decided: a server on its way out must take no School between that decision and its end.
-        let anew = note(ctx, &observation);
-        if anew {
-            tracing::info!(reachable = observation.contact.is_ok(), "the server is known anew");
+    fn requeue(ctx: &Context) -> Arc<Requeue<DatabaseServer>> {
+        Arc::clone(&ctx.recheck)
+    }
+
+    fn api(ctx: &Context, _: &DatabaseServer) -> Api<DatabaseServer> {
+        ctx.database_servers()
+    }
+
+    async fn observe(ctx: &Context, object: DatabaseServer) -> Result<Observation> {
+        Box::pin(observe::observe(ctx, object)).await
+    }
+
+    /// Before anything is planned: a server that is being deleted must take no School between that decision and its end.
+    fn remember(ctx: &Context, observation: &mut Observation) {
+        if remember(ctx, observation) {
+            tracing::info!(reachable = observation.contact.is_ok(), "what is known of the server changed");
             requeue_schools(ctx, &observation.name);
         }
-        let planned = plan(&observation.facts(ctx));
-        let Plan::Execute(action) = planned else {
-            report::report(ctx, &mut observation, &planned).await?;
-            return Ok((observation, planned));
-        };
-        let object = act(ctx, &observation, action).await?;
-        observation = observe(ctx, object).await?;
     }
-    Err(Error::Overtaken("the server"))
-}
 
-/// Takes one step; returns the object as it is then.
-async fn act(ctx: &Context, observation: &Observation, action: Action) -> Result<DatabaseServer> {
-    if ctx.lease.as_ref().is_some_and(|lease| !lease.is_valid()) {
-        return Err(Error::NotLeading);
+    fn object(observation: &Observation) -> &DatabaseServer {
+        &observation.object
     }
-    fault::point(Moment::Before, action.label());
-    let object = execute_action(ctx, observation, action).await?;
-    fault::point(Moment::After, action.label());
-    metrics::executed(action.label());
-    tracing::info!(action = action.label(), "executed");
-    Ok(object)
-}
 
-async fn execute_action(ctx: &Context, observation: &Observation, action: Action) -> Result<DatabaseServer> {
-    let api = ctx.database_servers();
-    match action {
-        Action::AddFinalizer => return Ok(object::add_finalizer(&api, &observation.object, FINALIZER).await?),
-        Action::RemoveFinalizer => {
-            // Schools whose names are recorded and that the registry does not know yet live here too.
-            ctx.reservations_loaded.wait().await;
-            if observation.facts(ctx).in_use {
-                return Err(Error::Overtaken("the schools on the server"));
+    fn object_mut(observation: &mut Observation) -> &mut DatabaseServer {
+        &mut observation.object
+    }
+
+    fn facts(ctx: &Context, observation: &Observation) -> ObservedServer {
+        observation.facts(ctx)
+    }
+
+    fn plan(_: &Observation, observed: &ObservedServer) -> Plan {
+        plan(observed)
+    }
+
+    fn admissible(_: &Observation, observed: &ObservedServer, action: &Action) -> bool {
+        admissible(observed, *action)
+    }
+
+    fn label(action: &Action) -> &'static str {
+        action.label()
+    }
+
+    async fn execute(ctx: &Context, observation: &mut Observation, action: &Action) -> Result<()> {
+        execute::execute(ctx, observation, *action).await
+    }
+
+    async fn refresh(ctx: &Context, observation: &mut Observation, action: &Action) -> Result<()> {
+        match action {
+            // The server is of no interest any more.
+            Action::Object(ObjectAction::RemoveFinalizer) => {}
+            Action::Object(ObjectAction::AddFinalizer | ObjectAction::RecordIdentity) | Action::Server(_) => {
+                *observation = Self::observe(ctx, observation.object.clone()).await?;
             }
-            let mut gone = observation.object.clone();
-            gone.metadata.finalizers = None;
-            return Ok(object::remove_finalizer(&api, &observation.object, FINALIZER).await?.unwrap_or(gone));
         }
-        Action::RecordIdentity => {
-            let status = report::with_identity(observation)?;
-            return Ok(object::patch_status(&api, &observation.object, &status).await?.unwrap_or_else(|| observation.object.clone()));
-        }
-        Action::PrepareRoles | Action::CloseMaintenance | Action::BuildTemplate | Action::DropStale => {}
+        Ok(())
     }
-    let answer = observation.contact.as_ref().map_err(|_| Error::Overtaken("the server"))?;
-    let (connection, digest) = (&answer.connection, ctx.migrations.digest());
-    match action {
-        Action::BuildTemplate => template::build(&connection.pool, &connection.endpoint, &answer.migrator, &ctx.migrations).await?,
-        Action::DropStale => template::drop_stale(&connection.pool, digest).await?,
-        _ => {
-            let conn = SessionGuard::acquire(&connection.pool, "connecting to the server").await;
-            let mut conn = conn.map_err(provisioning::server::Error::from)?;
-            if action == Action::CloseMaintenance {
-                prepare::close_maintenance_databases(&mut conn).await?;
-            } else {
-                let fingerprint = migrator_fingerprint(ctx, &answer.migrator)?;
-                let wanted = prepare::DesiredRoles { cluster: ctx.cluster, password: &answer.migrator.password, fingerprint: &fingerprint };
-                prepare::prepare_roles(&mut conn, &wanted).await?;
-            }
-            conn.release();
+
+    fn conditions(ctx: &Context, observation: &Observation, observed: &ObservedServer, plan: &Plan, overdue: bool) -> Vec<Condition> {
+        status::conditions(ctx, observation, observed, plan, overdue)
+    }
+
+    fn status(ctx: &Context, observation: &Observation) -> DatabaseServerStatus {
+        status::complete(ctx, observation)
+    }
+
+    fn settled(ctx: &Context, observation: &Observation, plan: &Plan) -> Duration {
+        metrics::server_up(observation.name.as_str(), observation.contact.is_ok());
+        match (plan, &observation.contact) {
+            (Plan::Settled, _) => ctx.timing.server_ready,
+            (_, Err(_)) => ctx.timing.server_unavailable,
+            (_, Ok(_)) => ctx.timing.server_unfit,
         }
     }
-    Ok(observation.object.clone())
+
+    fn gone(ctx: &Context, object: &DatabaseServer) {
+        if let Ok(name) = ServerName::parse(&object.name_any()) {
+            ctx.servers.remove(&name);
+            metrics::server_up(name.as_str(), false);
+            requeue_schools(ctx, &name);
+        }
+    }
 }
 
-/// Notes what is known now, wakes the Schools that it matters to, and chooses the next look.
-fn settle(ctx: &Context, observation: &Observation, planned: &Plan) -> controller::Action {
-    if observation.object.metadata.deletion_timestamp.is_some() && *planned == Plan::Settled {
-        ctx.servers.remove(&observation.name);
-        metrics::server_up(observation.name.as_str(), false);
-        requeue_schools(ctx, &observation.name);
-        return controller::Action::await_change();
-    }
-    metrics::server_up(observation.name.as_str(), observation.contact.is_ok());
-    controller::Action::requeue(match (planned, &observation.contact) {
-        (Plan::Settled, _) => HEALTHY,
-        (_, Err(_)) => AWAY,
-        _ => UNFIT,
-    })
-}
-
-/// Notes what is known now; whether that is anything new to Schools.
-pub fn note(ctx: &Context, observation: &Observation) -> bool {
-    let facts = observation.facts(ctx);
-    let answered = observation.contact.as_ref().ok();
-    // Being deleted does not close a server for the schools that still live on it.
-    let state = match plan(&ObservedServer { deleting: false, finalizer: true, ..facts.clone() }) {
-        // A template is needed by new schools only.
-        Plan::Settled | Plan::Execute(Action::BuildTemplate | Action::DropStale) => Ok(()),
-        Plan::Wait(_) if answered.is_none() => Err(Unavailable::Unreachable),
+/// Puts what is known now into the server cache. True when that is new to Schools.
+pub(super) fn remember(ctx: &Context, observation: &Observation) -> bool {
+    let observed = observation.facts(ctx);
+    let contact = observation.contact.as_ref().ok();
+    // Being deleted does not close a server for the schools that are still on it.
+    let fitness = match plan(&ObservedServer { deleting: false, finalizer: true, ..observed.clone() }) {
+        // Only new schools need a template.
+        Plan::Settled | Plan::Execute(Action::Server(ServerAction::BuildTemplate | ServerAction::DropStale)) => Ok(()),
+        Plan::Wait(_) if contact.is_none() => Err(Unavailable::Unreachable),
         Plan::Refuse(Obstacle { reason: Reason::ServerIdentityMismatch, .. }) => Err(Unavailable::IdentityMismatch),
         Plan::Execute(_) | Plan::Wait(_) | Plan::Refuse(_) => Err(Unavailable::NotReady),
     };
-    let mut spec = observation.spec.clone();
-    spec.schedulable &= !facts.deleting;
-    let (connection, migrator) = (answered.map(|answer| Arc::clone(&answer.connection)), answered.map(|answer| answer.migrator.clone()));
-    let template = answered.is_some_and(|answer| answer.facts.template);
-    ctx.servers.put(&observation.name, ServerState { desired: spec, connection, migrator, fitness: state, template })
+    let mut desired = observation.desired.clone();
+    desired.schedulable &= !observed.deleting;
+    let state = ServerState {
+        desired,
+        connection: contact.map(|contact| Arc::clone(&contact.connection)),
+        migrator: contact.map(|contact| contact.migrator.clone()),
+        fitness,
+        template: contact.is_some_and(|contact| contact.facts.template),
+    };
+    ctx.servers.put(&observation.name, state)
 }
 
-/// Every School on this server, and every one that waits for anything.
+/// Resolves when every server has been observed once.
+pub(super) async fn all_observed(ctx: &Context) {
+    if ctx.server_objects.wait_until_ready().await.is_err() {
+        return;
+    }
+    let unknown = |server: &DatabaseServer| ServerName::parse(&server.name_any()).is_ok_and(|name| ctx.servers.get(&name).is_none());
+    while ctx.server_objects.state().iter().any(|server| unknown(server)) {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Requeues every School on this server, and every School that waits for anything.
 fn requeue_schools(ctx: &Context, name: &ServerName) {
     for school in ctx.schools.state() {
-        let server =
-            school.status.as_ref().and_then(|status| status.placement.as_ref()).and_then(|placement| placement.server_name.as_deref());
-        if server == Some(name.as_str()) {
+        if school::recorded_server(&school).as_ref() == Some(name) {
             ctx.requeue.one(ObjectRef::from_obj(&*school));
         }
     }

@@ -1,4 +1,6 @@
-//! Watching objects: one that cannot be read never stops the others, and only what a person or pipeline asks for is a reason to look.
+//! Watching objects.
+//!
+//! Must not let an object that cannot be read stop the others. Only what a person or pipeline changes is a reason to reconcile.
 
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -11,10 +13,10 @@ use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use telemetry::health::Heartbeat;
 
-/// Set by a person or pipeline, to any new value, to have an object looked at now.
+/// Set by a person or pipeline, to any new value, to have an object reconciled now.
 pub(super) const REQUESTED_AT: &str = "dailycare.io/requestedAt";
 
-/// Every object of a kind, as watch events. Objects that cannot be read are reported in the log and left out; what nobody reads is left out of memory.
+/// Every object of a kind, as watch events. Objects that cannot be read are logged and left out. Fields that are never read are not kept in memory.
 pub(super) fn valid<K>(client: Client, heartbeat: Heartbeat) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
@@ -34,7 +36,7 @@ where
 {
     Some(match event {
         Err(error) => {
-            tracing::debug!(kind = %K::kind(&()), error = telemetry::logs::chain(&error), "the watch failed and is tried again");
+            tracing::debug!(kind = %K::kind(&()), error = telemetry::logs::chain(&error), "the watch failed and is retried");
             Err(error)
         }
         Ok(Event::Init) => Ok(Event::Init),
@@ -60,9 +62,10 @@ fn pruned<K: Resource<DynamicType = ()>>(guarded: DeserializeGuard<K>) -> Option
     }
 }
 
-/// What is asked of an object: its spec, its deletion, and a look requested by annotation. Our own writes to status and finalizers change none of these.
+/// A hash of what is asked of an object: its spec, its deletion, and the annotation that requests a reconcile. Our own writes to status and finalizers do not
+/// change it.
 #[expect(clippy::unnecessary_wraps, reason = "kube's predicates may have no opinion")]
-pub(super) fn asked<K: Resource>(object: &K) -> Option<u64> {
+pub(super) fn requested<K: Resource>(object: &K) -> Option<u64> {
     let meta = object.meta();
     let mut hasher = DefaultHasher::new();
     meta.generation.hash(&mut hasher);

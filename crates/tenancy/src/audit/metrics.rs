@@ -1,4 +1,6 @@
-//! What the audit counts. No label may hold a tenant.
+//! The metrics of the audit.
+//!
+//! Must not have a tenant in a label.
 
 use std::time::Duration;
 
@@ -47,7 +49,7 @@ pub(super) enum Unrecorded {
     Queue,
 }
 
-/// Says what the metrics mean, to the recorder that is installed.
+/// Registers the metrics' descriptions with the installed recorder.
 pub fn describe() {
     describe_all(&METRICS);
 }
@@ -57,8 +59,8 @@ pub(super) fn queued(records: usize) {
     gauge!(QUEUE).set(u32::try_from(records).unwrap_or(u32::MAX));
 }
 
-pub(super) fn written(sink: &'static str, records: u64) {
-    counter!(WRITTEN, "sink" => sink).increment(records);
+pub(super) fn written(destination: &'static str, records: u64) {
+    counter!(WRITTEN, "sink" => destination).increment(records);
 }
 
 pub(super) fn dropped(reason: Reason, records: u64) {
@@ -80,8 +82,8 @@ pub(super) fn unrecorded(reason: Unrecorded) {
     counter!(UNRECORDED, "reason" => reason).increment(1);
 }
 
-pub(super) fn batch(sink: &'static str, took: Duration) {
-    histogram!(BATCH_DURATION, "sink" => sink).record(took);
+pub(super) fn batch(destination: &'static str, took: Duration) {
+    histogram!(BATCH_DURATION, "sink" => destination).record(took);
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One access or refusal.
+//! One access or refusal. Must not keep more than the tables' columns take.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -8,26 +8,26 @@ use chrono::{DateTime, Utc};
 use domain::names::TenantId;
 use uuid::Uuid;
 
-/// As many characters as the tables' columns take.
+/// The most characters of the tables' columns.
 const ACTION: usize = 100;
 const RESOURCE: usize = 500;
 
 /// Who did what, from where, and whether it was allowed and done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Version 7; writing the same record twice leaves one.
+    /// Version 7. Writing the same record twice leaves one.
     pub id: Uuid,
-    /// Whose data; none before anybody could tell.
+    /// The tenant whose data it is. None before it was known.
     pub tenant: Option<TenantId>,
-    /// `registry.users.id`; none when nobody was authenticated.
+    /// `registry.users.id`. None when nobody was authenticated.
     pub user: Option<Uuid>,
-    /// What was done, such as `children.read`; what is beyond 100 characters is not written.
+    /// What was done, such as `children.read`. Only the first 100 characters are written.
     pub action: Cow<'static, str>,
-    /// The request's path; a query string, and what is beyond 500 characters, is not written.
+    /// The request's path. Only its first 500 characters are written, and no query string.
     pub resource: String,
     /// Where the request came from.
     pub address: Option<IpAddr>,
-    /// The request's moment; microseconds are kept.
+    /// The time of the request, in microseconds.
     pub at: DateTime<Utc>,
     /// It was allowed and done.
     pub success: bool,
@@ -49,9 +49,9 @@ impl Record {
         writable(path, RESOURCE, "/")
     }
 
-    /// Without what would not be written, so that a record's size is bounded.
+    /// The record without what would not be written, so that its size is bounded.
     pub(super) fn bounded(mut self) -> Self {
-        // Both are copied when too long only: what is short enough is kept as it is.
+        // Copied only if it is too long.
         if self.written_resource() != self.resource {
             self.resource = self.written_resource().to_owned();
         }

@@ -1,6 +1,6 @@
-//! Which refusals the platform's audit is to hold: evidence of an attack, not as many rows as somebody cares to ask for.
+//! Which refusals the platform's audit records: evidence of an attack, but not as many rows as an attacker wants.
 //!
-//! For what belongs to no school that serves; a school's own refusals are held to its rate. Must not refuse a record of what was done.
+//! Only for refusals without a school that is served. A school's own refusals are limited by its request rate. Must not refuse a record of what was done.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
@@ -8,26 +8,26 @@ use std::num::NonZeroU32;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use uuid::Uuid;
 
-use super::Record;
 use super::metrics::Unrecorded;
+use super::record::Record;
 use crate::limits::{Allowance, network};
 
-/// Addresses, and users, that are known at once: about 2 MB each.
+/// Addresses, and users, with a rate of their own: about 2 MB each.
 const MOST: usize = 20_000;
 
-/// What is recorded; as much at once as in a minute, except for all of nobody's together, of which ten times as much.
+/// How many refusals are recorded in a minute, and as many at once. Of all unauthenticated ones together, ten times as many at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Of an address whose token nobody accepts, in a minute.
+    /// Unauthenticated ones of one address.
     pub address: NonZeroU32,
-    /// Of all such addresses together, in a minute.
+    /// Unauthenticated ones of all addresses together.
     pub nobody: NonZeroU32,
-    /// Of one user, in a minute.
+    /// Of one user.
     pub user: NonZeroU32,
 }
 
 impl Default for Limits {
-    /// 10, 60 and 30: at worst 90,000 rows a day from those who are nobody, 20 MB.
+    /// 10, 60 and 30: at worst 90,000 rows a day, 20 MB, from unauthenticated callers.
     fn default() -> Self {
         let limit = |more| NonZeroU32::MIN.saturating_add(more);
         Self { address: limit(9), nobody: limit(59), user: limit(29) }
@@ -50,7 +50,7 @@ impl Refusals {
         }
     }
 
-    /// Counts a refusal that is to be recorded; or says why it is not to be.
+    /// Counts a refusal that is to be recorded, or returns why it is not.
     pub(super) fn admit(&self, record: &Record) -> Result<(), Unrecorded> {
         if let Some(user) = &record.user {
             return self.users.take(user).map_err(|_| Unrecorded::User);

@@ -1,4 +1,4 @@
-//! The two tables that records are written to and read from: the same columns, in a school's database and in the master database.
+//! The two tables of audit records: the same columns, in a school's database and in the master database.
 //!
 //! Must not name a partition: the school's login may write through the parent only.
 
@@ -11,18 +11,18 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Postgres, QueryBuilder, Row as _};
 use uuid::Uuid;
 
-use super::Record;
+use super::record::Record;
 
-/// Which records; all of those that each given field asks for.
+/// Selects records. Every field that is given must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Of this user.
+    /// By this user.
     pub user: Option<Uuid>,
-    /// Whose action begins with this.
+    /// The action begins with this.
     pub action: Option<String>,
-    /// Whose resource begins with this: a thing's path finds every access to it and to what is below it.
+    /// The resource begins with this: a path selects every access to it and to what is below it.
     pub resource: Option<String>,
-    /// Done, or refused.
+    /// Done (true) or refused (false).
     pub success: Option<bool>,
     /// At this moment or later.
     pub from: Option<DateTime<Utc>>,
@@ -38,7 +38,7 @@ pub(super) enum Table {
 }
 
 impl Table {
-    /// All of them in one statement. Those that are there already, because an earlier answer was lost, are left as they are.
+    /// Inserts all of them in one statement. Those that exist already, because an earlier answer was lost, stay as they are.
     pub(super) async fn insert(self, conn: &mut PgConnection, records: &[Record]) -> postgres::Result<()> {
         let (table, reason) = match self {
             Self::School => ("app.access_audit", ""),
@@ -89,7 +89,7 @@ impl Table {
         }
         filter.narrow(&mut query);
         if let Some((at, id)) = after {
-            // The first condition says less than the second, but is one that partitions are passed over by.
+            // The second condition implies the first, but only the first lets PostgreSQL skip partitions.
             query.push(" AND occurred_at <= ").push_bind(at);
             query.push(" AND (occurred_at, id) < (").push_bind(at).push(", ").push_bind(id).push(")");
         }

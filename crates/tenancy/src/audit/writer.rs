@@ -1,7 +1,6 @@
-//! Who empties the queue: a few batches at once, each of another sink.
+//! Empties the queue: writes a few batches at once, each to another destination.
 //!
-//! Sinks that failed, and those on servers that failed last, have writers of their own: however many schools wait for a dead server, the others' records
-//! are written by writers that none of them holds.
+//! Destinations that failed, and those on servers that failed last, have writers of their own: schools on a dead server must not take writers from others.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,48 +10,51 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{Queue, Sink};
-use super::sinks::Sinks;
-use super::{Settings, metrics};
+use super::batch::Batch;
+use super::delivery::Delivery;
+use super::destination::Destination;
+use super::metrics;
+use super::queue::Queue;
+use super::settings::Settings;
 
-/// Losses are told this often.
+/// The least time between two reports of losses.
 const REPORT: Duration = Duration::from_mins(1);
 
-/// Writes what [`super::Audit`] was given. There is one of it.
+/// Writes what [`super::Audit`] was given. There is one for each audit.
 pub struct Writer {
     queue: Arc<Queue>,
-    sinks: Arc<Sinks>,
+    delivery: Arc<Delivery>,
     settings: Settings,
-    sound: Lane,
-    doubtful: Lane,
+    healthy: Writers,
+    doubtful: Writers,
     /// Runs the daily maintenance of the master database.
     maintenance: JoinSet<()>,
     reported: u64,
     report_due: Instant,
 }
 
-/// Some writers, and the sinks that wait for one.
-struct Lane {
-    due: VecDeque<Sink>,
+/// Tasks that write, and the destinations that wait for one.
+struct Writers {
+    waiting: VecDeque<Destination>,
     writing: JoinSet<()>,
-    writers: usize,
+    limit: usize,
 }
 
 impl Writer {
-    pub(super) fn new(queue: Arc<Queue>, sinks: Arc<Sinks>, settings: Settings) -> Self {
+    pub(super) fn new(queue: Arc<Queue>, delivery: Arc<Delivery>, settings: Settings) -> Self {
         let writers = settings.writers.max(1);
-        let (sound, doubtful) = (Lane::new(writers), Lane::new(writers.div_ceil(2)));
-        Self { queue, sinks, settings, sound, doubtful, maintenance: JoinSet::new(), reported: 0, report_due: Instant::now() }
+        let (healthy, doubtful) = (Writers::new(writers), Writers::new(writers.div_ceil(2)));
+        Self { queue, delivery, settings, healthy, doubtful, maintenance: JoinSet::new(), reported: 0, report_due: Instant::now() }
     }
 
-    /// Writes until `stop`, and then what is left, for as long as [`Settings::drain`]; says how much was lost. Stop what leaves records first.
+    /// Writes until `stop`, and then what is left, for at most [`Settings::drain`]. Logs how much was lost. Stop what records first.
     pub async fn run(mut self, stop: CancellationToken) {
         stop.run_until_cancelled(self.write_while(|_| true)).await;
         self.queue.hurry();
         let drain = self.settings.drain;
-        // Whether it ended in time shows in what is left.
+        // What is left shows whether it ended in time.
         let _ = tokio::time::timeout(drain, self.write_while(|queue| queue.len() > 0)).await;
-        self.sound.writing.shutdown().await;
+        self.healthy.writing.shutdown().await;
         self.doubtful.writing.shutdown().await;
         self.maintenance.shutdown().await;
         let lost = self.queue.close();
@@ -61,11 +63,11 @@ impl Writer {
         if lost > 0 {
             tracing::error!(lost, "records of the access audit could not be written before the end");
         } else {
-            tracing::info!("the access audit is written to the end");
+            tracing::info!("the access audit is written completely");
         }
     }
 
-    /// May be dropped at any point: what is being written goes on.
+    /// May be dropped at any point: batches that are being written continue.
     async fn write_while(&mut self, more: impl Fn(&Queue) -> bool) {
         let mut tick = tokio::time::interval(self.settings.linger.clamp(Duration::from_millis(1), Duration::from_secs(1)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -73,32 +75,32 @@ impl Writer {
             tokio::select! {
                 _ = tick.tick() => self.plan(),
                 () = self.queue.filled() => self.plan(),
-                Some(_) = self.sound.writing.join_next() => {}
+                Some(_) = self.healthy.writing.join_next() => {}
                 Some(_) = self.doubtful.writing.join_next() => {}
                 Some(_) = self.maintenance.join_next() => {}
             }
-            for lane in [&mut self.sound, &mut self.doubtful] {
-                lane.go_on(&self.queue, &self.sinks);
+            for writers in [&mut self.healthy, &mut self.doubtful] {
+                writers.start(&self.queue, &self.delivery);
             }
         }
     }
 
-    /// Sorts the sinks whose time has come into their lanes.
+    /// Assigns ready destinations to the healthy or the doubtful writers.
     fn plan(&mut self) {
         let now = Instant::now();
         metrics::queued(self.queue.len());
         if self.report_due <= now {
             self.report();
         }
-        if self.maintenance.is_empty() && self.sinks.platform_maintenance_due() {
-            self.maintenance.spawn(Arc::clone(&self.sinks).maintain_platform());
+        if self.maintenance.is_empty() && self.delivery.platform_maintenance_due() {
+            self.maintenance.spawn(Arc::clone(&self.delivery).maintain_platform());
         }
-        self.sound.due.clear();
-        self.doubtful.due.clear();
-        for due in self.queue.due(now) {
-            let doubtful = due.failing || self.sinks.doubts(due.sink);
-            let lane = if doubtful { &mut self.doubtful } else { &mut self.sound };
-            lane.due.push_back(due.sink);
+        self.healthy.waiting.clear();
+        self.doubtful.waiting.clear();
+        for ready in self.queue.ready(now) {
+            let doubtful = ready.failing || self.delivery.is_doubtful(ready.destination);
+            let writers = if doubtful { &mut self.doubtful } else { &mut self.healthy };
+            writers.waiting.push_back(ready.destination);
         }
     }
 
@@ -112,17 +114,17 @@ impl Writer {
     }
 }
 
-impl Lane {
-    fn new(writers: usize) -> Self {
-        Self { due: VecDeque::new(), writing: JoinSet::new(), writers }
+impl Writers {
+    fn new(limit: usize) -> Self {
+        Self { waiting: VecDeque::new(), writing: JoinSet::new(), limit }
     }
 
-    fn go_on(&mut self, queue: &Arc<Queue>, sinks: &Arc<Sinks>) {
-        while self.writing.len() < self.writers
-            && let Some(sink) = self.due.pop_front()
+    fn start(&mut self, queue: &Arc<Queue>, delivery: &Arc<Delivery>) {
+        while self.writing.len() < self.limit
+            && let Some(destination) = self.waiting.pop_front()
         {
-            if let Some(batch) = queue.take(sink) {
-                self.writing.spawn(Arc::clone(sinks).deliver(batch));
+            if let Some(batch) = Batch::take(queue, destination) {
+                self.writing.spawn(Arc::clone(delivery).deliver(batch));
             }
         }
     }

@@ -61,14 +61,15 @@ impl Store {
         loop {
             match self.loads.lead_or_wait(key) {
                 Role::Leader(leader) => return self.lead(key, leader, load).await,
-                Role::Waiter(waiter) => match waiter.result().await {
-                    Some(loaded) => match loaded.and_then(|bytes| decode_own(&bytes)) {
-                        Some(value) => return Ok(value),
-                        None => return load.await,
-                    },
-                    // The leader was dropped: one of those who waited leads next.
-                    None => {}
-                },
+                Role::Waiter(waiter) => {
+                    // Without a result the leader was dropped, and one of those who waited leads next.
+                    if let Some(loaded) = waiter.result().await {
+                        return match loaded.and_then(|bytes| decode_own(&bytes)) {
+                            Some(value) => Ok(value),
+                            None => load.await,
+                        };
+                    }
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A connection that is in use. However it is dropped, the next user gets a clean session.
 //!
-//! Must not be kept by its user after an error that closed it: the driver reports that by itself.
+//! Must not give back a session that may hold an open transaction or unread results.
 
 use std::ops::{Deref, DerefMut};
 

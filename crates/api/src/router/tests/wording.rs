@@ -53,8 +53,8 @@ fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 
 /// The articles of a text that do not fit the words after them: `a activity`, `an child`.
 fn wrong_articles(text: &str) -> Vec<String> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let wrong = words.windows(2).filter(|pair| {
+    let pieces: Vec<&str> = text.split_whitespace().collect();
+    let wrong = pieces.windows(2).filter(|pair| {
         let next = pair[1].trim_start_matches(['"', '`', '(']).to_lowercase();
         let whole = next.trim_end_matches(|c: char| !c.is_alphanumeric());
         let vowel = match whole {
@@ -72,7 +72,7 @@ fn wrong_articles(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn articles_are_told_apart() {
+fn wrong_articles_are_found() {
     assert_eq!(wrong_articles("Delete a activity, an enrolment, an child. A user has an hour."), ["a activity,", "an child."]);
 }
 

@@ -1,4 +1,8 @@
-//! Erasing a child for good (RGPD, article 17), and the list of what was erased: ids and counts, which name nobody.
+//! Erases a child permanently (GDPR, article 17), and lists what was erased.
+//!
+//! Must not keep anything that names the child: ids and counts remain.
+
+mod guardians;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use self::guardians::ErasedGuardian;
 use crate::access::permission::{AuditRead, ChildrenErase};
 use crate::access::{Access, Invalidation};
 use crate::answer::{Data, Page};
@@ -107,21 +112,21 @@ async fn erase_child(access: Access<ChildrenErase>, Id(id): Id, headers: HeaderM
         Idempotent::Repeated(repeated) => return Ok(repeated.answer().await),
         Idempotent::First(tx) => tx,
     };
-    removed(&mut tx, id).await?;
-    let adults = Adult::of(&mut tx, id).await?;
+    require_removed(&mut tx, id).await?;
+    let guardians = ErasedGuardian::of(&mut tx, id).await?;
     let erasure = erase(&mut tx, id, &body.parse()?.reason).await?;
-    let erased = Adult::erased(&mut tx, adults).await?;
+    let erased = ErasedGuardian::erased(&mut tx, guardians).await?;
     forget_answers(&mut tx, id, &erased).await?;
-    let accounts_left = Adult::accounts(&mut tx, &erased).await?;
-    // Any value of the school's may hold the child.
+    let accounts_left = ErasedGuardian::accounts(&mut tx, &erased).await?;
+    // Any cached value of the school may hold data of the child.
     tx.invalidates(Invalidation::Values);
     tx.created(None, None, &Erased { erasure, accounts_left }).await
 }
 
-/// Refuses a child that is in use, and one that is not there. Holds it until the transaction ends.
-async fn removed(conn: &mut PgConnection, child: Uuid) -> Result<()> {
-    let look = "SELECT deleted_at IS NOT NULL FROM app.children WHERE id = $1 FOR UPDATE";
-    match sqlx::query_scalar(look).bind(child).fetch_optional(conn).await? {
+/// Refuses a child that was not removed, and one that does not exist. Locks its row until the transaction ends.
+async fn require_removed(conn: &mut PgConnection, child: Uuid) -> Result<()> {
+    let child_lock = "SELECT deleted_at IS NOT NULL FROM app.children WHERE id = $1 FOR UPDATE";
+    match sqlx::query_scalar(child_lock).bind(child).fetch_optional(conn).await? {
         Some(true) => Ok(()),
         Some(false) => Err(Error::conflict("id", "not_removed", Text::new("remova primeiro a criança", "remove the child first"))),
         None => Err(Code::NotFound.into()),
@@ -130,49 +135,14 @@ async fn removed(conn: &mut PgConnection, child: Uuid) -> Result<()> {
 
 async fn erase(conn: &mut PgConnection, child: Uuid, reason: &str) -> Result<Erasure> {
     sqlx::query("SELECT app.erase_child($1, $2)").bind(child).bind(reason).execute(&mut *conn).await?;
-    let look =
+    let select =
         "SELECT id, child_id, reason, erased, erased_at, erased_by FROM app.erasures WHERE child_id = $1 ORDER BY erased_at DESC LIMIT 1";
-    Ok(sqlx::query_as(look).bind(child).fetch_one(conn).await?)
+    Ok(sqlx::query_as(select).bind(child).fetch_one(conn).await?)
 }
 
-/// A guardian of a child that is erased.
-#[derive(Clone, Copy, FromRow)]
-struct Adult {
-    id: Uuid,
-    user_id: Option<Uuid>,
-}
-
-impl Adult {
-    /// The child's guardians, removed ones too. Holds them until the transaction ends.
-    async fn of(conn: &mut PgConnection, child: Uuid) -> Result<Vec<Self>> {
-        let look = "
-            SELECT g.id, g.user_id FROM app.guardians g
-            WHERE g.id IN (SELECT cg.guardian_id FROM app.child_guardians cg WHERE cg.child_id = $1) ORDER BY g.id FOR UPDATE";
-        Ok(sqlx::query_as(look).bind(child).fetch_all(conn).await?)
-    }
-
-    /// Those of them who are no more.
-    async fn erased(conn: &mut PgConnection, mut adults: Vec<Self>) -> Result<Vec<Self>> {
-        let ids: Vec<Uuid> = adults.iter().map(|adult| adult.id).collect();
-        let left: Vec<Uuid> = sqlx::query_scalar("SELECT id FROM app.guardians WHERE id = ANY($1)").bind(ids).fetch_all(conn).await?;
-        adults.retain(|adult| !left.contains(&adult.id));
-        Ok(adults)
-    }
-
-    /// The accounts of these that nobody of the school signs in with any more.
-    async fn accounts(conn: &mut PgConnection, erased: &[Self]) -> Result<Vec<Uuid>> {
-        let users: Vec<Uuid> = erased.iter().filter_map(|adult| adult.user_id).collect();
-        let look = "
-            SELECT DISTINCT u FROM unnest($1::uuid[]) AS u
-            WHERE NOT EXISTS (SELECT FROM app.guardians g WHERE g.user_id = u AND g.deleted_at IS NULL)
-              AND NOT EXISTS (SELECT FROM app.staff s WHERE s.user_id = u AND s.deleted_at IS NULL) ORDER BY u";
-        Ok(sqlx::query_scalar(look).bind(users).fetch_all(conn).await?)
-    }
-}
-
-/// Answers that are kept for repeated requests hold what was erased too. All rows about a child name it; its guardians do not, nor does it name them.
-async fn forget_answers(conn: &mut PgConnection, child: Uuid, adults: &[Adult]) -> Result<()> {
-    let ids: Vec<String> = adults.iter().map(|adult| adult.id).chain([child]).map(|id| id.hyphenated().to_string()).collect();
+/// Deletes the answers stored for repeated requests that hold erased data. Rows about a child contain its id; guardians are found by their own ids.
+async fn forget_answers(conn: &mut PgConnection, child: Uuid, guardians: &[ErasedGuardian]) -> Result<()> {
+    let ids: Vec<String> = guardians.iter().map(|guardian| guardian.id).chain([child]).map(|id| id.hyphenated().to_string()).collect();
     let forget =
         "DELETE FROM app.idempotency_keys WHERE EXISTS (SELECT FROM unnest($1::text[]) AS id WHERE position(id IN response::text) > 0)";
     sqlx::query(forget).bind(ids).execute(conn).await?;

@@ -1,4 +1,6 @@
-//! What a role may do: read and replaced as a whole, so that two who change it at once cannot mix.
+//! The permissions of a role, read and replaced as a whole, so that two changes at the same time cannot mix.
+//!
+//! Must not take the permissions to change this from administrators.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -19,7 +21,7 @@ use crate::grants::Scope;
 use crate::resource::filter::PathParams;
 use crate::resource::precondition;
 
-/// The role that can always change the matrix.
+/// The role that can always change permissions.
 const ADMIN: &str = "SchoolAdmin";
 
 /// The routes.
@@ -82,7 +84,7 @@ async fn put(
     let if_match = precondition::if_match(&headers)?;
     let new = body.parse()?;
     let mut tx = access.begin_write().await?;
-    // Writers of the matrix take turns; readers go on. Only migrations may lock a role's own row.
+    // Writers wait for each other, readers do not. The row of a role cannot be locked instead: only migrations may.
     sqlx::raw_sql("LOCK TABLE app.role_permissions IN SHARE ROW EXCLUSIVE MODE").execute(&mut *tx).await?;
     let old = of(&mut tx, &role).await?.ok_or(Code::NotFound)?;
     if_match.check(tag(&old)?.0)?;
@@ -94,24 +96,24 @@ async fn put(
     Ok(tagged(StatusCode::OK, tag(&grants)?, grants))
 }
 
-/// What a role may do; none when there is no such role.
+/// The permissions of a role; none if there is no such role.
 async fn of(conn: &mut PgConnection, role: &str) -> Result<Option<Vec<Grant>>> {
-    let look = "
+    let select = "
         SELECT coalesce(jsonb_agg(jsonb_build_object('permission', p.permission_code, 'scope', p.scope)
                                   ORDER BY p.permission_code COLLATE \"C\") FILTER (WHERE p.permission_code IS NOT NULL), '[]')
         FROM app.roles r LEFT JOIN app.role_permissions p ON p.role_code = r.code WHERE r.code = $1 GROUP BY r.code";
-    let grants: Option<Json<Vec<Grant>>> = sqlx::query_scalar(look).bind(role).fetch_optional(conn).await?;
+    let grants: Option<Json<Vec<Grant>>> = sqlx::query_scalar(select).bind(role).fetch_optional(conn).await?;
     Ok(grants.map(|Json(grants)| grants))
 }
 
-/// The list's version is what it holds: no row of the matrix stands for all of a role's.
+/// The version of the list, a digest of its content: no single row carries a version of the whole list.
 fn tag(grants: &[Grant]) -> Result<ETag> {
     let text = serde_json::to_vec(grants).map_err(|error| Error::new(Code::Internal).because(error))?;
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
     Ok(ETag(digest.as_ref()[..8].iter().fold(0, |tag, byte| (tag << 8 | i64::from(*byte)) & i64::MAX)))
 }
 
-/// Every permission exists and stands there once; and the administrators keep theirs.
+/// Refuses unknown and repeated permissions, and a list that takes their permissions over roles from administrators.
 async fn check(conn: &mut PgConnection, role: &str, new: &[Grant]) -> Result<()> {
     let known: Vec<String> = sqlx::query_scalar("SELECT code FROM app.permissions").fetch_all(conn).await?;
     let field = |i: usize, code, pt, en| Field { field: format!("{i}.permission"), code, message: Text::new(pt, en) };
@@ -140,7 +142,7 @@ async fn check(conn: &mut PgConnection, role: &str, new: &[Grant]) -> Result<()>
     Ok(())
 }
 
-/// What stays the same is not written, and keeps the stamp of who wrote it.
+/// Writes the difference alone, so that unchanged rows keep who wrote them and when.
 async fn replace(conn: &mut PgConnection, role: &str, new: &[Grant]) -> Result<()> {
     let new = Json(new);
     let take = "DELETE FROM app.role_permissions WHERE role_code = $1

@@ -1,4 +1,6 @@
-//! The roles that a user has in this school beside the main one, which is the master database's to say.
+//! The additional roles of users in this school. The main role of an account is in the master database.
+//!
+//! Must not give a role to a user of another school.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};

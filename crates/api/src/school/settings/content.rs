@@ -1,6 +1,6 @@
-//! What the value of a known setting must be, beyond its JSON type, so that nothing that reads it meets nonsense.
+//! Checks the value of a setting beyond its JSON type, so that every reader can use it.
 //!
-//! A key that this program does not know is a newer migration's: its kind alone is held.
+//! Must not refuse a key that it does not know: it comes from a newer migration, and only its JSON type is checked.
 
 use std::collections::HashSet;
 
@@ -12,35 +12,35 @@ use crate::error::{Error, Field, Result, Text};
 
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 const MEALS: [&str; 6] = ["breakfast", "morning_snack", "lunch", "afternoon_snack", "dinner", "bottle"];
-/// Bytes of JSON: the table's own bound (`settings_value_length`), told before anything is looked at.
+/// The maximum length in bytes of JSON, as in the table's constraint `settings_value_length`. It is checked first.
 const LONGEST: usize = 16_384;
-/// Days of warning: no longer than a year.
+/// The maximum number of days of warning, a year.
 const LONGEST_WARNING: u64 = 366;
-/// The longest language tag that is in use (BCP 47, section 4.4.1).
+/// The maximum length of a language tag (BCP 47, section 4.4.1).
 const LONGEST_LOCALE: usize = 35;
 
-/// Refuses a value that is not of this kind, or that this key cannot have.
+/// Refuses a value of another JSON type, or one that this setting cannot have.
 pub(super) async fn check(conn: &mut PgConnection, key: &str, kind: &str, value: &Value) -> Result<()> {
-    let mut wrong = Wrong::default();
-    wrong.value(key, kind, value);
-    if wrong.0.is_empty() && key == "school.time_zone" && !is_time_zone(conn, value).await? {
-        wrong.add("value", "time_zone", "não é um fuso horário IANA", "is not an IANA time zone");
+    let mut violations = Violations::default();
+    violations.value(key, kind, value);
+    if violations.0.is_empty() && key == "school.time_zone" && !is_time_zone(conn, value).await? {
+        violations.add("value", "time_zone", "não é um fuso horário IANA", "is not an IANA time zone");
     }
-    if wrong.0.is_empty() { Ok(()) } else { Err(Error::invalid(wrong.0)) }
+    if violations.0.is_empty() { Ok(()) } else { Err(Error::invalid(violations.0)) }
 }
 
-/// PostgreSQL reckons the school's days by it. Its own names beside the IANA ones mean something else on each server.
+/// Whether PostgreSQL, which computes the school's days, knows the time zone. Names that PostgreSQL adds to those of IANA differ between servers.
 async fn is_time_zone(conn: &mut PgConnection, value: &Value) -> Result<bool> {
-    let look = "SELECT EXISTS (SELECT FROM pg_catalog.pg_timezone_names
+    let select = "SELECT EXISTS (SELECT FROM pg_catalog.pg_timezone_names
                 WHERE name = $1 AND name !~ '^(posix|right)/' AND name NOT IN ('localtime', 'posixrules', 'Factory'))";
-    Ok(sqlx::query_scalar(look).bind(value.as_str()).fetch_one(conn).await?)
+    Ok(sqlx::query_scalar(select).bind(value.as_str()).fetch_one(conn).await?)
 }
 
-/// What is wrong so far.
+/// The violations found so far.
 #[derive(Default)]
-struct Wrong(Vec<Field>);
+struct Violations(Vec<Field>);
 
-impl Wrong {
+impl Violations {
     fn value(&mut self, key: &str, kind: &str, value: &Value) {
         match (key, value) {
             _ if kind_of(value) != kind => self.add("value", "type", "tipo de valor errado", "has the wrong type"),
@@ -49,7 +49,7 @@ impl Wrong {
             ("school.opening_hours", Value::Object(days)) => self.each(days, &WEEKDAYS, Self::hours),
             ("school.closed_days", Value::Array(days)) => self.days(days),
             ("school.year_start", Value::String(text)) if day(&format!("2001-{text}")).is_none() => self.malformed("value"),
-            ("meals.times", Value::Object(meals)) => self.each(meals, &MEALS, Wrong::time),
+            ("meals.times", Value::Object(meals)) => self.each(meals, &MEALS, Violations::time),
             ("naps.time", Value::Object(nap)) => self.nap(nap),
             ("authorisations.warn_days", value) if value.as_u64().is_none_or(|days| days > LONGEST_WARNING) => self.add(
                 "value",
@@ -61,7 +61,7 @@ impl Wrong {
         }
     }
 
-    /// Every value, under a name that is known.
+    /// Checks every value, and refuses unknown names.
     fn each(&mut self, fields: &Map<String, Value>, known: &[&str], check: impl Fn(&mut Self, &str, &Value)) {
         for (name, value) in fields {
             let at = format!("value.{name}");
@@ -73,7 +73,7 @@ impl Wrong {
         }
     }
 
-    /// Opening and closing.
+    /// Checks the times of opening and closing.
     fn hours(&mut self, at: &str, value: &Value) {
         match value.as_array().map(Vec::as_slice) {
             Some([opens, closes]) => self.span((&format!("{at}.0"), opens), (&format!("{at}.1"), closes)),
@@ -92,7 +92,7 @@ impl Wrong {
         }
     }
 
-    /// One time of day, and a later one.
+    /// Checks a time of day, and a later one.
     fn span(&mut self, (from, start): (&str, &Value), (until, end): (&str, &Value)) {
         self.time(from, start);
         self.time(until, end);
@@ -108,12 +108,12 @@ impl Wrong {
     }
 
     fn days(&mut self, days: &[Value]) {
-        let mut seen = HashSet::new();
+        let mut known = HashSet::new();
         for (i, value) in days.iter().enumerate() {
             let at = format!("value.{i}");
             match value.as_str().and_then(day) {
                 None => self.add(&at, "format", "não é uma data no formato AAAA-MM-DD", "is not a date in the form YYYY-MM-DD"),
-                Some(day) if !seen.insert(day) => self.add(&at, "repeated", "há elementos repetidos", "has repeated items"),
+                Some(day) if !known.insert(day) => self.add(&at, "repeated", "há elementos repetidos", "has repeated items"),
                 Some(_) => {}
             }
         }
@@ -128,7 +128,7 @@ impl Wrong {
     }
 }
 
-/// As `jsonb_typeof` says it.
+/// The JSON type, as `jsonb_typeof` names it.
 fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -140,7 +140,7 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// A language tag, in the form of every other one in the schema.
+/// Whether the text is a language tag in the form that the schema requires everywhere.
 fn is_locale(text: &str) -> bool {
     let (language, rest) = text.split_once('-').map_or((text, None), |(language, rest)| (language, Some(rest)));
     let part = |part: &str| (2..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
@@ -170,9 +170,9 @@ mod tests {
     use super::*;
 
     fn wrong(key: &str, kind: &str, value: &Value) -> Vec<(String, &'static str)> {
-        let mut wrong = Wrong::default();
-        wrong.value(key, kind, value);
-        wrong.0.into_iter().map(|field| (field.field, field.code)).collect()
+        let mut violations = Violations::default();
+        violations.value(key, kind, value);
+        violations.0.into_iter().map(|field| (field.field, field.code)).collect()
     }
 
     #[test]

@@ -12,46 +12,74 @@ fn instead(from: impl Fn(&Plan, &Desired, &AssignedSchool) -> bool + 'static, to
     })
 }
 
+fn execute(action: impl Into<Action>) -> Plan {
+    Plan::Execute(action.into())
+}
+
+/// The real planner executes this action.
+fn is(action: impl Into<Action>) -> impl Fn(&Plan, &Desired, &AssignedSchool) -> bool {
+    let planned = execute(action);
+    move |now: &Plan, _: &Desired, _: &AssignedSchool| *now == planned
+}
+
 #[expect(clippy::too_many_lines, reason = "one list, a line or two for each bug")]
 fn planted_bugs() -> Vec<(&'static str, Planner)> {
-    use Action as A;
-    use Plan::{Execute, Refuse, Settled, Wait};
-    let is = |action: Action| move |planned: &Plan, _: &Desired, _: &AssignedSchool| *planned == Execute(action.clone());
+    use crate::plan::Plan::{Execute, Refuse, Settled, Wait};
     let refuses = |refusal: Refusal| move |planned: &Plan, _: &Desired, _: &AssignedSchool| *planned == Refuse(refusal);
     let gone = |desired: &Desired| matches!(desired, Desired::Deleted(DeletionPolicy::Delete));
     let catalog = |assigned: &AssignedSchool, database: ObservedDatabase| matches!(assigned.server, ServerObservation::Available(catalog) if catalog.database == database);
     vec![
-        ("drops while still open", instead(move |p, w, _| *p == Execute(A::CloseDatabase) && gone(w), Execute(A::DropDatabase))),
-        ("drops what is to be retained", instead(is(A::SetTenant(TenantState::Retained)), Execute(A::DropDatabase))),
+        (
+            "drops while still open",
+            instead(move |p, w, _| *p == execute(ServerAction::CloseDatabase) && gone(w), execute(ServerAction::DropDatabase)),
+        ),
+        (
+            "drops what is to be retained",
+            instead(is(RegistryAction::SetTenantState(TenantState::Retained)), execute(ServerAction::DropDatabase)),
+        ),
         (
             "drops a suspended school",
-            instead(|p, w, _| *p == Execute(A::CloseDatabase) && matches!(w, Desired::Present(_)), Execute(A::DropDatabase)),
+            instead(
+                |p, w, _| *p == execute(ServerAction::CloseDatabase) && matches!(w, Desired::Present(_)),
+                execute(ServerAction::DropDatabase),
+            ),
         ),
         (
             "drops before routes stop",
-            instead(move |p, w, _| *p == Execute(A::SetTenant(TenantState::Suspended)) && gone(w), Execute(A::DropDatabase)),
+            instead(
+                move |p, w, _| *p == execute(RegistryAction::SetTenantState(TenantState::Suspended)) && gone(w),
+                execute(ServerAction::DropDatabase),
+            ),
         ),
         (
             "drops a foreign database",
             instead(
-                move |p, w, b| *p == Execute(A::SetTenant(TenantState::Deleted)) && gone(w) && catalog(b, ObservedDatabase::Foreign),
-                Execute(A::DropDatabase),
+                move |p, w, b| {
+                    *p == execute(RegistryAction::SetTenantState(TenantState::Deleted)) && gone(w) && catalog(b, ObservedDatabase::Foreign)
+                },
+                execute(ServerAction::DropDatabase),
             ),
         ),
-        ("forgets while the database stands", instead(is(A::DropDatabase), Execute(A::SetTenant(TenantState::Deleted)))),
-        ("leaves the login behind", instead(is(A::DropLogin), Execute(A::SetTenant(TenantState::Deleted)))),
+        (
+            "forgets while the database stands",
+            instead(is(ServerAction::DropDatabase), execute(RegistryAction::SetTenantState(TenantState::Deleted))),
+        ),
+        ("leaves the login behind", instead(is(ServerAction::DropLogin), execute(RegistryAction::SetTenantState(TenantState::Deleted)))),
         (
             "takes silence for absence",
-            instead(move |p, w, _| matches!(p, Wait(Waiting::Server(_))) && gone(w), Execute(A::RemoveFinalizer)),
+            instead(move |p, w, _| matches!(p, Wait(Waiting::Server(_))) && gone(w), execute(ObjectAction::RemoveFinalizer)),
         ),
         ("gives up a server that is away", instead(move |p, w, _| matches!(p, Wait(Waiting::Server(_))) && gone(w), Settled)),
-        ("leaves early", instead(is(A::SetTenant(TenantState::Retained)), Execute(A::RemoveFinalizer))),
-        ("closes before routes stop", instead(is(A::SetTenant(TenantState::Suspended)), Execute(A::CloseDatabase))),
+        ("leaves early", instead(is(RegistryAction::SetTenantState(TenantState::Retained)), execute(ObjectAction::RemoveFinalizer))),
+        (
+            "closes before routes stop",
+            instead(is(RegistryAction::SetTenantState(TenantState::Suspended)), execute(ServerAction::CloseDatabase)),
+        ),
         (
             "claims before the password is safe",
             instead(
                 |p, _, b| {
-                    *p == Execute(A::WriteSecret)
+                    *p == execute(SecretAction::WriteSecret)
                         && matches!(
                             b.server,
                             ServerObservation::Available(CatalogFacts {
@@ -62,41 +90,50 @@ fn planted_bugs() -> Vec<(&'static str, Planner)> {
                             })
                         )
                 },
-                Execute(A::ClaimDatabase),
+                execute(ServerAction::ClaimDatabase),
             ),
         ),
-        ("makes an empty database in place of a lost one", instead(refuses(Refusal::DatabaseMissing), Execute(A::StageDatabase))),
-        ("stages without end", instead(is(A::ClaimDatabase), Execute(A::StageDatabase))),
-        ("routes before the administrator exists", instead(is(A::CreateAdmin), Execute(A::Publish(TenantState::Active)))),
+        (
+            "makes an empty database in place of a lost one",
+            instead(refuses(Refusal::DatabaseMissing), execute(ServerAction::StageDatabase)),
+        ),
+        ("stages without end", instead(is(ServerAction::ClaimDatabase), execute(ServerAction::StageDatabase))),
+        (
+            "routes before the administrator exists",
+            instead(is(RegistryAction::CreateAdmin), execute(RegistryAction::PublishRoute(TenantState::Active))),
+        ),
         (
             "routes to an old schema",
             instead(
-                |p, _, b| matches!(p, Execute(A::Migrate { .. })) && b.admin == ObservedAdmin::Exists,
-                Execute(A::Publish(TenantState::Active)),
+                |p, _, b| matches!(p, Execute(Action::Server(ServerAction::Migrate { .. }))) && b.admin == ObservedAdmin::Exists,
+                execute(RegistryAction::PublishRoute(TenantState::Active)),
             ),
         ),
         (
             "routes to a closed door",
-            instead(|p, _, b| *p == Execute(A::OpenDatabase) && b.admin == ObservedAdmin::Exists, Execute(A::Publish(TenantState::Active))),
+            instead(
+                |p, _, b| *p == execute(ServerAction::EnsureAccess) && b.admin == ObservedAdmin::Exists,
+                execute(RegistryAction::PublishRoute(TenantState::Active)),
+            ),
         ),
-        ("takes a foreign Secret", instead(refuses(Refusal::SecretConflict), Execute(A::WriteSecret))),
-        ("takes a foreign administrator's Secret", instead(refuses(Refusal::AdminSecretConflict), Execute(A::WriteAdminSecret))),
-        ("takes another tenant's code", instead(refuses(Refusal::NameConflict), Execute(A::ReserveTenant))),
-        ("takes a foreign login", instead(refuses(Refusal::LoginConflict), Execute(A::SetPassword))),
+        ("takes a foreign Secret", instead(refuses(Refusal::SecretConflict), execute(SecretAction::WriteSecret))),
+        ("takes a foreign administrator's Secret", instead(refuses(Refusal::AdminSecretConflict), execute(SecretAction::WriteAdminSecret))),
+        ("takes another tenant's code", instead(refuses(Refusal::NameConflict), execute(RegistryAction::ReserveTenant))),
+        ("takes a foreign login", instead(refuses(Refusal::LoginConflict), execute(ServerAction::SetPassword))),
         ("downgrades", instead(refuses(Refusal::AheadOfOperator), Settled)),
         ("trusts edited migrations", instead(refuses(Refusal::SchemaEdited), Settled)),
-        ("revives a retired tenant", instead(refuses(Refusal::TenantRetired), Execute(A::ReserveTenant))),
+        ("revives a retired tenant", instead(refuses(Refusal::TenantRetired), execute(RegistryAction::ReserveTenant))),
         (
             "skips a migration",
             Box::new(|w, s| match plan(w, s) {
-                Execute(A::Migrate { from, to }) => Execute(A::Migrate { from, to: to + 1 }),
+                Execute(Action::Server(ServerAction::Migrate { from, to })) => execute(ServerAction::Migrate { from, to: to + 1 }),
                 p => p,
             }),
         ),
         (
             "migrates a suspended school",
             Box::new(|w, s| match (plan(w, s), w) {
-                (Settled, Desired::Present(a)) if a.suspended => Execute(A::Migrate { from: 1, to: 2 }),
+                (Settled, Desired::Present(a)) if a.suspended => execute(ServerAction::Migrate { from: 1, to: 2 }),
                 (p, _) => p,
             }),
         ),
@@ -104,7 +141,8 @@ fn planted_bugs() -> Vec<(&'static str, Planner)> {
             "lets a drifted door be",
             instead(
                 |p, _, b| {
-                    *p == Execute(A::OpenDatabase) && matches!(b.tenant, ObservedTenant::Ours { state: TenantState::Active, current: true })
+                    *p == execute(ServerAction::EnsureAccess)
+                        && matches!(b.tenant, ObservedTenant::Ours { state: TenantState::Active, current: true })
                 },
                 Settled,
             ),
@@ -112,14 +150,16 @@ fn planted_bugs() -> Vec<(&'static str, Planner)> {
         (
             "never writes the finalizer",
             Box::new(|w, s| match (plan(w, s), &s.assignment) {
-                (Execute(A::AddFinalizer), Assignment::Unassigned(Ok(c))) => Execute(A::RecordNames(c.clone())),
+                (Execute(Action::Object(ObjectAction::AddFinalizer)), Assignment::Unassigned(Ok(c))) => {
+                    execute(ObjectAction::RecordNames(c.clone()))
+                }
                 (p, _) => p,
             }),
         ),
         (
             "adds the finalizer to what is going",
             Box::new(|w, s| match (plan(w, s), w) {
-                (Settled, Desired::Deleted(_)) => Execute(A::AddFinalizer),
+                (Settled, Desired::Deleted(_)) => execute(ObjectAction::AddFinalizer),
                 (p, _) => p,
             }),
         ),

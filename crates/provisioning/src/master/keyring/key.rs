@@ -1,11 +1,11 @@
 //! One sealing key, and the keys that HKDF derives from it for each purpose.
 
 use aws_lc_rs::{hkdf, hmac};
-use domain::names::TenantId;
 use registry::seal::KEY_BYTES;
 use registry::seal::key_file::Line;
 use registry::seal::opening::OpeningKey;
 use secrecy::{ExposeSecret as _, SecretString};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// The purposes. Changing one makes everything derived for it unusable.
@@ -29,9 +29,10 @@ impl Key {
         Some(Self { opening, migrator, fingerprint })
     }
 
-    pub(super) fn fingerprint(&self, tenant: TenantId, password: &SecretString) -> String {
+    /// Of a password that belongs to `owner`: a tenant, or for the migrator's the cluster.
+    pub(super) fn fingerprint(&self, owner: Uuid, password: &SecretString) -> String {
         let mut mac = hmac::Context::with_key(&self.fingerprint);
-        mac.update(tenant.0.as_bytes());
+        mac.update(owner.as_bytes());
         mac.update(password.expose_secret().as_bytes());
         let tag = mac.sign();
         let half = tag.as_ref().first_chunk().copied().unwrap_or_default();

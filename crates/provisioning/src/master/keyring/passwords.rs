@@ -16,13 +16,21 @@ impl Keyring {
     /// # Errors
     /// [`Error::NoKey`]; a parsed keyring always has a key.
     pub fn fingerprint(&self, tenant: TenantId, password: &SecretString) -> Result<String, Error> {
-        self.0.first().map(|key| key.fingerprint(tenant, password)).ok_or(Error::NoKey)
+        self.0.first().map(|key| key.fingerprint(tenant.0, password)).ok_or(Error::NoKey)
     }
 
     /// The fingerprints of a tenant's password by each of the keys, the first key's first, so that a rotation of keys changes no role.
     #[must_use]
     pub fn fingerprints(&self, tenant: TenantId, password: &SecretString) -> Vec<String> {
-        self.0.iter().map(|key| key.fingerprint(tenant, password)).collect()
+        self.0.iter().map(|key| key.fingerprint(tenant.0, password)).collect()
+    }
+
+    /// What identifies the migrator's password without showing it, for the ownership comment of its role.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], which a parsed keyring never is.
+    pub fn migrator_fingerprint(&self, cluster: ClusterUid, password: &SecretString) -> Result<String, Error> {
+        self.0.first().map(|key| key.fingerprint(cluster.0, password)).ok_or(Error::NoKey)
     }
 
     /// The migrator's password on one server. It is the same on every call, so that nothing needs to store it: it is derived from the first key, the cluster

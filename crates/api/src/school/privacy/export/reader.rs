@@ -1,7 +1,7 @@
-//! The parts of one child's document, read one after another in the transaction that they are all of.
+//! Reads the parts of one child's export one after another, all in one transaction.
 //!
-//! At most [`MOST_BYTES`] of records, which is some forty years of a busy child, and the newest [`MOST_ACCESSES`] accesses, among them those to each of the
-//! [`MOST_TRACED`] newest records of a kind. Must not end in a document that is cut: one that is too large is refused.
+//! It reads at most [`MOST_BYTES`] of records, which is some forty years of a busy child, and the newest [`MOST_ACCESSES`] accesses, including those to each of
+//! the [`MOST_TRACED`] newest records of a kind. Must not return an incomplete document: one that is too large is refused.
 
 use futures::TryStreamExt as _;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnection, PgRow, Postgres};
 use sqlx::{FromRow, QueryBuilder};
 use uuid::Uuid;
 
-use super::{ChildExport, ExportedAccess, ExportedEnrolment, ExportedGuardian, Kept};
+use super::document::{ChildExport, ExportedAccess, ExportedEnrolment, ExportedGuardian, ExportedRecord};
 use crate::access::Permission;
 use crate::error::{Code, Error, Result, Text};
 use crate::grants::{Grants, Scope};
@@ -24,30 +24,30 @@ use crate::school::medication_administrations::MedicationAdministrations;
 use crate::school::medications::Medications;
 use crate::school::vaccinations::Vaccinations;
 
-/// The most bytes of records, as JSON.
+/// The maximum size of all records, in bytes of JSON.
 const MOST_BYTES: usize = 64 << 20;
 
-/// The most accesses, newest first.
+/// The maximum number of accesses; the newest are kept.
 const MOST_ACCESSES: i64 = 10_000;
 
-/// The most records of one kind whose own paths are looked up among the accesses: ten a day for four years of school.
+/// The maximum number of records of one kind whose paths are searched for in the audit: ten a day for four years of school.
 const MOST_TRACED: usize = 10_000;
 
 /// Reads the parts of one child's document, for the school or for one guardian.
-pub(super) struct Reader<'c> {
+pub(super) struct ExportReader<'c> {
     conn: &'c mut PgConnection,
     child: Uuid,
     own: Option<Uuid>,
     grants: &'c Grants,
-    /// Bytes that the document may still grow by.
+    /// The number of bytes by which the document may still grow.
     room: usize,
-    /// Paths of records in the document.
+    /// The paths of records in the document.
     traced: Vec<String>,
-    /// Parts that are left out.
+    /// The names of parts that are left out.
     withheld: Vec<&'static str>,
 }
 
-impl<'c> Reader<'c> {
+impl<'c> ExportReader<'c> {
     pub(super) fn new(conn: &'c mut PgConnection, child: Uuid, own: Option<Uuid>, grants: &'c Grants) -> Self {
         Self { conn, child, own, grants, room: MOST_BYTES, traced: Vec::new(), withheld: Vec::new() }
     }
@@ -71,7 +71,7 @@ impl<'c> Reader<'c> {
         })
     }
 
-    /// Whether a part may be in the document: what the user may read less of than it may export would be a part of a part. Otherwise it is withheld.
+    /// Whether a part may be in the document. A part that the user may read in a smaller scope than the export would be incomplete, so it is withheld.
     fn may_read<R: Resource>(&mut self) -> bool {
         let within = if self.own.is_some() { Scope::Own } else { Scope::School };
         let may = self.grants.scope(R::Read::CODE) >= Some(within);
@@ -82,7 +82,7 @@ impl<'c> Reader<'c> {
     }
 
     /// The records of one kind, unless they are withheld.
-    async fn part<R: Resource>(&mut self) -> Result<Option<Vec<Kept<R::Record>>>> {
+    async fn part<R: Resource>(&mut self) -> Result<Option<Vec<ExportedRecord<R::Record>>>> {
         if !self.may_read::<R>() {
             return Ok(None);
         }
@@ -91,13 +91,13 @@ impl<'c> Reader<'c> {
         Ok(Some(records))
     }
 
-    /// Notes the paths of records, of which the newest come last.
+    /// Remembers the paths of the newest records. `ids` has the newest last.
     fn trace<R: Resource>(&mut self, ids: impl DoubleEndedIterator<Item = Uuid>) {
         self.traced.extend(ids.rev().take(MOST_TRACED).map(|id| format!("/api/v1{}/{id}", R::PATH)));
     }
 
     /// The rows of a table that are about the child, in the order of its list.
-    async fn records<R: Resource>(&mut self, column: &'static str) -> Result<Vec<Kept<R::Record>>> {
+    async fn records<R: Resource>(&mut self, column: &'static str) -> Result<Vec<ExportedRecord<R::Record>>> {
         let mut query = match self.own {
             Some(_) => select::rows::<R>(self.own),
             None => select::all::<R>(),
@@ -137,9 +137,9 @@ impl<'c> Reader<'c> {
         Ok(stays)
     }
 
-    /// The audit's resources are paths; an id ends where its text does. Comes after the parts, which say what was exported.
+    /// Reads the accesses to the paths of the child and of all exported records. Must be called after the parts, which collect these paths.
     async fn accesses(&mut self) -> Result<Vec<ExportedAccess>> {
-        // Of other accounts than its own a guardian learns when and what, not who: the co-parent's would be among them.
+        // A guardian sees when and what other users accessed, but not who they are: the other parent may be among them.
         let mut query = QueryBuilder::new("SELECT CASE WHEN a.user_id = coalesce(");
         query.push_bind(self.own).push(", a.user_id) THEN a.user_id END AS user_id, a.action, a.resource, a.occurred_at, a.success");
         query.push(" FROM app.access_audit a WHERE a.resource LIKE ").push_bind(format!("/api/v1/children/{}%", self.child));
@@ -148,7 +148,7 @@ impl<'c> Reader<'c> {
         self.fetch(query).await
     }
 
-    /// All rows, one after another, as long as there is room.
+    /// Reads all rows, and fails when the document would become too large.
     async fn fetch<T: Serialize + Send + Unpin + for<'r> FromRow<'r, PgRow>>(
         &mut self,
         mut query: QueryBuilder<Postgres>,
@@ -165,7 +165,7 @@ impl<'c> Reader<'c> {
     }
 }
 
-/// More is kept about a child than one document may hold.
+/// The records of a child exceed the maximum size.
 #[derive(Debug, thiserror::Error)]
 #[error("exporting a child: its records are larger than {MOST_BYTES} bytes")]
 struct TooLarge;
@@ -178,7 +178,7 @@ fn too_large() -> Error {
     Error::conflict("id", "too_large", message).because(TooLarge)
 }
 
-/// Counts what is written.
+/// A writer that only counts bytes.
 struct Size(usize);
 
 impl std::io::Write for Size {

@@ -1,0 +1,135 @@
+//! The conditions that say what exists: server, database, schema, credentials, availability.
+//!
+//! Must say Unknown of what could not be observed.
+
+use super::wording::{placement_reason, unavailable_message};
+use crate::condition::{Condition, ConditionStatus, ConditionType, Reason};
+use crate::school::desired::{Desired, DesiredSchool};
+use crate::school::observed::{
+    AssignedSchool, Assignment, DatabaseAccess, ObservedDatabase, ObservedLogin, ObservedSchool, ObservedSecret, ObservedTenant,
+    SecretContent, ServerObservation,
+};
+use crate::tenant::TenantState;
+
+/// Every condition except the summary.
+pub(super) fn details(desired: &Desired, observed: &ObservedSchool) -> Vec<Condition> {
+    let mut conditions = Vec::with_capacity(6);
+    let suspended = matches!(desired, Desired::Present(school) if school.suspended);
+    let (reason, message) =
+        if suspended { (Reason::Suspended, "spec.state is Suspended") } else { (Reason::NotSuspended, "spec.state is Active") };
+    conditions.push(Condition::new(ConditionType::Suspended, ConditionStatus::from(suspended), reason, message));
+    match &observed.assignment {
+        Assignment::Unassigned(Ok(_)) => {
+            conditions.push(Condition::new(
+                ConditionType::ServerAssigned,
+                ConditionStatus::False,
+                Reason::Pending,
+                "a server is being assigned",
+            ));
+        }
+        Assignment::Unassigned(Err(unplaced)) => {
+            conditions.push(Condition::new(
+                ConditionType::ServerAssigned,
+                ConditionStatus::False,
+                placement_reason(unplaced.cause),
+                &*unplaced.message,
+            ));
+        }
+        Assignment::Assigned(assigned) => {
+            let message = format!("on server {}", assigned.names.server);
+            conditions.push(Condition::new(ConditionType::ServerAssigned, ConditionStatus::True, Reason::Assigned, message));
+            conditions.extend(on_server(desired, observed, assigned));
+        }
+    }
+    conditions
+}
+
+fn on_server(desired: &Desired, observed: &ObservedSchool, assigned: &AssignedSchool) -> [Condition; 4] {
+    match assigned.server {
+        ServerObservation::Unavailable(unavailable) => {
+            let (reason, message) = unavailable_message(unavailable, observed);
+            let unknown = |type_, status| Condition::new(type_, status, reason, message.as_str());
+            [
+                unknown(ConditionType::DatabaseReady, ConditionStatus::Unknown),
+                unknown(ConditionType::SchemaReady, ConditionStatus::Unknown),
+                unknown(ConditionType::CredentialsReady, ConditionStatus::Unknown),
+                unknown(ConditionType::Available, ConditionStatus::False),
+            ]
+        }
+        ServerObservation::Available(catalog) => {
+            let school = if let Desired::Present(school) = desired { Some(school.as_ref()) } else { None };
+            [
+                database_ready(catalog.database),
+                schema_ready(catalog.database, school),
+                credentials_ready(assigned.secret, catalog.login),
+                available(assigned, catalog.database, catalog.login),
+            ]
+        }
+    }
+}
+
+fn database_ready(database: ObservedDatabase) -> Condition {
+    let (status, reason, message) = match database {
+        ObservedDatabase::Ours { access: DatabaseAccess::Drifted, .. } => {
+            (ConditionStatus::False, Reason::Updating, "rights or limits were changed and are being corrected")
+        }
+        ObservedDatabase::Ours { .. } => (ConditionStatus::True, Reason::Created, "database, login and rights stand"),
+        ObservedDatabase::Absent => (ConditionStatus::False, Reason::Pending, "there is no database"),
+        ObservedDatabase::Foreign => (ConditionStatus::False, Reason::OwnedByAnother, "the database of that name is not this school's"),
+        ObservedDatabase::Broken => {
+            (ConditionStatus::False, Reason::DatabaseMissing, "a drop of the database was interrupted; it cannot be used")
+        }
+    };
+    Condition::new(ConditionType::DatabaseReady, status, reason, message)
+}
+
+fn schema_ready(database: ObservedDatabase, school: Option<&DesiredSchool>) -> Condition {
+    let (status, reason, message) = match (database, school) {
+        (ObservedDatabase::Ours { schema, .. }, Some(school)) if schema.version > school.schema => {
+            (ConditionStatus::False, Reason::AheadOfOperator, "the schema is newer than this operator")
+        }
+        (ObservedDatabase::Ours { schema, .. }, Some(_)) if !schema.genuine => {
+            (ConditionStatus::False, Reason::SchemaEdited, "migrated by other files than this operator's")
+        }
+        (ObservedDatabase::Ours { schema, .. }, Some(school)) if schema.version < school.schema => {
+            (ConditionStatus::False, Reason::Migrating, "migrations are due and applied while the school is active")
+        }
+        (ObservedDatabase::Ours { .. }, _) => (ConditionStatus::True, Reason::UpToDate, "every migration is applied"),
+        (ObservedDatabase::Absent | ObservedDatabase::Foreign | ObservedDatabase::Broken, _) => {
+            (ConditionStatus::Unknown, Reason::Pending, "there is no database of this school")
+        }
+    };
+    Condition::new(ConditionType::SchemaReady, status, reason, message)
+}
+
+fn credentials_ready(secret: ObservedSecret, login: ObservedLogin) -> Condition {
+    let (status, reason, message) = match (secret, login) {
+        (ObservedSecret::Ours(SecretContent::Current), ObservedLogin::Matching) => {
+            (ConditionStatus::True, Reason::Issued, "the Secret holds the login's password")
+        }
+        (ObservedSecret::Foreign, _) => {
+            (ConditionStatus::False, Reason::SecretConflict, "the Secret of that name does not belong to this School")
+        }
+        (_, ObservedLogin::Foreign) => (ConditionStatus::False, Reason::OwnedByAnother, "the login of that name is not this school's"),
+        (ObservedSecret::Absent | ObservedSecret::Ours(_), _) => {
+            (ConditionStatus::False, Reason::Pending, "the Secret and the login do not agree yet")
+        }
+    };
+    Condition::new(ConditionType::CredentialsReady, status, reason, message)
+}
+
+fn available(assigned: &AssignedSchool, database: ObservedDatabase, login: ObservedLogin) -> Condition {
+    let state = if let ObservedTenant::Ours { state, .. } = assigned.tenant { Some(state) } else { None };
+    let open = matches!(database, ObservedDatabase::Ours { access: DatabaseAccess::Open, .. });
+    let (status, reason, message) = match state {
+        Some(TenantState::Active) if open && login == ObservedLogin::Matching => {
+            (ConditionStatus::True, Reason::Serving, "the school's login works and requests are routed")
+        }
+        Some(TenantState::Suspended) => (ConditionStatus::False, Reason::Suspended, "the school is closed"),
+        Some(TenantState::Active) => (ConditionStatus::False, Reason::Updating, "the school's login cannot enter its database"),
+        Some(TenantState::Provisioning | TenantState::Retained | TenantState::Deleted) | None => {
+            (ConditionStatus::False, Reason::Provisioning, "requests are not routed yet")
+        }
+    };
+    Condition::new(ConditionType::Available, status, reason, message)
+}

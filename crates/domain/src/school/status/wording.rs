@@ -1,0 +1,123 @@
+//! Reasons and messages of a School's conditions: what is wrong, and what a person can do.
+//!
+//! Must not decide whether a condition is true. No message may contain a secret, a counter or a time.
+
+use crate::condition::Reason;
+use crate::placement::{Cause, Unplaced};
+use crate::school::desired::Desired;
+use crate::school::observed::{AssignedSchool, Assignment, Names, ObservedSchool, ObservedTenant, Unavailable};
+use crate::school::plan::{Refusal, Waiting};
+use crate::tenant::TenantState;
+
+/// The reason and message of a refusal.
+pub(super) fn refused(refusal: Refusal, desired: &Desired, observed: &ObservedSchool) -> (Reason, String) {
+    let school = if let Desired::Present(school) = desired { Some(school) } else { None };
+    let names = if let Assignment::Assigned(assigned) = &observed.assignment { Some(&assigned.names) } else { None };
+    let code = school.map(|school| school.code.to_string()).unwrap_or_default();
+    let name = |pick: fn(&Names) -> &dyn std::fmt::Display| names.map(|names| pick(names).to_string()).unwrap_or_default();
+    match refusal {
+        Refusal::NameConflict => (
+            Reason::NameConflict,
+            format!(
+                "another tenant, perhaps a retained one, holds the code {code}; delete this School and create it with another spec.code"
+            ),
+        ),
+        Refusal::TenantRetired => (
+            Reason::TenantRetired,
+            "the registry says this tenant was retained or deleted; see the runbook before doing anything".to_owned(),
+        ),
+        Refusal::SecretConflict | Refusal::AdminSecretConflict => {
+            let secret = if refusal == Refusal::SecretConflict { name(|names| &names.secret) } else { name(|names| &names.admin_secret) };
+            (Reason::SecretConflict, format!("Secret {secret} exists and does not belong to this School; rename or delete it"))
+        }
+        Refusal::EmailTaken => (
+            Reason::EmailTaken,
+            "an account of another school has the administrator's e-mail address; change spec.adminUser.email".to_owned(),
+        ),
+        Refusal::DatabaseConflict => (
+            Reason::OwnedByAnother,
+            format!("database {} exists on {} and is not this school's", name(|n| &n.database), name(|n| &n.server)),
+        ),
+        Refusal::LoginConflict => {
+            (Reason::OwnedByAnother, format!("login {} exists on {} and is not this school's", name(|n| &n.login), name(|n| &n.server)))
+        }
+        Refusal::DatabaseMissing => (
+            Reason::DatabaseMissing,
+            format!(
+                "database {} is missing on {}; restore it from a backup, an empty one is never made in its place",
+                name(|n| &n.database),
+                name(|n| &n.server)
+            ),
+        ),
+        Refusal::AheadOfOperator => (
+            Reason::AheadOfOperator,
+            "the database's schema is newer than this operator; run the operator version that migrated it".to_owned(),
+        ),
+        Refusal::SchemaEdited => (
+            Reason::SchemaEdited,
+            "the database was migrated by files that differ from this operator's; released migrations must not be edited".to_owned(),
+        ),
+    }
+}
+
+/// What is waited for, for the conditions.
+pub(super) struct Waited {
+    /// Why, in one word.
+    pub(super) reason: Reason,
+    /// Why, and what to do.
+    pub(super) message: String,
+    /// Only a person or a changed spec helps.
+    pub(super) stalled: bool,
+    /// A school that is served cannot be observed.
+    pub(super) outage: bool,
+}
+
+/// What to say of something that is waited for.
+pub(super) fn waited(waiting: &Waiting, observed: &ObservedSchool) -> Waited {
+    match waiting {
+        Waiting::Placement(Unplaced { cause, message }) => Waited {
+            reason: placement_reason(*cause),
+            message: message.clone(),
+            // The others may only be late: references may arrive before their targets.
+            stalled: matches!(cause, Cause::NamespaceNotAllowed | Cause::NoCapacity),
+            outage: false,
+        },
+        Waiting::Server(unavailable) => {
+            let (reason, message) = unavailable_message(*unavailable, observed);
+            let served = matches!(
+                &observed.assignment,
+                Assignment::Assigned(AssignedSchool { tenant: ObservedTenant::Ours { state: TenantState::Active, .. }, .. })
+            );
+            Waited { reason, message, stalled: *unavailable == Unavailable::IdentityMismatch, outage: served }
+        }
+    }
+}
+
+/// The reason of a School that no server takes.
+pub(super) fn placement_reason(cause: Cause) -> Reason {
+    match cause {
+        Cause::NotFound => Reason::ServerNotFound,
+        Cause::NoMatchingTier => Reason::NoMatchingServer,
+        Cause::NamespaceNotAllowed => Reason::NamespaceNotAllowed,
+        Cause::NotSchedulable => Reason::ServerCordoned,
+        Cause::NoCapacity => Reason::NoCapacity,
+        Cause::NotReady => Reason::ServerNotReady,
+    }
+}
+
+/// The reason and message of a server that cannot be queried.
+pub(super) fn unavailable_message(unavailable: Unavailable, observed: &ObservedSchool) -> (Reason, String) {
+    let server = if let Assignment::Assigned(assigned) = &observed.assignment { assigned.names.server.as_str() } else { "" };
+    match unavailable {
+        Unavailable::NotFound => (Reason::ServerNotFound, format!("DatabaseServer {server} does not exist; create it again")),
+        Unavailable::Unreachable => {
+            (Reason::DatabaseUnreachable, format!("server {server} does not answer; it is watched and work goes on as soon as it does"))
+        }
+        Unavailable::NotReady => {
+            (Reason::ServerNotReady, format!("server {server} is not ready; see kubectl describe databaseserver {server}"))
+        }
+        Unavailable::IdentityMismatch => {
+            (Reason::ServerIdentityMismatch, format!("another server answers under the address of {server}; nothing is touched"))
+        }
+    }
+}

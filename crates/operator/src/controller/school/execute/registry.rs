@@ -1,0 +1,77 @@
+//! Actions in the registry: the tenant's row and the administrator's account.
+//!
+//! Must not write to a row of another School or cluster: every statement compares the owner.
+
+use domain::school::action::RegistryAction;
+use domain::tenant::TenantState;
+use kube::ResourceExt as _;
+use provisioning::master::tenants::{self, Change, InactiveState, Reservation, Reserved};
+use provisioning::master::users;
+use registry::password;
+
+use super::{assigned, desired};
+use crate::controller::context::Context;
+use crate::controller::error::{Error, Result};
+use crate::controller::school::observe::Observation;
+use crate::controller::school::placement;
+use crate::kubernetes::secrets::ObservedSecret;
+
+pub(super) async fn execute(ctx: &Context, observation: &Observation, action: RegistryAction) -> Result<()> {
+    match action {
+        RegistryAction::ReserveTenant => reserve(ctx, observation).await,
+        RegistryAction::CreateAdmin => {
+            let password = assigned(observation)?.admin_secret.as_ref().and_then(ObservedSecret::password);
+            let password = password.ok_or(Error::Overtaken("the administrator's Secret"))?;
+            let hash = password::hash_argon2id(&password).await?;
+            users::create_admin(&ctx.registry, observation.owner, &desired(observation)?.admin, &hash).await?;
+            Ok(())
+        }
+        // The state to publish follows from the spec, as the planner's does.
+        RegistryAction::PublishRoute(_) => {
+            let publication = assigned(observation)?.publication(ctx, observation).ok_or(Error::Overtaken("the school's route"))?;
+            ours(tenants::publish(&ctx.registry, &publication, &ctx.keyring).await?)
+        }
+        RegistryAction::SetTenantState(state) => set_state(ctx, observation, state).await,
+    }
+}
+
+async fn reserve(ctx: &Context, observation: &Observation) -> Result<()> {
+    let (school, names) = (desired(observation)?, &assigned(observation)?.names);
+    let reservation = Reservation {
+        tenant: observation.owner,
+        namespace: observation.school.namespace().unwrap_or_default(),
+        name: observation.school.name_any(),
+        code: school.code.clone(),
+        profile: school.profile.clone(),
+        server: names.server.clone(),
+        database: names.database.clone(),
+        login: names.login.clone(),
+    };
+    if let Reserved::OfAnother(other) = tenants::reserve(&ctx.registry, &reservation).await? {
+        tracing::warn!(code = %school.code, other = %other.tenant, "another tenant holds the code");
+    }
+    Ok(())
+}
+
+async fn set_state(ctx: &Context, observation: &Observation, state: TenantState) -> Result<()> {
+    let withdrawn = match state {
+        TenantState::Suspended => InactiveState::Suspended,
+        TenantState::Retained => InactiveState::Retained,
+        TenantState::Deleted => InactiveState::Deleted,
+        TenantState::Provisioning | TenantState::Active => {
+            return Err(Error::Bug(format!("{state:?} is set by reserving or publishing only")));
+        }
+    };
+    ours(tenants::set_state(&ctx.registry, observation.owner, withdrawn).await?)?;
+    if state == TenantState::Deleted {
+        placement::release(ctx, observation.owner.id);
+    }
+    Ok(())
+}
+
+fn ours(change: Change) -> Result<()> {
+    match change {
+        Change::Made | Change::Unneeded => Ok(()),
+        Change::NotOurs => Err(Error::Overtaken("the registry's row")),
+    }
+}

@@ -1,0 +1,62 @@
+//! Actions on a School's Secrets.
+//!
+//! Must never replace a password that can be used, and must never overwrite a Secret that is not ours.
+
+use domain::school::action::SecretAction;
+use kube::ResourceExt as _;
+use registry::password;
+use secrecy::SecretString;
+
+use super::{assigned, assigned_mut, desired};
+use crate::controller::context::Context;
+use crate::controller::error::{Error, Result};
+use crate::controller::school::observe::Observation;
+use crate::controller::school::owner_reference;
+use crate::kubernetes::secrets::{self, AdminContent, Creation, DesiredSecret, ObservedSecret, admin_secret};
+
+pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action: SecretAction) -> Result<()> {
+    match action {
+        SecretAction::WriteSecret => {
+            let desired = with_password(ctx, observation, password::generate_login_password()?)?;
+            let secret = create(ctx, &desired).await?;
+            assigned_mut(observation)?.secret = Some(secret);
+        }
+        SecretAction::RepairSecret { new_password } => {
+            let kept = assigned(observation)?.password().filter(|_| !new_password);
+            let desired = with_password(ctx, observation, kept.map_or_else(password::generate_login_password, Ok)?)?;
+            let present = assigned(observation)?.secret.as_ref().ok_or(Error::Overtaken("the Secret"))?;
+            if let Some(secret) = secrets::apply(&ctx.client, present, &desired).await? {
+                assigned_mut(observation)?.secret = Some(secret);
+            }
+        }
+        SecretAction::WriteAdminSecret => {
+            let secret = create(ctx, &admin_secret(&admin_content(observation)?)).await?;
+            assigned_mut(observation)?.admin_secret = Some(secret);
+        }
+    }
+    Ok(())
+}
+
+fn with_password(ctx: &Context, observation: &Observation, password: SecretString) -> Result<DesiredSecret> {
+    assigned(observation)?.desired_secret(ctx, observation, password).ok_or(Error::Overtaken("the server"))
+}
+
+fn admin_content(observation: &Observation) -> Result<AdminContent> {
+    let person = &desired(observation)?.admin;
+    Ok(AdminContent {
+        namespace: observation.school.namespace().unwrap_or_default(),
+        name: assigned(observation)?.names.admin_secret.to_string(),
+        owner: owner_reference(&observation.school).ok_or_else(|| Error::Bug("the School has no uid".to_owned()))?,
+        person: person.name.clone(),
+        email: person.email.clone(),
+        password: password::generate_temporary_password()?,
+    })
+}
+
+/// Create-only: what has the name already was written by somebody else since it was observed, and the next observation judges it.
+async fn create(ctx: &Context, desired: &DesiredSecret) -> Result<ObservedSecret> {
+    match secrets::create(&ctx.client, desired).await? {
+        Creation::Created(secret) => Ok(*secret),
+        Creation::AlreadyExists => Err(Error::Overtaken("the Secret")),
+    }
+}

@@ -1,0 +1,75 @@
+//! Executing an action on a server. The server is observed again afterwards.
+//!
+//! Must not touch what exists already without our ownership comment: the statements check it.
+
+use domain::server::action::{Action, ObjectAction, ServerAction};
+use provisioning::server::session_guard::SessionGuard;
+use provisioning::server::{prepare, template};
+
+use super::observe::{Contact, Observation};
+use super::{FINALIZER, status};
+use crate::controller::context::Context;
+use crate::controller::error::{Error, Result};
+use crate::kubernetes::object;
+
+pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action: Action) -> Result<()> {
+    match action {
+        Action::Object(action) => on_object(ctx, observation, action).await,
+        Action::Server(action) => {
+            let contact = observation.contact.as_ref().map_err(|_| Error::Overtaken("the server"))?;
+            on_server(ctx, contact, action).await
+        }
+    }
+}
+
+async fn on_object(ctx: &Context, observation: &mut Observation, action: ObjectAction) -> Result<()> {
+    let api = ctx.database_servers();
+    match action {
+        ObjectAction::AddFinalizer => observation.object = object::add_finalizer(&api, &observation.object, FINALIZER).await?,
+        ObjectAction::RecordIdentity => {
+            let status = status::with_identity(observation)?;
+            if let Some(object) = object::patch_status(&api, &observation.object, &status).await? {
+                observation.object = object;
+            }
+        }
+        ObjectAction::RemoveFinalizer => {
+            // Schools whose names are recorded and that the registry does not know yet are on this server too.
+            ctx.reservations_loaded.wait().await;
+            if observation.facts(ctx).in_use {
+                return Err(Error::Overtaken("the schools on the server"));
+            }
+            match object::remove_finalizer(&api, &observation.object, FINALIZER).await? {
+                Some(object) => observation.object = object,
+                None => observation.object.metadata.finalizers = None,
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn on_server(ctx: &Context, contact: &Contact, action: ServerAction) -> Result<()> {
+    let connection = &contact.connection;
+    match action {
+        ServerAction::PrepareRoles => {
+            let fingerprint = ctx.keyring.migrator_fingerprint(ctx.cluster, &contact.migrator.password)?;
+            let desired = prepare::DesiredRoles { cluster: ctx.cluster, password: &contact.migrator.password, fingerprint: &fingerprint };
+            let mut conn = session(contact).await?;
+            prepare::prepare_roles(&mut conn, &desired).await?;
+            conn.release();
+        }
+        ServerAction::CloseMaintenance => {
+            let mut conn = session(contact).await?;
+            prepare::close_maintenance_databases(&mut conn).await?;
+            conn.release();
+        }
+        ServerAction::BuildTemplate => {
+            template::build(&connection.pool, &connection.endpoint, &contact.migrator, &ctx.migrations).await?;
+        }
+        ServerAction::DropStale => template::drop_stale(&connection.pool, ctx.migrations.digest()).await?,
+    }
+    Ok(())
+}
+
+async fn session(contact: &Contact) -> Result<SessionGuard> {
+    Ok(SessionGuard::acquire(&contact.connection.pool, "connecting to the server").await.map_err(provisioning::server::Error::from)?)
+}

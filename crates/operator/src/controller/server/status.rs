@@ -1,0 +1,78 @@
+//! What the `DatabaseServer`'s status says: its conditions, and the fields that are filled in as they become known.
+//!
+//! Must not write the status: the engine does, and only when something in it changed.
+
+use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
+use domain::server::plan::{ObservedServer, Plan};
+use domain::server::status::{self, ServerCapacity};
+
+use super::Servers;
+use super::observe::Observation;
+use crate::controller::context::Context;
+use crate::controller::engine;
+use crate::controller::error::{Error, Result};
+use crate::crd::server::{Allocated, DatabaseServerStatus, ServerSchema};
+
+/// Databases named in a message; more would only make the status long.
+const NAMED: usize = 5;
+
+/// The status that records who the server is, before anything is created on it.
+///
+/// # Errors
+/// When there was no answer.
+pub(super) fn with_identity(observation: &Observation) -> Result<DatabaseServerStatus> {
+    let contact = observation.contact.as_ref().map_err(|_| Error::Overtaken("the server"))?;
+    let preparing = |type_, status| Condition::new(type_, status, Reason::Preparing, "roles and template are being made");
+    let conditions = [
+        preparing(ConditionType::Ready, ConditionStatus::False),
+        preparing(ConditionType::Reconciling, ConditionStatus::True),
+        preparing(ConditionType::Stalled, ConditionStatus::False),
+    ];
+    let status = DatabaseServerStatus {
+        system_identifier: Some(contact.identity.system_identifier.clone()),
+        version: Some(contact.identity.version.clone()),
+        ..observation.object.status.clone().unwrap_or_default()
+    };
+    Ok(engine::dated::<Servers>(&observation.object, status, &conditions))
+}
+
+/// Conditions after a reconcile that ended with `plan`.
+pub(super) fn conditions(
+    ctx: &Context,
+    observation: &Observation,
+    observed: &ObservedServer,
+    plan: &Plan,
+    overdue: bool,
+) -> Vec<Condition> {
+    let desired = &observation.desired;
+    let schools = ctx.reservations.schools_on(&observation.name);
+    let capacity = ServerCapacity { schedulable: desired.schedulable, schools, capacity: desired.max_schools };
+    let mut conditions = status::report(observed, plan, capacity, overdue);
+    if let Ok(contact) = &observation.contact {
+        warn_of_open_databases(&mut conditions, &contact.open_databases, &contact.connection.admin.username);
+    }
+    conditions
+}
+
+/// The status as it is, with everything that is now known filled in.
+pub(super) fn complete(ctx: &Context, observation: &Observation) -> DatabaseServerStatus {
+    let mut status = observation.object.status.clone().unwrap_or_default();
+    status.allocated = Some(Allocated { schools: Some(ctx.reservations.schools_on(&observation.name)) });
+    if let Ok(contact) = &observation.contact {
+        status.version = Some(contact.identity.version.clone());
+        status.schema = contact.facts.template.then(|| ServerSchema { version: Some(ctx.migrations.target()) });
+    }
+    status
+}
+
+/// Databases that the admin may not close stay a risk that somebody else must judge. Closing the one that the admin logs in to must not lock it out.
+fn warn_of_open_databases(conditions: &mut [Condition], open: &[String], admin: &str) {
+    let is_ready = |condition: &&mut Condition| condition.type_ == ConditionType::Ready && condition.status == ConditionStatus::True;
+    if let (Some(ready), false) = (conditions.iter_mut().find(is_ready), open.is_empty()) {
+        let named: Vec<_> = open.iter().take(NAMED).map(String::as_str).collect();
+        ready.message = format!(
+            "schools can be placed here; every login may connect to {}: there, as the owner, grant CONNECT to {admin} and then revoke ALL from PUBLIC",
+            named.join(", ")
+        );
+    }
+}
