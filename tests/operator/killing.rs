@@ -51,7 +51,7 @@ async fn ask(world: &World, namespace: &str, code: &str, end: ExpectedEnd) {
         ExpectedEnd::Active => {}
         ExpectedEnd::Suspended => apply(world, namespace, code, end, "Suspended").await,
         ExpectedEnd::Retained | ExpectedEnd::Dropped => {
-            drop(world.schools(namespace).delete(code, &DeleteParams::default()).await.unwrap())
+            drop(world.schools(namespace).delete(code, &DeleteParams::default()).await.unwrap());
         }
     }
 }
