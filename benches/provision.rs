@@ -8,10 +8,10 @@
 mod audit;
 #[path = "provision/board.rs"]
 mod board;
+#[path = "provision/environment.rs"]
+mod environment;
 #[path = "provision/floor.rs"]
 mod floor;
-#[path = "provision/ground.rs"]
-mod ground;
 #[path = "provision/leaks.rs"]
 mod leaks;
 #[path = "provision/operator.rs"]
@@ -38,7 +38,7 @@ use std::time::Instant;
 use clap::{Parser, ValueEnum};
 use registry::password;
 
-use crate::ground::Ground;
+use crate::environment::Environment;
 use crate::phases::Report;
 
 /// What went wrong; the bench ends with it.
@@ -93,37 +93,37 @@ async fn run(options: &Options) -> Outcome {
     let begun = Instant::now();
     let progress = |what: &str| eprintln!("{:6.1} s  {what}", begun.elapsed().as_secs_f64());
     progress("starting Kubernetes and two PostgreSQL servers with fsync on");
-    let mut ground = Ground::start(options.operator.clone()).await?;
-    let measured = Box::pin(measure(&mut ground, options, progress)).await;
+    let mut environment = Environment::start(options.operator.clone()).await?;
+    let measured = Box::pin(measure(&mut environment, options, progress)).await;
     // Of a run that failed above all.
-    if let Some(directory) = &options.keep {
-        ground.keep(directory)?;
+    if let Some(folder) = &options.keep {
+        environment.keep(folder)?;
     }
     let report = measured?;
     match options.output {
         Format::Table => println!("{}", print::table(&report)),
         Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
     }
-    report.verdict()
+    report.judgement()
 }
 
-async fn measure(ground: &mut Ground, options: &Options, progress: impl Fn(&str)) -> Outcome<Report> {
-    let mut report = Report::new(ground, options.schools);
+async fn measure(environment: &mut Environment, options: &Options, progress: impl Fn(&str)) -> Outcome<Report> {
+    let mut report = Report::new(environment, options.schools);
     report.hash_ms = hash_ms().await?;
     progress("warming up: ten schools by the operator, ten by the floor");
-    Box::pin(phases::warm_up(ground)).await?;
+    Box::pin(phases::warm_up(environment)).await?;
     for round in 1..=options.rounds {
         let last = round == options.rounds;
         progress(&format!("round {round} of {}: the operator, then the floor, then its SQL alone", options.rounds));
         let rest = last.then_some(options.rest);
-        report.rounds.push(Box::pin(phases::round(ground, round, options.schools, rest, &mut report.rest)).await?);
+        report.rounds.push(Box::pin(phases::round(environment, round, options.schools, rest, &mut report.rest)).await?);
         let latest = report.rounds.last().map_or(String::new(), print::line);
         progress(&latest);
     }
     progress("one School at a time, cold and from a staged database");
-    report.singles = Some(Box::pin(phases::singles(ground, options.singles)).await?);
+    report.singles = Some(Box::pin(phases::singles(environment, options.singles)).await?);
     progress("a server dies in the middle");
-    report.recovery = Some(Box::pin(phases::recovery(ground, options.schools)).await?);
+    report.recovery = Some(Box::pin(phases::recovery(environment, options.schools)).await?);
     Ok(report)
 }
 

@@ -31,10 +31,10 @@ impl Board {
     pub(crate) fn watch(client: Client, namespace: &str) -> Self {
         let board = Self::default();
         let events = watcher(Api::<School>::namespaced(client, namespace), watcher::Config::default()).default_backoff();
-        let told = board.clone();
+        let conditions = board.clone();
         tokio::spawn(events.for_each(move |event| {
             if let Ok(event) = event {
-                told.note(event);
+                conditions.note(event);
             }
             std::future::ready(())
         }));

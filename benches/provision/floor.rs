@@ -26,13 +26,13 @@ use operator::crd::school::{AdminUserStatus, DatabaseStatus, PlacementStatus, Sc
 use operator::crd::{School, convert};
 use operator::kubernetes::condition::merge_conditions;
 use operator::kubernetes::object;
-use operator::kubernetes::secrets::{self, AdminContent, Creation, CredentialsContent, SecretWanted, admin_secret, credentials_secret};
+use operator::kubernetes::secrets::{self, AdminContent, Creation, CredentialsContent, DesiredSecret, admin_secret, credentials_secret};
 use provisioning::scram;
 use registry::password;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::ground::{Ground, NAMESPACE};
+use crate::environment::{Environment, NAMESPACE};
 use crate::statements::{Case, Password, Sql};
 use crate::{Outcome, schools};
 
@@ -48,8 +48,8 @@ struct Floor {
 
 /// Applies a School for each code, through the same function as for the operator, and makes each as soon as it exists.
 /// Returns when each request was begun, and when the last School was made.
-pub(crate) async fn provision(ground: &Ground, codes: &[String]) -> Outcome<std::collections::HashMap<String, Instant>> {
-    let floor = Arc::new(Floor { sql: Sql::open(ground).await?, client: ground.client.clone(), cluster: ground.cluster });
+pub(crate) async fn provision(environment: &Environment, codes: &[String]) -> Outcome<std::collections::HashMap<String, Instant>> {
+    let floor = Arc::new(Floor { sql: Sql::open(environment).await?, client: environment.client.clone(), cluster: environment.cluster });
     let (mut workers, mut queues) = (JoinSet::new(), Vec::new());
     for server in 0..floor.sql.connections.len() {
         let (queue, schools) = mpsc::unbounded::<School>();
@@ -67,11 +67,11 @@ pub(crate) async fn provision(ground: &Ground, codes: &[String]) -> Outcome<std:
             });
         }
     }
-    let turn = std::sync::atomic::AtomicUsize::new(0);
-    let begun = schools::apply(&ground.schools(), codes, |school| {
-        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let number = std::sync::atomic::AtomicUsize::new(0);
+    let begun = schools::apply(&environment.schools(), codes, |school| {
+        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // A worker that failed has closed its queue, and says why below.
-        let _ = queues[turn % queues.len()].unbounded_send(school);
+        let _ = queues[number % queues.len()].unbounded_send(school);
     })
     .await?;
     drop(queues);
@@ -99,8 +99,8 @@ impl Floor {
             namespace: NAMESPACE.to_owned(),
             name: case.names.admin_secret.to_string(),
             owner: school.controller_owner_ref(&()).ok_or("a School has no uid")?,
-            person: case.ask.admin.name.clone(),
-            email: case.ask.admin.email.clone(),
+            person: case.school.admin.name.clone(),
+            email: case.school.admin.email.clone(),
             password: temporary.clone(),
         };
         self.create(&admin_secret(&content)).await?;
@@ -110,7 +110,7 @@ impl Floor {
         Ok(())
     }
 
-    fn credentials(&self, case: &Case, school: &School, connection: &ServerConnection, password: &Password) -> Outcome<SecretWanted> {
+    fn credentials(&self, case: &Case, school: &School, connection: &ServerConnection, password: &Password) -> Outcome<DesiredSecret> {
         let template = convert::secret_template(school);
         Ok(credentials_secret(&CredentialsContent {
             namespace: NAMESPACE.to_owned(),
@@ -129,7 +129,7 @@ impl Floor {
         }))
     }
 
-    async fn create(&self, secret: &SecretWanted) -> Outcome {
+    async fn create(&self, secret: &DesiredSecret) -> Outcome {
         match secrets::create(&self.client, secret).await? {
             Creation::Created(_) => Ok(()),
             Creation::AlreadyExists => Err("a Secret of the floor exists already".into()),
@@ -146,13 +146,13 @@ impl Floor {
             admin: ObservedAdmin::Exists,
             server: ServerObservation::Available(CatalogFacts { database, login: ObservedLogin::Matching, spare: false }),
         };
-        let told = status::report(
-            &case.wanted,
+        let conditions = status::report(
+            &case.desired,
             &ObservedSchool { finalizer: true, assignment: Assignment::Assigned(bound) },
             &Plan::Settled,
             false,
         );
-        let admin = &case.ask.admin;
+        let admin = &case.school.admin;
         let complete = SchoolStatus {
             database: Some(DatabaseStatus {
                 name: Some(case.names.database.to_string()),
@@ -167,34 +167,34 @@ impl Floor {
             }),
             ..school.status.clone().unwrap_or_default()
         };
-        dated(school, complete, &told)
+        dated(school, complete, &conditions)
     }
 }
 
 fn with_names(case: &Case, school: &School) -> SchoolStatus {
     let reason = "the floor places in turn".to_owned();
-    let choice = Placement { server: case.names.server.clone(), tier: case.ask.placement.tier, reason: reason.clone() };
+    let choice = Placement { server: case.names.server.clone(), tier: case.school.placement.tier, reason: reason.clone() };
     let facts = ObservedSchool { finalizer: true, assignment: Assignment::Unassigned(Ok(choice.clone())) };
-    let told = status::report(&case.wanted, &facts, &Plan::Execute(ObjectAction::RecordNames(choice).into()), false);
+    let conditions = status::report(&case.desired, &facts, &Plan::Execute(ObjectAction::RecordNames(choice).into()), false);
     let placement = PlacementStatus {
         server_name: Some(case.names.server.to_string()),
         tier: Some(Tier::Standard),
         bound_at: Some(Time(Timestamp::now())),
         reason: Some(reason),
     };
-    dated(school, SchoolStatus { placement: Some(placement), ..convert::recorded(&case.names) }, &told)
+    dated(school, SchoolStatus { placement: Some(placement), ..convert::recorded(&case.names) }, &conditions)
 }
 
 async fn write_status(api: &Api<School>, school: &School, status: &SchoolStatus) -> Outcome<School> {
     object::patch_status(api, school, status).await?.ok_or_else(|| "the floor's status said so already".into())
 }
 
-fn dated(school: &School, status: SchoolStatus, told: &[Condition]) -> SchoolStatus {
+fn dated(school: &School, status: SchoolStatus, conditions: &[Condition]) -> SchoolStatus {
     let before = school.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     let generation = school.metadata.generation.unwrap_or_default();
     SchoolStatus {
         observed_generation: Some(generation),
-        conditions: Some(merge_conditions(before, told, generation, Timestamp::now())),
+        conditions: Some(merge_conditions(before, conditions, generation, Timestamp::now())),
         operator_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         ..status
     }
@@ -202,17 +202,17 @@ fn dated(school: &School, status: SchoolStatus, told: &[Condition]) -> SchoolSta
 
 /// The SQL part alone, four schools at a time on each server: no API call, no hash and no verifier (one of each, made before, serves all),
 /// no School object. Returns how long it took; afterwards nothing of it is left.
-pub(crate) async fn sql_alone(ground: &Ground, codes: &[String]) -> Outcome<f64> {
-    let sql = Arc::new(Sql::open(ground).await?);
+pub(crate) async fn sql_alone(environment: &Environment, codes: &[String]) -> Outcome<f64> {
+    let sql = Arc::new(Sql::open(environment).await?);
     let login = password::generate_login_password()?;
     let password = Arc::new(Password { verifier: scram::verifier(&login), password: login });
     let hash: Arc<str> = password::hash_argon2id(&password::generate_temporary_password()?).await?.into();
     let mut cases = [Vec::new(), Vec::new()];
     for (number, code) in codes.iter().enumerate() {
         let mut school = schools::school(code);
-        school.metadata.uid = Some(Uuid::new_v5(&ground.cluster.0, code.as_bytes()).to_string());
+        school.metadata.uid = Some(Uuid::new_v5(&environment.cluster.0, code.as_bytes()).to_string());
         let server = number % cases.len();
-        cases[server].push(Arc::new(Case::of(&school, ground.cluster, &sql.connections[server].0, sql.migrations.target())?));
+        cases[server].push(Arc::new(Case::of(&school, environment.cluster, &sql.connections[server].0, sql.migrations.target())?));
     }
     let begun = Instant::now();
     each(&sql, &cases, |sql, case, connection| {

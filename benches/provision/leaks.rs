@@ -11,7 +11,7 @@ use sqlx::Row as _;
 use tokio::time::sleep;
 
 use crate::Outcome;
-use crate::ground::{Ground, NAMESPACE};
+use crate::environment::{Environment, NAMESPACE};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(200);
@@ -31,10 +31,10 @@ impl Leaks {
     ///
     /// # Errors
     /// When something is left after a minute.
-    pub(crate) async fn none(ground: &Ground) -> Outcome<Self> {
+    pub(crate) async fn none(environment: &Environment) -> Outcome<Self> {
         let begun = Instant::now();
         loop {
-            let leaks = Self::find(ground).await?;
+            let leaks = Self::find(environment).await?;
             if leaks.databases + leaks.logins + leaks.secrets + leaks.tenants == 0 {
                 return Ok(leaks);
             }
@@ -46,11 +46,11 @@ impl Leaks {
     }
 
     /// By mark and by name: what lost its mark must not be overlooked.
-    async fn find(ground: &Ground) -> Outcome<Self> {
+    async fn find(environment: &Environment) -> Outcome<Self> {
         let mut leaks = Self::default();
-        for view in &ground.views {
+        for view in &environment.views {
             let mut conn = view.acquire().await?;
-            let Census { databases, logins, spares } = census::take(&mut conn, ground.cluster).await?;
+            let Census { databases, logins, spares } = census::take(&mut conn, environment.cluster).await?;
             let named = "SELECT (SELECT count(*) FROM pg_database WHERE datname LIKE 'dailycare\\_tenant\\_%') AS databases,
                                 (SELECT count(*) FROM pg_roles WHERE rolname LIKE 'dailycare\\_tenant\\_%') AS logins";
             let named = sqlx::query(named).fetch_one(&mut *conn).await?;
@@ -59,10 +59,10 @@ impl Leaks {
             leaks.logins += logins.len().max(count("logins")?);
             leaks.spares += spares;
         }
-        let secrets = Api::<Secret>::namespaced(ground.person.clone(), NAMESPACE);
+        let secrets = Api::<Secret>::namespaced(environment.person.clone(), NAMESPACE);
         leaks.secrets = secrets.list_metadata(&ListParams::default()).await?.items.len();
-        let registry = ground.registry().await?;
-        leaks.tenants = provisioning::master::tenants::occupancy(&registry, ground.cluster).await?.len();
+        let registry = environment.registry().await?;
+        leaks.tenants = provisioning::master::tenants::occupancy(&registry, environment.cluster).await?.len();
         registry.close().await;
         Ok(leaks)
     }

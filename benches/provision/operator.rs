@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::Outcome;
-use crate::ground::{Ground, SYSTEM};
+use crate::environment::{Environment, SYSTEM};
 
 const POLL: Duration = Duration::from_millis(20);
 /// The first start builds a template on each server.
@@ -23,13 +23,13 @@ pub(crate) struct Operator {
 
 impl Operator {
     /// Starts it and returns when it leads and knows both servers.
-    pub(crate) async fn start(ground: &Ground) -> Outcome<Self> {
+    pub(crate) async fn start(environment: &Environment) -> Outcome<Self> {
         let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let log = OpenOptions::new().create(true).append(true).open(ground.files.path().join("operator.log"))?;
-        let mut command = Command::new(&ground.operator);
-        command.arg("operator").env_clear().env("KUBECONFIG", &ground.operator_kubeconfig).env("DAILYCARE_NAMESPACE", SYSTEM);
-        command.env("DAILYCARE_MASTER_URL_FILE", ground.files.path().join("master"));
-        command.env("DAILYCARE_SEALING_KEY_FILE", ground.files.path().join("keys"));
+        let log = OpenOptions::new().create(true).append(true).open(environment.files.path().join("operator.log"))?;
+        let mut command = Command::new(&environment.operator);
+        command.arg("operator").env_clear().env("KUBECONFIG", &environment.operator_kubeconfig).env("DAILYCARE_NAMESPACE", SYSTEM);
+        command.env("DAILYCARE_MASTER_URL_FILE", environment.files.path().join("master"));
+        command.env("DAILYCARE_SEALING_KEY_FILE", environment.files.path().join("keys"));
         command.env("DAILYCARE_HTTP_ADDRESS", format!("127.0.0.1:{port}"));
         // For profiling: what a person sets for this program is meant for the operator.
         command.envs(std::env::vars().filter(|(name, _)| ["DAILYCARE_LOG", "DAILYCARE_CONCURRENCY"].contains(&name.as_str())));
@@ -38,10 +38,10 @@ impl Operator {
         let deadline = Instant::now() + PATIENCE;
         while !operator.is_ready().await {
             if let Some(status) = operator.child.try_wait()? {
-                return Err(format!("the operator ended ({status}); its log: {}", said(ground)).into());
+                return Err(format!("the operator ended ({status}); its log: {}", said(environment)).into());
             }
             if Instant::now() > deadline {
-                return Err(format!("the operator is not ready; its log: {}", said(ground)).into());
+                return Err(format!("the operator is not ready; its log: {}", said(environment)).into());
             }
             sleep(POLL).await;
         }
@@ -69,17 +69,17 @@ impl Operator {
     }
 
     /// Waits until it has looked at this many Schools.
-    pub(crate) async fn has_looked_at(&self, schools: usize) -> Outcome {
+    pub(crate) async fn has_reconciled(&self, schools: usize) -> Outcome {
         const METRIC: &str = "dailycare_operator_reconcile_duration_seconds_count{kind=\"School\"} ";
         let deadline = Instant::now() + PATIENCE;
         loop {
             let page = self.get("/metrics").await?;
-            let looked_at = page.lines().find_map(|line| line.strip_prefix(METRIC)?.trim().parse::<usize>().ok()).unwrap_or_default();
-            if looked_at >= schools {
+            let reconciled = page.lines().find_map(|line| line.strip_prefix(METRIC)?.trim().parse::<usize>().ok()).unwrap_or_default();
+            if reconciled >= schools {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("the operator has looked at {looked_at} of {schools} Schools only").into());
+                return Err(format!("the operator has looked at {reconciled} of {schools} Schools only").into());
             }
             sleep(POLL).await;
         }
@@ -108,6 +108,6 @@ impl Drop for Operator {
     }
 }
 
-fn said(ground: &Ground) -> String {
-    std::fs::read_to_string(ground.files.path().join("operator.log")).unwrap_or_default()
+fn said(environment: &Environment) -> String {
+    std::fs::read_to_string(environment.files.path().join("operator.log")).unwrap_or_default()
 }

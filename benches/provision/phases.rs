@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::audit::{self, Calls};
-use crate::ground::Ground;
+use crate::environment::Environment;
 use crate::leaks::Leaks;
 use crate::operator::Operator;
 use crate::processes::Memory;
@@ -103,14 +103,14 @@ pub(crate) struct Recovery {
 }
 
 impl Report {
-    pub(crate) fn new(ground: &Ground, schools: usize) -> Self {
-        let servers = ground.servers.iter().map(|server| server.version().name().to_owned()).collect();
+    pub(crate) fn new(environment: &Environment, schools: usize) -> Self {
+        let servers = environment.servers.iter().map(|server| server.version().name().to_owned()).collect();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { schools, servers, cores, hash_ms: 0.0, rounds: Vec::new(), rest: None, singles: None, recovery: None }
     }
 
     /// Leaks and corrections end the bench where they are found; what is left to judge is the rest.
-    pub(crate) fn verdict(&self) -> Outcome {
+    pub(crate) fn judgement(&self) -> Outcome {
         match &self.rest {
             Some(rest) if !rest.writes.is_empty() => Err(format!("writes at rest: {:?}", rest.writes).into()),
             _ => Ok(()),
@@ -119,58 +119,65 @@ impl Report {
 }
 
 /// Caches, templates and code pages are warm afterwards, for both sides.
-pub(crate) async fn warm_up(ground: &Ground) -> Outcome {
-    let operator = Operator::start(ground).await?;
+pub(crate) async fn warm_up(environment: &Environment) -> Outcome {
+    let operator = Operator::start(environment).await?;
     let codes = schools::codes("warm-o", WARM_UP);
-    schools::apply(&ground.schools(), &codes, drop).await?;
-    ground.board.ready(&codes).await?;
-    delete_all(ground, &codes).await?;
+    schools::apply(&environment.schools(), &codes, drop).await?;
+    environment.board.ready(&codes).await?;
+    delete_all(environment, &codes).await?;
     operator.stop().await?;
     let codes = schools::codes("warm-f", WARM_UP);
-    floor::provision(ground, &codes).await?;
-    adopt(ground, &codes).await
+    floor::provision(environment, &codes).await?;
+    adopt(environment, &codes).await
 }
 
 /// See [`Round`]. With `rest`, the operator is also watched doing nothing.
-pub(crate) async fn round(ground: &Ground, number: usize, count: usize, rest: Option<u64>, found: &mut Option<Rest>) -> Outcome<Round> {
+pub(crate) async fn round(
+    environment: &Environment,
+    number: usize,
+    count: usize,
+    rest: Option<u64>,
+    found: &mut Option<Rest>,
+) -> Outcome<Round> {
     let codes = schools::codes(&format!("op{number}"), count);
-    let operator = Operator::start(ground).await?;
-    ground.checkpoint().await?;
-    let (before, start) = (Memory::of(operator.pid())?, audit::end(&ground.plane.audit_log())?);
-    let bulk = measured(ground, Some(operator.pid()), &codes, async || schools::apply(&ground.schools(), &codes, drop).await).await?;
+    let operator = Operator::start(environment).await?;
+    environment.checkpoint().await?;
+    let (before, start) = (Memory::of(operator.pid())?, audit::end(&environment.plane.audit_log())?);
+    let bulk =
+        measured(environment, Some(operator.pid()), &codes, async || schools::apply(&environment.schools(), &codes, drop).await).await?;
     let after = Memory::of(operator.pid())?;
-    let calls = audit::calls(&ground.plane.audit_log(), start)?;
+    let calls = audit::calls(&environment.plane.audit_log(), start)?;
     if let Some(seconds) = rest {
-        *found = Some(resting(ground, &operator, count, seconds).await?);
+        *found = Some(resting(environment, &operator, count, seconds).await?);
     }
-    let delete = delete_all(ground, &codes).await?;
+    let delete = delete_all(environment, &codes).await?;
     operator.stop().await?;
-    let leaks = Leaks::none(ground).await?;
+    let leaks = Leaks::none(environment).await?;
 
     let codes = schools::codes(&format!("floor{number}"), count);
-    ground.checkpoint().await?;
-    let floor = measured(ground, None, &codes, async || floor::provision(ground, &codes).await).await?;
-    adopt(ground, &codes).await?;
-    ground.checkpoint().await?;
-    let sql = floor::sql_alone(ground, &schools::codes(&format!("sql{number}"), count)).await?;
-    Leaks::none(ground).await?;
+    environment.checkpoint().await?;
+    let floor = measured(environment, None, &codes, async || floor::provision(environment, &codes).await).await?;
+    adopt(environment, &codes).await?;
+    environment.checkpoint().await?;
+    let sql = floor::sql_alone(environment, &schools::codes(&format!("sql{number}"), count)).await?;
+    Leaks::none(environment).await?;
     let memory = Growth { start: before.now, peak: after.peak, end: after.now };
     Ok(Round { operator: bulk, memory, calls, delete, leaks, floor, sql })
 }
 
 async fn measured(
-    ground: &Ground,
+    environment: &Environment,
     operator: Option<u32>,
     codes: &[String],
     provision: impl AsyncFnOnce() -> Outcome<HashMap<String, Instant>>,
 ) -> Outcome<Bulk> {
-    let (connections, transactions) = ground.counters().await?;
-    let before = Usage::now(ground, operator)?;
+    let (connections, transactions) = environment.counters().await?;
+    let before = Usage::now(environment, operator)?;
     let begun = Instant::now();
     let begins = provision().await?;
-    let ready = ground.board.ready(codes).await?;
-    let cpu = Usage::now(ground, operator)? - before;
-    let (connections_after, transactions_after) = ground.counters().await?;
+    let ready = environment.board.ready(codes).await?;
+    let cpu = Usage::now(environment, operator)? - before;
+    let (connections_after, transactions_after) = environment.counters().await?;
     let last = ready.iter().max().ok_or("no School was applied")?;
     let latencies = codes.iter().zip(&ready).filter_map(|(code, ready)| Some(ready.duration_since(*begins.get(code)?).as_secs_f64()));
     Ok(Bulk {
@@ -184,41 +191,41 @@ async fn measured(
 }
 
 /// Deletes Schools and waits until they are gone; seconds.
-async fn delete_all(ground: &Ground, codes: &[String]) -> Outcome<f64> {
+async fn delete_all(environment: &Environment, codes: &[String]) -> Outcome<f64> {
     let begun = Instant::now();
-    schools::delete(&ground.schools(), codes).await?;
-    Ok(ground.board.empty().await?.duration_since(begun).as_secs_f64())
+    schools::delete(&environment.schools(), codes).await?;
+    Ok(environment.board.empty().await?.duration_since(begun).as_secs_f64())
 }
 
 /// The proof that the floor's result is the operator's: the operator looks at all of it and corrects nothing. Then it deletes it.
-async fn adopt(ground: &Ground, codes: &[String]) -> Outcome {
-    let start = audit::end(&ground.plane.audit_log())?;
-    let operator = Operator::start(ground).await?;
-    operator.has_looked_at(codes.len()).await?;
-    let writes = audit::writes(&audit::calls(&ground.plane.audit_log(), start)?);
+async fn adopt(environment: &Environment, codes: &[String]) -> Outcome {
+    let start = audit::end(&environment.plane.audit_log())?;
+    let operator = Operator::start(environment).await?;
+    operator.has_reconciled(codes.len()).await?;
+    let writes = audit::writes(&audit::calls(&environment.plane.audit_log(), start)?);
     let corrected: Vec<_> = writes.keys().filter(|kind| kind.contains(" schools") || kind.contains(" secrets")).collect();
     if !corrected.is_empty() {
         return Err(format!("the floor left something for the operator to do: {writes:?}").into());
     }
-    delete_all(ground, codes).await?;
+    delete_all(environment, codes).await?;
     operator.stop().await
 }
 
-async fn resting(ground: &Ground, operator: &Operator, count: usize, seconds: u64) -> Outcome<Rest> {
+async fn resting(environment: &Environment, operator: &Operator, count: usize, seconds: u64) -> Outcome<Rest> {
     // The servers' status counts the Schools, a little later.
-    let servers = Api::<DatabaseServer>::all(ground.person.clone());
+    let servers = Api::<DatabaseServer>::all(environment.person.clone());
     let allocated = |server: &DatabaseServer| server.status.as_ref().and_then(|status| status.allocated?.schools).unwrap_or_default();
     while servers.list(&ListParams::default()).await?.iter().map(allocated).sum::<u32>() as usize != count {
         sleep(Duration::from_millis(200)).await;
     }
-    let (start, before) = (audit::end(&ground.plane.audit_log())?, Usage::now(ground, Some(operator.pid()))?);
-    let (connections, transactions) = ground.counters().await?;
+    let (start, before) = (audit::end(&environment.plane.audit_log())?, Usage::now(environment, Some(operator.pid()))?);
+    let (connections, transactions) = environment.counters().await?;
     let begun = Instant::now();
     sleep(Duration::from_secs(seconds)).await;
     let took = begun.elapsed().as_secs_f64();
-    let used = Usage::now(ground, Some(operator.pid()))? - before;
-    let (connections_after, transactions_after) = ground.counters().await?;
-    let calls = audit::calls(&ground.plane.audit_log(), start)?;
+    let used = Usage::now(environment, Some(operator.pid()))? - before;
+    let (connections_after, transactions_after) = environment.counters().await?;
+    let calls = audit::calls(&environment.plane.audit_log(), start)?;
     let writes = audit::writes(&calls);
     let reads = calls.values().sum::<u64>() - writes.values().sum::<u64>();
     let cpu_percent = used.operator / took * 100.0;
@@ -227,12 +234,12 @@ async fn resting(ground: &Ground, operator: &Operator, count: usize, seconds: u6
 }
 
 /// See [`Singles`].
-pub(crate) async fn singles(ground: &Ground, count: usize) -> Outcome<Singles> {
-    let operator = Operator::start(ground).await?;
+pub(crate) async fn singles(environment: &Environment, count: usize) -> Outcome<Singles> {
+    let operator = Operator::start(environment).await?;
     let (cold, staged) = (schools::codes("cold", count), schools::codes("staged", count));
-    let cold_latency = one_by_one(ground, &cold, async || Ok(())).await?;
-    let connections = ground.connections()?;
-    let digest = ground.migrations.digest();
+    let cold_latency = one_by_one(environment, &cold, async || Ok(())).await?;
+    let connections = environment.connections()?;
+    let digest = environment.migrations.digest();
     let stage_ahead = async || {
         for (_, connection) in &connections {
             let mut conn = connection.pool.acquire().await?;
@@ -242,47 +249,47 @@ pub(crate) async fn singles(ground: &Ground, count: usize) -> Outcome<Singles> {
         }
         Ok(())
     };
-    let staged_latency = one_by_one(ground, &staged, stage_ahead).await?;
-    delete_all(ground, &[cold, staged].concat()).await?;
+    let staged_latency = one_by_one(environment, &staged, stage_ahead).await?;
+    delete_all(environment, &[cold, staged].concat()).await?;
     operator.stop().await?;
-    Leaks::none(ground).await?;
+    Leaks::none(environment).await?;
     Ok(Singles { cold: cold_latency, staged: staged_latency })
 }
 
-async fn one_by_one(ground: &Ground, codes: &[String], before_each: impl AsyncFn() -> Outcome) -> Outcome<Latency> {
+async fn one_by_one(environment: &Environment, codes: &[String], before_each: impl AsyncFn() -> Outcome) -> Outcome<Latency> {
     let mut latencies = Vec::new();
     for code in codes {
         before_each().await?;
         let one = std::slice::from_ref(code);
         let begun = Instant::now();
-        schools::apply(&ground.schools(), one, drop).await?;
-        let ready = ground.board.ready(one).await?;
+        schools::apply(&environment.schools(), one, drop).await?;
+        let ready = environment.board.ready(one).await?;
         latencies.extend(ready.iter().map(|ready| ready.duration_since(begun).as_secs_f64()));
     }
     Ok(Latency::of(latencies))
 }
 
 /// See [`Recovery`].
-pub(crate) async fn recovery(ground: &mut Ground, count: usize) -> Outcome<Recovery> {
-    let operator = Operator::start(ground).await?;
+pub(crate) async fn recovery(environment: &mut Environment, count: usize) -> Outcome<Recovery> {
+    let operator = Operator::start(environment).await?;
     let codes = schools::codes("outage", count);
-    let api = ground.schools();
+    let api = environment.schools();
     let outage = async {
-        ground.board.some_ready(count / 5).await?;
-        ground.servers[1].kill9().await?;
+        environment.board.some_ready(count / 5).await?;
+        environment.servers[1].kill9().await?;
         sleep(OUTAGE).await;
         Ok(())
     };
     let applying = schools::apply(&api, &codes, drop);
     futures::future::try_join(applying, outage).await?;
-    let ready_before = ground.board.some_ready(0).await?;
-    ground.servers[1].start_again().await?;
+    let ready_before = environment.board.some_ready(0).await?;
+    environment.servers[1].start_again().await?;
     let back = Instant::now();
-    let ready = ground.board.ready(&codes).await?;
+    let ready = environment.board.ready(&codes).await?;
     let last = ready.iter().max().ok_or("no School was applied")?;
     let after = last.saturating_duration_since(back).as_secs_f64();
-    delete_all(ground, &codes).await?;
+    delete_all(environment, &codes).await?;
     operator.stop().await?;
-    Leaks::none(ground).await?;
+    Leaks::none(environment).await?;
     Ok(Recovery { outage: OUTAGE.as_secs_f64(), ready_before, after })
 }

@@ -25,37 +25,37 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::Outcome;
-use crate::ground::Ground;
+use crate::environment::Environment;
 
 /// One school to be made.
 pub(crate) struct Case {
     pub(crate) tenant: TenantRef,
     pub(crate) names: Names,
-    pub(crate) wanted: Desired,
-    pub(crate) ask: DesiredSchool,
+    pub(crate) desired: Desired,
+    pub(crate) school: DesiredSchool,
     namespace: String,
     name: String,
 }
 
 impl Case {
     /// The names that the operator would choose for a School on this server.
-    pub(crate) fn of(school: &School, cluster: ClusterUid, server: &ServerName, schema: u32) -> Outcome<Self> {
-        let wanted = convert::desired(school, schema)?;
-        let Desired::Present(ask) = &wanted else { return Err("a new School is being deleted".into()) };
-        let ask = DesiredSchool::clone(ask);
-        let uid = SchoolUid(Uuid::parse_str(&school.uid().ok_or("a School has no uid")?)?);
+    pub(crate) fn of(object: &School, cluster: ClusterUid, server: &ServerName, schema: u32) -> Outcome<Self> {
+        let desired = convert::desired(object, schema)?;
+        let Desired::Present(school) = &desired else { return Err("a new School is being deleted".into()) };
+        let school = DesiredSchool::clone(school);
+        let uid = SchoolUid(Uuid::parse_str(&object.uid().ok_or("a School has no uid")?)?);
         let tenant = TenantId::of(cluster, uid);
-        let database = DatabaseName::of(&ask.code);
+        let database = DatabaseName::of(&school.code);
         let names = Names {
             tenant,
             server: server.clone(),
             login: LoginName::of(&database),
             database,
-            secret: ask.secret.clone(),
-            admin_secret: SecretName::parse(&format!("{}-admin", school.name_any()))?,
+            secret: school.secret.clone(),
+            admin_secret: SecretName::parse(&format!("{}-admin", object.name_any()))?,
         };
-        let (namespace, name) = (school.namespace().unwrap_or_default(), school.name_any());
-        Ok(Self { tenant: TenantRef { id: tenant, school: uid, cluster }, names, wanted, ask, namespace, name })
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        Ok(Self { tenant: TenantRef { id: tenant, school: uid, cluster }, names, desired, school, namespace, name })
     }
 
     fn objects(&self) -> TenantObjects {
@@ -79,9 +79,9 @@ pub(crate) struct Sql {
 }
 
 impl Sql {
-    pub(crate) async fn open(ground: &Ground) -> Outcome<Self> {
-        let (keyring, migrations) = (Arc::clone(&ground.keyring), Arc::clone(&ground.migrations));
-        Ok(Self { registry: ground.registry().await?, connections: ground.connections()?, keyring, migrations })
+    pub(crate) async fn open(environment: &Environment) -> Outcome<Self> {
+        let (keyring, migrations) = (Arc::clone(&environment.keyring), Arc::clone(&environment.migrations));
+        Ok(Self { registry: environment.registry().await?, connections: environment.connections()?, keyring, migrations })
     }
 
     /// Ends the connections, so that the next phase opens its own.
@@ -93,13 +93,13 @@ impl Sql {
     }
 
     pub(crate) async fn reserve(&self, case: &Case) -> Outcome {
-        let Case { tenant, names, ask, namespace, name, .. } = case;
+        let Case { tenant, names, school, namespace, name, .. } = case;
         let reservation = Reservation {
             tenant: *tenant,
             namespace: namespace.clone(),
             name: name.clone(),
-            code: ask.code.clone(),
-            profile: ask.profile.clone(),
+            code: school.code.clone(),
+            profile: school.profile.clone(),
             server: names.server.clone(),
             database: names.database.clone(),
             login: names.login.clone(),
@@ -110,18 +110,18 @@ impl Sql {
     pub(crate) async fn stage_and_claim(&self, case: &Case, connection: &ServerConnection, password: &Password) -> Outcome {
         let digest = self.migrations.digest();
         stage::stage(&connection.pool, digest).await?;
-        let wanted = Claim {
+        let desired = Claim {
             objects: &case.objects(),
             school: case.tenant.school,
             schema: self.migrations.target(),
             digest,
             verifier: &password.verifier,
             fingerprint: &self.keyring.fingerprint(case.tenant.id, &password.password)?,
-            connection_limit: case.ask.connection_limit,
+            connection_limit: case.school.connection_limit,
         };
         // A claim that began a moment later may have taken our spare for its own, which is then there for us.
         loop {
-            match claim(&connection.pool, &wanted).await? {
+            match claim(&connection.pool, &desired).await? {
                 Claimed::Now => return Ok(()),
                 Claimed::NoSpare => {}
                 Claimed::AlreadyThere => return Err("the floor's database exists already".into()),
@@ -130,20 +130,23 @@ impl Sql {
     }
 
     pub(crate) async fn create_admin(&self, case: &Case, hash: &str) -> Outcome {
-        expect(users::create_admin(&self.registry, case.tenant, &case.ask.admin, hash).await? == Creation::Made, "create the administrator")
+        expect(
+            users::create_admin(&self.registry, case.tenant, &case.school.admin, hash).await? == Creation::Made,
+            "create the administrator",
+        )
     }
 
     pub(crate) async fn publish(&self, case: &Case, connection: &ServerConnection, password: &Password) -> Outcome {
         let publication = Publication {
             tenant: case.tenant,
-            profile: case.ask.profile.clone(),
+            profile: case.school.profile.clone(),
             route: Route {
                 server: case.names.server.clone(),
                 endpoint: connection.endpoint.clone(),
                 database: case.names.database.clone(),
                 login: case.names.login.clone(),
                 pool: PoolSettings {
-                    size: case.ask.connection_limit,
+                    size: case.school.connection_limit,
                     connect_timeout_seconds: 30,
                     command_timeout_seconds: 60,
                     pooling: true,

@@ -5,7 +5,7 @@ use std::ops::Sub;
 use serde::Serialize;
 
 use crate::Outcome;
-use crate::ground::Ground;
+use crate::environment::Environment;
 use crate::processes::{family, own};
 
 /// Processor seconds of each part.
@@ -37,10 +37,10 @@ impl Sub for Usage {
 
 impl Usage {
     /// Until now. `operator` is its process id while it runs.
-    pub(crate) fn now(ground: &Ground, operator: Option<u32>) -> Outcome<Self> {
-        let [etcd, apiserver, controller_manager] = ground.plane.pids();
+    pub(crate) fn now(environment: &Environment, operator: Option<u32>) -> Outcome<Self> {
+        let [etcd, apiserver, controller_manager] = environment.plane.pids();
         let mut postgres = 0.0;
-        for pid in ground.servers.iter().map(testing::Postgres::pid) {
+        for pid in environment.servers.iter().map(testing::Postgres::pid) {
             postgres += family(pid)?;
         }
         Ok(Self {

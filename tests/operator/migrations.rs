@@ -209,7 +209,7 @@ fn an_operator_whose_schema_is_broken_refuses_to_start_and_says_why() {
     let empty = tempfile::tempdir().unwrap();
     let nowhere = empty.path().join("nowhere");
     let cases = [
-        (gap.path(), "9999_after_a_gap.sql stands where number"),
+        (gap.path(), "9999_after_a_gap.sql should have the number"),
         (misnamed.path(), "witness.sql must be named NNNN_name.sql"),
         (empty.path(), "there are no migrations"),
         (&nowhere, "reading the migrations in"),

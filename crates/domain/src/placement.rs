@@ -77,10 +77,10 @@ pub enum Cause {
 /// # Errors
 /// [`Unplaced`], which says what each server lacks.
 pub fn choose(request: &PlacementRequest, candidates: &[Candidate]) -> Result<Placement, Unplaced> {
-    let asked: Vec<_> = candidates.iter().filter(|c| request.server.as_ref().is_none_or(|name| *name == c.name)).collect();
-    let fitting: Vec<_> = asked.iter().filter(|c| obstacle(request, c).is_none()).collect();
+    let eligible: Vec<_> = candidates.iter().filter(|c| request.server.as_ref().is_none_or(|name| *name == c.name)).collect();
+    let fitting: Vec<_> = eligible.iter().filter(|c| obstacle(request, c).is_none()).collect();
     let least = fitting.iter().min_by(|a, b| by_share_used(a, b));
-    let Some(chosen) = least else { return Err(unplaced(request, &asked)) };
+    let Some(chosen) = least else { return Err(unplaced(request, &eligible)) };
     let tier = request.tier.label();
     let reason = match (&request.server, fitting.len()) {
         (Some(_), _) => format!("requested by name, offers tier {tier}"),
@@ -116,8 +116,8 @@ fn by_share_used(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
 /// Servers named in a message; the others are only counted, so that a status stays small.
 const NAMED: usize = 5;
 
-fn unplaced(request: &PlacementRequest, asked: &[&Candidate]) -> Unplaced {
-    let mut lacks: Vec<_> = asked.iter().filter_map(|c| obstacle(request, c).map(|cause| (cause, *c))).collect();
+fn unplaced(request: &PlacementRequest, eligible: &[&Candidate]) -> Unplaced {
+    let mut lacks: Vec<_> = eligible.iter().filter_map(|c| obstacle(request, c).map(|cause| (cause, *c))).collect();
     lacks.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.name.cmp(&y.name)));
     let tier = request.tier.label();
     let Some(&(cause, _)) = lacks.first() else {

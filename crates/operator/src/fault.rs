@@ -13,13 +13,13 @@ pub enum Moment {
 
 /// Dies here if told to: at once, without unwinding, as by SIGKILL.
 #[cfg(feature = "fault-points")]
-pub fn point(moment: Moment, effect: &str) {
-    static TOLD: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| std::env::var("DAILYCARE_ABORT").ok());
+pub fn point(moment: Moment, action: &str) {
+    static REQUESTED: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| std::env::var("DAILYCARE_ABORT").ok());
     let here = match moment {
         Moment::Before => "before",
         Moment::After => "after",
     };
-    if TOLD.as_deref().and_then(|told| told.split_once(':')) == Some((here, effect)) {
+    if REQUESTED.as_deref().and_then(|requested| requested.split_once(':')) == Some((here, action)) {
         std::process::abort();
     }
 }

@@ -8,9 +8,9 @@ use domain::retry::Class;
 #[derive(Debug, thiserror::Error)]
 #[error("{doing} failed{}", sqlstate_of(source).map(|code| format!(" (SQLSTATE {code})")).unwrap_or_default())]
 pub struct Error {
-    /// What was being done, in words for a person: "claiming the database".
+    /// What was being done, for a person to read: "claiming the database".
     pub doing: &'static str,
-    /// What the driver said.
+    /// The driver's error.
     #[source]
     pub source: sqlx::Error,
 }
@@ -46,13 +46,13 @@ impl Error {
         sqlstate_of(&self.source)
     }
 
-    /// The server said exactly this SQLSTATE.
+    /// The server sent exactly this SQLSTATE.
     #[must_use]
     pub fn is(&self, sqlstate: &str) -> bool {
         self.sqlstate().as_deref() == Some(sqlstate)
     }
 
-    /// The server could not be asked at all, as opposed to having refused.
+    /// The server could not be reached, as opposed to having refused.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         match self.sqlstate() {
@@ -68,7 +68,7 @@ impl Error {
                             | sqlx::Error::Decode(_)
                             | sqlx::Error::Encode(_)
                             | sqlx::Error::Configuration(_)
-                            // Every connection was busy, or could not be made: our own load looks like that too.
+                            // Every connection was busy, or none could be made: our own load causes this too.
                             | sqlx::Error::PoolTimedOut
                     )
             }
@@ -80,7 +80,7 @@ impl Error {
     pub fn is_tls(&self) -> bool {
         match &self.source {
             sqlx::Error::Tls(_) => true,
-            // What goes wrong during the handshake comes through the socket.
+            // Errors of the handshake arrive as errors of the socket.
             sqlx::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some(),
             _ => false,
         }

@@ -1,4 +1,4 @@
-//! How this program speaks to any PostgreSQL: connection settings, quoting, errors, and the numbered SQL files of a schema. Knows nothing of schools.
+//! Talking to any PostgreSQL server: connection settings, quoting, errors, and the numbered SQL files of a schema. Must not know schools.
 
 pub mod error;
 pub mod quote;

@@ -1,6 +1,6 @@
 //! Connection settings. Every session pins in its startup packet what a database or role could otherwise set against us (`search_path`, time-outs), because
 //! startup options outrank `ALTER DATABASE … SET` and `ALTER ROLE … SET`. Everything that
-//! matters is said here, so that `PG*` variables cannot weaken it; `~/.pgpass` is not read.
+//! matters is set here, so that `PG*` variables cannot weaken it; `~/.pgpass` is not read.
 
 use std::time::Duration;
 
@@ -87,14 +87,14 @@ impl Purpose {
             ("statement_timeout", statement_timeout),
             ("lock_timeout", "5s"),
             ("idle_in_transaction_session_timeout", "30s"),
-            // What is read under a lock must have been read after the lock was had.
+            // Reads under a lock must happen after the lock is held.
             ("default_transaction_isolation", "read committed"),
             ("client_connection_check_interval", "10s"),
             ("standard_conforming_strings", "on"),
             ("row_security", "on"),
         ];
-        // The admin's maintenance database is nobody's to set against us: read-only there is the server's own word, such as a host's when the disk fills
-        // up, and is obeyed.
+        // Not for the operator: read-only in the admin's maintenance database is the server's own setting, such as a host's when the disk is full, and the
+        // operator must respect it.
         let writing = (self != Self::Operator).then_some(("default_transaction_read_only", "off"));
         pinned.into_iter().chain(writing)
     }
@@ -120,7 +120,7 @@ pub fn options(endpoint: &Endpoint, credentials: &Credentials, database: &str, p
         .database(database)
         .application_name(purpose.application_name())
         .options(purpose.settings())
-        // Statements hold verifiers and marks; what is done is logged by name instead.
+        // Statements hold verifiers; actions are logged by name instead.
         .disable_statement_logging();
     match &endpoint.tls {
         Tls::Disable => options.ssl_mode(PgSslMode::Disable),

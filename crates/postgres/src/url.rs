@@ -1,6 +1,6 @@
 //! Connection URLs, `postgres://user:password@host:port/database?sslmode=…&sslrootcert=file`, as administrators write them into Secrets.
 //!
-//! Errors say which part is wrong and never quote any of it: a password with a stray `@` or `?` would land in what looks like another part.
+//! Errors say which part is wrong and never quote any of it: a password with a stray `@` or `?` would end up in another part.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::session::{Credentials, Endpoint, Tls};
 
-/// Everything that a URL says.
+/// The contents of a URL.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Where the server listens and how it proves who it is.

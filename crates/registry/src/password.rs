@@ -39,7 +39,7 @@ pub fn generate_login_password() -> Result<SecretString, Error> {
     random::<32>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes.as_ref()).into())
 }
 
-/// Crockford's base 32: no letter that looks like a digit or another letter, and a power of two, so that each byte's low bits choose evenly.
+/// Crockford's base 32: no letter that can be confused with a digit or another letter, and a power of two, so that each byte's low bits choose evenly.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const GROUP: usize = 5;
 
@@ -65,23 +65,23 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, Error> {
     Ok(bytes)
 }
 
-static TURNS: LazyLock<Arc<Semaphore>> =
+static HASH_PERMITS: LazyLock<Arc<Semaphore>> =
     LazyLock::new(|| Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)))));
 
-/// The memory of hashes, one for each that may run at once, and kept: given back, it would stay with the allocator all the same, once for every
-/// thread that ever hashed.
+/// The memory of hashes, one for each that may run at the same time. Kept, because the allocator would keep freed memory for every thread that ever
+/// hashed.
 static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
 
-/// The password's Argon2id hash in PHC form, with OWASP's parameters (19 MiB, 2 passes, 1 lane) and a random salt. Waits for its turn.
+/// The password's Argon2id hash in PHC form, with OWASP's parameters (19 MiB, 2 passes, 1 lane) and a random salt. Waits for a permit.
 ///
 /// # Errors
 /// When there is no randomness for the salt, or the runtime shuts down.
 pub async fn hash_argon2id(password: &SecretString) -> Result<String, Error> {
-    let turn = Arc::clone(&TURNS).acquire_owned().await.map_err(|_| Error::NotHashed)?;
+    let permit = Arc::clone(&HASH_PERMITS).acquire_owned().await.map_err(|_| Error::NotHashed)?;
     let password = password.clone();
     let hashed = tokio::task::spawn_blocking(move || {
-        // Held here: a caller that goes away does not stop a hash that has begun.
-        let _turn = turn;
+        // Held by the hash itself, because a hash that has begun goes on when its caller goes away.
+        let _permit = permit;
         let salt = random::<16>()?;
         let mut memory = MEMORY.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         let hash = hash(password.expose_secret(), salt.as_ref(), &mut memory);
@@ -127,14 +127,14 @@ mod tests {
 
     #[test]
     fn temporary_passwords_are_five_groups_of_characters_that_cannot_be_confused() {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut drawn = std::collections::BTreeSet::new();
         for _ in 0..200 {
             let password = generate_temporary_password().unwrap();
             let groups: Vec<_> = password.expose_secret().split('-').collect();
             assert!(groups.len() == 5 && groups.iter().all(|group| group.len() == 5), "{groups:?}");
-            seen.extend(groups.concat().bytes());
+            drawn.extend(groups.concat().bytes());
         }
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), ALPHABET, "5,000 draws miss a character, or hold a strange one");
+        assert_eq!(drawn.into_iter().collect::<Vec<_>>(), ALPHABET, "5,000 draws miss a character, or hold a strange one");
     }
 
     #[tokio::test]

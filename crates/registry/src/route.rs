@@ -1,4 +1,4 @@
-//! Where a tenant's database is, as its row in the registry says it.
+//! Where a tenant's database is, read from its row in the registry.
 //!
 //! Must not hold a password in clear.
 
@@ -44,7 +44,7 @@ pub struct PoolSettings {
     pub pooling: bool,
 }
 
-/// A route that is incomplete, or that names what this program could not have written, is none: publishing it anew repairs it.
+/// Reads a route; none when it is incomplete or holds what this program could not have written. Publishing it again repairs it.
 ///
 /// # Errors
 /// When a column cannot be read.

@@ -1,7 +1,7 @@
 //! Sealed credentials in the registry, and the keys that open them: whoever reads the master database or its backups reads no password.
 //!
-//! Must not seal, and must not show, log or serialise a key. Sealing keys are the operator's alone; what this module knows of them is how their file looks, so
-//! that the API refuses it.
+//! Must not seal, and must not show, log or serialise a key. Sealing keys are the operator's alone; this module only knows the form of their
+//! file, so that the API can refuse it.
 
 pub mod key_file;
 pub mod opening;
@@ -12,7 +12,7 @@ use domain::retry::Class;
 use self::key_file::Line;
 pub use self::opening::OpeningKeys;
 
-/// Credentials that only the key's holder reads, and only as this tenant's.
+/// Credentials that only a holder of the key can read, and only as this tenant's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     /// The key that sealed them.
@@ -56,7 +56,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// How to go on.
+    /// How the caller goes on.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -86,7 +86,7 @@ pub fn sealing_line(text: &str) -> Option<Line> {
     key_file::line(text, KEY_BYTES)
 }
 
-/// What sealed bytes are bound to: their form and their tenant.
+/// The associated data of sealed bytes: their form and their tenant.
 #[must_use]
 pub fn context(tenant: TenantId) -> [u8; 17] {
     let mut context = [FORM; 17];

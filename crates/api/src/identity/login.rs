@@ -197,7 +197,8 @@ async fn check(identity: &Identity, found: Option<&Account>, password: &SecretSt
     let verdict = identity.passwords.verify(password, found.map(|account| account.password_hash.as_str())).await.map_err(busy)?;
     // Not for an account that answers nobody: the time it takes would say that the guess was right.
     let open = found.is_some_and(|account| account.is_active && !account.is_locked);
-    let rehashed = if open && verdict == Verdict::Outdated { Some(identity.passwords.hash(password).await.map_err(busy)?) } else { None };
+    let rehashed =
+        if open && verdict == Verdict::NeedsRehash { Some(identity.passwords.hash(password).await.map_err(busy)?) } else { None };
     Ok(Checked { account: found.map(|account| (account.id, account.tenant)), verdict, rehashed })
 }
 

@@ -96,7 +96,7 @@ impl RepeatedRequest {
 }
 
 impl IdempotentWrite {
-    /// As [`WriteTransaction::outdates`].
+    /// As [`WriteTransaction::invalidates`].
     pub fn invalidates(&mut self, what: impl Into<Option<Invalidation>>) {
         self.tx.invalidates(what);
     }

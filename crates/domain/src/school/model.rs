@@ -269,7 +269,7 @@ fn drops_lawfully(desired: &Desired, observed: &ObservedSchool) -> bool {
 }
 
 /// One turn's properties.
-fn check_step(desired: &Desired, observed: &ObservedSchool, next: &Plan) -> Result<(), String> {
+fn check_action(desired: &Desired, observed: &ObservedSchool, next: &Plan) -> Result<(), String> {
     let at = || format!("{next:?} at {observed:?} wanting {desired:?}");
     if (*next == Plan::Settled) != satisfied(desired, observed) {
         return Err(format!("settled is not the goal: {}", at()));
@@ -300,7 +300,7 @@ fn check_from(
     from: impl Fn(&Desired, &ObservedSchool) -> bool,
     plan: impl Fn(&Desired, &ObservedSchool) -> Plan,
 ) -> Result<String, String> {
-    let (mut steps, mut longest) = (0_usize, 0);
+    let (mut actions, mut longest) = (0_usize, 0);
     let wants = wants();
     for desired in &wants {
         let mut followed = HashSet::new();
@@ -308,19 +308,19 @@ fn check_from(
             let (mut observed, mut path) = (start.clone(), HashSet::new());
             while !followed.contains(&observed) {
                 let next = plan(desired, &observed);
-                check_step(desired, &observed, &next)?;
+                check_action(desired, &observed, &next)?;
                 let Plan::Execute(action) = next else { break };
                 let after = apply(&observed, &action);
                 if !path.insert(std::mem::replace(&mut observed, after)) {
                     return Err(format!("cycle with {action:?} at {observed:?} wanting {desired:?}"));
                 }
-                steps += 1;
+                actions += 1;
             }
             longest = longest.max(path.len());
             followed.extend(path);
         }
     }
-    Ok(format!("{} pairs, {steps} turns, longest new path {longest}", wants.len() * worlds.len()))
+    Ok(format!("{} pairs, {actions} turns, longest new path {longest}", wants.len() * worlds.len()))
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub enum Refusal {
 }
 
 /// A part of the decision: `Err` ends the planning with that plan.
-type Step<T> = Result<T, Plan>;
+type Decision<T> = Result<T, Plan>;
 
 /// The next action, or why there is none.
 #[must_use]
@@ -62,15 +62,15 @@ pub fn plan(desired: &Desired, observed: &ObservedSchool) -> Plan {
     ended.err().unwrap_or(Plan::Settled)
 }
 
-fn execute<T>(action: impl Into<Action>) -> Step<T> {
+fn execute<T>(action: impl Into<Action>) -> Decision<T> {
     Err(Plan::Execute(action.into()))
 }
 
-fn refuse<T>(refusal: Refusal) -> Step<T> {
+fn refuse<T>(refusal: Refusal) -> Decision<T> {
     Err(Plan::Refuse(refusal))
 }
 
-fn present(school: &DesiredSchool, observed: &ObservedSchool) -> Step<()> {
+fn present(school: &DesiredSchool, observed: &ObservedSchool) -> Decision<()> {
     if !observed.finalizer {
         return execute(ObjectAction::AddFinalizer);
     }
@@ -100,7 +100,7 @@ fn present(school: &DesiredSchool, observed: &ObservedSchool) -> Step<()> {
 }
 
 /// The schema is one that this operator knows, file by file.
-fn known(school: &DesiredSchool, schema: Schema) -> Step<()> {
+fn known(school: &DesiredSchool, schema: Schema) -> Decision<()> {
     if schema.version > school.schema {
         return refuse(Refusal::AheadOfOperator);
     }
@@ -111,7 +111,7 @@ fn known(school: &DesiredSchool, schema: Schema) -> Step<()> {
 }
 
 /// The tenant is ours and not retired.
-fn tenant(assigned: &AssignedSchool) -> Step<TenantState> {
+fn tenant(assigned: &AssignedSchool) -> Decision<TenantState> {
     match assigned.tenant {
         ObservedTenant::Absent => execute(RegistryAction::ReserveTenant),
         ObservedTenant::OfAnother => refuse(Refusal::NameConflict),
@@ -121,7 +121,7 @@ fn tenant(assigned: &AssignedSchool) -> Step<TenantState> {
 }
 
 /// The Secret is ours and complete.
-fn secret(assigned: &AssignedSchool) -> Step<()> {
+fn secret(assigned: &AssignedSchool) -> Decision<()> {
     match assigned.secret {
         ObservedSecret::Absent => execute(SecretAction::WriteSecret),
         ObservedSecret::Foreign => refuse(Refusal::SecretConflict),
@@ -132,7 +132,7 @@ fn secret(assigned: &AssignedSchool) -> Step<()> {
 }
 
 /// The database is ours and whole. An empty one is created only for a tenant that was never served.
-fn database(state: TenantState, catalog: CatalogFacts) -> Step<(Schema, DatabaseAccess)> {
+fn database(state: TenantState, catalog: CatalogFacts) -> Decision<(Schema, DatabaseAccess)> {
     match catalog.database {
         ObservedDatabase::Ours { schema, access } => Ok((schema, access)),
         ObservedDatabase::Foreign => refuse(Refusal::DatabaseConflict),
@@ -147,7 +147,7 @@ fn database(state: TenantState, catalog: CatalogFacts) -> Step<(Schema, Database
 }
 
 /// The login is ours and has the Secret's password.
-fn login(login: ObservedLogin) -> Step<()> {
+fn login(login: ObservedLogin) -> Decision<()> {
     match login {
         ObservedLogin::Absent => execute(ServerAction::RestoreLogin),
         ObservedLogin::Foreign => refuse(Refusal::LoginConflict),
@@ -157,7 +157,7 @@ fn login(login: ObservedLogin) -> Step<()> {
 }
 
 /// Routes stop first, then the database is closed. A suspended school is not migrated.
-fn suspending(assigned: &AssignedSchool, state: TenantState, access: DatabaseAccess) -> Step<()> {
+fn suspending(assigned: &AssignedSchool, state: TenantState, access: DatabaseAccess) -> Decision<()> {
     if state != TenantState::Suspended {
         return execute(RegistryAction::SetTenantState(TenantState::Suspended));
     }
@@ -171,7 +171,7 @@ fn suspending(assigned: &AssignedSchool, state: TenantState, access: DatabaseAcc
 }
 
 /// Access first, then the schema; routes last.
-fn serving(school: &DesiredSchool, assigned: &AssignedSchool, schema: Schema, access: DatabaseAccess) -> Step<()> {
+fn serving(school: &DesiredSchool, assigned: &AssignedSchool, schema: Schema, access: DatabaseAccess) -> Decision<()> {
     if access != DatabaseAccess::Open {
         return execute(ServerAction::EnsureAccess);
     }
@@ -192,7 +192,7 @@ fn serving(school: &DesiredSchool, assigned: &AssignedSchool, schema: Schema, ac
 }
 
 /// Deletion needs only recorded names and facts, never a valid spec. What is not ours is left alone. A server that does not answer is waited for.
-fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Step<()> {
+fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Decision<()> {
     if !observed.finalizer {
         return Ok(());
     }
@@ -227,7 +227,7 @@ fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Step<()> {
     }
 }
 
-fn dropping(catalog: CatalogFacts) -> Step<()> {
+fn dropping(catalog: CatalogFacts) -> Decision<()> {
     match (catalog.database, catalog.login) {
         (ObservedDatabase::Ours { .. } | ObservedDatabase::Broken, _) => execute(ServerAction::DropDatabase),
         (ObservedDatabase::Absent, ObservedLogin::Matching | ObservedLogin::Differing) => execute(ServerAction::DropLogin),

@@ -83,14 +83,14 @@ pub fn plan(observed: &ObservedServer) -> Plan {
         let message = "the server accepts no writes (a replica, or read-only); point spec.host at the primary".to_owned();
         return Plan::Wait(Obstacle { reason: Reason::ServerReadOnly, message });
     }
-    let steps = [
+    let actions = [
         (facts.identity == Identity::Unrecorded, ObjectAction::RecordIdentity.into()),
         (!facts.roles, ServerAction::PrepareRoles.into()),
         (!facts.closed, ServerAction::CloseMaintenance.into()),
         (!facts.template, ServerAction::BuildTemplate.into()),
         (facts.stale, ServerAction::DropStale.into()),
     ];
-    steps.into_iter().find(|(due, _)| *due).map_or(Plan::Settled, |(_, action)| Plan::Execute(action))
+    actions.into_iter().find(|(due, _)| *due).map_or(Plan::Settled, |(_, action)| Plan::Execute(action))
 }
 
 fn unfit(facts: &ServerFacts) -> Option<Obstacle> {

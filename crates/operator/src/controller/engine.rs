@@ -118,7 +118,7 @@ async fn pass<K: Kind>(ctx: &Context, object: &mut K::Object, last: &mut Option<
         if !K::admissible(observation, &observed, action) {
             return Err(Error::Bug(format!("{} was planned where it must not land", K::label(action))));
         }
-        before = Some(unless_without_effect::<K>(before, observed, action)?);
+        before = Some(unless_repeated::<K>(before, observed, action)?);
         execute::<K>(ctx, observation, action).await?;
         let limit = K::limit(object);
         *object = K::object(observation).clone();
@@ -168,13 +168,13 @@ async fn execute<K: Kind>(ctx: &Context, observation: &mut K::Observation, actio
 type Planned<K> = (<K as Kind>::Observed, <K as Kind>::Action, u32);
 
 /// Counts how often in a row the same action was planned from the same facts. Somebody else may undo it once; after that repeating it does not help.
-fn unless_without_effect<K: Kind>(before: Option<Planned<K>>, observed: K::Observed, action: &K::Action) -> Result<Planned<K>> {
+fn unless_repeated<K: Kind>(before: Option<Planned<K>>, observed: K::Observed, action: &K::Action) -> Result<Planned<K>> {
     match before {
         Some((then, same, times)) if then == observed && same == *action => {
             if times < SAME_ACTION {
                 Ok((then, same, times + 1))
             } else {
-                Err(Error::NoEffect(K::label(action)))
+                Err(Error::NothingChanged(K::label(action)))
             }
         }
         _ => Ok((observed, action.clone(), 1)),

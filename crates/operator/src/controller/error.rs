@@ -42,7 +42,7 @@ pub enum Error {
     Leftover(String),
     /// The same action was executed again and again and nothing changed.
     #[error("{0} had no effect")]
-    NoEffect(&'static str),
+    NothingChanged(&'static str),
     /// A reconcile took too long; what it did stays done.
     #[error("the time for one reconcile ran out; the next one continues")]
     TimeRanOut,
@@ -69,7 +69,7 @@ impl Error {
             // Its own time-out would end it again and again, each time after ten minutes.
             Self::Postgres(provisioning::server::Error::Migration { sqlstate: Some(code), .. }) if code == "57014" => Class::Invalid,
             Self::Postgres(error) => error.class(),
-            Self::Password(_) | Self::TimeRanOut | Self::NoEffect(_) => Class::Transient,
+            Self::Password(_) | Self::TimeRanOut | Self::NothingChanged(_) => Class::Transient,
             Self::Seal(error) => error.class(),
             Self::Overtaken(_) | Self::Leftover(_) | Self::NotLeading => Class::Contended,
             Self::Bug(_) => Class::Bug,

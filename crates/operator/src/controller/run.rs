@@ -42,7 +42,7 @@ const LEASE: &str = "dailycare-operator";
 /// How long running reconciles may take to end after SIGTERM; Kubernetes kills after 30 s.
 const GRACE: Duration = Duration::from_secs(20);
 /// How long probes and Events may take to end after the last reconcile.
-const LAST_WORDS: Duration = Duration::from_secs(4);
+const FLUSH_TIME: Duration = Duration::from_secs(4);
 
 /// Why the operator ended, or never began.
 #[derive(Debug, thiserror::Error)]
@@ -252,7 +252,7 @@ async fn finish(context: Arc<Context>, mut tasks: JoinSet<()>, readiness: &Readi
     readiness.enter(Phase::Stopping);
     metrics::leading(false);
     // Everything has been told to stop; Events that are queued are still sent, for a moment.
-    if tokio::time::timeout(LAST_WORDS, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
+    if tokio::time::timeout(FLUSH_TIME, async { while tasks.join_next().await.is_some() {} }).await.is_err() {
         tasks.shutdown().await;
     }
     // Reconciles that outlived the grace period still hold the context; then the lease runs out.

@@ -1,12 +1,14 @@
 //! From objects to the domain's types and back: text becomes names here, and absent optional fields become their meaning.
 //!
-//! Invariant: the deletion branch reads the deletion policy only, so that a School whose spec makes no sense can still be deleted, and anything but a plain
+//! Must read nothing but the deletion policy of a School that is being deleted, so that one with an unusable spec can still be deleted. Anything but a plain
 //! `Delete` keeps the data.
 
+mod names;
 mod school;
 mod server;
 
-pub use school::{DEFAULT_CONNECTION_LIMIT, RecordError, derived_names, desired, names, recorded, secret_template};
+pub use names::{RecordError, names, recorded};
+pub use school::{DEFAULT_CONNECTION_LIMIT, derived_names, desired, secret_template};
 pub use server::{DEFAULT_CA_KEY, DEFAULT_PORT, ServerSecrets, secrets, spec};
 
 use domain::names::Invalid;

@@ -6,7 +6,7 @@ mod cases;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use cases::{Kind, Verdict, merge, plain};
+use cases::{Expected, Kind, merge, plain};
 use kube_cel::{ErrorKind, ValidationErrors, Validator, compile_schema};
 use serde_json::{Value, json};
 
@@ -91,17 +91,17 @@ fn object(kind: Kind, change: &Value) -> Value {
     object
 }
 
-fn judge(verdict: Verdict, outcome: Result<(), ValidationErrors>, what: &Value, broken: &mut BTreeSet<String>) {
-    match (verdict, outcome) {
+fn judge(expected: Expected, outcome: Result<(), ValidationErrors>, what: &Value, broken: &mut BTreeSet<String>) {
+    match (expected, outcome) {
         // A value out of bounds may break a rule as well; the API server tells of the bound first.
-        (Verdict::Taken, Ok(())) | (Verdict::OutOfBounds(_), _) => {}
-        (Verdict::Broken(text), Err(errors)) => {
+        (Expected::Taken, Ok(())) | (Expected::OutOfBounds(_), _) => {}
+        (Expected::Broken(text), Err(errors)) => {
             assert!(errors.iter().all(|error| error.kind == ErrorKind::ValidationFailure), "{what}: {errors}");
             assert_eq!(errors.len(), 1, "one rule should refuse {what}: {errors}");
             assert!(errors[0].message.contains(text), "{what} was refused with another message: {errors}");
             broken.insert(errors[0].message.clone());
         }
-        (verdict, outcome) => panic!("{what} should be {verdict:?}: {outcome:?}"),
+        (expected, outcome) => panic!("{what} should be {expected:?}: {outcome:?}"),
     }
 }
 
@@ -111,13 +111,13 @@ fn every_rule_refuses_what_it_should_and_nothing_else() {
     let mut broken = BTreeSet::new();
     for case in cases::creations() {
         let schema = if case.kind == Kind::School { &school } else { &server };
-        judge(case.verdict, validator.validate(schema, &object(case.kind, &case.change), None), &case.change, &mut broken);
+        judge(case.expected, validator.validate(schema, &object(case.kind, &case.change), None), &case.change, &mut broken);
     }
     for case in cases::updates() {
         let old = object(Kind::School, &json!({"spec": case.before, "status": case.status}));
         let mut new = old.clone();
         merge(&mut new["spec"], &case.after);
-        judge(case.verdict, validator.validate(&school, &new, Some(&old)), &case.after, &mut broken);
+        judge(case.expected, validator.validate(&school, &new, Some(&old)), &case.after, &mut broken);
     }
     for schema in [&school, &server] {
         let mut found = Vec::new();
@@ -134,13 +134,13 @@ fn the_files_in_crds_are_what_the_types_say() {
     for crd in print::all() {
         let name = crd["metadata"]["name"].as_str().unwrap();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds").join(format!("{name}.yaml"));
-        let wanted = print::yaml(&crd).unwrap();
-        assert!(wanted.len() < 256 * 1024, "{name} has {} bytes, too many for the annotation of kubectl apply", wanted.len());
+        let expected_text = print::yaml(&crd).unwrap();
+        assert!(expected_text.len() < 256 * 1024, "{name} has {} bytes, too many for the annotation of kubectl apply", expected_text.len());
         if std::env::var_os("UPDATE_CRDS").is_some_and(|flag| flag == "1") {
-            std::fs::write(&path, wanted).unwrap();
+            std::fs::write(&path, expected_text).unwrap();
         } else {
             assert!(
-                std::fs::read_to_string(&path).is_ok_and(|found| found == wanted),
+                std::fs::read_to_string(&path).is_ok_and(|found| found == expected_text),
                 "{} is out of date: run `make crds`",
                 path.display()
             );

@@ -8,20 +8,20 @@ use k8s_openapi::jiff::Timestamp;
 /// about stay, after these: somebody else owns them, or what they speak of could not be looked at. `generation` is the spec's generation that the
 /// wanted ones speak about.
 #[must_use]
-pub fn merge_conditions(previous: &[Condition], wanted: &[condition::Condition], generation: i64, now: Timestamp) -> Vec<Condition> {
-    let ours = wanted.iter().map(|wanted| {
-        let (kind, verdict) = (wanted.type_.label(), wanted.status.label());
-        let before = previous.iter().find(|before| before.type_ == kind && before.status == verdict);
+pub fn merge_conditions(previous: &[Condition], desired: &[condition::Condition], generation: i64, now: Timestamp) -> Vec<Condition> {
+    let ours = desired.iter().map(|desired| {
+        let (type_, status) = (desired.type_.label(), desired.status.label());
+        let before = previous.iter().find(|before| before.type_ == type_ && before.status == status);
         Condition {
-            type_: kind.to_owned(),
-            status: verdict.to_owned(),
-            reason: wanted.reason.label().to_owned(),
-            message: wanted.message.clone(),
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: desired.reason.label().to_owned(),
+            message: desired.message.clone(),
             observed_generation: Some(generation),
             last_transition_time: before.map_or(Time(now), |before| before.last_transition_time.clone()),
         }
     });
-    let foreign = previous.iter().filter(|before| wanted.iter().all(|wanted| wanted.type_.label() != before.type_));
+    let foreign = previous.iter().filter(|before| desired.iter().all(|desired| desired.type_.label() != before.type_));
     ours.chain(foreign.cloned()).collect()
 }
 
@@ -30,9 +30,9 @@ mod tests {
     use super::*;
     use domain::condition::{ConditionStatus, ConditionType, Reason};
 
-    fn merged(previous: &[Condition], verdict: ConditionStatus, reason: Reason, generation: i64, second: i64) -> Vec<Condition> {
-        let wanted = condition::Condition::new(ConditionType::Ready, verdict, reason, "a sentence");
-        merge_conditions(previous, &[wanted], generation, Timestamp::from_second(second).unwrap())
+    fn merged(previous: &[Condition], status: ConditionStatus, reason: Reason, generation: i64, second: i64) -> Vec<Condition> {
+        let desired = condition::Condition::new(ConditionType::Ready, status, reason, "a sentence");
+        merge_conditions(previous, &[desired], generation, Timestamp::from_second(second).unwrap())
     }
 
     #[test]
@@ -54,8 +54,8 @@ mod tests {
     #[test]
     fn conditions_that_nothing_is_said_about_stay_as_they_were_after_the_others() {
         let mut previous = merged(&[], ConditionStatus::True, Reason::Ready, 1, 100);
-        for kind in ["example.com/Audited", ConditionType::Stalled.label()] {
-            previous.push(Condition { type_: kind.to_owned(), ..previous[0].clone() });
+        for type_ in ["example.com/Audited", ConditionType::Stalled.label()] {
+            previous.push(Condition { type_: type_.to_owned(), ..previous[0].clone() });
         }
         let merged = merged(&previous, ConditionStatus::True, Reason::Ready, 5, 200);
         assert_eq!(merged.iter().map(|c| c.type_.as_str()).collect::<Vec<_>>(), ["Ready", "example.com/Audited", "Stalled"]);

@@ -26,7 +26,7 @@ pub const QUIET: Duration = Duration::from_mins(10);
 const QUEUE: usize = 512;
 
 /// Time to send what is still queued when the program stops.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// The API server's bounds, in bytes.
 const MAX_NOTE: usize = 1024;
@@ -84,7 +84,7 @@ impl Recorder {
             return;
         }
         if self.queue.try_send(event(regarding, notice, &self.instance, key, Timestamp::now())).is_ok() {
-            recent.told(key, Instant::now());
+            recent.published(key, Instant::now());
         } else {
             tracing::debug!(reason = notice.reason, "event dropped: the queue is full or closed");
         }
@@ -103,7 +103,7 @@ impl Publisher {
                 send(&self.client, &event).await;
             }
         };
-        if tokio::time::timeout(LAST_WORDS, rest).await.is_err() {
+        if tokio::time::timeout(FLUSH_TIME, rest).await.is_err() {
             tracing::debug!("events dropped: stopping");
         }
     }
@@ -128,8 +128,8 @@ fn key_of(regarding: &ObjectReference, notice: &Notice) -> u64 {
 
 /// The event's name follows from what it says and when, in steps of [`QUIET`]: a restarted operator that tells the same finds it told.
 fn event(regarding: &ObjectReference, notice: &Notice, instance: &str, key: u64, now: Timestamp) -> Event {
-    let step = now.as_second().unsigned_abs() / QUIET.as_secs();
-    let name = format!("{}.{key:016x}{step:x}", regarding.name.as_deref().unwrap_or_default());
+    let interval = now.as_second().unsigned_abs() / QUIET.as_secs();
+    let name = format!("{}.{key:016x}{interval:x}", regarding.name.as_deref().unwrap_or_default());
     Event {
         metadata: ObjectMeta {
             name: Some(name),

@@ -110,8 +110,8 @@ impl Contender {
         loop {
             let deadline = *renewed.borrow() + self.timing.renew_deadline;
             tokio::select! {
-                asked = &mut released => {
-                    if asked.is_ok() {
+                requested = &mut released => {
+                    if requested.is_ok() {
                         self.give_back(&lease).await;
                     }
                     return;

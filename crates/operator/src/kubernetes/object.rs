@@ -28,25 +28,25 @@ pub async fn fresh<K: Object>(api: &Api<K>, name: &str, uid: &str) -> Result<Opt
 /// Adds `finalizer`, unless it is there already. Returns the object as the API server now holds it.
 ///
 /// # Errors
-/// A conflict when the object was replaced or its finalizers changed since `seen` was read.
-pub async fn add_finalizer<K: Object>(api: &Api<K>, seen: &K, finalizer: &str) -> Result<K> {
-    if seen.finalizers().iter().any(|present| present == finalizer) {
-        return Ok(seen.clone());
+/// A conflict when the object was replaced or its finalizers changed since `last` was read.
+pub async fn add_finalizer<K: Object>(api: &Api<K>, last: &K, finalizer: &str) -> Result<K> {
+    if last.finalizers().iter().any(|present| present == finalizer) {
+        return Ok(last.clone());
     }
-    let wanted = seen.finalizers().iter().map(String::as_str).chain([finalizer]).collect();
-    patch_finalizers("adding the finalizer", api, seen, wanted).await
+    let desired = last.finalizers().iter().map(String::as_str).chain([finalizer]).collect();
+    patch_finalizers("adding the finalizer", api, last, desired).await
 }
 
 /// Removes `finalizer`. Returns the object as the API server now holds it; none when it is gone already.
 ///
 /// # Errors
-/// A conflict when the object was replaced or its finalizers changed since `seen` was read.
-pub async fn remove_finalizer<K: Object>(api: &Api<K>, seen: &K, finalizer: &str) -> Result<Option<K>> {
-    if !seen.finalizers().iter().any(|present| present == finalizer) {
-        return Ok(Some(seen.clone()));
+/// A conflict when the object was replaced or its finalizers changed since `last` was read.
+pub async fn remove_finalizer<K: Object>(api: &Api<K>, last: &K, finalizer: &str) -> Result<Option<K>> {
+    if !last.finalizers().iter().any(|present| present == finalizer) {
+        return Ok(Some(last.clone()));
     }
-    let wanted = seen.finalizers().iter().map(String::as_str).filter(|present| *present != finalizer).collect();
-    match patch_finalizers("removing the finalizer", api, seen, wanted).await {
+    let desired = last.finalizers().iter().map(String::as_str).filter(|present| *present != finalizer).collect();
+    match patch_finalizers("removing the finalizer", api, last, desired).await {
         Err(error) if error.is_not_found() => Ok(None),
         patched => patched.map(Some),
     }
@@ -54,14 +54,14 @@ pub async fn remove_finalizer<K: Object>(api: &Api<K>, seen: &K, finalizer: &str
 
 /// A JSON patch, because its precondition can be narrow: the same object with the same finalizers. A change of status or labels meanwhile is no
 /// reason to start again.
-async fn patch_finalizers<K: Object>(doing: &'static str, api: &Api<K>, seen: &K, wanted: Vec<&str>) -> Result<K> {
+async fn patch_finalizers<K: Object>(doing: &'static str, api: &Api<K>, last: &K, desired: Vec<&str>) -> Result<K> {
     const PATH: &str = "/metadata/finalizers";
-    let (name, uid) = identity(doing, seen)?;
-    let before = if seen.finalizers().is_empty() { Value::Null } else { json!(seen.finalizers()) };
-    let change = match (seen.finalizers().is_empty(), wanted.is_empty()) {
-        (true, _) => json!({"op": "add", "path": PATH, "value": wanted}),
+    let (name, uid) = identity(doing, last)?;
+    let before = if last.finalizers().is_empty() { Value::Null } else { json!(last.finalizers()) };
+    let change = match (last.finalizers().is_empty(), desired.is_empty()) {
+        (true, _) => json!({"op": "add", "path": PATH, "value": desired}),
         (false, true) => json!({"op": "remove", "path": PATH}),
-        (false, false) => json!({"op": "replace", "path": PATH, "value": wanted}),
+        (false, false) => json!({"op": "replace", "path": PATH, "value": desired}),
     };
     let operations = json!([
         {"op": "test", "path": "/metadata/uid", "value": uid},
@@ -72,7 +72,7 @@ async fn patch_finalizers<K: Object>(doing: &'static str, api: &Api<K>, seen: &K
     within(doing, api.patch(name, &parameters(), &Patch::Json::<()>(patch))).await
 }
 
-/// Writes what differs between the status of `seen` and `wanted`, as one merge patch on condition that nothing changed since `seen` was read.
+/// Writes what differs between the status of `last` and `desired`, as one merge patch on condition that nothing changed since `last` was read.
 /// Returns the object as the API server now holds it; none when nothing differed and nothing was written. The API server ignores a uid here, but no
 /// two objects ever have the same `resourceVersion`.
 ///
@@ -80,20 +80,20 @@ async fn patch_finalizers<K: Object>(doing: &'static str, api: &Api<K>, seen: &K
 /// nobody else writes our status.
 ///
 /// # Errors
-/// A conflict when the object was replaced or changed since `seen` was read.
-pub async fn patch_status<K>(api: &Api<K>, seen: &K, wanted: &K::Status) -> Result<Option<K>>
+/// A conflict when the object was replaced or changed since `last` was read.
+pub async fn patch_status<K>(api: &Api<K>, last: &K, desired: &K::Status) -> Result<Option<K>>
 where
     K: Object + HasStatus,
     K::Status: Serialize,
 {
     const DOING: &str = "writing the status";
-    let (name, _) = identity(DOING, seen)?;
-    let version = seen.resource_version().ok_or(Error::Incomplete { doing: DOING, field: "metadata.resourceVersion" })?;
+    let (name, _) = identity(DOING, last)?;
+    let version = last.resource_version().ok_or(Error::Incomplete { doing: DOING, field: "metadata.resourceVersion" })?;
     let json = |status: Option<&K::Status>| {
         let value = status.map_or(Ok(json!({})), serde_json::to_value);
         value.map_err(|source| Error::call(DOING, kube::Error::SerdeError(source)))
     };
-    let Some(difference) = merge::diff(&json(seen.status())?, &json(Some(wanted))?) else { return Ok(None) };
+    let Some(difference) = merge::diff(&json(last.status())?, &json(Some(desired))?) else { return Ok(None) };
     let patch = json!({"metadata": {"resourceVersion": version}, "status": difference});
     within(DOING, api.patch_status(name, &parameters(), &Patch::Merge(patch))).await.map(Some)
 }

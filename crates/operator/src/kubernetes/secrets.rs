@@ -14,7 +14,7 @@ use kube::{Api, Client, ResourceExt as _};
 use secrecy::SecretString;
 use serde_json::Value;
 
-pub use content::{AdminContent, CredentialsContent, REVISION_ANNOTATION, SecretWanted, admin_secret, credentials_secret};
+pub use content::{AdminContent, CredentialsContent, DesiredSecret, REVISION_ANNOTATION, admin_secret, credentials_secret};
 
 use super::{Error, FIELD_MANAGER, Result, within};
 
@@ -22,7 +22,7 @@ use super::{Error, FIELD_MANAGER, Result, within};
 #[derive(Debug)]
 pub enum Creation {
     /// The Secret is there now, as asked for.
-    Created(Box<SecretObserved>),
+    Created(Box<ObservedSecret>),
     /// A Secret of that name is there already, ours or not; it was not touched.
     AlreadyExists,
 }
@@ -31,10 +31,10 @@ pub enum Creation {
 ///
 /// # Errors
 /// When the API server refuses or cannot be asked.
-pub async fn create(client: &Client, secret: &SecretWanted) -> Result<Creation> {
+pub async fn create(client: &Client, secret: &DesiredSecret) -> Result<Creation> {
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match within("creating the Secret", secrets(client, &secret.0).create(&parameters, &secret.0)).await {
-        Ok(created) => Ok(Creation::Created(Box::new(SecretObserved(created)))),
+        Ok(created) => Ok(Creation::Created(Box::new(ObservedSecret(created)))),
         Err(error) if error.is_already_exists() => Ok(Creation::AlreadyExists),
         Err(error) => Err(error),
     }
@@ -44,12 +44,12 @@ pub async fn create(client: &Client, secret: &SecretWanted) -> Result<Creation> 
 ///
 /// # Errors
 /// When it cannot be read, which is not the same as its absence.
-pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<SecretObserved>> {
+pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<ObservedSecret>> {
     let api = Api::<Secret>::namespaced(client.clone(), namespace);
-    Ok(within("reading the Secret", api.get_opt(name)).await?.map(SecretObserved))
+    Ok(within("reading the Secret", api.get_opt(name)).await?.map(ObservedSecret))
 }
 
-/// Makes the observed Secret say what `wanted` says, on condition that it is still the one observed. Fields of other owners stay. Writes nothing
+/// Makes the observed Secret say what `desired` says, on condition that it is still the one observed. Fields of other owners stay. Writes nothing
 /// when it matches already; returns what was written.
 ///
 /// A merge patch and not server-side apply: apply after a create owns every field twice, so it could never remove one, and it would have to be
@@ -57,9 +57,9 @@ pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option
 ///
 /// # Errors
 /// A conflict when the Secret was replaced or changed since; `Invalid` when it was made immutable or its type differs.
-pub async fn apply(client: &Client, observed: &SecretObserved, wanted: &SecretWanted) -> Result<Option<SecretObserved>> {
+pub async fn apply(client: &Client, observed: &ObservedSecret, desired: &DesiredSecret) -> Result<Option<ObservedSecret>> {
     const DOING: &str = "correcting the Secret";
-    let Some(mut patch) = correction::correction(&observed.0, &wanted.0) else { return Ok(None) };
+    let Some(mut patch) = correction::correction(&observed.0, &desired.0) else { return Ok(None) };
     let metadata = &observed.0.metadata;
     let (Some(uid), Some(version)) = (&metadata.uid, &metadata.resource_version) else {
         return Err(Error::Incomplete { doing: DOING, field: "metadata.uid or metadata.resourceVersion" });
@@ -68,7 +68,7 @@ pub async fn apply(client: &Client, observed: &SecretObserved, wanted: &SecretWa
     patch["metadata"]["resourceVersion"] = Value::from(version.as_str());
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let patched = within(DOING, secrets(client, &observed.0).patch(&observed.0.name_any(), &parameters, &Patch::Merge(patch))).await?;
-    Ok(Some(SecretObserved(patched)))
+    Ok(Some(ObservedSecret(patched)))
 }
 
 fn secrets(client: &Client, secret: &Secret) -> Api<Secret> {
@@ -76,9 +76,9 @@ fn secrets(client: &Client, secret: &Secret) -> Api<Secret> {
 }
 
 /// A Secret as it was read.
-pub struct SecretObserved(Secret);
+pub struct ObservedSecret(Secret);
 
-impl SecretObserved {
+impl ObservedSecret {
     /// The object with this uid controls it: it is ours to correct.
     #[must_use]
     pub fn is_controlled_by(&self, uid: &str) -> bool {
@@ -112,10 +112,10 @@ impl SecretObserved {
         self.0.annotations().get(REVISION_ANNOTATION).map(String::as_str)
     }
 
-    /// Every key, label and annotation of `wanted` is there, and none that this program set before is left over. Those of other owners do not count.
+    /// Every key, label and annotation of `desired` is there, and none that this program set before is left over. Those of other owners do not count.
     #[must_use]
-    pub fn matches(&self, wanted: &SecretWanted) -> bool {
-        correction::correction(&self.0, &wanted.0).is_none()
+    pub fn matches(&self, desired: &DesiredSecret) -> bool {
+        correction::correction(&self.0, &desired.0).is_none()
     }
 
     /// Its `metadata.uid`.
@@ -131,7 +131,7 @@ impl SecretObserved {
     }
 }
 
-impl fmt::Debug for SecretObserved {
+impl fmt::Debug for ObservedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.0.name_any();
         f.debug_struct("SecretObserved").field("name", &name).field("resource_version", &self.resource_version()).finish_non_exhaustive()

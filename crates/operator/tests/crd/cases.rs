@@ -12,7 +12,7 @@ pub(crate) enum Kind {
 
 /// What becomes of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Expected {
     Taken,
     /// Refused by one CEL rule, whose message holds this text.
     Broken(&'static str),
@@ -20,14 +20,14 @@ pub(crate) enum Verdict {
     OutOfBounds(&'static str),
 }
 
+use Expected::{Broken, OutOfBounds, Taken};
 use Kind::{DatabaseServer, School};
-use Verdict::{Broken, OutOfBounds, Taken};
 
 /// A new object: the plain one with `change` merged into it (RFC 7386).
 pub(crate) struct Creation {
     pub(crate) kind: Kind,
     pub(crate) change: Value,
-    pub(crate) verdict: Verdict,
+    pub(crate) expected: Expected,
 }
 
 /// A change: the plain object with `before` and `status` merged in, to which `after` is merged.
@@ -35,7 +35,7 @@ pub(crate) struct Update {
     pub(crate) before: Value,
     pub(crate) status: Value,
     pub(crate) after: Value,
-    pub(crate) verdict: Verdict,
+    pub(crate) expected: Expected,
 }
 
 /// The least that makes an object of a kind.
@@ -75,12 +75,12 @@ pub(crate) fn merge(target: &mut Value, change: &Value) {
     }
 }
 
-fn spec(kind: Kind, fields: &Value, verdict: Verdict) -> Creation {
-    Creation { kind, change: json!({"spec": fields}), verdict }
+fn spec(kind: Kind, fields: &Value, expected: Expected) -> Creation {
+    Creation { kind, change: json!({"spec": fields}), expected }
 }
 
-fn named(kind: Kind, length: usize, verdict: Verdict) -> Creation {
-    Creation { kind, change: json!({"metadata": {"name": "n".repeat(length)}}), verdict }
+fn named(kind: Kind, length: usize, expected: Expected) -> Creation {
+    Creation { kind, change: json!({"metadata": {"name": "n".repeat(length)}}), expected }
 }
 
 fn tier(tier: &str) -> Value {
@@ -150,9 +150,9 @@ fn texts() -> Vec<Creation> {
 fn school_options() -> Vec<Creation> {
     const NAME: &str = "use the name of an object";
     const UNSUPPORTED: &str = "Unsupported value";
-    let limit = |limit: i64, verdict| spec(School, &json!({"database": {"connectionLimit": limit}}), verdict);
-    let pin = |server: &str, verdict| spec(School, &json!({"placement": {"serverName": server}}), verdict);
-    let secret = |name: &str, verdict| spec(School, &json!({"credentials": {"secretName": name}}), verdict);
+    let limit = |limit: i64, expected| spec(School, &json!({"database": {"connectionLimit": limit}}), expected);
+    let pin = |server: &str, expected| spec(School, &json!({"placement": {"serverName": server}}), expected);
+    let secret = |name: &str, expected| spec(School, &json!({"credentials": {"secretName": name}}), expected);
     vec![
         spec(School, &tier("premium"), Taken),
         spec(School, &tier("basic"), Taken),
@@ -220,7 +220,7 @@ fn secret_templates() -> Vec<Creation> {
 
 fn hosts() -> Vec<Creation> {
     const HOST: &str = "use an IP address or a DNS name in lower case";
-    let host = |host: &str, verdict| spec(DatabaseServer, &json!({"host": host}), verdict);
+    let host = |host: &str, expected| spec(DatabaseServer, &json!({"host": host}), expected);
     let mut cases = vec![
         host("", OutOfBounds("should be at least 1 chars long")),
         host(&format!("{}.example", "a.".repeat(123)), OutOfBounds("Too long: may not be more than 253")),
@@ -236,13 +236,13 @@ fn server_options() -> Vec<Creation> {
     const CA: &str = "verify-ca and verify-full need caSecretRef";
     const SELECTOR: &str = "from: Selector needs a selector";
     const KEY: &str = "use the name of a key in the Secret";
-    let server = |fields: Value, verdict| spec(DatabaseServer, &fields, verdict);
-    let tls = |mode: &str, verdict| spec(DatabaseServer, &json!({"tls": {"mode": mode}}), verdict);
-    let verified = |key: &str, verdict| {
-        spec(DatabaseServer, &json!({"tls": {"mode": "verify-full", "caSecretRef": {"name": "pg-1-ca", "key": key}}}), verdict)
+    let server = |fields: Value, expected| spec(DatabaseServer, &fields, expected);
+    let tls = |mode: &str, expected| spec(DatabaseServer, &json!({"tls": {"mode": mode}}), expected);
+    let verified = |key: &str, expected| {
+        spec(DatabaseServer, &json!({"tls": {"mode": "verify-full", "caSecretRef": {"name": "pg-1-ca", "key": key}}}), expected)
     };
-    let selected = |labels: Value, verdict| {
-        spec(DatabaseServer, &json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": labels}}}), verdict)
+    let selected = |labels: Value, expected| {
+        spec(DatabaseServer, &json!({"allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": labels}}}), expected)
     };
     vec![
         tls("disable", Taken),
@@ -290,7 +290,7 @@ fn changes_before_placement() -> Vec<Update> {
     const CODE: &str = "the code cannot be changed";
     const SERVER: &str = "serverName cannot be changed or removed once set";
     const SECRET: &str = "secretName cannot be changed or removed once set";
-    let change = |before: Value, after: Value, verdict| Update { before, status: json!({}), after, verdict };
+    let change = |before: Value, after: Value, expected| Update { before, status: json!({}), after, expected };
     let pin = |server: &str| json!({"placement": {"serverName": server}});
     let secret = |name: &str| json!({"credentials": {"secretName": name}});
     vec![
@@ -323,7 +323,7 @@ fn changes_after_placement() -> Vec<Update> {
             "adminUser": {"name": "Ana Sousa", "email": "ana@northside.example", "secretName": "northside-admin"}
         })
     };
-    let change = |after: Value, verdict| Update { before: json!({}), status: placed(), after, verdict };
+    let change = |after: Value, expected| Update { before: json!({}), status: placed(), after, expected };
     vec![
         change(json!({"displayName": "Northside", "state": "Suspended", "deletionPolicy": "Delete"}), Taken),
         change(json!({"adminUser": {"name": "Rui Alves"}}), Broken(ADMIN)),
@@ -339,13 +339,13 @@ fn changes_after_placement() -> Vec<Update> {
             before: tier("premium"),
             status: json!({"placement": {"tier": "premium"}}),
             after: json!({"placement": null}),
-            verdict: Broken(TIER),
+            expected: Broken(TIER),
         },
         Update {
             before: json!({}),
             status: json!({"adminUser": {"secretName": "a"}}),
             after: json!({"adminUser": {"name": "Rui"}}),
-            verdict: Taken,
+            expected: Taken,
         },
     ]
 }

@@ -42,23 +42,23 @@ async fn both_crds_install_without_a_warning() {
 async fn a_new_object_has_not_been_observed_and_nothing_is_added_to_its_spec() {
     let client = client().await;
     for kind in [Kind::School, Kind::DatabaseServer] {
-        let mut wanted = plain(kind);
-        merge(&mut wanted, &json!({"metadata": {"name": "unobserved"}}));
-        let created = untyped(&client, kind).create(&PostParams::default(), &object(&wanted)).await.unwrap();
+        let mut expected_text = plain(kind);
+        merge(&mut expected_text, &json!({"metadata": {"name": "unobserved"}}));
+        let created = untyped(&client, kind).create(&PostParams::default(), &object(&expected_text)).await.unwrap();
         assert_eq!(created.data["status"], json!({"observedGeneration": -1}));
-        assert_eq!(created.data["spec"], wanted["spec"]);
+        assert_eq!(created.data["spec"], expected_text["spec"]);
     }
 }
 
 #[tokio::test]
 async fn null_is_the_same_as_absent() {
     let schools = untyped(&client().await, Kind::School);
-    let mut wanted = plain(Kind::School);
+    let mut expected_text = plain(Kind::School);
     for field in ["phoneNumber", "placement", "database", "credentials", "deletionPolicy", "state"] {
-        wanted["spec"][field] = Value::Null;
+        expected_text["spec"][field] = Value::Null;
     }
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    assert_eq!(schools.create(&dry_run, &object(&wanted)).await.unwrap().data["spec"], plain(Kind::School)["spec"]);
+    assert_eq!(schools.create(&dry_run, &object(&expected_text)).await.unwrap().data["spec"], plain(Kind::School)["spec"]);
 }
 
 #[tokio::test]
@@ -168,8 +168,8 @@ async fn the_columns_show_what_the_status_says() {
     schools.patch_status("columns", &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await.unwrap();
     let (names, cells) = table(&client, "/apis/dailycare.io/v1alpha1/namespaces/default/schools/columns").await;
     assert_eq!(names, ["Name", "Ready", "Status", "Tier", "Server", "Schema", "Age", "Database", "Secret", "State", "Message"]);
-    let told = ["columns", "True", "Suspended", "standard", "pg-9", "20"];
-    assert_eq!(cells[..6], told);
+    let message = ["columns", "True", "Suspended", "standard", "pg-9", "20"];
+    assert_eq!(cells[..6], message);
     assert_eq!(cells[7..], ["dailycare_tenant_columns", "columns-db", "", "as asked"]);
 
     let mut server = plain(Kind::DatabaseServer);

@@ -14,12 +14,12 @@ use serde_json::Value;
 
 use crate::{client, object};
 
-fn directory() -> PathBuf {
+fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/samples")
 }
 
 fn documents(file: &str) -> Vec<Value> {
-    let text = fs::read_to_string(directory().join(file)).unwrap();
+    let text = fs::read_to_string(folder().join(file)).unwrap();
     serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap()).collect()
 }
 
@@ -27,7 +27,7 @@ fn documents(file: &str) -> Vec<Value> {
 fn samples() -> Vec<Value> {
     let kustomization = documents("kustomization.yaml").remove(0);
     let files: Vec<_> = kustomization["resources"].as_array().unwrap().iter().map(|file| file.as_str().unwrap().to_owned()).collect();
-    let mut found: Vec<_> = fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut found: Vec<_> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     found.retain(|file| file != "kustomization.yaml");
     found.sort();
     assert_eq!(found, files, "every file of the directory, in order, belongs to the kustomization");
@@ -79,7 +79,7 @@ fn every_sample_school_finds_a_server_among_the_samples() {
     let schools: Vec<School> = of_kind("School");
     assert_eq!((servers.len(), schools.len()), (2, 3));
     for school in schools {
-        let Desired::Present(ask) = convert::desired(&school, 1).unwrap() else { panic!("{} is gone", school.name_any()) };
-        choose(&ask.placement, &candidates).unwrap_or_else(|unplaced| panic!("{}: {}", school.name_any(), unplaced.message));
+        let Desired::Present(desired) = convert::desired(&school, 1).unwrap() else { panic!("{} is gone", school.name_any()) };
+        choose(&desired.placement, &candidates).unwrap_or_else(|unplaced| panic!("{}: {}", school.name_any(), unplaced.message));
     }
 }

@@ -1,5 +1,5 @@
 //! The Kubernetes adapter against a real API server, one for the whole run. Each test has a namespace of its own.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod cluster;
 mod events;

@@ -46,28 +46,28 @@ async fn a_finalizer_is_added_beside_others_and_only_once() {
 
 #[tokio::test]
 async fn finalizers_that_changed_meanwhile_are_a_conflict_and_are_not_lost() {
-    let (schools, seen) = prepared().await;
+    let (schools, last) = prepared().await;
     by_hand(&schools, json!({"metadata": {"finalizers": [THEIRS]}})).await;
-    let error = add_finalizer(&schools, &seen, OURS).await.unwrap_err();
+    let error = add_finalizer(&schools, &last, OURS).await.unwrap_err();
     assert!(error.is_conflict() && error.class() == Class::Contended, "{error:?}");
-    let seen = add_finalizer(&schools, &schools.get("northside").await.unwrap(), OURS).await.unwrap();
+    let last = add_finalizer(&schools, &schools.get("northside").await.unwrap(), OURS).await.unwrap();
     by_hand(&schools, json!({"metadata": {"finalizers": [OURS]}})).await;
-    let error = remove_finalizer(&schools, &seen, OURS).await.unwrap_err();
+    let error = remove_finalizer(&schools, &last, OURS).await.unwrap_err();
     assert!(error.is_conflict(), "{error:?}");
     assert_eq!(schools.get("northside").await.unwrap().finalizers(), [OURS]);
 }
 
 #[tokio::test]
 async fn any_other_change_meanwhile_does_not_stand_in_the_way_of_a_finalizer() {
-    let (schools, seen) = prepared().await;
+    let (schools, last) = prepared().await;
     by_hand(&schools, json!({"metadata": {"labels": {"team": "a"}}})).await;
-    assert_eq!(add_finalizer(&schools, &seen, OURS).await.unwrap().finalizers(), [OURS]);
+    assert_eq!(add_finalizer(&schools, &last, OURS).await.unwrap().finalizers(), [OURS]);
 }
 
 #[tokio::test]
 async fn removing_the_last_finalizer_of_a_deleted_object_lets_it_go_and_is_done_when_it_is_gone() {
-    let (schools, seen) = prepared().await;
-    add_finalizer(&schools, &seen, OURS).await.unwrap();
+    let (schools, last) = prepared().await;
+    add_finalizer(&schools, &last, OURS).await.unwrap();
     schools.delete("northside", &DeleteParams::default()).await.unwrap();
     let deleting = schools.get("northside").await.unwrap();
     remove_finalizer(&schools, &deleting, OURS).await.unwrap();
@@ -96,8 +96,8 @@ async fn nothing_decided_on_an_object_falls_on_its_successor_of_the_same_name() 
 
 #[tokio::test]
 async fn a_status_is_written_once_and_not_again_while_it_says_the_same() {
-    let (schools, seen) = prepared().await;
-    let written = patch_status(&schools, &seen, &status(ConditionStatus::False, seen.status.as_ref())).await.unwrap().unwrap();
+    let (schools, last) = prepared().await;
+    let written = patch_status(&schools, &last, &status(ConditionStatus::False, last.status.as_ref())).await.unwrap().unwrap();
     assert_eq!(written.status.as_ref().unwrap().observed_generation, Some(1));
     let again = status(ConditionStatus::False, written.status.as_ref());
     assert!(patch_status(&schools, &written, &again).await.unwrap().is_none());
@@ -106,18 +106,18 @@ async fn a_status_is_written_once_and_not_again_while_it_says_the_same() {
 
 #[tokio::test]
 async fn a_status_decided_on_an_older_object_is_a_conflict() {
-    let (schools, seen) = prepared().await;
+    let (schools, last) = prepared().await;
     by_hand(&schools, json!({"spec": {"state": "Suspended"}})).await;
-    let error = patch_status(&schools, &seen, &status(ConditionStatus::True, None)).await.unwrap_err();
+    let error = patch_status(&schools, &last, &status(ConditionStatus::True, None)).await.unwrap_err();
     assert!(error.is_conflict() && error.class() == Class::Contended, "{error:?}");
 }
 
 #[tokio::test]
 async fn what_is_no_longer_in_the_status_goes() {
-    let (schools, seen) = prepared().await;
+    let (schools, last) = prepared().await;
     let tenant_id = Some("0191f2a0-0000-7000-8000-000000000000".to_owned());
     let more = SchoolStatus { tenant_id, placement: Some(PlacementStatus::default()), ..status(ConditionStatus::True, None) };
-    let written = patch_status(&schools, &seen, &more).await.unwrap().unwrap();
+    let written = patch_status(&schools, &last, &more).await.unwrap().unwrap();
     let less = SchoolStatus { placement: None, ..written.status.clone().unwrap() };
     let written = patch_status(&schools, &written, &less).await.unwrap().unwrap();
     assert_eq!(written.status, Some(less));

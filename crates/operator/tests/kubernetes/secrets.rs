@@ -92,9 +92,9 @@ async fn a_hand_edited_key_is_restored_while_the_password_and_other_peoples_fiel
     });
     by_hand(&secrets, edit).await;
     let observed = read(&client, &content.namespace, NAME).await.unwrap().unwrap();
-    let wanted = credentials_secret(&CredentialsContent { password: observed.password().unwrap(), ..content.clone() });
-    assert!(!observed.matches(&wanted));
-    apply(&client, &observed, &wanted).await.unwrap();
+    let desired = credentials_secret(&CredentialsContent { password: observed.password().unwrap(), ..content.clone() });
+    assert!(!observed.matches(&desired));
+    apply(&client, &observed, &desired).await.unwrap();
     let now = secrets.get(NAME).await.unwrap();
     assert_eq!(["host", "password", "note"].map(|key| text(&now, key)), ["pg.example", "by-hand", "theirs"]);
     assert!(text(&now, "uri").contains("by-hand"));
@@ -136,15 +136,15 @@ async fn a_correction_of_a_secret_that_changed_or_was_replaced_meanwhile_is_a_co
     let (client, secrets, content) = prepared().await;
     create(&client, &credentials_secret(&content)).await.unwrap();
     let observed = read(&client, &content.namespace, NAME).await.unwrap().unwrap();
-    let wanted = credentials_secret(&CredentialsContent { port: 6432, ..content.clone() });
+    let desired = credentials_secret(&CredentialsContent { port: 6432, ..content.clone() });
     by_hand(&secrets, json!({"stringData": {"password": "by-hand"}})).await;
-    let error = apply(&client, &observed, &wanted).await.unwrap_err();
+    let error = apply(&client, &observed, &desired).await.unwrap_err();
     assert!(error.is_conflict() && error.class() == Class::Contended, "{error:?}");
 
     let observed = read(&client, &content.namespace, NAME).await.unwrap().unwrap();
     secrets.delete(NAME, &DeleteParams::default()).await.unwrap();
     create(&client, &credentials_secret(&content)).await.unwrap();
-    let error = apply(&client, &observed, &wanted).await.unwrap_err();
+    let error = apply(&client, &observed, &desired).await.unwrap_err();
     assert!(error.is_conflict(), "{error:?}");
     assert_eq!(text(&secrets.get(NAME).await.unwrap(), "port"), "5432");
 }
@@ -155,8 +155,8 @@ async fn an_immutable_secret_is_invalid_to_correct_and_stays_as_it_is() {
     create(&client, &credentials_secret(&content)).await.unwrap();
     let before = by_hand(&secrets, json!({"immutable": true})).await;
     let observed = read(&client, &content.namespace, NAME).await.unwrap().unwrap();
-    let wanted = credentials_secret(&CredentialsContent { password: "renewed".into(), ..content });
-    let error = apply(&client, &observed, &wanted).await.unwrap_err();
+    let desired = credentials_secret(&CredentialsContent { password: "renewed".into(), ..content });
+    let error = apply(&client, &observed, &desired).await.unwrap_err();
     assert_eq!(error.class(), Class::Invalid, "{error:?}");
     assert!(error.message().contains("immutable"), "{}", error.message());
     assert_eq!(version(&secrets.get(NAME).await.unwrap()), version(&before));

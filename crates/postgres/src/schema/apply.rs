@@ -1,6 +1,6 @@
-//! Applying one migration: file, record and mark commit together or not at all.
+//! Applying one migration: its file, its record and the caller's ownership comment commit together or not at all.
 //!
-//! Must not run a file over records that are not, byte for byte, the files before it.
+//! Must not run a file unless the database's records are, byte for byte, the files before it.
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
@@ -12,42 +12,42 @@ use crate::quote::Ident;
 /// What applying a migration did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// It ran, and its record and mark stand.
+    /// It ran; its record and the ownership comment are committed.
     Now,
-    /// It had been applied before; nothing was written, the mark neither.
+    /// It had been applied before; nothing was written, not even the ownership comment.
     Already,
 }
 
-/// One runner at a time in one database ("dailycar" in ASCII): a second one waits, then finds the file applied.
+/// One migration at a time in one database ("dailycar" in ASCII): a second one waits, then finds the file applied.
 const LOCK: i64 = 0x6461_696c_7963_6172;
 
 impl Migrations {
-    /// Applies `migration` in one transaction: its file, its record, and `mark` (a statement that says elsewhere which version this database now has).
+    /// Applies `migration` in one transaction: its file, its record, and `comment`, a statement that writes the new version into the ownership comment.
     ///
     /// # Errors
-    /// [`Error::Edited`], [`Error::Gap`] and [`Error::Ahead`] when the records do not fit this list; [`Error::Failed`] when the file fails. Nothing of it
-    /// remains then.
-    pub async fn apply(&self, conn: &mut PgConnection, migration: &Migration, mark: Option<&str>) -> Result<Applied> {
+    /// [`Error::Edited`], [`Error::Gap`] and [`Error::Ahead`] when the records do not fit this list; [`Error::Failed`] when the file fails. Nothing remains of
+    /// the file then.
+    pub async fn apply(&self, conn: &mut PgConnection, migration: &Migration, comment: Option<&str>) -> Result<Applied> {
         if self.all().iter().all(|known| known != migration) {
             return Err(Error::Unknown { file: migration.file() });
         }
-        // Its own level, whatever the database's default: records must be read after the lock is held.
+        // An explicit level, whatever the database's default: the records must be read after the lock is held.
         let mut transaction =
             conn.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.doing("beginning a migration").map_err(Error::Record)?;
-        match self.apply_within(&mut transaction, migration, mark).await {
+        match self.apply_within(&mut transaction, migration, comment).await {
             Ok(Applied::Now) => {
                 transaction.commit().await.doing("committing a migration").map_err(Error::Record)?;
                 Ok(Applied::Now)
             }
             unchanged => {
-                // At once, so that no lock outlives this call; a connection that cannot roll back is dead and has already done so.
+                // Immediately, so that no lock outlives this call. A connection that cannot roll back is dead, and the server has rolled back.
                 let _ = transaction.rollback().await;
                 unchanged
             }
         }
     }
 
-    /// The version that a database has applied, 0 for none, once its records are known to be the first files of this list.
+    /// The version that a database has applied, 0 for none, after checking that its records are the first files of this list.
     ///
     /// # Errors
     /// [`Error::Edited`], [`Error::Gap`], [`Error::Ahead`]; or the records could not be read.
@@ -58,7 +58,7 @@ impl Migrations {
         }
     }
 
-    async fn apply_within(&self, conn: &mut PgConnection, migration: &Migration, mark: Option<&str>) -> Result<Applied> {
+    async fn apply_within(&self, conn: &mut PgConnection, migration: &Migration, comment: Option<&str>) -> Result<Applied> {
         let lock = sqlx::query("SELECT pg_catalog.pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *conn).await;
         lock.doing("waiting for another migration").map_err(Error::Record)?;
         let records = recorded(conn, self.kind()).await.map_err(Error::Record)?;
@@ -67,15 +67,15 @@ impl Migrations {
             return Ok(Applied::Already);
         }
         if migration.version != version + 1 {
-            return Err(Error::Gap { recorded: version, wanted: migration.version });
+            return Err(Error::Gap { recorded: version, next: migration.version });
         }
         if records.is_none() {
             create_record(conn, self.kind()).await.map_err(Error::Record)?;
         }
         run(conn, self.kind(), migration).await?;
-        if let Some(mark) = mark {
-            let marked = sqlx::raw_sql(AssertSqlSafe(mark)).execute(conn).await;
-            marked.doing("marking the database with its schema version").map_err(Error::Record)?;
+        if let Some(comment) = comment {
+            let written = sqlx::raw_sql(AssertSqlSafe(comment)).execute(conn).await;
+            written.doing("writing the schema version into the ownership comment").map_err(Error::Record)?;
         }
         Ok(Applied::Now)
     }
@@ -85,7 +85,7 @@ impl Migrations {
         let mut last = 0;
         for record in records {
             if record.version != last + 1 {
-                return Err(Error::Gap { recorded: last, wanted: record.version });
+                return Err(Error::Gap { recorded: last, next: record.version });
             }
             match self.next_after(last) {
                 Some(known) if known.checksum != record.checksum => return Err(Error::Edited { file: known.file() }),
@@ -112,7 +112,7 @@ impl Record {
 /// The records in order; none when the table does not exist.
 async fn recorded(conn: &mut PgConnection, kind: Kind) -> crate::Result<Option<Vec<Record>>> {
     let doing = "reading the record of migrations";
-    // Not `to_regclass`: that asks for USAGE on the schema and would make a missing right look like a missing table.
+    // Not `to_regclass`: that needs USAGE on the schema, so that a missing right would appear as a missing table.
     let exists = "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = 'schema_migrations')";
     if !sqlx::query_scalar::<_, bool>(exists).bind(kind.schema()).fetch_one(&mut *conn).await.doing(doing)? {
         return Ok(None);
@@ -135,7 +135,7 @@ async fn create_record(conn: &mut PgConnection, kind: Kind) -> crate::Result<()>
     sqlx::raw_sql(AssertSqlSafe(create)).execute(conn).await.doing("creating the record of migrations").map(|_| ())
 }
 
-/// Runs the file and inserts its record, which fits only into the transaction that the file started in.
+/// Runs the file and inserts its record, but only into the transaction that the file started in.
 async fn run(conn: &mut PgConnection, kind: Kind, migration: &Migration) -> Result<()> {
     let file = || migration.file();
     let before = sqlx::query_scalar::<_, String>("SELECT pg_catalog.pg_current_xact_id()::text").fetch_one(&mut *conn).await;

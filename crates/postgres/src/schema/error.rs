@@ -19,14 +19,14 @@ pub enum Error {
     /// There is no migration at all.
     #[error("there are no migrations; name them NNNN_name.sql")]
     Empty,
-    /// An SQL file whose name gives it no place.
+    /// An SQL file whose name has no number.
     #[error("migration {file} must be named NNNN_name.sql, in lower-case letters, digits and underscores")]
     Misnamed {
         /// The file.
         file: String,
     },
     /// A number is missing or there twice.
-    #[error("migration {file} stands where number {expected} should; numbers go from 1 without gaps")]
+    #[error("migration {file} should have the number {expected}; numbers go from 1 without gaps")]
     Misnumbered {
         /// The file.
         file: String,
@@ -46,12 +46,12 @@ pub enum Error {
         file: String,
     },
     /// The records, or what is to be applied next, skip a number.
-    #[error("migration {wanted} cannot follow {recorded}, the last one this database has applied in order")]
+    #[error("migration {next} cannot follow {recorded}, the last one this database has applied in order")]
     Gap {
         /// The last of the recorded versions that has no gap before it.
         recorded: u32,
         /// The version found or asked for after it.
-        wanted: u32,
+        next: u32,
     },
     /// The database has applied more than this program knows.
     #[error("this database is at migration {recorded}, but this program knows {known} only; run a newer one")]
@@ -72,7 +72,7 @@ pub enum Error {
     Failed {
         /// The file.
         file: String,
-        /// What PostgreSQL said.
+        /// PostgreSQL's error.
         #[source]
         source: crate::Error,
     },
@@ -82,7 +82,7 @@ pub enum Error {
         /// The file.
         file: String,
     },
-    /// Reading or writing `schema_migrations`, or the mark, failed.
+    /// Reading or writing `schema_migrations`, or writing the ownership comment, failed.
     #[error("keeping the record of migrations failed")]
     Record(#[source] crate::Error),
 }
@@ -100,7 +100,7 @@ impl Error {
         }
     }
 
-    /// How to go on. Within a file, what is usually a race (an object that exists already) is a mistake of the file or of the data.
+    /// How the caller goes on. Errors that elsewhere are races, such as an object that exists already, are mistakes of the file or the data here.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {

@@ -30,10 +30,10 @@ impl Migrations {
         Self::embedded(Kind::Master, &MASTER)
     }
 
-    /// The migrations in a directory, such as a mounted `ConfigMap`; names that start with a dot or do not end in `.sql` are passed over.
+    /// The migrations in a directory, such as a mounted `ConfigMap`; ignores names that start with a dot or do not end in `.sql`.
     ///
     /// # Errors
-    /// When the directory cannot be read or its files are misnamed, misnumbered, not text or not there at all.
+    /// When the directory cannot be read or its files are misnamed, misnumbered or not text, or there are none.
     pub fn from_dir(kind: Kind, path: &Path) -> Result<Self> {
         let unreadable = |source| Error::Unreadable { directory: path.display().to_string(), source };
         let mut files = Vec::new();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_taken_in_order_and_others_are_passed_over() {
+    fn files_are_read_in_order_and_others_are_ignored() {
         let list = load(&[("0002_b.sql", "two"), ("0001_a.sql", "one"), ("README.md", "x"), (".0003_c.sql.swp", "x")]).unwrap();
         assert_eq!(list.target(), 2);
         assert_eq!(list.next_after(0).unwrap().file(), "0001_a.sql");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_stands_for_the_bytes_of_every_file_up_to_its_version_and_of_no_later_one() {
+    fn a_digest_covers_the_bytes_of_every_file_up_to_its_version_and_no_later_one() {
         let short_list = load(&[("0001_a.sql", "one"), ("0002_b.sql", "two")]).unwrap();
         let longer = load(&[("0001_a.sql", "one"), ("0002_b.sql", "two"), ("0003_c.sql", "three")]).unwrap();
         let edited = load(&[("0001_a.sql", "one "), ("0002_b.sql", "two")]).unwrap();

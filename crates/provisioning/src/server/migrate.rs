@@ -1,4 +1,4 @@
-//! Migrating one school's database by one file, logged in as the migrator: file, record and mark commit together.
+//! Migrating one school's database by one file, logged in as the migrator: its file, record and ownership comment commit together.
 //!
 //! Must never run a file with the admin's rights: a tenant may have put objects into its database that the file would execute.
 

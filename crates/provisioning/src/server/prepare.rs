@@ -38,7 +38,7 @@ pub struct Preparation {
 /// Observes how far a server is prepared. Changes nothing.
 ///
 /// # Errors
-/// [`Error::NotOurs`] when a role of a fixed name has no ownership comment of this cluster.
+/// [`NotOurs`](super::error::Error::NotOurs) when a role of a fixed name has no ownership comment of this cluster.
 pub async fn observe(conn: &mut PgConnection, desired: &DesiredRoles<'_>) -> Result<Preparation> {
     let roles = roles::read(conn, desired).await?;
     let open = databases::open(conn).await?;

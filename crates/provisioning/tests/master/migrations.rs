@@ -32,12 +32,12 @@ async fn bring(conn: &mut PgConnection, migrations: &Migrations) -> Result<(), E
 }
 
 #[tokio::test]
-async fn a_file_is_applied_once_and_its_record_and_mark_with_it() {
+async fn a_file_is_applied_once_and_its_record_and_comment_with_it() {
     let (_master, mut conn) = server().await;
     let list = migrations(&["CREATE TABLE app.a (); CREATE TABLE app.b ()"]);
-    let mark = Some("COMMENT ON DATABASE postgres IS 'at 1'");
+    let comment = Some("COMMENT ON DATABASE postgres IS 'at 1'");
     assert_eq!(list.applied(&mut conn).await.unwrap(), 0);
-    assert_eq!(list.apply(&mut conn, &list.all()[0], mark).await.unwrap(), Applied::Now);
+    assert_eq!(list.apply(&mut conn, &list.all()[0], comment).await.unwrap(), Applied::Now);
     assert_eq!(list.apply(&mut conn, &list.all()[0], Some("COMMENT ON DATABASE postgres IS 'again'")).await.unwrap(), Applied::Already);
     assert_eq!(list.applied(&mut conn).await.unwrap(), 1);
     let comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'postgres'";
@@ -45,7 +45,7 @@ async fn a_file_is_applied_once_and_its_record_and_mark_with_it() {
 }
 
 #[tokio::test]
-async fn a_file_or_mark_that_fails_leaves_nothing_and_quotes_no_statement() {
+async fn a_file_or_comment_that_fails_leaves_nothing_and_quotes_no_statement() {
     let (_master, mut conn) = server().await;
     let list = migrations(&["CREATE TABLE app.kept ()", "CREATE TABLE app.gone (); SELECT 'canary'; SELECT 1 / 0"]);
     let error = bring(&mut conn, &list).await.unwrap_err();
@@ -86,13 +86,13 @@ async fn versions_that_do_not_follow_each_other_are_refused() {
     let (_master, mut conn) = server().await;
     let list = migrations(&["SELECT 1", "SELECT 2", "SELECT 3"]);
     let skipping = list.apply(&mut conn, &list.all()[1], None).await.unwrap_err();
-    assert!(matches!(skipping, Error::Gap { recorded: 0, wanted: 2 }), "{skipping:?}");
+    assert!(matches!(skipping, Error::Gap { recorded: 0, next: 2 }), "{skipping:?}");
     bring(&mut conn, &list).await.unwrap();
     let older = migrations(&["SELECT 1", "SELECT 2"]);
     let ahead = older.apply(&mut conn, &older.all()[1], None).await.unwrap_err();
     assert!(matches!(ahead, Error::Ahead { recorded: 3, known: 2 }), "{ahead:?}");
     execute(&mut conn, "DELETE FROM app.schema_migrations WHERE version = 2").await;
-    assert!(matches!(list.applied(&mut conn).await.unwrap_err(), Error::Gap { recorded: 1, wanted: 3 }));
+    assert!(matches!(list.applied(&mut conn).await.unwrap_err(), Error::Gap { recorded: 1, next: 3 }));
     let stranger = migrations(&["SELECT 4"]);
     assert!(matches!(list.apply(&mut conn, &stranger.all()[0], None).await.unwrap_err(), Error::Unknown { .. }));
 }

@@ -12,19 +12,19 @@ pub(crate) fn person(email: &str) -> Person {
 }
 
 #[tokio::test]
-async fn an_administrator_is_made_once_and_an_address_belongs_to_one_account_whatever_its_case() {
+async fn an_administrator_is_made_once_and_an_address_of_any_case_has_one_account() {
     let (_master, pool) = registry().await;
     for (n, code) in [(1, "norte"), (2, "sul")] {
         reserve(&pool, &reservation(n, code)).await.unwrap();
     }
-    let look =
+    let account =
         async |n, code, email| observe(&pool, tenant_ref(n).id, Some(&SchoolCode::parse(code).unwrap()), Some(email)).await.unwrap().admin;
-    assert_eq!(look(1, "norte", "ana@norte.example").await, Account::Absent);
+    assert_eq!(account(1, "norte", "ana@norte.example").await, Account::Absent);
     assert_eq!(create_admin(&pool, tenant_ref(1), &person("ana@norte.example"), "$h$").await.unwrap(), Creation::Made);
-    assert_eq!(look(1, "norte", "ana@norte.example").await, Account::Made);
+    assert_eq!(account(1, "norte", "ana@norte.example").await, Account::Made);
     assert_eq!(create_admin(&pool, tenant_ref(1), &person("ana@norte.example"), "$other$").await.unwrap(), Creation::Already);
 
-    assert_eq!(look(2, "sul", "ANA@Norte.example").await, Account::EmailTaken);
+    assert_eq!(account(2, "sul", "ANA@Norte.example").await, Account::EmailTaken);
     assert_eq!(create_admin(&pool, tenant_ref(2), &person("ANA@Norte.example"), "$h$").await.unwrap(), Creation::EmailTaken);
     assert_eq!(create_admin(&pool, tenant_ref(3), &person("rui@leste.example"), "$h$").await.unwrap(), Creation::NotOurs);
 

@@ -50,7 +50,7 @@ fn superuser_drifts(school: &School) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_change_by_hand_is_seen_and_undone_open_or_closed() {
+async fn every_change_by_hand_is_observed_and_undone_open_or_closed() {
     on_every_server(async |server| {
         let school = server.school("drifting").await;
         let (pool, holding) = (&server.pool, &school.objects);
@@ -214,7 +214,7 @@ async fn a_new_password_replaces_the_old_one_and_is_never_sent() {
 }
 
 #[tokio::test]
-async fn nothing_that_bears_another_mark_is_touched() {
+async fn nothing_with_another_ownership_comment_is_touched() {
     on_every_server(async |server| {
         let theirs = server.school("theirs").await;
         server.as_admin(&format!("ALTER ROLE {} CREATEDB", theirs.login())).await;

@@ -19,7 +19,7 @@ use crate::fixtures::{ADVISORY_LOCKS, ANOTHER_CLUSTER, Admin, CLUSTER, School, e
 const NOTHING: CatalogFacts = CatalogFacts { database: ObservedDatabase::Absent, login: ObservedLogin::Absent, spare: false };
 
 #[tokio::test]
-async fn a_claimed_school_is_open_marked_and_known_by_its_password() {
+async fn a_claimed_school_is_open_owned_and_known_by_its_password() {
     on_every_server(async |server| {
         let school = School::named("northside");
         assert_eq!(server.observe(&school).await, NOTHING);
@@ -46,9 +46,9 @@ async fn many_schools_are_observed_at_once_and_in_order() {
         let schools = [server.school("one").await, School::named("two"), server.school("three").await];
         let expected: Vec<_> = schools.iter().map(School::expected).collect();
         let mut conn = server.pool.acquire().await.unwrap();
-        let seen = observe(&mut conn, &server.migrations, &expected).await.unwrap();
+        let observed = observe(&mut conn, &server.migrations, &expected).await.unwrap();
         let open = server.whole(DatabaseAccess::Open);
-        assert_eq!(seen.iter().map(|one| one.database).collect::<Vec<_>>(), [open, ObservedDatabase::Absent, open]);
+        assert_eq!(observed.iter().map(|one| one.database).collect::<Vec<_>>(), [open, ObservedDatabase::Absent, open]);
         assert!(observe(&mut conn, &server.migrations, &[]).await.unwrap().is_empty());
         let counted = census::take(&mut conn, CLUSTER).await.unwrap();
         let names: Vec<_> = counted.databases.iter().map(|(name, _)| name.as_str()).collect();

@@ -21,7 +21,7 @@ async fn schema(server: &Server, school: &School) -> Schema {
 }
 
 #[tokio::test]
-async fn a_file_and_its_mark_come_together_and_once_whether_open_or_closed() {
+async fn a_file_and_its_comment_come_together_and_once_whether_open_or_closed() {
     on_every_server(async |mut server| {
         let (school, closed) = (server.school("growing").await, server.school("sleeping").await);
         access::close(&server.pool, &closed.objects).await.unwrap();
@@ -41,7 +41,7 @@ async fn a_file_and_its_mark_come_together_and_once_whether_open_or_closed() {
 }
 
 #[tokio::test]
-async fn a_mark_that_was_set_back_is_set_right_without_running_the_file_again() {
+async fn a_comment_that_was_set_back_is_corrected_without_running_the_file_again() {
     on_every_server(async |mut server| {
         let school = server.school("forgetful").await;
         let comment = format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{}'", school.database());

@@ -43,7 +43,7 @@ async fn preparing_twice_writes_once() {
 }
 
 #[tokio::test]
-async fn maintenance_databases_are_closed_to_public_where_the_admin_may_and_named_where_not() {
+async fn maintenance_databases_are_closed_where_the_admin_may_and_otherwise_named() {
     on_every_bare_server(async |server| {
         let password = MIGRATOR_PASSWORD.into();
         let mut conn = server.pool.acquire().await.unwrap();

@@ -105,10 +105,10 @@ async fn old_templates_and_spares_go_and_what_only_looks_like_them_stays() {
             template::drop_stale(&server.pool, keep).await.unwrap();
             let mut left = [spare.as_str(), "dc_template_0123456789ab", "dc_template_of_mine", &template::name(keep)];
             left.sort_unstable();
-            let seen = server.query::<String>(NAMED_LIKE_OURS).await;
-            let mut seen: Vec<_> = seen.split(' ').collect();
-            seen.sort_unstable();
-            assert_eq!(seen, left);
+            let observed = server.query::<String>(NAMED_LIKE_OURS).await;
+            let mut observed: Vec<_> = observed.split(' ').collect();
+            observed.sort_unstable();
+            assert_eq!(observed, left);
         }
         server.log_in(&school, school.database()).await.unwrap();
     })

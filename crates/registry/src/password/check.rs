@@ -1,8 +1,8 @@
 //! Checking a password against what an account has: Argon2id, or bcrypt from older systems.
 //!
-//! Must do one hash for every question, whether there is an account or not: an account that is not there costs exactly what one with a hash of ours costs, so that
-//! neither the answer nor its time tells these two apart. An older hash costs what its own form and parameters say, bcrypt several times as much: until the login
-//! that replaces it, who measures can tell that such an account exists. The queue is bounded: who asks for more is told so at once.
+//! Must compute one hash for every check, whether the account exists or not: a missing account costs the same as one with a hash of ours, so that neither the
+//! answer nor its time reveals which it is. An older hash costs what its own form and parameters need, bcrypt several times as much: until the login that
+//! replaces it, a caller that measures time can tell that such an account exists. The queue is bounded: a check beyond it fails immediately.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -13,17 +13,17 @@ use aws_lc_rs::constant_time;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Semaphore;
 
-use super::{Error, MEMORY, TURNS, hash_argon2id, params};
+use super::{Error, HASH_PERMITS, MEMORY, hash_argon2id, params};
 
-/// What a password is to an account.
+/// The result of checking a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Not its password, or there is no account.
     Wrong,
-    /// Its password.
+    /// The account's password.
     Right,
-    /// Its password, kept in a form that is no longer made: hash it anew.
-    Outdated,
+    /// The account's password, stored in an old form: hash it again.
+    NeedsRehash,
 }
 
 /// Checks and hashes for people who wait for the answer.
@@ -41,7 +41,7 @@ const BCRYPT_BYTES: usize = 72;
 const ARGON2_MOST: (u32, u32, u32) = (64 * 1024, 10, 4);
 
 impl Checker {
-    /// At most `waiting` questions at once, those that are being answered included.
+    /// At most `waiting` checks at once, including those that are running.
     #[must_use]
     pub fn new(waiting: usize) -> Self {
         Self { queue: Arc::new(Semaphore::new(waiting)), done: Arc::default() }
@@ -59,10 +59,10 @@ impl Checker {
     /// [`Error::Busy`] when too many wait already.
     pub async fn verify(&self, password: &SecretString, stored: Option<&str>) -> Result<Verdict, Error> {
         let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| Error::Busy)?;
-        let turn = Arc::clone(&TURNS).acquire_owned().await.map_err(|_| Error::NotHashed)?;
+        let permit = Arc::clone(&HASH_PERMITS).acquire_owned().await.map_err(|_| Error::NotHashed)?;
         let (password, stored, done) = (password.clone(), Stored::parse(stored, password), Arc::clone(&self.done));
         let checked = tokio::task::spawn_blocking(move || {
-            let _held = (place, turn);
+            let _held = (place, permit);
             done.fetch_add(1, Ordering::Relaxed);
             stored.verify(password.expose_secret())
         });
@@ -124,10 +124,10 @@ impl Stored {
                 } else if current {
                     Verdict::Right
                 } else {
-                    Verdict::Outdated
+                    Verdict::NeedsRehash
                 })
             }
-            Self::Bcrypt(hash) => Ok(if bcrypt::verify(password, &hash).unwrap_or(false) { Verdict::Outdated } else { Verdict::Wrong }),
+            Self::Bcrypt(hash) => Ok(if bcrypt::verify(password, &hash).unwrap_or(false) { Verdict::NeedsRehash } else { Verdict::Wrong }),
             Self::Nothing => argon2id_is(params().map_err(|_| Error::NotHashed)?, password, &[0; 16], &[0; 32]).map(|_| Verdict::Wrong),
         }
     }
@@ -170,11 +170,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bcrypt_of_every_version_is_verified_and_outdated() {
+    async fn bcrypt_of_every_version_is_verified_and_needs_a_rehash() {
         let parts = bcrypt::hash_with_result("canary", 10).unwrap();
         for version in [bcrypt::Version::TwoA, bcrypt::Version::TwoB, bcrypt::Version::TwoY] {
             let hash = parts.format_for_version(version);
-            assert_eq!(verdict("canary", Some(&hash)).await, Verdict::Outdated, "{hash}");
+            assert_eq!(verdict("canary", Some(&hash)).await, Verdict::NeedsRehash, "{hash}");
             assert_eq!(verdict("canarz", Some(&hash)).await, Verdict::Wrong, "{hash}");
         }
         let broken = parts.format_for_version(bcrypt::Version::TwoX);
@@ -187,23 +187,23 @@ mod tests {
         assert_eq!(verdict("canary", Some(&cheap)).await, Verdict::Wrong);
         let long = "a".repeat(72);
         let hash = bcrypt::hash(&long, 10).unwrap();
-        assert_eq!(verdict(&long, Some(&hash)).await, Verdict::Outdated);
+        assert_eq!(verdict(&long, Some(&hash)).await, Verdict::NeedsRehash);
         assert_eq!(verdict(&format!("{long}b"), Some(&hash)).await, Verdict::Wrong, "72 bytes of 73 were enough");
     }
 
     #[tokio::test]
-    async fn a_foreign_argon2id_is_outdated_and_a_boundless_one_is_never_computed() {
+    async fn a_foreign_argon2id_needs_a_rehash_and_a_boundless_one_is_never_computed() {
         let make = |memory, passes| {
             let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(memory, passes, 1, None).unwrap());
             argon2::PasswordHasher::hash_password_with_salt(&argon2, b"canary", &[7; 16]).unwrap().to_string()
         };
-        assert_eq!(verdict("canary", Some(&make(8 * 1024, 1))).await, Verdict::Outdated);
+        assert_eq!(verdict("canary", Some(&make(8 * 1024, 1))).await, Verdict::NeedsRehash);
         let boundless = make(8 * 1024, 1).replace("m=8192", "m=4194304");
         assert_eq!(verdict("canary", Some(&boundless)).await, Verdict::Wrong);
     }
 
     #[tokio::test]
-    async fn every_question_costs_one_hash_and_who_comes_too_many_is_told_so() {
+    async fn every_check_costs_one_hash_and_one_too_many_is_refused() {
         let checker = Checker::new(1);
         for stored in [None, Some("garbage")] {
             checker.verify(&"canary".into(), stored).await.unwrap();

@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_is_not_given_has_its_meaning() {
-        let wanted = DesiredServer {
+        let expected = DesiredServer {
             host: Host::parse("pg-1.db.example").unwrap(),
             port: 5432,
             tls: TlsMode::Require,
@@ -129,7 +129,7 @@ mod tests {
             schedulable: true,
             allowed: AllowedNamespaces::All,
         };
-        assert_eq!(spec(&server(&json!({}))), Ok(wanted));
+        assert_eq!(spec(&server(&json!({}))), Ok(expected));
         let admin = SecretName::parse("pg-1-admin").unwrap();
         assert_eq!(secrets(&server(&json!({}))), Ok(ServerSecrets { admin, authority: None }));
     }

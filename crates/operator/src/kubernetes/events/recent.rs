@@ -14,12 +14,12 @@ pub(super) struct Recent(HashMap<u64, Instant>);
 
 impl Recent {
     pub(super) fn is_new(&self, key: u64, now: Instant) -> bool {
-        self.0.get(&key).is_none_or(|told| now.duration_since(*told) >= QUIET)
+        self.0.get(&key).is_none_or(|published| now.duration_since(*published) >= QUIET)
     }
 
-    pub(super) fn told(&mut self, key: u64, now: Instant) {
+    pub(super) fn published(&mut self, key: u64, now: Instant) {
         if self.0.len() >= MOST {
-            self.0.retain(|_, told| now.duration_since(*told) < QUIET);
+            self.0.retain(|_, published| now.duration_since(*published) < QUIET);
         }
         if self.0.len() >= MOST {
             self.0.clear();
@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn what_was_told_is_new_again_after_the_quiet_time() {
         let (mut recent, start) = (Recent::default(), Instant::now());
-        recent.told(1, start);
+        recent.published(1, start);
         assert!(!recent.is_new(1, start + QUIET - Duration::from_nanos(1)));
         assert!(recent.is_new(1, start + QUIET));
         assert!(recent.is_new(2, start));
@@ -47,12 +47,12 @@ mod tests {
         let (mut recent, start) = (Recent::default(), Instant::now());
         let most = u64::try_from(MOST).unwrap();
         for key in 0..most {
-            recent.told(key, start);
+            recent.published(key, start);
         }
-        recent.told(most, start + QUIET);
+        recent.published(most, start + QUIET);
         assert_eq!(recent.0.len(), 1);
         for key in 0..2 * most {
-            recent.told(key, start + QUIET);
+            recent.published(key, start + QUIET);
         }
         assert!(recent.0.len() <= MOST);
     }

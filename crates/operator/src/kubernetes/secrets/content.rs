@@ -1,5 +1,9 @@
-//! What the Secrets say. The credentials Secret has the form of the Service Binding specification, so that applications and frameworks can mount
-//! it as it is, with the aliases that `CloudNativePG` users know. Pure.
+//! The Secrets of a School as they should be. The credentials Secret has the form of the Service Binding specification, so that applications and frameworks
+//! can mount it as it is.
+//!
+//! Must not choose a password, and must not print one. Pure.
+
+mod data;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,22 +11,19 @@ use std::fmt;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use self::data::credentials_data;
 use crate::kubernetes::FIELD_MANAGER;
 
 /// Changes whenever the credentials do, so that a rollout can be tied to it.
 pub const REVISION_ANNOTATION: &str = "dailycare.io/credentials-revision";
 
-/// Everything but RFC 3986's unreserved characters.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 /// A Secret as it should be. Printing it shows no value.
 #[derive(Clone, PartialEq)]
-pub struct SecretWanted(pub(super) Secret);
+pub struct DesiredSecret(pub(super) Secret);
 
-impl fmt::Debug for SecretWanted {
+impl fmt::Debug for DesiredSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SecretWanted").field("name", &self.0.metadata.name).finish_non_exhaustive()
     }
@@ -78,12 +79,12 @@ pub struct AdminContent {
 
 /// The Secret that applications mount.
 #[must_use]
-pub fn credentials_secret(content: &CredentialsContent) -> SecretWanted {
+pub fn credentials_secret(content: &CredentialsContent) -> DesiredSecret {
     let mut labels = content.extra_labels.clone();
     labels.extend(own_labels(&content.owner, "credentials"));
     let mut annotations = content.extra_annotations.clone();
     annotations.insert(REVISION_ANNOTATION.to_owned(), content.revision.clone());
-    SecretWanted(Secret {
+    DesiredSecret(Secret {
         metadata: ObjectMeta {
             namespace: Some(content.namespace.clone()),
             name: Some(content.name.clone()),
@@ -100,9 +101,9 @@ pub fn credentials_secret(content: &CredentialsContent) -> SecretWanted {
 
 /// The Secret with the first administrator's temporary password.
 #[must_use]
-pub fn admin_secret(content: &AdminContent) -> SecretWanted {
+pub fn admin_secret(content: &AdminContent) -> DesiredSecret {
     let text = [("name", content.person.as_str()), ("email", &content.email), ("password", content.password.expose_secret())];
-    SecretWanted(Secret {
+    DesiredSecret(Secret {
         metadata: ObjectMeta {
             namespace: Some(content.namespace.clone()),
             name: Some(content.name.clone()),
@@ -128,39 +129,6 @@ fn own_labels(owner: &OwnerReference, component: &str) -> impl Iterator<Item = (
         ("dailycare.io/school-uid", &owner.uid),
     ];
     labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter()
-}
-
-fn credentials_data(content: &CredentialsContent) -> BTreeMap<String, ByteString> {
-    let CredentialsContent { host, username, database, ssl_mode, .. } = content;
-    let (port, password) = (content.port.to_string(), content.password.expose_secret());
-    let encoded = |text| utf8_percent_encode(text, RESERVED);
-    // An IPv6 address needs brackets to be told from its port.
-    let authority = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let path = format!("{authority}/{}?", encoded(database));
-    let uri = format!("postgresql://{}:{}@{path}sslmode={ssl_mode}", encoded(username), encoded(password));
-    let jdbc = format!("jdbc:postgresql://{path}user={}&password={}&sslmode={ssl_mode}", encoded(username), encoded(password));
-    let pgpass = [host, &port, database, username, password].map(pgpass_field).join(":") + "\n";
-    let text = [
-        ("type", "postgresql"),
-        ("provider", "dailycare"),
-        ("host", host),
-        ("port", &port),
-        ("username", username),
-        ("user", username),
-        ("password", password),
-        ("database", database),
-        ("dbname", database),
-        ("uri", &uri),
-        ("jdbc-uri", &jdbc),
-        ("pgpass", &pgpass),
-    ];
-    let certificates = content.certificates.iter().map(|pem| ("certificates".to_owned(), ByteString(pem.clone())));
-    text.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value.into()))).chain(certificates).collect()
-}
-
-/// libpq's password file escapes its separator and its escape.
-fn pgpass_field(text: &str) -> String {
-    text.replace('\\', "\\\\").replace(':', "\\:")
 }
 
 #[cfg(test)]
@@ -190,7 +158,7 @@ mod tests {
         }
     }
 
-    fn value(secret: &SecretWanted, key: &str) -> String {
+    fn value(secret: &DesiredSecret, key: &str) -> String {
         String::from_utf8(secret.0.data.as_ref().unwrap()[key].0.clone()).unwrap()
     }
 
@@ -198,9 +166,9 @@ mod tests {
     fn the_secret_has_the_keys_of_the_service_binding_specification_and_the_aliases() {
         let secret = credentials_secret(&content());
         let keys: Vec<_> = secret.0.data.as_ref().unwrap().keys().map(String::as_str).collect();
-        let wanted =
+        let desired =
             ["database", "dbname", "host", "jdbc-uri", "password", "pgpass", "port", "provider", "type", "uri", "user", "username"];
-        assert_eq!(keys, wanted);
+        assert_eq!(keys, desired);
         assert_eq!(secret.0.type_.as_deref(), Some("servicebinding.io/postgresql"));
         let with_ca = credentials_secret(&CredentialsContent { certificates: Some(b"PEM".to_vec()), ..content() });
         assert_eq!(value(&with_ca, "certificates"), "PEM");

@@ -11,11 +11,11 @@ use crate::kubernetes::{FIELD_MANAGER, merge};
 const SHARED: [(&str, &str); 3] =
     [("/data", "/f:data"), ("/metadata/labels", "/f:metadata/f:labels"), ("/metadata/annotations", "/f:metadata/f:annotations")];
 
-/// A merge patch from `observed` to `wanted`; none when nothing of ours differs. Keys that we set once and no longer want are removed; which
+/// A merge patch from `observed` to `desired`; none when nothing of ours differs. Keys that we set once and no longer want are removed; which
 /// those are is read from `managedFields`, so nothing needs to be remembered.
-pub(super) fn correction(observed: &Secret, wanted: &Secret) -> Option<Value> {
+pub(super) fn correction(observed: &Secret, desired: &Secret) -> Option<Value> {
     let owned = |path| owned_keys(observed, path);
-    let (before, after) = (json!(observed), json!(wanted));
+    let (before, after) = (json!(observed), json!(desired));
     let [data, labels, annotations] = SHARED.map(|(path, managed)| {
         let (before, after) = (map_at(&before, path), map_at(&after, path));
         let ours = owned(managed);
@@ -48,12 +48,12 @@ mod tests {
 
     #[test]
     fn what_others_added_does_not_count_and_what_we_set_does() {
-        let wanted = secret(json!({"type": "Opaque", "metadata": {"labels": {"a": "1"}}, "data": {"k": "djE="}}));
+        let desired = secret(json!({"type": "Opaque", "metadata": {"labels": {"a": "1"}}, "data": {"k": "djE="}}));
         let observed = json!({"type": "Opaque", "metadata": {"labels": {"a": "1", "x": "9"}, "annotations": {"y": "9"}}, "data": {"k": "djE=", "z": "djk="}});
-        assert_eq!(correction(&secret(observed.clone()), &wanted), None);
+        assert_eq!(correction(&secret(observed.clone()), &desired), None);
         let mut edited = observed;
         edited["data"]["k"] = json!("djI=");
-        assert_eq!(correction(&secret(edited), &wanted), Some(json!({"data": {"k": "djE="}})));
+        assert_eq!(correction(&secret(edited), &desired), Some(json!({"data": {"k": "djE="}})));
     }
 
     #[test]
@@ -62,7 +62,7 @@ mod tests {
             json!([{"manager": FIELD_MANAGER, "operation": "Update", "fieldsV1": {"f:data": {".": {}, "f:certificates": {}, "f:k": {}}}}]);
         let observed =
             secret(json!({"metadata": {"managedFields": managed}, "data": {"k": "djE=", "certificates": "djE=", "theirs": "djE="}}));
-        let wanted = secret(json!({"data": {"k": "djE="}}));
-        assert_eq!(correction(&observed, &wanted), Some(json!({"data": {"certificates": null}})));
+        let desired = secret(json!({"data": {"k": "djE="}}));
+        assert_eq!(correction(&observed, &desired), Some(json!({"data": {"certificates": null}})));
     }
 }

@@ -14,13 +14,13 @@ use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
 use crate::controller::school::observe::Observation;
 use crate::controller::school::placement;
-use crate::kubernetes::secrets::SecretObserved;
+use crate::kubernetes::secrets::ObservedSecret;
 
 pub(super) async fn execute(ctx: &Context, observation: &Observation, action: RegistryAction) -> Result<()> {
     match action {
         RegistryAction::ReserveTenant => reserve(ctx, observation).await,
         RegistryAction::CreateAdmin => {
-            let password = assigned(observation)?.admin_secret.as_ref().and_then(SecretObserved::password);
+            let password = assigned(observation)?.admin_secret.as_ref().and_then(ObservedSecret::password);
             let password = password.ok_or(Error::Overtaken("the administrator's Secret"))?;
             let hash = password::hash_argon2id(&password).await?;
             users::create_admin(&ctx.registry, observation.owner, &desired(observation)?.admin, &hash).await?;
@@ -47,8 +47,8 @@ async fn reserve(ctx: &Context, observation: &Observation) -> Result<()> {
         database: names.database.clone(),
         login: names.login.clone(),
     };
-    if let Reserved::OfAnother(holder) = tenants::reserve(&ctx.registry, &reservation).await? {
-        tracing::warn!(code = %school.code, holder = %holder.tenant, "another tenant holds the code");
+    if let Reserved::OfAnother(other) = tenants::reserve(&ctx.registry, &reservation).await? {
+        tracing::warn!(code = %school.code, other = %other.tenant, "another tenant holds the code");
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
 use crate::controller::school::observe::Observation;
 use crate::controller::school::owner_reference;
-use crate::kubernetes::secrets::{self, AdminContent, Creation, SecretObserved, SecretWanted, admin_secret};
+use crate::kubernetes::secrets::{self, AdminContent, Creation, DesiredSecret, ObservedSecret, admin_secret};
 
 pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action: SecretAction) -> Result<()> {
     match action {
@@ -37,7 +37,7 @@ pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action
     Ok(())
 }
 
-fn with_password(ctx: &Context, observation: &Observation, password: SecretString) -> Result<SecretWanted> {
+fn with_password(ctx: &Context, observation: &Observation, password: SecretString) -> Result<DesiredSecret> {
     assigned(observation)?.desired_secret(ctx, observation, password).ok_or(Error::Overtaken("the server"))
 }
 
@@ -54,7 +54,7 @@ fn admin_content(observation: &Observation) -> Result<AdminContent> {
 }
 
 /// Create-only: what has the name already was written by somebody else since it was observed, and the next observation judges it.
-async fn create(ctx: &Context, desired: &SecretWanted) -> Result<SecretObserved> {
+async fn create(ctx: &Context, desired: &DesiredSecret) -> Result<ObservedSecret> {
     match secrets::create(&ctx.client, desired).await? {
         Creation::Created(secret) => Ok(*secret),
         Creation::AlreadyExists => Err(Error::Overtaken("the Secret")),

@@ -16,12 +16,12 @@ use super::{AssignedObservation, Observation};
 use crate::controller::context::Context;
 use crate::controller::school::owner_reference;
 use crate::crd::convert;
-use crate::kubernetes::secrets::{CredentialsContent, SecretObserved, SecretWanted, credentials_secret};
+use crate::kubernetes::secrets::{CredentialsContent, DesiredSecret, ObservedSecret, credentials_secret};
 
 impl AssignedObservation {
     /// The credentials Secret as it should be, once the server's address is known.
     #[must_use]
-    pub fn desired_secret(&self, ctx: &Context, observation: &Observation, password: SecretString) -> Option<SecretWanted> {
+    pub fn desired_secret(&self, ctx: &Context, observation: &Observation, password: SecretString) -> Option<DesiredSecret> {
         let connection = self.connection()?;
         let template = convert::secret_template(&observation.school);
         Some(credentials_secret(&CredentialsContent {
@@ -67,7 +67,7 @@ impl AssignedObservation {
     /// What the Secret is annotated with: its present value, while that is true by any of the keys, so that a rotation of keys rewrites no Secret.
     fn revision(&self, ctx: &Context, owner: TenantRef, password: &SecretString) -> Option<String> {
         let accepted = ctx.keyring.fingerprints(owner.id, password);
-        let present = self.secret.as_ref().and_then(SecretObserved::revision);
+        let present = self.secret.as_ref().and_then(ObservedSecret::revision);
         let kept = present.filter(|present| accepted.iter().any(|one| one == present)).map(ToOwned::to_owned);
         kept.or_else(|| accepted.into_iter().next())
     }

@@ -37,7 +37,7 @@ pub(crate) const SYSTEM: &str = "dailycare-system";
 const ADMIN: &str = "dailycare_admin";
 
 /// See the module.
-pub(crate) struct Ground {
+pub(crate) struct Environment {
     pub(crate) plane: ControlPlane,
     pub(crate) servers: [Postgres; 2],
     /// Makes and watches Schools, as a person does.
@@ -58,7 +58,7 @@ pub(crate) struct Ground {
     pub(crate) files: TempDir,
 }
 
-impl Ground {
+impl Environment {
     pub(crate) async fn start(operator: Option<PathBuf>) -> Outcome<Self> {
         let operator = program(operator)?;
         let options = || PostgresOptions { fsync: true, ..PostgresOptions::default() }.with("shared_buffers", "512MB");
@@ -77,7 +77,7 @@ impl Ground {
         fs::write(files.path().join("keys"), keys.expose_secret())?;
         fs::write(files.path().join("master"), url.expose_secret())?;
         let view = |server: &Postgres| PgPool::connect_lazy(&server.superuser_url("postgres"));
-        let ground = Self {
+        let environment = Self {
             views: [view(&servers[0])?, view(&servers[1])?],
             client: client::client(floor)?,
             board: Board::default(),
@@ -93,9 +93,9 @@ impl Ground {
             operator_kubeconfig,
             files,
         };
-        ground.furnish().await?;
-        let board = Board::watch(ground.person.clone(), NAMESPACE);
-        Ok(Self { board, ..ground })
+        environment.furnish().await?;
+        let board = Board::watch(environment.person.clone(), NAMESPACE);
+        Ok(Self { board, ..environment })
     }
 
     pub(crate) fn schools(&self) -> Api<School> {
@@ -137,10 +137,10 @@ impl Ground {
     }
 
     /// Copies the logs to where they outlive this program.
-    pub(crate) fn keep(&self, directory: &Path) -> Outcome {
-        fs::create_dir_all(directory)?;
-        fs::copy(self.plane.audit_log(), directory.join("audit.log"))?;
-        fs::copy(self.files.path().join("operator.log"), directory.join("operator.log"))?;
+    pub(crate) fn keep(&self, folder: &Path) -> Outcome {
+        fs::create_dir_all(folder)?;
+        fs::copy(self.plane.audit_log(), folder.join("audit.log"))?;
+        fs::copy(self.files.path().join("operator.log"), folder.join("operator.log"))?;
         Ok(())
     }
 
