@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use tenancy::audit::{Audit, Filter, Record, Settings, Writer};
 use tenancy::pools::{self, Pools};
 use tenancy::registry_cache::{self, RegistryCache};
-use testing::Version;
+use testing::{Version, until};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -89,12 +89,9 @@ impl World {
 
     /// Waits for the server to have logged this so many times.
     pub(crate) async fn until_logged(&self, text: &str, times: usize) {
-        let wait = async {
-            while std::fs::read_to_string(self.master.server.log_path()).unwrap().matches(text).count() < times {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never logged: {text}"));
+        let log = self.master.server.log_path();
+        let logged = async || std::fs::read_to_string(log).unwrap().matches(text).count() >= times;
+        until(&format!("the server logged {text}"), logged).await;
     }
 
     /// All of a school's records in the order in which they were written.
@@ -106,12 +103,9 @@ impl World {
     pub(crate) async fn until_written(&self, school: &School, records: usize) {
         let mut conn = self.superuser(&school.database).await;
         let count = "SELECT count(*) FROM app.access_audit";
-        let wait = async {
-            while sqlx::query_scalar::<_, i64>(count).fetch_one(&mut conn).await.unwrap() != i64::try_from(records).unwrap() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{records} records were never written"));
+        let records = i64::try_from(records).unwrap();
+        let written = async || sqlx::query_scalar::<_, i64>(count).fetch_one(&mut conn).await.unwrap() == records;
+        until(&format!("{records} records are written"), written).await;
     }
 
     /// The platform's own records.
@@ -165,12 +159,7 @@ impl Running {
     }
 
     pub(crate) async fn until_waiting(&self, records: usize) {
-        let wait = async {
-            while self.audit.waiting() != records {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("there never were {records} records waiting"));
+        until(&format!("{records} records wait"), async || self.audit.waiting() == records).await;
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use domain::names::TenantId;
 use provisioning::master::tenants::Publication;
 use tenancy::registry_cache::{CachedTenant, RegistryCache, Settings, State};
+use testing::until;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -62,12 +63,7 @@ impl Followed {
 
 /// Waits for what no change announces.
 pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let wait = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never happened: {what}"));
+    until(what, async || condition()).await;
 }
 
 pub(crate) fn stranger(n: u128) -> TenantId {
