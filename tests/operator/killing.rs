@@ -254,7 +254,7 @@ fn an_operator_told_to_stop_in_the_middle_ends_well_and_its_successor_finishes()
         world.until("a first School has its database", async || world.operator.log().contains("claim_database")).await;
         world.operator.stop().await.unwrap();
         assert_eq!(world.operator.ended().await.unwrap(), Some(0), "{}", world.log_tail());
-        assert!(!world.operator.log().contains("stopping although"), "turns did not end within the grace period");
+        assert!(!world.operator.log().contains("stopping although"), "reconciles did not end within the grace period");
         for (code, end) in &schools {
             ask(&world, &namespace, code, *end).await;
         }

@@ -43,9 +43,9 @@ fn at_rest_and_over_a_restart_nothing_is_written_anywhere() {
         }
         all_is_written(&world).await;
         let mut watch = Watch::begin(&world).await;
-        let enough = rests(&world) + RESYNCS * SCHOOLS;
+        let enough = settled_reconciles(&world) + RESYNCS * SCHOOLS;
         let until = Instant::now() + rest();
-        watch.over(&world, || rests(&world) >= enough && Instant::now() >= until).await;
+        watch.over(&world, || settled_reconciles(&world) >= enough && Instant::now() >= until).await;
         watch.assert_nothing_was_written(&world, "at rest").await;
 
         world.operator.kill9().await.unwrap();
@@ -75,14 +75,15 @@ async fn all_is_written(world: &World) {
 }
 
 /// How many reconciles of a School ended with nothing to do, since the operator started.
-fn rests(world: &World) -> usize {
-    world.operator.log().lines().filter(|line| line.contains("rests plan=Settled")).count()
+fn settled_reconciles(world: &World) -> usize {
+    let settled = |line: &&str| line.contains(r#"kind="School""#) && line.contains("nothing to execute plan=Settled");
+    world.operator.log().lines().filter(settled).count()
 }
 
 /// Waits for as many more reconciles that ended so.
 async fn rested(world: &World, more: usize) {
-    let enough = rests(world) + more;
-    world.until("Schools were reconciled", async || rests(world) >= enough).await;
+    let enough = settled_reconciles(world) + more;
+    world.until("Schools were reconciled", async || settled_reconciles(world) >= enough).await;
 }
 
 /// Where every record stood, so that what was added later can be read.

@@ -19,7 +19,6 @@ mod revoked;
 mod routes;
 mod settings;
 mod token;
-pub mod users;
 mod verified_tokens;
 mod watch;
 
@@ -165,24 +164,24 @@ impl Identity {
 }
 
 /// Work in the registry for one request.
-async fn within<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn within<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let late = |_| Err(unavailable(postgres::Error::timed_out("asking the registry")));
     tokio::time::timeout(ANSWER, work).await.unwrap_or_else(late)
 }
 
 /// The registry did not answer, or this program asked what it may not.
-fn unavailable(error: postgres::Error) -> Error {
+pub(crate) fn unavailable(error: postgres::Error) -> Error {
     match error.class() {
         Class::Transient | Class::Contended => Error::new(Code::RegistryUnavailable).because(error).after(Duration::from_secs(1)),
         Class::Denied | Class::Invalid | Class::Bug => Error::new(Code::Internal).because(error),
     }
 }
 
-async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
+pub(crate) async fn begin(pool: &PgPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>> {
     pool.begin().await.doing("beginning a transaction in the registry").map_err(unavailable)
 }
 
-async fn commit(transaction: sqlx::Transaction<'static, sqlx::Postgres>) -> Result<()> {
+pub(crate) async fn commit(transaction: sqlx::Transaction<'static, sqlx::Postgres>) -> Result<()> {
     transaction.commit().await.doing("committing in the registry").map_err(unavailable)
 }
 

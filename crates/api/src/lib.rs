@@ -7,10 +7,11 @@
 //! - what requests and answers are made of: `error`, `answer`, `client`, `idempotency_key`, `body`, `document`
 //! - around every handler: `metrics`, `edge`
 //! - who asks, and what they may do: `identity`, `grants`, `app`, `access`
-//! - the routes: `resource`, `school`, `platform`, `router`
+//! - the routes: `resource`, `accounts`, `school`, `platform`, `router`
 //! - the process: `settings`, `maintenance`, `run`
 
 pub mod access;
+pub mod accounts;
 pub mod answer;
 pub mod app;
 pub mod body;

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::app::App;
 use super::document::{schemas_of, tags, whole};
 use super::error::Problem;
-use super::{edge, identity, platform, school};
+use super::{accounts, edge, identity, platform, school};
 
 /// Where the routes of schools and platform are.
 pub const PREFIX: &str = "/api/v1";
@@ -25,7 +25,7 @@ const BEARER: &str = "bearer";
 
 /// The API, with everything that surrounds it.
 pub fn router(app: &App, settings: &edge::Settings) -> Router {
-    let below = OpenApiRouter::new().merge(school::routes()).merge(platform::routes());
+    let below = of_schools().merge(platform::routes());
     let identity: OpenApiRouter<App> = identity::routes().with_state(std::sync::Arc::clone(&app.identity));
     let (routes, _) = identity.nest(PREFIX, below).split_for_parts();
     let text = text();
@@ -34,10 +34,15 @@ pub fn router(app: &App, settings: &edge::Settings) -> Router {
     edge::layered(routes, settings, Some(app.audit.clone()))
 }
 
+/// Every route of one school.
+fn of_schools() -> OpenApiRouter<App> {
+    school::routes().merge(accounts::routes())
+}
+
 /// The document of every route. It needs no running API.
 #[must_use]
 pub fn document() -> Value {
-    let (mut school, platform) = (school::routes().into_openapi(), platform::routes().into_openapi());
+    let (mut school, platform) = (of_schools().into_openapi(), platform::routes().into_openapi());
     for item in school.paths.paths.values_mut() {
         item.parameters.get_or_insert_default().push(RefOr::Ref(Ref::new(whole::TENANT)));
     }

@@ -24,7 +24,6 @@ pub mod roles;
 pub mod settings;
 pub mod staff;
 pub mod staff_assignments;
-pub mod users;
 pub mod vaccinations;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -46,7 +45,6 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(settings::routes())
         .merge(roles::routes())
         .merge(me::routes())
-        .merge(users::routes())
         .merge(router::<activities::Activities>())
         .merge(activities::batch::routes())
         .merge(router::<allergies::Allergies>())

@@ -2,8 +2,11 @@
 //!
 //! Must not hold a password, a token, or the e-mail address of somebody who failed to log in: it may be a password typed into the wrong field.
 
-use postgres::error::{Doing as _, Result};
+use chrono::Utc;
+use domain::names::TenantId;
+use postgres::error::Result;
 use sqlx::postgres::PgConnection;
+use tenancy::audit::{self, Audit};
 use uuid::Uuid;
 
 use super::Origin;
@@ -27,13 +30,18 @@ pub(super) const IMPERSONATE: &str = "auth:impersonate";
 impl Record<'_> {
     /// Writes it in the transaction of what it speaks of.
     pub(super) async fn write(&self, conn: &mut PgConnection, origin: &Origin) -> Result<()> {
-        let insert = "
-            INSERT INTO registry.access_audit (tenant_id, user_id, action, resource, ip_address, reason, success, request_id)
-            VALUES ($1, $2, $3, $4, $5::text::inet, $6, $7, $8)";
-        let address = origin.client.map(|client| client.0.to_canonical().to_string());
-        let query = sqlx::query(insert).bind(self.tenant).bind(self.user).bind(self.action).bind(&origin.path);
-        let query = query.bind(address).bind(self.reason).bind(self.success);
-        let query = query.bind(origin.request_id.as_ref().map(RequestId::as_str));
-        query.execute(conn).await.doing("recording an access").map(|_| ())
+        let record = audit::Record {
+            id: Uuid::now_v7(),
+            tenant: self.tenant.map(TenantId),
+            user: self.user,
+            action: self.action.into(),
+            resource: origin.path.clone(),
+            address: origin.client.map(|client| client.0.to_canonical()),
+            at: Utc::now(),
+            success: self.success,
+            reason: self.reason.map(str::to_owned),
+            request_id: origin.request_id.as_ref().map(RequestId::shared),
+        };
+        Audit::write_platform(conn, &record).await
     }
 }

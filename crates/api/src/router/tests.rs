@@ -123,7 +123,7 @@ fn nullable_fields_of_answers_are_required_and_those_of_requests_stay_optional()
 
 #[test]
 fn no_two_parts_of_the_document_give_one_name_to_two_schemas() {
-    let school = crate::school::routes().into_openapi();
+    let school = super::of_schools().into_openapi();
     let (platform, identity) = (crate::platform::routes().into_openapi(), crate::identity::routes().into_openapi());
     let mut known = std::collections::BTreeMap::new();
     for (name, schema) in [school, platform, identity].into_iter().filter_map(|part| part.components).flat_map(|parts| parts.schemas) {

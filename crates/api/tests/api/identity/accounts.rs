@@ -1,6 +1,7 @@
 //! Accounts of a school, platform staff who act for one, and what the database holds whoever asks.
 
-use api::identity::users::{self, NewUser, SchoolRole, UserChange, UserFilter};
+use api::accounts::dto::{NewUser, SchoolRole, UserChange, UserFilter};
+use api::accounts::store;
 use api::identity::{Origin, Role, UserId};
 use domain::names::TenantId;
 use tenancy::audit::Record;
@@ -37,36 +38,36 @@ fn code<T>(result: Result<T, Error>) -> Option<Code> {
 async fn an_administrator_makes_changes_and_removes_accounts_of_the_own_school() {
     for version in Version::ALL {
         let site = Site::start(version).await;
-        let made = users::create(&site.api, HERE, &rui(), &told()).await.unwrap();
+        let made = store::create(&site.api, HERE, &rui(), &told()).await.unwrap();
         let id = UserId(made.user.id);
         assert!(made.user.must_change_password && made.user.role == Role::Teacher);
         let session = site.login("rui@norte.example", made.password.expose_secret()).await;
         assert_eq!(session.body["data"]["must_change_password"], true);
 
-        let taken = users::create(&site.api, TenantId(SUL), &NewUser { email: "RUI@norte.example".into(), ..rui() }, &told()).await;
+        let taken = store::create(&site.api, TenantId(SUL), &NewUser { email: "RUI@norte.example".into(), ..rui() }, &told()).await;
         assert_eq!(taken.err().map(|error| (error.code, error.fields[0].field.clone())), Some((Code::Conflict, "email".to_owned())));
         let change = UserChange { role: Some(SchoolRole::HealthStaff), phone_number: Some(Some("1".into())), ..UserChange::default() };
-        let changed = users::change(&site.api, HERE, id, &change, &told()).await.unwrap();
+        let changed = store::change(&site.api, HERE, id, &change, &told()).await.unwrap();
         assert_eq!((changed.role, changed.phone_number.as_deref(), changed.name.as_str()), (Role::HealthStaff, Some("1"), "Rui"));
         let cleared =
-            users::change(&site.api, HERE, id, &UserChange { phone_number: Some(None), ..UserChange::default() }, &told()).await.unwrap();
+            store::change(&site.api, HERE, id, &UserChange { phone_number: Some(None), ..UserChange::default() }, &told()).await.unwrap();
         assert_eq!((cleared.phone_number, cleared.role), (None, Role::HealthStaff));
 
-        let reset = users::reset_password(&site.api, HERE, id, &told()).await.unwrap();
+        let reset = store::reset_password(&site.api, HERE, id, &told()).await.unwrap();
         assert_eq!(site.login("rui@norte.example", made.password.expose_secret()).await.code(), Some(Code::InvalidCredentials));
         assert_eq!(site.login("rui@norte.example", reset.password.expose_secret()).await.status, StatusCode::OK);
 
         let elsewhere = TenantId(SUL);
-        assert_eq!(code(users::get(&site.api, elsewhere, id).await), Some(Code::NotFound));
-        assert_eq!(code(users::change(&site.api, elsewhere, id, &UserChange::default(), &told()).await), Some(Code::NotFound));
-        assert_eq!(code(users::remove(&site.api, elsewhere, id, &told()).await), Some(Code::NotFound));
-        assert_eq!(code(users::reset_password(&site.api, elsewhere, id, &told()).await), Some(Code::NotFound));
-        assert_eq!(code(users::reset_password(&site.api, HERE, UserId(ROOT), &told()).await), Some(Code::NotFound));
+        assert_eq!(code(store::get(&site.api, elsewhere, id).await), Some(Code::NotFound));
+        assert_eq!(code(store::change(&site.api, elsewhere, id, &UserChange::default(), &told()).await), Some(Code::NotFound));
+        assert_eq!(code(store::remove(&site.api, elsewhere, id, &told()).await), Some(Code::NotFound));
+        assert_eq!(code(store::reset_password(&site.api, elsewhere, id, &told()).await), Some(Code::NotFound));
+        assert_eq!(code(store::reset_password(&site.api, HERE, UserId(ROOT), &told()).await), Some(Code::NotFound));
 
-        users::remove(&site.api, HERE, id, &told()).await.unwrap();
-        assert_eq!(code(users::get(&site.api, HERE, id).await), Some(Code::NotFound));
+        store::remove(&site.api, HERE, id, &told()).await.unwrap();
+        assert_eq!(code(store::get(&site.api, HERE, id).await), Some(Code::NotFound));
         assert_eq!(site.login("rui@norte.example", reset.password.expose_secret()).await.code(), Some(Code::InvalidCredentials));
-        assert!(users::create(&site.api, HERE, &rui(), &told()).await.is_ok(), "the address of a removed account is not free");
+        assert!(store::create(&site.api, HERE, &rui(), &told()).await.is_ok(), "the address of a removed account is not free");
     }
 }
 
@@ -76,19 +77,19 @@ async fn a_removed_account_keeps_nothing_personal_but_the_name_of_staff() {
     let phone_number = Some("912000001".to_owned());
     let make = async |role, name: &str, email: &str| {
         let new = NewUser { name: name.into(), email: email.into(), phone_number: phone_number.clone(), role };
-        users::create(&site.api, HERE, &new, &told()).await.unwrap()
+        store::create(&site.api, HERE, &new, &told()).await.unwrap()
     };
     let teacher = make(SchoolRole::Teacher, "Rui", "rui@norte.example").await;
     let mother = make(SchoolRole::Guardian, "Marta", "marta@norte.example").await;
     for made in [&teacher, &mother] {
-        users::remove(&site.api, HERE, UserId(made.user.id), &told()).await.unwrap();
+        store::remove(&site.api, HERE, UserId(made.user.id), &told()).await.unwrap();
     }
     let rows: Vec<(Uuid, String, String, Option<String>, String)> =
         sqlx::query_as("SELECT id, name, email, phone_number, password_hash FROM registry.users WHERE is_deleted ORDER BY role DESC")
             .fetch_all(&site.operator)
             .await
             .unwrap();
-    let kept = |made: &users::Temporary, name: &str| {
+    let kept = |made: &store::Temporary, name: &str| {
         (made.user.id, name.to_owned(), format!("{}@removed.invalid", made.user.id), None, "!".to_owned())
     };
     assert_eq!(rows, [kept(&teacher, "Rui"), kept(&mother, "-")]);
@@ -106,7 +107,7 @@ async fn accounts_are_listed_in_pages_that_miss_none_and_show_no_other_school() 
     .await;
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let (page, next) = users::list(&site.api, HERE, &UserFilter::default(), after.as_ref(), 5).await.unwrap();
+        let (page, next) = store::list(&site.api, HERE, &UserFilter::default(), after.as_ref(), 5).await.unwrap();
         assert!(page.len() == 5 || next.is_none());
         seen.extend(page);
         after = next;
@@ -122,12 +123,12 @@ async fn accounts_are_listed_in_pages_that_miss_none_and_show_no_other_school() 
 #[tokio::test]
 async fn of_two_administrators_who_remove_each_other_one_stays() {
     let site = Site::start(Version::V18).await;
-    assert_eq!(code(users::remove(&site.api, HERE, UserId(ANA), &told()).await), Some(Code::Conflict));
+    assert_eq!(code(store::remove(&site.api, HERE, UserId(ANA), &told()).await), Some(Code::Conflict));
     let demote = UserChange { role: Some(SchoolRole::ReadOnly), ..UserChange::default() };
-    assert_eq!(code(users::change(&site.api, HERE, UserId(ANA), &demote, &told()).await), Some(Code::Conflict));
-    let other = users::create(&site.api, HERE, &NewUser { role: SchoolRole::SchoolAdmin, ..rui() }, &told()).await.unwrap();
+    assert_eq!(code(store::change(&site.api, HERE, UserId(ANA), &demote, &told()).await), Some(Code::Conflict));
+    let other = store::create(&site.api, HERE, &NewUser { role: SchoolRole::SchoolAdmin, ..rui() }, &told()).await.unwrap();
     let (first, second, other) = (told(), told(), UserId(other.user.id));
-    let (one, two) = tokio::join!(users::remove(&site.api, HERE, UserId(ANA), &first), users::remove(&site.api, HERE, other, &second));
+    let (one, two) = tokio::join!(store::remove(&site.api, HERE, UserId(ANA), &first), store::remove(&site.api, HERE, other, &second));
     assert_eq!(one.is_ok(), two.is_err());
     let left = "SELECT count(*)::text FROM registry.users WHERE role = 'SchoolAdmin' AND NOT is_deleted";
     assert_eq!(site.text(left).await.as_deref(), Some("1"));

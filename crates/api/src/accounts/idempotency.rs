@@ -6,11 +6,13 @@
 use domain::names::TenantId;
 use postgres::error::Doing as _;
 use sqlx::postgres::{PgConnection, PgPool};
+use tenancy::audit::Record;
 use uuid::Uuid;
 
-use super::{NewUser, Record, Temporary, User, begin, commit_with, insert, temporary, unavailable, within};
+use super::dto::{NewUser, User};
+use super::store::{self, Temporary, commit_with, insert, temporary};
 use crate::error::{Code, Error, Result, Text};
-use crate::identity::UserId;
+use crate::identity::{UserId, begin, unavailable, within};
 
 /// The key of a request to make an account.
 pub struct AccountKey<'a> {
@@ -22,10 +24,10 @@ pub struct AccountKey<'a> {
     pub digest: &'a [u8; 32],
 }
 
-/// Makes an account as [`super::create`] does, or gives the one that the key's request has made a new temporary password; and whether it was there.
+/// Makes an account as [`store::create`] does, or gives the one that the key's request has made a new temporary password; and whether it was there.
 ///
 /// # Errors
-/// As [`super::create`]; [`Code::IdempotencyKeyReused`] when the key was used for another request, [`Code::Conflict`] when the account is in use or gone.
+/// As [`store::create`]; [`Code::IdempotencyKeyReused`] when the key was used for another request, [`Code::Conflict`] when the account is in use or gone.
 pub async fn create_once(
     pool: &PgPool,
     tenant: TenantId,
@@ -97,7 +99,7 @@ impl AccountKey<'_> {
 
 /// A new temporary password for an account that nobody has signed in with.
 async fn renewed(conn: &mut PgConnection, tenant: TenantId, account: Option<Uuid>, hash: &str) -> Result<User> {
-    let update = super::user!(
+    let update = store::user!(
         "UPDATE registry.users SET password_hash = $3, failed_logins = 0, locked_until = NULL
          WHERE tenant_id = $1 AND id = $2 AND NOT is_deleted AND must_change_password AND last_login_at IS NULL RETURNING",
         ""

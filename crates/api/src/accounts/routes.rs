@@ -1,17 +1,16 @@
-//! The accounts of a school: who may sign in. Its administrators create and delete them.
+//! The routes of a school's accounts: who may sign in. Its administrators create and delete them.
 //!
-//! Accounts are rows of the master database, which makes sure that none becomes the platform's or another school's. Their audit records are there too, and the
-//! school's own audit has copies. Whoever gives somebody an account also gives a role, so the permissions over roles apply to accounts.
+//! Whoever gives somebody an account also gives a role, so the permissions over roles apply to accounts. Must not hold SQL.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::names::TenantId;
-use secrecy::ExposeSecret as _;
-use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::dto::{NewUser, User, UserChange, UserFilter, UserWithPassword};
+use super::idempotency::{AccountKey, create_once};
+use super::store::{self, After};
 use crate::access::permission::{RolesRead, RolesUpdate};
 use crate::access::{Access, Permission};
 use crate::answer::{Data, Page};
@@ -21,27 +20,11 @@ use crate::document::{Paging, Queries, ReadsItem, Writes, WritesItem};
 use crate::error::Result;
 use crate::idempotency_key;
 use crate::identity::UserId;
-use crate::identity::users::{self, AccountKey, After, NewUser, Temporary, User, UserChange, UserFilter};
 use crate::resource::cursor::Cursor;
 use crate::resource::filter::{Id, ListQuery};
 
 /// The list's name in its cursors.
 const LIST: &str = "users";
-
-/// An account and its temporary password.
-#[derive(Clone, Serialize, ToSchema)]
-pub struct UserWithPassword {
-    /// The account of the user.
-    pub user: User,
-    /// Temporary password, which only this answer contains. The first login must replace it.
-    pub temporary_password: String,
-}
-
-impl From<Temporary> for UserWithPassword {
-    fn from(Temporary { user, password }: Temporary) -> Self {
-        Self { user, temporary_password: password.expose_secret().to_owned() }
-    }
-}
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<App> {
@@ -50,7 +33,7 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// Accounts belong to the whole school: a permission over own records reaches none.
-fn whole<P: Permission>(access: &Access<P>) -> Result<TenantId> {
+fn tenant_of<P: Permission>(access: &Access<P>) -> Result<TenantId> {
     access.require_school_scope()?;
     Ok(access.tenant().entry.tenant)
 }
@@ -60,9 +43,9 @@ fn whole<P: Permission>(access: &Access<P>) -> Result<TenantId> {
 /// Returns the accounts that match all filters, ordered by name, one page at a time. Requires the permission `roles:read` for the whole school.
 #[utoipa::path(get, path = "/users", tag = "users", operation_id = "listUsers", params(Paging, UserFilter), responses((status = 200, description = "One page of the list.", body = Page<User>), Queries))]
 async fn list_users(access: Access<RolesRead>, list_query: ListQuery<UserFilter>) -> Result<Response> {
-    let tenant = whole(&access)?;
+    let tenant = tenant_of(&access)?;
     let after = list_query.cursor(LIST)?.map(|Cursor { place: name, id, .. }| After { name, id });
-    let (users, next) = users::list(&access.app().master, tenant, &list_query.filter, after.as_ref(), list_query.limit.into()).await?;
+    let (users, next) = store::list(&access.app().master, tenant, &list_query.filter, after.as_ref(), list_query.limit.into()).await?;
     let next = next.map(|After { name, id }| Cursor::new(LIST, name, id).text());
     Ok(Page::new(users, next).into_response())
 }
@@ -79,14 +62,14 @@ async fn list_users(access: Access<RolesRead>, list_query: ListQuery<UserFilter>
     responses((status = 201, description = "The account and its temporary password.", body = Data<UserWithPassword>), Writes)
 )]
 async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body<NewUser>) -> Result<Response> {
-    let (tenant, master, digest, record) = (whole(&access)?, &access.app().master, body.digest, access.audit_record());
+    let (tenant, master, digest, record) = (tenant_of(&access)?, &access.app().master, body.digest, access.audit_record());
     let new = body.parse()?;
     let (made, again) = match idempotency_key::key(&headers)? {
         Some(key) => {
             let key = AccountKey { user: access.principal().user, key, digest: &digest };
-            users::create_once(master, tenant, &new, &key, &record).await?
+            create_once(master, tenant, &new, &key, &record).await?
         }
-        None => (users::create(master, tenant, &new, &record).await?, false),
+        None => (store::create(master, tenant, &new, &record).await?, false),
     };
     access.mark_done();
     let location = HeaderValue::from_str(&format!("/api/v1/users/{}", made.user.id)).unwrap_or(HeaderValue::from_static("/api/v1/users"));
@@ -102,7 +85,7 @@ async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body
 /// Returns one account of the school. Requires the permission `roles:read` for the whole school.
 #[utoipa::path(get, path = "/users/{id}", tag = "users", operation_id = "getUser", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), responses((status = 200, description = "The account as it is now.", body = Data<User>), ReadsItem))]
 async fn read_user(access: Access<RolesRead>, Id(id): Id) -> Result<Data<User>> {
-    Ok(Data::new(users::get(&access.app().master, whole(&access)?, UserId(id)).await?))
+    Ok(Data::new(store::get(&access.app().master, tenant_of(&access)?, UserId(id)).await?))
 }
 
 /// Update an account
@@ -111,8 +94,8 @@ async fn read_user(access: Access<RolesRead>, Id(id): Id) -> Result<Data<User>> 
 /// of a school can neither be deactivated nor get another role. Requires the permission `roles:update` for the whole school.
 #[utoipa::path(patch, path = "/users/{id}", tag = "users", operation_id = "updateUser", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), request_body = UserChange, responses((status = 200, description = "The account as it is now.", body = Data<User>), WritesItem))]
 async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserChange>) -> Result<Data<User>> {
-    let tenant = whole(&access)?;
-    let user = users::change(&access.app().master, tenant, UserId(id), &body.parse()?, &access.audit_record()).await?;
+    let tenant = tenant_of(&access)?;
+    let user = store::change(&access.app().master, tenant, UserId(id), &body.parse()?, &access.audit_record()).await?;
     access.mark_done();
     access.app().permissions.invalidate(tenant);
     Ok(Data::new(user))
@@ -124,7 +107,7 @@ async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserCha
 /// a guardian is erased too; the name of staff is kept for the audit. Requires the permission `roles:update` for the whole school.
 #[utoipa::path(delete, path = "/users/{id}", tag = "users", operation_id = "deleteUser", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), responses((status = 204, description = "The account was deleted."), WritesItem))]
 async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCode> {
-    users::remove(&access.app().master, whole(&access)?, UserId(id), &access.audit_record()).await?;
+    store::remove(&access.app().master, tenant_of(&access)?, UserId(id), &access.audit_record()).await?;
     access.mark_done();
     Ok(StatusCode::NO_CONTENT)
 }
@@ -135,7 +118,7 @@ async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCo
 /// because answers with passwords are not stored; only the last password works. Requires the permission `roles:update` for the whole school.
 #[utoipa::path(post, path = "/users/{id}/reset-password", tag = "users", operation_id = "resetUserPassword", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), responses((status = 200, description = "The account and its temporary password.", body = Data<UserWithPassword>), ReadsItem))]
 async fn reset_password(access: Access<RolesUpdate>, Id(id): Id) -> Result<Data<UserWithPassword>> {
-    let reset = users::reset_password(&access.app().master, whole(&access)?, UserId(id), &access.audit_record()).await?;
+    let reset = store::reset_password(&access.app().master, tenant_of(&access)?, UserId(id), &access.audit_record()).await?;
     access.mark_done();
     Ok(Data::new(reset.into()))
 }

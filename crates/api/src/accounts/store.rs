@@ -1,146 +1,23 @@
-//! A school's accounts, managed by its administrators.
+//! The SQL of a school's accounts, which are rows of the master database.
 //!
-//! Every statement names the tenant; what platform staff are and that nobody changes school is held by the database. Every write commits with its record in
-//! the audit, or not at all. Must not know HTTP or permissions.
+//! Every statement names the tenant. The database itself makes sure that no account becomes the platform's or another school's. Every write commits with its
+//! audit record, or not at all. Must not know HTTP or permissions.
 
-mod once;
-
-use chrono::{DateTime, Utc};
-use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, Serialize};
-use sqlx::postgres::{PgConnection, PgPool, PgRow};
-use sqlx::{FromRow, Postgres, Row as _, Transaction};
-use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
-
-pub use self::once::{AccountKey, create_once};
 use domain::names::TenantId;
 use postgres::error::Doing as _;
 use registry::password;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use sqlx::{FromRow, Postgres, Row as _, Transaction};
 use tenancy::audit::{Audit, Record};
+use uuid::Uuid;
 
-use super::{Role, UserId, begin, commit, unavailable, within};
+use super::dto::{NewUser, SchoolRole, User, UserChange, UserFilter};
 use crate::error::{Code, Error, Result, Text};
+use crate::identity::{Role, UserId, begin, commit, unavailable, within};
 
-/// An account of a school.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct User {
-    /// Id of the account (UUID).
-    pub id: Uuid,
-    /// Full name of the person.
-    pub name: String,
-    /// E-mail address that the person signs in with.
-    pub email: String,
-    /// Telephone number of the person.
-    #[schema(required)]
-    pub phone_number: Option<String>,
-    /// Main role of the account.
-    pub role: Role,
-    /// Whether the account may sign in.
-    pub is_active: bool,
-    /// Whether the account still has a temporary password.
-    pub must_change_password: bool,
-    /// Time of the last login, in RFC 3339 format; null if there was none.
-    #[schema(required)]
-    pub last_login_at: Option<DateTime<Utc>>,
-    /// Time at which the account was created, in RFC 3339 format.
-    pub created_at: DateTime<Utc>,
-    /// Time of the last change, in RFC 3339 format.
-    pub updated_at: DateTime<Utc>,
-}
-
-/// Main role that a school can give to an account. Only the platform can make platform administrators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub enum SchoolRole {
-    /// Runs the school.
-    SchoolAdmin,
-    /// Teaches.
-    Teacher,
-    /// Looks after the children's health.
-    HealthStaff,
-    /// A child's parent or whoever stands for one.
-    Guardian,
-    /// Sees and changes nothing.
-    ReadOnly,
-}
-
-impl SchoolRole {
-    fn name(self) -> &'static str {
-        let role = match self {
-            Self::SchoolAdmin => Role::SchoolAdmin,
-            Self::Teacher => Role::Teacher,
-            Self::HealthStaff => Role::HealthStaff,
-            Self::Guardian => Role::Guardian,
-            Self::ReadOnly => Role::ReadOnly,
-        };
-        role.name()
-    }
-}
-
-/// Request body that creates an account.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewUser {
-    /// Full name of the person.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S")]
-    pub name: String,
-    /// E-mail address that the person signs in with. No two accounts of the platform share one.
-    #[schema(min_length = 3, max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$")]
-    pub email: String,
-    /// Telephone number of the person.
-    #[serde(default)]
-    #[schema(max_length = 20)]
-    pub phone_number: Option<String>,
-    /// Main role of the account.
-    pub role: SchoolRole,
-}
-
-/// Request body that updates an account. Absent fields keep their value.
-#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct UserChange {
-    /// Full name of the person.
-    #[schema(min_length = 1, max_length = 200, pattern = r"\S", nullable = false)]
-    pub name: Option<String>,
-    /// E-mail address that the person signs in with.
-    #[schema(min_length = 3, max_length = 200, pattern = r"^[^@\s]+@[^@\s]+$", nullable = false)]
-    pub email: Option<String>,
-    /// Telephone number of the person; null removes it.
-    #[serde(deserialize_with = "present")]
-    #[schema(value_type = Option<String>, max_length = 20)]
-    pub phone_number: Option<Option<String>>,
-    /// Main role of the account.
-    #[schema(nullable = false)]
-    pub role: Option<SchoolRole>,
-    /// Whether the account may sign in.
-    #[schema(nullable = false)]
-    pub is_active: Option<bool>,
-}
-
-/// Filters of the list of accounts.
-#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct UserFilter {
-    /// Only accounts whose name contains these words. Each word matches as a prefix, in any order; accents and case are ignored.
-    #[param(max_length = 200)]
-    pub name: Option<String>,
-    /// Only the account with exactly this e-mail address; case is ignored.
-    #[param(max_length = 200)]
-    pub email: Option<String>,
-    /// Only accounts with this main role.
-    pub role: Option<SchoolRole>,
-    /// Only accounts that may sign in if true, only those that may not if false.
-    pub is_active: Option<bool>,
-}
-
-/// Absent and null differ.
-#[expect(clippy::option_option, reason = "absent, null and a text are three things")]
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
-/// An account, and the password that is told this once.
+/// An account and its temporary password, which is shown this once.
 pub struct Temporary {
     /// The account.
     pub user: User,
@@ -186,7 +63,7 @@ macro_rules! user {
         )
     };
 }
-use user;
+pub(super) use user;
 
 /// The school's accounts that a filter lets through, by name, at most `limit` (1 to 200), and where the next page begins.
 ///
@@ -248,7 +125,7 @@ pub async fn create(pool: &PgPool, tenant: TenantId, new: &NewUser, record: &Rec
     Ok(Temporary { user: user.await?, password })
 }
 
-async fn insert(conn: &mut PgConnection, tenant: TenantId, new: &NewUser, hash: &str) -> Result<User> {
+pub(super) async fn insert(conn: &mut PgConnection, tenant: TenantId, new: &NewUser, hash: &str) -> Result<User> {
     let insert = user!(
         "INSERT INTO registry.users (tenant_id, name, email, phone_number, role, password_hash, must_change_password)
          VALUES ($1, $2, $3, $4, $5, $6, true) RETURNING",
@@ -331,7 +208,7 @@ pub async fn reset_password(pool: &PgPool, tenant: TenantId, id: UserId, record:
 }
 
 /// The write and its record in the platform's audit, both or neither.
-async fn commit_with(mut transaction: Transaction<'static, Postgres>, record: &Record) -> Result<()> {
+pub(super) async fn commit_with(mut transaction: Transaction<'static, Postgres>, record: &Record) -> Result<()> {
     Audit::write_platform(&mut transaction, record).await.map_err(unavailable)?;
     commit(transaction).await
 }
@@ -345,7 +222,7 @@ async fn leave_an_administrator(conn: &mut PgConnection, tenant: TenantId, id: U
     if administrators == [id.0] { Err(Code::Conflict.into()) } else { Ok(()) }
 }
 
-async fn temporary() -> Result<(SecretString, String)> {
+pub(super) async fn temporary() -> Result<(SecretString, String)> {
     let failed = |error: password::Error| Error::new(Code::Internal).because(error);
     let password = password::generate_temporary_password().map_err(failed)?;
     let hash = password::hash_argon2id(&password).await.map_err(failed)?;
@@ -359,21 +236,4 @@ fn refusal(error: postgres::Error) -> Error {
     }
     let message = Text::new("já pertence a outra conta", "already belongs to another account");
     Error::conflict("email", "taken", message).because(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::body::Body;
-
-    #[test]
-    fn a_change_tells_absent_from_null_and_no_role_of_the_platform_is_given() {
-        let read = |json: &str| Body::<UserChange>::read(json.as_bytes()).and_then(Body::parse);
-        assert_eq!(read("{}").unwrap().phone_number, None);
-        assert_eq!(read(r#"{"phone_number": null}"#).unwrap().phone_number, Some(None));
-        assert_eq!(read(r#"{"phone_number": "1"}"#).unwrap().phone_number, Some(Some("1".into())));
-        for bad in [r#"{"role": "PlatformAdmin"}"#, r#"{"tenant_id": "x"}"#, r#"{"name": " "}"#, r#"{"email": "x"}"#, r#"{"name": null}"#] {
-            assert_eq!(read(bad).unwrap_err().code, Code::Validation, "{bad}");
-        }
-    }
 }
