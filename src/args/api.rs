@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_of_what_a_school_may_ask_for_are_flags() {
+    fn the_limits_of_one_schools_requests_are_flags() {
         let defaults =
             [pools::Limits::default().connect_timeout, pools::Limits::default().command_timeout, edge::Settings::default().request_timeout];
         assert_eq!(bounds(&[]), defaults);

@@ -150,12 +150,12 @@ async fn a_process_ended_under_load_loses_nothing_acknowledged_and_logs_no_secre
     assert!(status.success(), "{status}");
 
     let made: Vec<&String> = answers.iter().flat_map(|answer| &answer.made).collect();
-    let rows: Vec<String> = north.ask("SELECT array_agg(full_name) FROM app.children").await;
+    let rows: Vec<String> = north.scalar("SELECT array_agg(full_name) FROM app.children").await;
     for name in &made {
         assert_eq!(rows.iter().filter(|row| row == name).count(), 1, "{name} was acknowledged");
     }
     let records = async |action: &str| {
-        north.ask::<i64>(&format!("SELECT count(*) FROM app.access_audit WHERE success AND action = 'children:{action}'")).await
+        north.scalar::<i64>(&format!("SELECT count(*) FROM app.access_audit WHERE success AND action = 'children:{action}'")).await
     };
     assert_eq!(usize::try_from(records("create").await).unwrap(), rows.len());
     let reads: usize = answers.iter().map(|answer| answer.reads).sum();

@@ -214,7 +214,7 @@ impl School {
     }
 
     /// One value from the school's database.
-    pub async fn ask<T>(&self, sql: &str) -> T
+    pub async fn scalar<T>(&self, sql: &str) -> T
     where
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {

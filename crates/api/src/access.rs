@@ -94,8 +94,8 @@ impl<P: Permission> Access<P> {
     }
 
     /// That transaction committed: the school's own copy of its record says so too, even if the client does not wait for the answer.
-    pub fn mark_done(&self) {
-        self.context.audit().mark_done();
+    pub fn set_done(&self) {
+        self.context.audit().set_done();
     }
 
     /// Takes a permit of `semaphore` until the answer has been sent.

@@ -83,12 +83,12 @@ impl AuditContext {
     }
 
     /// The transaction that did the work has written the record: it is not written again.
-    pub fn mark_recorded(&self) {
+    pub fn set_recorded(&self) {
         self.lock().recorded = true;
     }
 
     /// The work committed outside the school's database: the school's copy of the record, written later, says that it succeeded.
-    pub fn mark_done(&self) {
+    pub fn set_done(&self) {
         self.lock().done = true;
     }
 

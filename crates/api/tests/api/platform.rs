@@ -112,8 +112,9 @@ async fn platform_staff_act_in_a_school_for_a_reason_that_is_kept_and_only_there
     let told = &audit.data()[0];
     assert_eq!((&told["tenant_id"], &told["reason"]), (&json!(north.id()), &json!("support case 4711")));
     assert_eq!((&told["user_id"], &told["success"]), (&json!(staff.user), &json!(true)));
-    let written: i64 =
-        north.ask(&format!("SELECT count(*) FROM app.access_audit WHERE user_id = '{}' AND action = 'children:create'", staff.user)).await;
+    let written: i64 = north
+        .scalar(&format!("SELECT count(*) FROM app.access_audit WHERE user_id = '{}' AND action = 'children:create'", staff.user))
+        .await;
     assert_eq!(written, 1);
     let new = json!({ "name": "Rita", "email": "rita@norte.example", "role": "Teacher" });
     assert_eq!(acting.post("/users", new).await.code(), "FORBIDDEN", "accounts are the school's to give");
@@ -162,7 +163,7 @@ async fn nothing_that_platform_staff_do_in_a_school_gives_rights_that_outlive_th
         let role = format!("/users/{stranger}/roles/SchoolAdmin");
         assert_eq!(admin.put(&role, None, json!({})).await.code(), "NOT_FOUND");
     }
-    assert_eq!(school.ask::<i64>("SELECT count(*) FROM app.user_roles").await, 0);
+    assert_eq!(school.scalar::<i64>("SELECT count(*) FROM app.user_roles").await, 0);
 }
 
 #[tokio::test]
@@ -329,7 +330,7 @@ async fn an_account_is_written_with_its_record_even_while_the_schools_audit_take
         north.sql("GRANT INSERT ON app.access_audit TO tenant_app").await;
         world.api.stop().await;
         let copies: Vec<Uuid> =
-            north.ask("SELECT array_agg(id ORDER BY occurred_at) FROM app.access_audit WHERE action = 'roles:update' AND success").await;
+            north.scalar("SELECT array_agg(id ORDER BY occurred_at) FROM app.access_audit WHERE action = 'roles:update' AND success").await;
         assert_eq!(copies, ids, "the school's copies are the same records");
     }
 }

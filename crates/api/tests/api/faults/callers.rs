@@ -108,7 +108,7 @@ async fn a_client_that_goes_away_in_its_transaction_leaves_nothing_behind() {
     let _ = asking.await;
     run(&mut lock, &["COMMIT".into()]).await;
     until("a free connection", async || ana.get("/children").await.status == 200).await;
-    assert_eq!(north.ask::<i64>("SELECT count(*) FROM app.children").await, 0);
+    assert_eq!(north.scalar::<i64>("SELECT count(*) FROM app.children").await, 0);
     let again = ana.post_keyed("/children", "k-1", json!({ "full_name": "Rita" })).await;
-    assert_eq!((again.status, north.ask::<i64>("SELECT count(*) FROM app.children").await), (201, 1));
+    assert_eq!((again.status, north.scalar::<i64>("SELECT count(*) FROM app.children").await), (201, 1));
 }

@@ -17,7 +17,7 @@ async fn a_header_that_names_another_school_is_refused_and_recorded_with_the_pla
     until("the record", async || sqlx::query_scalar::<_, i64>(count).bind(ana.user).fetch_one(&mut master).await.unwrap() == 1).await;
     for school in [&north, &south] {
         assert_eq!(
-            school.ask::<i64>("SELECT count(*) FROM app.access_audit WHERE NOT success").await,
+            school.scalar::<i64>("SELECT count(*) FROM app.access_audit WHERE NOT success").await,
             0,
             "no school learns that others were named"
         );

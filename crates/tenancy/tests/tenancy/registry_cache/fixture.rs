@@ -33,9 +33,9 @@ pub(crate) struct Followed {
 impl Followed {
     pub(crate) async fn start(master: &Master, settings: Settings) -> Self {
         let cache = RegistryCache::load(master.api(), master.opening.clone(), settings).await.unwrap();
-        let (told, changes) = mpsc::unbounded_channel();
+        let (sender, changes) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let following = Arc::clone(&cache).follow(move |tenant, epoch| told.send((tenant, epoch)).unwrap_or_default(), stop.clone());
+        let following = Arc::clone(&cache).follow(move |tenant, epoch| sender.send((tenant, epoch)).unwrap_or_default(), stop.clone());
         let loaded = Instant::now();
         tokio::spawn(following);
         let line_is_up = || {
@@ -46,14 +46,14 @@ impl Followed {
         Self { cache, changes, _stop: stop.drop_guard() }
     }
 
-    /// Waits until the cache has announced a change after which `holds`, which did not hold before.
-    pub(crate) async fn until(&mut self, what: &str, mut holds: impl FnMut(&RegistryCache) -> bool) {
-        let told = async {
-            while !holds(&self.cache) {
+    /// Waits until the cache has announced a change after which `condition` is true.
+    pub(crate) async fn until(&mut self, what: &str, mut condition: impl FnMut(&RegistryCache) -> bool) {
+        let announced = async {
+            while !condition(&self.cache) {
                 self.changes.recv().await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, told).await.unwrap_or_else(|_| panic!("never happened: {what}"));
+        tokio::time::timeout(PATIENCE, announced).await.unwrap_or_else(|_| panic!("never happened: {what}"));
     }
 
     pub(crate) async fn until_epoch(&mut self, tenant: TenantId, epoch: i64) {
@@ -61,9 +61,9 @@ impl Followed {
     }
 }
 
-/// Waits for what no change is told of.
-pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    until(what, async || holds()).await;
+/// Waits for what no change announces.
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    until(what, async || condition()).await;
 }
 
 pub(crate) fn stranger(n: u128) -> TenantId {

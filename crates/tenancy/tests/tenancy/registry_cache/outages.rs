@@ -77,14 +77,14 @@ async fn a_registry_that_hangs_makes_errors_in_time_and_what_is_known_is_served(
     assert_eq!(size(cache, tenant), Some(100));
     master.server.resume().unwrap();
     eventually("a fresh confirmation", || cache.age() < Duration::from_millis(500)).await;
-    let asked = async {
+    let answered = async {
         loop {
             if let Ok(found) = cache.by_id(stranger(9)).await {
                 break found;
             }
         }
     };
-    assert!(tokio::time::timeout(Duration::from_mins(1), asked).await.unwrap().is_none());
+    assert!(tokio::time::timeout(Duration::from_mins(1), answered).await.unwrap().is_none());
 }
 
 #[tokio::test]
