@@ -99,7 +99,7 @@ fn apply_in_registry(assigned: &mut AssignedSchool, action: RegistryAction) {
         RegistryAction::ReserveTenant => assigned.tenant = ObservedTenant::Ours { state: TenantState::Provisioning, current: false },
         RegistryAction::SetTenantState(state) => {
             if let ObservedTenant::Ours { current, .. } = assigned.tenant {
-                assigned.tenant = ObservedTenant::Ours { state, current };
+                assigned.tenant = ObservedTenant::Ours { state: state.into(), current };
             }
         }
         RegistryAction::PublishRoute(state) => assigned.tenant = ObservedTenant::Ours { state, current: true },

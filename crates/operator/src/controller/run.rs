@@ -199,14 +199,14 @@ async fn prepare(settings: &Settings, client: &Client, stop: &CancellationToken)
         let class = match &error {
             Error::Kubernetes(error) => error.class(),
             Error::Registry(error) => error.class(),
-            _ => Class::Bug,
+            Error::Schema(_) | Error::Listen { .. } | Error::Metrics(_) | Error::Identity(_) | Error::LostLease => Class::Bug,
         };
         if matches!(class, Class::Invalid | Class::Bug) {
             return Err(error);
         }
         attempts += 1;
         let wait = retry::wait(class, attempts, 0).min(Duration::from_secs(15));
-        tracing::warn!(error = chain(&error), retry_in = ?wait, "not ready to work yet");
+        tracing::warn!(error = chain(&error), retry_in = ?wait, "preparing failed, retrying");
         stop.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
 }
