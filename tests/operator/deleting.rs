@@ -41,7 +41,7 @@ async fn closed_and_kept(world: &World, namespace: &str, names: &Names) {
 }
 
 #[test]
-fn a_school_deleted_with_retain_leaves_its_database_closed_and_marked_and_its_code_taken() {
+fn a_school_deleted_with_retain_leaves_its_database_closed_and_owned_and_its_code_taken() {
     run(async {
         let world = World::shared().await;
         let namespace = world.fresh_namespace().await;

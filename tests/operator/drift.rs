@@ -194,7 +194,7 @@ fn a_dropped_login_is_made_again_with_the_password_of_the_secret() {
 }
 
 #[test]
-fn a_database_or_login_without_our_mark_is_told_and_not_touched() {
+fn a_database_or_login_without_our_ownership_comment_is_reported_and_not_touched() {
     run(async {
         let (world, namespace, schools) = two_schools("guava").await;
         for (code, names) in &schools {

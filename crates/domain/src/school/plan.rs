@@ -214,7 +214,9 @@ fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Decision<()> {
     if state == TenantState::Provisioning {
         return match catalog.database {
             ObservedDatabase::Absent => dropping(catalog), // there is nothing that could be retained
-            _ => execute(RegistryAction::SetTenantState(InactiveState::Suspended)),
+            ObservedDatabase::Ours { .. } | ObservedDatabase::Foreign | ObservedDatabase::Broken => {
+                execute(RegistryAction::SetTenantState(InactiveState::Suspended))
+            }
         };
     }
     if matches!(catalog.database, ObservedDatabase::Ours { access: DatabaseAccess::Open | DatabaseAccess::Drifted, .. }) {

@@ -99,7 +99,7 @@ pub struct Settings {
     pub resync: Duration,
     /// How long a School or server may make no progress before it counts as stalled.
     pub progress_deadline: Duration,
-    /// How often things are looked at although nothing happened.
+    /// How often objects are reconciled, and maintenance runs, without a change.
     pub timing: Timing,
     /// This process's name in the Lease and in Events.
     pub instance: String,

@@ -1,4 +1,6 @@
 //! Taking a tenant out of service: suspended, retained or deleted.
+//!
+//! Must not change the row of another School or cluster: every statement compares the owner.
 
 use domain::tenant::InactiveState;
 use registry::with_connection;
