@@ -56,7 +56,7 @@ fn address(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn seen(peer: &str, forwarded: &[&str]) -> String {
+    fn resolved(peer: &str, forwarded: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in forwarded {
             headers.append(FORWARDED_FOR, line.parse().unwrap());
@@ -80,7 +80,7 @@ mod tests {
             ("fd00::1", &["[2001:db8::1]:80"], "2001:db8::1"),
             ("10.0.0.1", &["::ffff:10.0.0.2"], "10.0.0.2"),
         ] {
-            assert_eq!(seen(peer, forwarded), expected, "{peer} {forwarded:?}");
+            assert_eq!(resolved(peer, forwarded), expected, "{peer} {forwarded:?}");
         }
     }
 }

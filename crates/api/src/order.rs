@@ -28,8 +28,8 @@ fn named<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
             Some(list) => (list.split('}').next().unwrap_or_default(), false),
             None => (rest, true),
         };
-        let words = names.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
-        words.take(if one { 1 } else { usize::MAX })
+        let modules = names.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        modules.take(if one { 1 } else { usize::MAX })
     })
 }
 

@@ -77,13 +77,13 @@ impl AccountKey<'_> {
 
     /// The account that the key's request made.
     async fn account(&self, conn: &mut PgConnection, tenant: TenantId) -> Result<Option<Uuid>> {
-        let look = "SELECT request_hash, account_id FROM registry.account_keys WHERE tenant_id = $1 AND user_id = $2 AND key = $3";
-        let query = sqlx::query_as(look).bind(tenant.0).bind(self.user.0).bind(self.key);
+        let select = "SELECT request_hash, account_id FROM registry.account_keys WHERE tenant_id = $1 AND user_id = $2 AND key = $3";
+        let query = sqlx::query_as(select).bind(tenant.0).bind(self.user.0).bind(self.key);
         let kept: Option<(Vec<u8>, Option<Uuid>)> =
             query.fetch_optional(conn).await.doing("reading an idempotency key").map_err(unavailable)?;
         match kept {
             Some((digest, _)) if digest != self.digest[..] => Err(Code::IdempotencyKeyReused.into()),
-            // Swept between the claim and this look: the key has had its day.
+            // The sweep removed the expired key between the claim and this query.
             None => Ok(None),
             Some((_, account)) => Ok(account),
         }

@@ -1,4 +1,4 @@
-//! What PostgreSQL refused, as the caller is told: a constraint's name says which field is wrong, and how (`docs/changing/schema.md`: `<table>_<column>_<rule>`).
+//! Turns what PostgreSQL refused into an answer for the caller: a constraint's name says which field is wrong, and how (`docs/changing/schema.md`: `<table>_<column>_<rule>`).
 //!
 //! Must not quote what the server said: it holds rows and SQL.
 
@@ -16,9 +16,9 @@ impl From<sqlx::Error> for Error {
 
 impl From<postgres::Error> for Error {
     fn from(error: postgres::Error) -> Self {
-        let told = error.source.as_database_error().map_or_else(|| Self::from(unanswered(&error.source)), refused);
+        let translated = error.source.as_database_error().map_or_else(|| Self::from(unanswered(&error.source)), refused);
         let stale = error.is_unreachable();
-        Self { stale, ..told.because(error) }
+        Self { stale, ..translated.because(error) }
     }
 }
 

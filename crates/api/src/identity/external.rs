@@ -122,14 +122,14 @@ impl Issuer {
 
     /// The key of this id, fetching the set when it is not there and that is due; none when the issuer has no such key.
     pub(super) async fn key(self: &Arc<Self>, kid: &str) -> Result<Option<Arc<VerifyingKey>>, Unknown> {
-        if let Ok(Some(key)) = self.look(kid) {
+        if let Ok(Some(key)) = self.cached_key(kid) {
             return Ok(Some(key));
         }
         self.refresh().await;
-        self.look(kid)
+        self.cached_key(kid)
     }
 
-    fn look(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>, Unknown> {
+    fn cached_key(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>, Unknown> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         let fresh = held.fetched.is_some_and(|fetched| fetched.elapsed() < self.settings.max_age);
         if fresh { Ok(held.keys.get(kid).cloned()) } else { Err(Unknown) }

@@ -79,14 +79,14 @@ pub(super) async fn login(identity: &Identity, email: &str, password: &SecretStr
         return refuse(transaction, checked.account, LOGIN, origin).await;
     };
     account::succeeded(&mut transaction, account.id, checked.rehashed.as_deref()).await.map_err(unavailable)?;
-    let whose = Some((account.id, account.tenant));
+    let owner = Some((account.id, account.tenant));
     if let Err(closed) = account.admitted() {
-        origin.record(&mut transaction, LOGIN, whose, false).await?;
+        origin.record(&mut transaction, LOGIN, owner, false).await?;
         commit(transaction).await?;
         return Err(closed);
     }
     let token = new_session(&mut transaction, account.id).await?;
-    origin.record(&mut transaction, LOGIN, whose, true).await?;
+    origin.record(&mut transaction, LOGIN, owner, true).await?;
     commit(transaction).await?;
     session(identity, &account, &token)
 }
@@ -150,7 +150,7 @@ pub(super) async fn logout(identity: &Identity, text: &str, origin: &Origin) -> 
     identity.renewals.allow(origin.client)?;
     let Some(token) = RefreshToken::parse(text) else { return Ok(()) };
     let mut transaction = begin(&identity.pool).await?;
-    if !refresh::holds(&mut transaction, &token).await.map_err(unavailable)? {
+    if !refresh::is_valid(&mut transaction, &token).await.map_err(unavailable)? {
         return Ok(());
     }
     let Some(user) = refresh::end(&mut transaction, token.family).await.map_err(unavailable)? else { return Ok(()) };
@@ -218,11 +218,11 @@ async fn confirm(conn: &mut PgConnection, found: Option<Account>, verdict: Verdi
 /// A locked account answers even the right password like this: anything else would say that the account exists, and that the guess was right.
 async fn refuse<T>(
     mut transaction: sqlx::Transaction<'static, sqlx::Postgres>,
-    whose: Option<(Uuid, Option<Uuid>)>,
+    owner: Option<(Uuid, Option<Uuid>)>,
     action: &'static str,
     origin: &Origin,
 ) -> Result<T> {
-    origin.record(&mut transaction, action, whose, false).await?;
+    origin.record(&mut transaction, action, owner, false).await?;
     commit(transaction).await?;
     Err(Code::InvalidCredentials.into())
 }

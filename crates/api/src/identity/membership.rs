@@ -13,8 +13,8 @@ impl Identity {
     /// # Errors
     /// [`Code::NotFound`]; when the registry does not answer.
     pub async fn require_member(&self, user: UserId, tenant: TenantId) -> Result<()> {
-        let look = "SELECT tenant_id IS NOT DISTINCT FROM $2 AND NOT is_deleted FROM registry.users WHERE id = $1";
-        let query = sqlx::query_scalar(look).bind(user.0).bind(tenant.0);
+        let select = "SELECT tenant_id IS NOT DISTINCT FROM $2 AND NOT is_deleted FROM registry.users WHERE id = $1";
+        let query = sqlx::query_scalar(select).bind(user.0).bind(tenant.0);
         let found: Option<bool> =
             within(async { query.fetch_optional(&self.pool).await.doing("looking whose an account is").map_err(unavailable) }).await?;
         if found.unwrap_or(self.external.is_some()) { Ok(()) } else { Err(Code::NotFound.into()) }

@@ -135,7 +135,7 @@ pub(super) async fn end(conn: &mut PgConnection, family: Uuid) -> Result<Option<
 }
 
 /// Whether a session has this token as its present or previous one.
-pub(super) async fn holds(conn: &mut PgConnection, token: &RefreshToken) -> Result<bool> {
+pub(super) async fn is_valid(conn: &mut PgConnection, token: &RefreshToken) -> Result<bool> {
     let select = "SELECT EXISTS (SELECT FROM registry.refresh_tokens WHERE family = $1 AND $2 IN (current, previous))";
     let query = sqlx::query_scalar(select).bind(token.family).bind(token.digest());
     query.fetch_one(conn).await.doing("looking for a session")

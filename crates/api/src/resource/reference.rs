@@ -14,13 +14,13 @@ pub(super) async fn check<R: Resource>(conn: &mut PgConnection, value: &Map<Stri
     let mut wrong = Vec::new();
     for Reference { column, table, own: mine } in R::REFERENCES {
         let Some(id) = value.get(*column).and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok()) else { continue };
-        let mut look = QueryBuilder::new(format!("SELECT true FROM app.{table} t WHERE t.deleted_at IS NULL AND t.id = "));
-        look.push_bind(id);
+        let mut query = QueryBuilder::new(format!("SELECT true FROM app.{table} t WHERE t.deleted_at IS NULL AND t.id = "));
+        query.push_bind(id);
         if let Some((mine, user)) = mine.zip(own) {
-            select::mine(&mut look, mine, user);
+            select::mine(&mut query, mine, user);
         }
-        look.push(" FOR KEY SHARE OF t");
-        let found: Option<bool> = look.build_query_scalar().fetch_optional(&mut *conn).await?;
+        query.push(" FOR KEY SHARE OF t");
+        let found: Option<bool> = query.build_query_scalar().fetch_optional(&mut *conn).await?;
         if found.is_none() {
             wrong.push(Field { field: (*column).to_owned(), code: "not_found", message: Text::new("não existe", "does not exist") });
         }
