@@ -12,8 +12,10 @@ use std::time::Duration;
 use domain::condition::{Condition, Reason};
 use domain::names::ServerName;
 use domain::school::observed::Unavailable;
-use domain::server::action::{Action, ObjectAction, ServerAction, admissible};
-use domain::server::plan::{ObservedServer, Obstacle, Plan, plan};
+use domain::server::action::{Action, ObjectAction, ServerAction};
+use domain::server::admissible::admissible;
+use domain::server::observed::{ObservedServer, Obstacle};
+use domain::server::plan::{Plan, plan};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
 
@@ -23,10 +25,9 @@ use super::context::Context;
 use super::engine::Kind;
 use super::error::Result;
 use super::requeue::Requeue;
-use super::school;
 use super::server_cache::ServerState;
-use crate::crd::DatabaseServer;
 use crate::crd::server::DatabaseServerStatus;
+use crate::crd::{DatabaseServer, convert};
 use crate::metrics;
 
 /// Keeps a server's object while schools are on it.
@@ -179,7 +180,7 @@ pub(super) async fn all_observed(ctx: &Context) {
 /// Requeues every School on this server, and every School that waits for anything.
 fn requeue_schools(ctx: &Context, name: &ServerName) {
     for school in ctx.schools.state() {
-        if school::recorded_server(&school).as_ref() == Some(name) {
+        if convert::recorded_server(&school).as_ref() == Some(name) {
             ctx.requeue.one(ObjectRef::from_obj(&*school));
         }
     }
