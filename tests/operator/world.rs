@@ -169,8 +169,8 @@ impl World {
     }
 
     /// Waits for something that must come true; when it does not, says how the operator's log ends.
-    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-        let came_true = eventually(async || holds().await.then_some(())).await;
+    pub async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+        let came_true = eventually(async || condition().await.then_some(())).await;
         assert!(came_true.is_some(), "{what}: did not come true\noperator:\n{}", self.log_tail());
     }
 
