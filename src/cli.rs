@@ -145,32 +145,33 @@ async fn api(args: &ApiArgs) -> ExitCode {
     };
     let settings = match args.settings().await {
         Ok(settings) => settings,
-        Err(error) => return failure(&error),
+        Err(error) => return ended("the API ends", &error),
     };
     match run::start(settings, metrics, stop_by_signal()).await {
         Ok(started) => {
             started.ended().await;
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            tracing::error!(error = logs::chain(&error), "the API ends");
-            ExitCode::FAILURE
-        }
+        Err(error) => ended("the API ends", &error),
     }
 }
 
 async fn operator(args: &OperatorArgs) -> ExitCode {
     let settings = match args.settings().await {
         Ok(settings) => settings,
-        Err(error) => return failure(&error),
+        Err(error) => return ended("the operator ends", &error),
     };
-    match Box::pin(controller::run::run(settings, stop_by_signal())).await {
+    let read_access = async || args.master_access().await;
+    match Box::pin(controller::run::run(settings, read_access, stop_by_signal())).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = logs::chain(&error), "the operator ends");
-            ExitCode::FAILURE
-        }
+        Err(error) => ended("the operator ends", &error),
     }
+}
+
+/// The end of a program that runs in a cluster: a log record, in the format that the logs have.
+fn ended(what: &'static str, error: &dyn std::error::Error) -> ExitCode {
+    tracing::error!(error = logs::chain(error), "{what}");
+    ExitCode::FAILURE
 }
 
 /// SIGTERM or SIGINT. Where a handler cannot be installed, the signal ends the process as it always does.

@@ -28,8 +28,9 @@ use self::oracle::Oracle;
 use self::report::Findings;
 pub use self::report::Report;
 use self::schools::Subject;
+use crate::running::Running;
 use crate::tokens::Signer;
-use crate::world::{Running, World, cached_in};
+use crate::world::{World, cached_in};
 
 /// How much of it.
 #[derive(Clone, Copy, Debug)]

@@ -5,12 +5,13 @@
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::names::TenantId;
+use secrecy::ExposeSecret as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::dto::{NewUser, User, UserChange, UserFilter, UserWithPassword};
 use super::idempotency::{AccountKey, create_once};
-use super::store::{self, After};
+use super::store::{self, After, Temporary};
 use crate::access::permission::{RolesRead, RolesUpdate};
 use crate::access::{Access, Permission};
 use crate::answer::{Data, Page};
@@ -73,7 +74,7 @@ async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body
     };
     access.set_done();
     let location = HeaderValue::from_str(&format!("/api/v1/users/{}", made.user.id)).unwrap_or(HeaderValue::from_static("/api/v1/users"));
-    let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Data::new(UserWithPassword::from(made))).into_response();
+    let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Data::new(shown(made))).into_response();
     if again {
         response.headers_mut().insert(idempotency_key::REPLAYED, HeaderValue::from_static("true"));
     }
@@ -120,5 +121,10 @@ async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCo
 async fn reset_password(access: Access<RolesUpdate>, Id(id): Id) -> Result<Data<UserWithPassword>> {
     let reset = store::reset_password(&access.app().master, tenant_of(&access)?, UserId(id), &access.audit_record()).await?;
     access.set_done();
-    Ok(Data::new(reset.into()))
+    Ok(Data::new(shown(reset)))
+}
+
+/// The only answer with the password in clear.
+fn shown(Temporary { user, password }: Temporary) -> UserWithPassword {
+    UserWithPassword { user, temporary_password: password.expose_secret().to_owned() }
 }

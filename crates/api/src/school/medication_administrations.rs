@@ -55,8 +55,8 @@ pub struct MedicationAdministration {
     pub stamp: Stamp,
 }
 
-/// Request body that logs a dose. One medication cannot be given twice at the same time; to repeat the request safely, send the same `Idempotency-
-/// Key`.
+/// Request body that logs a dose. One medication cannot be given twice at the same time; to repeat the request safely, send the same
+/// `Idempotency-Key`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMedicationAdministration {

@@ -44,7 +44,7 @@ async fn who_has_no_token_leaves_a_few_records_however_often_they_ask() {
     until("the refusal of a user", async || refusals("children:read").await == 1).await;
     assert!((1..OFTEN).contains(&refusals("auth:verify").await), "a row for every request");
     let metrics = reqwest::get(format!("http://{}/metrics", world.api.http_address)).await.unwrap().text().await.unwrap();
-    assert!(metrics.contains(r#"dailycare_api_audit_unrecorded_total{reason="address"}"#), "{metrics}");
+    assert!(metrics.contains(r#"dailycare_api_audit_unrecorded_total{cause="address"}"#), "{metrics}");
 }
 
 #[tokio::test]

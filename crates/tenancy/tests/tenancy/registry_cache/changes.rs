@@ -7,11 +7,11 @@ use domain::names::TenantId;
 use futures::future::join_all;
 use tenancy::SCHEMA;
 use tenancy::registry_cache::{RegistryCache, Settings, State};
-use testing::Version;
+use testing::{PATIENCE, Version};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::fixture::{Followed, PATIENCE, moved, settings, size, state};
+use super::fixture::{Followed, moved, settings, size, state};
 use crate::master::Master;
 
 #[tokio::test]
