@@ -1,6 +1,6 @@
 //! Flags of `dailycare operator` and `dailycare plan`.
 //!
-//! Must not open a connection; it turns flags into settings.
+//! Must not open a connection; it turns flags, and the files that they name, into settings.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

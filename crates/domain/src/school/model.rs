@@ -250,7 +250,7 @@ fn foreign(observed: &ObservedSchool) -> [bool; 5] {
     [database, login, admin, assigned.secret == ObservedSecret::Foreign, assigned.tenant == ObservedTenant::OfAnother]
 }
 
-/// Data is lost only when deletion is asked for with `Delete`, routes have stopped and the door is closed.
+/// Data is lost only when deletion is asked for with `Delete`, routes have stopped and the database is closed.
 fn drops_lawfully(desired: &Desired, observed: &ObservedSchool) -> bool {
     let Assignment::Assigned(assigned) = &observed.assignment else { return false };
     let entered = matches!(

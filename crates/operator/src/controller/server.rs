@@ -33,7 +33,7 @@ use crate::metrics;
 /// Keeps a server's object while schools are on it.
 pub const FINALIZER: &str = "dailycare.io/server-in-use";
 
-/// How often start looks whether every server has been observed.
+/// How often the start checks whether every server has been observed.
 const POLL: Duration = Duration::from_millis(20);
 
 /// The kind.
