@@ -69,10 +69,11 @@ fmt: ## Formats the code
 	cargo fmt
 
 .PHONY: check
-check: ## Checks what a commit must pass: format, lints, unit tests, links, words (seconds after a small change)
+check: ## Checks what a commit must pass: format, lints, unit tests, architecture, links, words (seconds after a small change)
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo test --locked --workspace --lib --bins
+	cargo test --locked --test architecture
 	dev/check-links
 	dev/check-words
 

@@ -1,4 +1,6 @@
 //! The command line: one binary, a subcommand for each job. Only this module prints and exits.
+//!
+//! Must not decide anything about schools or servers.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
 mod plan;
@@ -28,7 +30,7 @@ pub(crate) struct Cli {
     /// Format of log records.
     #[arg(long, global = true, env = "DAILYCARE_LOG_FORMAT", default_value = "human")]
     log_format: Format,
-    /// Log filter, in the syntax of tracing's `EnvFilter`.
+    /// Log filter, in the syntax of tracing's `EnvFilter`; a target is a crate's short name, such as `operator=debug` or `api=debug`.
     #[arg(long, global = true, env = "DAILYCARE_LOG", default_value = "info,kube_runtime=warn,sqlx=warn,sqlx::postgres::notice=off")]
     log: String,
     #[command(subcommand)]

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use domain::tenant::TenantState;
-use provisioning::master::tenants::{self, InactiveState};
+use domain::tenant::{InactiveState, TenantState};
+use provisioning::master::tenants;
 use serde::Serialize;
 use testing::School;
 use tokio::task::JoinSet;

@@ -1,4 +1,6 @@
 //! Flags of `dailycare api`.
+//!
+//! Must not open a file or a connection; it turns flags into settings.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;

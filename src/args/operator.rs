@@ -1,4 +1,6 @@
 //! Flags of `dailycare operator` and `dailycare plan`.
+//!
+//! Must not open a connection; it turns flags into settings.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams};
 use operator::crd::School;
 use postgres::schema::{Kind, Migrations, short};
 use serde_json::{Value, json};
-use sqlx::Executor as _;
+use sqlx::{Executor as _, PgConnection};
 use tempfile::TempDir;
 use testing::Postgres;
 
@@ -88,6 +88,42 @@ async fn settled() -> (World, u32) {
     (world, Migrations::tenant().unwrap().target())
 }
 
+/// New schools start where the others now are, from a new template; nothing of the old one is left.
+async fn new_schools_start_at(world: &World, new: u32, newer: &Path) {
+    for (code, tier) in [("fir", "standard"), ("gum", "premium")] {
+        world.apply_school("district", code, json!({"placement": {"tier": tier}})).await;
+        at_version(world, code, new).await;
+    }
+    let digest = digest(newer);
+    for (name, server) in [("pg-18", &world.pg18), ("pg-15", &world.pg15)] {
+        world.server_when(name, "Ready", "True", "Ready").await;
+        let query = "SELECT coalesce(string_agg(datname, ','), '') FROM pg_database WHERE datname ~ '^dc_(template|building|spare)'";
+        world
+            .until(&format!("{name} holds one template and no old spare"), async || {
+                let names = query_value::<String>(server, "postgres", query).await;
+                names.contains(&format!("dc_template_{digest}")) && names.split(',').all(|name| name.contains(&digest))
+            })
+            .await;
+        let reported = async || world.servers().get(name).await.unwrap().status.unwrap().schema.unwrap().version == Some(new);
+        world.until(&format!("{name} reports the new version"), reported).await;
+    }
+}
+
+/// The busy school is migrated once its reader is gone, the mended one when a person requests it, the closed one when it opens.
+async fn those_held_up_follow(world: &World, reader: PgConnection, old: u32, new: u32) {
+    assert_eq!(recorded_version(&world.pg15, "elm").await, u64::from(old));
+    drop(reader);
+    at_version(world, "elm", new).await;
+    order(&world.pg18, "dailycare_tenant_dogwood", "UPDATE app.classes SET name = 'Mended' WHERE name = 'Blocked'").await;
+    let annotation = Patch::Merge(json!({"metadata": {"annotations": {"dailycare.io/requestedAt": "2026-09-01T08:00:00Z"}}}));
+    world.schools("district").patch("dogwood", &PatchParams::default(), &annotation).await.unwrap();
+    at_version(world, "dogwood", new).await;
+    world.school_when("district", "cedar", "Ready", "True", "Suspended").await;
+    assert_eq!(recorded_version(&world.pg18, "cedar").await, u64::from(old), "a closed school is left alone");
+    world.apply_school("district", "cedar", json!({"placement": {"tier": "standard"}, "state": "Active"})).await;
+    at_version(world, "cedar", new).await;
+}
+
 #[test]
 fn every_school_is_migrated_by_itself_and_what_stops_one_stops_no_other() {
     run(async {
@@ -122,37 +158,8 @@ fn every_school_is_migrated_by_itself_and_what_stops_one_stops_no_other() {
         assert_eq!(recorded_version(&world.pg18, "dogwood").await, u64::from(old));
         assert!(query_value::<bool>(&world.pg18, "dailycare_tenant_dogwood", "SELECT to_regclass('app.witness') IS NULL").await);
 
-        // New schools start where the others now are, from a new template; nothing of the old one is left.
-        for (code, tier) in [("fir", "standard"), ("gum", "premium")] {
-            world.apply_school("district", code, json!({"placement": {"tier": tier}})).await;
-            at_version(&world, code, new).await;
-        }
-        let digest = digest(newer.path());
-        for (name, server) in [("pg-18", &world.pg18), ("pg-15", &world.pg15)] {
-            world.server_when(name, "Ready", "True", "Ready").await;
-            let query = "SELECT coalesce(string_agg(datname, ','), '') FROM pg_database WHERE datname ~ '^dc_(template|building|spare)'";
-            world
-                .until(&format!("{name} holds one template and no old spare"), async || {
-                    let names = query_value::<String>(server, "postgres", query).await;
-                    names.contains(&format!("dc_template_{digest}")) && names.split(',').all(|name| name.contains(&digest))
-                })
-                .await;
-            let reported = async || world.servers().get(name).await.unwrap().status.unwrap().schema.unwrap().version == Some(new);
-            world.until(&format!("{name} reports the new version"), reported).await;
-        }
-
-        // The busy one goes on as soon as its reader is gone, the mended one on request, the closed one when it opens.
-        assert_eq!(recorded_version(&world.pg15, "elm").await, u64::from(old));
-        drop(reader);
-        at_version(&world, "elm", new).await;
-        order(&world.pg18, "dailycare_tenant_dogwood", "UPDATE app.classes SET name = 'Mended' WHERE name = 'Blocked'").await;
-        let annotation = Patch::Merge(json!({"metadata": {"annotations": {"dailycare.io/requestedAt": "2026-09-01T08:00:00Z"}}}));
-        world.schools("district").patch("dogwood", &PatchParams::default(), &annotation).await.unwrap();
-        at_version(&world, "dogwood", new).await;
-        world.school_when("district", "cedar", "Ready", "True", "Suspended").await;
-        assert_eq!(recorded_version(&world.pg18, "cedar").await, u64::from(old), "a closed school is left alone");
-        world.apply_school("district", "cedar", json!({"placement": {"tier": "standard"}, "state": "Active"})).await;
-        at_version(&world, "cedar", new).await;
+        new_schools_start_at(&world, new, newer.path()).await;
+        those_held_up_follow(&world, reader, old, new).await;
     });
 }
 

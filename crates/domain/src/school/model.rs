@@ -1,6 +1,7 @@
 //! The planner against every state there is: each (wanted, seen) pair, reachable or not, is followed step by step to its end.
 //!
 //! `apply` says what the world becomes when an action lands; the tests of the acts hold the real servers to the same words.
+//! Must not share code with the planner where it states the goal: the two must be able to disagree.
 
 mod planted;
 mod scenarios;
@@ -99,7 +100,7 @@ fn apply_in_registry(assigned: &mut AssignedSchool, action: RegistryAction) {
         RegistryAction::ReserveTenant => assigned.tenant = ObservedTenant::Ours { state: TenantState::Provisioning, current: false },
         RegistryAction::SetTenantState(state) => {
             if let ObservedTenant::Ours { current, .. } = assigned.tenant {
-                assigned.tenant = ObservedTenant::Ours { state, current };
+                assigned.tenant = ObservedTenant::Ours { state: state.into(), current };
             }
         }
         RegistryAction::PublishRoute(state) => assigned.tenant = ObservedTenant::Ours { state, current: true },

@@ -107,7 +107,7 @@ pub struct Settings {
     pub resync: Duration,
     /// How long a School or server may make no progress before it counts as stalled.
     pub progress_deadline: Duration,
-    /// How often things are looked at although nothing happened.
+    /// How often objects are reconciled, and maintenance runs, without a change.
     pub timing: Timing,
     /// This process's name in the Lease and in Events.
     pub instance: String,
@@ -216,14 +216,19 @@ async fn prepare(access: &MasterAccess, client: &Client, stop: &CancellationToke
         let class = match &error {
             Error::Kubernetes(error) => error.class(),
             Error::Registry(error) => error.class(),
-            _ => Class::Bug,
+            Error::Schema(_)
+            | Error::Listen { .. }
+            | Error::Metrics(_)
+            | Error::Identity(_)
+            | Error::MasterAccess(_)
+            | Error::LostLease => Class::Bug,
         };
         if matches!(class, Class::Invalid | Class::Bug) {
             return Err(error);
         }
         attempts += 1;
         let wait = retry::wait(class, attempts, 0).min(Duration::from_secs(15));
-        tracing::warn!(error = chain(&error), retry_in = ?wait, "not ready to work yet");
+        tracing::warn!(error = chain(&error), retry_in = ?wait, "preparing failed, retrying");
         stop.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
 }

@@ -48,7 +48,7 @@ impl Kind for Schools {
 
     const NAME: &'static str = "School";
     const FINALIZER: &'static str = FINALIZER;
-    // What is destroyed is destroyed on the API server's word of now, not on a cache's of then.
+    // A deletion acts on a fresh read, never on the cache.
     const READS_AFRESH: bool = true;
 
     fn cache(ctx: &Context) -> Cache<School> {

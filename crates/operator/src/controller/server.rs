@@ -72,7 +72,7 @@ impl Kind for Servers {
     /// Before anything is planned: a server that is being deleted must take no School between that decision and its end.
     fn remember(ctx: &Context, observation: &mut Observation) {
         if remember(ctx, observation) {
-            tracing::info!(reachable = observation.contact.is_ok(), "what is known of the server changed");
+            tracing::info!(reachable = observation.contact.is_ok(), "server state changed");
             requeue_schools(ctx, &observation.name);
         }
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use domain::tenant::InactiveState;
 use futures::future::join_all;
-use provisioning::master::tenants::InactiveState;
 use tenancy::registry_cache::{Error, RegistryCache, Settings};
 use testing::Version;
 

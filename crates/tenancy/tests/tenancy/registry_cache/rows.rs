@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::tenant::InactiveState;
 use futures::future::join_all;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::tenants::InactiveState;
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::registry_cache::{Fault, RegistryCache, Settings, State};
 use testing::{Version, until};
