@@ -144,7 +144,7 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
         let audit = context.audit();
         audit.set(principal.tenant, Some(principal.user.0), P::CODE);
         let entry = tenant::resolve(&principal, &parts.headers, &app.registry_cache).await.inspect_err(|error| {
-            // No school's audit may tell that somebody named another school, or one that does not exist.
+            // A school's audit must not reveal that a caller named another school, or one that does not exist.
             if matches!(error.code, Code::TenantMismatch | Code::InvalidTenant) {
                 audit.set(None, Some(principal.user.0), P::CODE);
             }

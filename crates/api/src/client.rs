@@ -1,4 +1,6 @@
 //! Who is at the other end: the address that the audit and the limits count. Believes a proxy only when it is configured as one.
+//!
+//! Must not read a header of a proxy that the settings do not name.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -1,4 +1,6 @@
-//! Reports at intervals: ages, counts, and that the process is alive.
+//! Records metrics at intervals, and that the process is alive.
+//!
+//! Must not wait for a database: the heartbeat would stop with it.
 
 #[cfg(test)]
 mod alerts;
@@ -18,7 +20,7 @@ use crate::metrics;
 
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Reports until `stop`. A process that cannot even do this is not alive.
+/// Records metrics and the heartbeat until `stop`. A process that cannot even do this is not alive.
 pub async fn run(app: App, heartbeat: Heartbeat, stop: CancellationToken) {
     let (mut ticks, mut working) = (tokio::time::interval(PERIOD), Working::default());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -41,12 +43,12 @@ fn report(app: &App) {
     }
 }
 
-/// Schools that were last reported to have connections: one that has none any more must be reported with 0 once.
+/// Schools that had connections last time: one that has none any more must be recorded with 0 once.
 #[derive(Default)]
 struct Working(HashSet<TenantId>);
 
 impl Working {
-    /// Reports how many connections of each school are not idle.
+    /// Records how many connections of each school are not idle.
     fn report(&mut self, usage: &HashMap<TenantId, TenantUsage>, set: impl Fn(TenantId, u32)) {
         let gone = self.0.iter().filter(|tenant| !usage.contains_key(tenant)).map(|&tenant| (tenant, 0));
         let working = usage.iter().map(|(&tenant, usage)| (tenant, usage.open.saturating_sub(usage.idle)));

@@ -1,4 +1,6 @@
 //! Validating JSON by the schema of a type, as the OpenAPI document holds it.
+//!
+//! Must not know any resource.
 
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};

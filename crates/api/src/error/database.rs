@@ -63,7 +63,7 @@ fn named(error: &dyn DatabaseError) -> Vec<Field> {
     let Some((column, rule)) =
         constraint.strip_prefix(table).and_then(|rest| rest.strip_prefix('_')).and_then(|rest| rest.rsplit_once('_'))
     else {
-        // NOT NULL has no name, only a column, which the driver does not tell; the schema of the body requires it before.
+        // NOT NULL errors name a column that the driver does not expose; the body's schema checks it first.
         return Vec::new();
     };
     let (code, pt, en) = match rule {

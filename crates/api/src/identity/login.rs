@@ -1,7 +1,7 @@
 //! Logging in, renewing, logging out, changing a password: each one transaction, with its audit row.
 //!
-//! Whether there is no such account, it is inactive, it is locked, or the password is wrong is never told, and costs one hash and the same statements. The hash is
-//! dearer or cheaper only for an account that still has one of an older system: see [`password::Checker`].
+//! An unknown, inactive or locked account and a wrong password get the same answer and cost the same: one hash and the same statements. The hash costs more or
+//! less only for an account that still has one of an older system: see [`password::Checker`].
 
 use std::time::Duration;
 
@@ -195,7 +195,7 @@ struct Checked {
 /// No lock and no connection is held meanwhile: hashing takes its time, and there may be a queue.
 async fn check(identity: &Identity, found: Option<&Account>, password: &SecretString) -> Result<Checked> {
     let verdict = identity.passwords.verify(password, found.map(|account| account.password_hash.as_str())).await.map_err(busy)?;
-    // Not for an account that answers nobody: the time it takes would say that the guess was right.
+    // A locked account is not rehashed: the extra time would reveal a right guess. Nor is an inactive one.
     let open = found.is_some_and(|account| account.is_active && !account.is_locked);
     let rehashed =
         if open && verdict == Verdict::NeedsRehash { Some(identity.passwords.hash(password).await.map_err(busy)?) } else { None };

@@ -1,4 +1,6 @@
-//! Whether an id may stand for a user of a school: where rights are written down for somebody, they must be for one of the school's own people.
+//! Checks that an id may be given rights in a school: it must belong to that school's users.
+//!
+//! Must not know which rights they are.
 
 use domain::names::TenantId;
 use postgres::error::Doing as _;
@@ -7,8 +9,8 @@ use super::{Identity, UserId, unavailable, within};
 use crate::error::{Code, Result};
 
 impl Identity {
-    /// Refuses an id that is no account of this school's: another school's, the platform's, one that has been removed. An id that is no account at all
-    /// may be another issuer's user, if there is such an issuer: nobody here knows its users before they come.
+    /// Refuses an id that is no account of this school's: another school's, the platform's, one that has been removed. An unknown id may be an
+    /// external issuer's user, if one is configured.
     ///
     /// # Errors
     /// [`Code::NotFound`]; when the registry does not answer.

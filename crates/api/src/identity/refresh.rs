@@ -1,7 +1,7 @@
 //! Refresh tokens: what renews a session, once each.
 //!
-//! A token is its session's id and 256 random bits, of which the database keeps the SHA-256. Each use gives the next one. The same one a second time within
-//! [`GRACE`] is a lost answer and is answered alike; later somebody has a copy, and the session ends for both. Must not log or show a token.
+//! A token is its session's id and 256 random bits, of which the database keeps the SHA-256. Each use gives the next one. Reuse within
+//! [`GRACE`] is treated as a lost answer; later reuse means that the token was copied, and ends the session. Must not log or show a token.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::{constant_time, hmac, rand};

@@ -1,4 +1,6 @@
 //! Columns that name other rows: those must exist, not be deleted, and be the user's own where the permission reaches no further.
+//!
+//! Must not say whether a row is missing or out of reach.
 
 use serde_json::{Map, Value};
 use sqlx::QueryBuilder;
@@ -8,8 +10,7 @@ use uuid::Uuid;
 use super::{Reference, Resource, select};
 use crate::error::{Error, Field, Result, Text};
 
-/// Refuses a body whose references lead nowhere, or to what is not `own`'s where only that counts, naming each field. Holds the rows so that none is
-/// removed before this transaction ends.
+/// Refuses references to missing rows, or to rows outside `own`, naming each field. Locks the rows, so that none is removed before this transaction ends.
 pub(super) async fn check<R: Resource>(conn: &mut PgConnection, value: &Map<String, Value>, own: Option<Uuid>) -> Result<()> {
     let mut wrong = Vec::new();
     for Reference { column, table, own: mine } in R::REFERENCES {

@@ -1,4 +1,6 @@
-//! The log of doses that were given, refused by the child, or missed. It is evidence: only the notes of an entry can be changed.
+//! The log of doses that were given, refused by the child, or missed. It is evidence.
+//!
+//! Must not change anything of an entry except its notes.
 
 mod facts;
 

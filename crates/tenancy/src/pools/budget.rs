@@ -1,6 +1,7 @@
 //! One server's connection budget: which tenant has how many connections, which are idle, who waits, and who is next.
 //!
-//! Pure: it holds sessions `S` and waiters `W`, and returns the actions to execute. It is used under a lock, and the actions are executed after the lock is released.
+//! Must not do I/O or read a clock: it holds sessions `S` and waiters `W`, and returns the actions to execute. It is used under a lock, and the actions are
+//! executed after the lock is released.
 //!
 //! The rule of sharing: a free slot goes to the waiting tenant with the fewest connections, in turn among equals. A connection that is given back stays with
 //! its tenant if that waits itself, unless another waiting tenant has none, or at least two fewer. So under load every tenant converges to an equal share of the
