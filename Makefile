@@ -69,12 +69,13 @@ fmt: ## Formats the code
 	cargo fmt
 
 .PHONY: check
-check: ## Checks what a commit must pass: format, lints, unit tests (seconds after a small change)
+check: ## Checks what a commit must pass: format, lints, unit tests, architecture, links, words (seconds after a small change)
 	cargo fmt --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo test --locked --workspace --lib --bins
+	cargo test --locked --test architecture
 	dev/check-links
-	dev/check-words --report
+	dev/check-words
 
 .PHONY: hooks
 hooks: ## Installs a git hook that runs `make check` before each commit (git commit --no-verify skips it)
@@ -86,7 +87,7 @@ lint: ## Checks format, lints (of the product alone and with its tests), links a
 	cargo clippy --locked --workspace -- -D warnings
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	dev/check-links
-	dev/check-words --report
+	dev/check-words
 
 .PHONY: doc
 doc: ## Builds the code's documentation; a broken link in it fails

@@ -10,12 +10,14 @@ mod bare;
 mod cached;
 #[path = "api/change.rs"]
 mod change;
+#[path = "api/churn.rs"]
+mod churn;
 #[path = "api/client.rs"]
 mod client;
+#[path = "api/fixture.rs"]
+mod fixture;
 #[path = "api/fleet.rs"]
 mod fleet;
-#[path = "api/ground.rs"]
-mod ground;
 #[path = "api/neighbour.rs"]
 mod neighbour;
 #[path = "api/print.rs"]
@@ -30,8 +32,6 @@ mod sides;
 mod spread;
 #[path = "api/tokens.rs"]
 mod tokens;
-#[path = "api/turn.rs"]
-mod turn;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use crate::ground::Ground;
+use crate::fixture::Fixture;
 use crate::print::Table;
 
 /// What went wrong; the bench ends with it.
@@ -52,10 +52,10 @@ struct Options {
     /// What is measured; everything unless given.
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
-    /// How often each side of the comparison has its turn.
+    /// How often each side of the comparison is measured.
     #[arg(long, default_value_t = 10)]
     rounds: usize,
-    /// Milliseconds of one turn.
+    /// Milliseconds of one measurement.
     #[arg(long, default_value_t = 1000)]
     slice: u64,
     /// Tenants in the registry.
@@ -90,7 +90,7 @@ struct Options {
 enum Part {
     Sides,
     Fleet,
-    Turn,
+    Churn,
     Neighbour,
     Change,
     Cached,
@@ -129,7 +129,7 @@ struct Report {
     cores: usize,
     sides: Vec<sides::Round>,
     fleet: Option<fleet::Fleet>,
-    turn: Option<turn::Turn>,
+    churn: Option<churn::Churn>,
     neighbour: Vec<neighbour::Noise>,
     change: Option<change::Change>,
     cached: Vec<cached::Cached>,
@@ -158,8 +158,8 @@ async fn run(options: &Options) -> Outcome {
         Format::Table => println!("{}", report.table()),
         Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
     }
-    match report.turn {
-        Some(turn) if !turn.holds() => Err("the budget of connections did not hold, or a request failed".into()),
+    match report.churn {
+        Some(churn) if !churn.is_within_budget() => Err("the budget of connections did not hold, or a request failed".into()),
         _ => Ok(()),
     }
 }
@@ -170,31 +170,31 @@ async fn measure(options: &Options) -> Outcome<Report> {
     let cores = std::thread::available_parallelism()?.get();
     let mut report = Report { cores, ..Report::default() };
     progress("starting PostgreSQL with fsync on, and the master database");
-    let ground = Ground::start(options.api.clone()).await?;
+    let fixture = Fixture::start(options.api.clone()).await?;
     if options.wants(Part::Sides) {
         progress("a child read through the API and by the bare handler, in turn");
-        report.sides = Box::pin(sides::run(&ground, options)).await?;
+        report.sides = Box::pin(sides::run(&fixture, options)).await?;
     }
     if options.wants(Part::Fleet) {
         progress("many registered tenants");
-        report.fleet = Some(Box::pin(fleet::run(&ground, options)).await?);
+        report.fleet = Some(Box::pin(fleet::run(&fixture, options)).await?);
     }
     if options.wants(Part::Neighbour) {
         progress("a noisy neighbour");
-        report.neighbour = Box::pin(neighbour::run(&ground, options)).await?;
+        report.neighbour = Box::pin(neighbour::run(&fixture, options)).await?;
     }
     if options.wants(Part::Change) {
         progress("changes of a route");
-        report.change = Some(Box::pin(change::run(&ground, options)).await?);
+        report.change = Some(Box::pin(change::run(&fixture, options)).await?);
     }
     if options.wants(Part::Cached) {
         progress("Redis off, on and down");
-        report.cached = Box::pin(cached::run(&ground, options)).await?;
+        report.cached = Box::pin(cached::run(&fixture, options)).await?;
     }
-    drop(ground);
-    if options.wants(Part::Turn) {
+    drop(fixture);
+    if options.wants(Part::Churn) {
         progress("many tenants in turn over few connections: making their databases first");
-        report.turn = Some(Box::pin(turn::run(options)).await?);
+        report.churn = Some(Box::pin(churn::run(options)).await?);
     }
     progress("done");
     Ok(report)
@@ -210,8 +210,8 @@ impl Report {
         if let Some(fleet) = &self.fleet {
             fleet::print(&mut out, fleet);
         }
-        if let Some(turn) = &self.turn {
-            turn::print(&mut out, turn);
+        if let Some(churn) = &self.churn {
+            churn::print(&mut out, churn);
         }
         if !self.neighbour.is_empty() {
             neighbour::print(&mut out, &self.neighbour);

@@ -117,8 +117,8 @@ async fn measure(environment: &mut Environment, options: &Options, progress: imp
         progress(&format!("round {round} of {}: the operator, then the floor, then its SQL alone", options.rounds));
         let rest = last.then_some(options.rest);
         report.rounds.push(Box::pin(phases::round(environment, round, options.schools, rest, &mut report.rest)).await?);
-        let latest = report.rounds.last().map_or(String::new(), print::line);
-        progress(&latest);
+        let line = report.rounds.last().map_or(String::new(), print::line);
+        progress(&line);
     }
     progress("one School at a time, cold and from a staged database");
     report.singles = Some(Box::pin(phases::singles(environment, options.singles)).await?);

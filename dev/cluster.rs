@@ -33,7 +33,7 @@ const MASTER_DATABASE: &str = "dailycare_master";
 /// The login of the API, which the operator makes.
 const API_LOGIN: &str = "dailycare_api_login";
 /// For one attempt to reach an existing cluster or server.
-const REACH: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -144,7 +144,8 @@ async fn up(directory: &Path, existing: &Existing) -> Outcome {
 /// The kubeconfig of the existing cluster, or of the own one, which is started when it does not run.
 async fn kubernetes(directory: &Path, existing: &Existing) -> Outcome<PathBuf> {
     if let Some(path) = &existing.kubeconfig {
-        let version = tokio::time::timeout(REACH, existing_version(path)).await.map_err(|_| "the existing cluster does not answer")??;
+        let version =
+            tokio::time::timeout(CONNECT_TIMEOUT, existing_version(path)).await.map_err(|_| "the existing cluster does not answer")??;
         println!("kubernetes     {version} (existing, by {})", path.display());
         return Ok(path.canonicalize()?);
     }
@@ -170,7 +171,8 @@ async fn postgresql(directory: &Path, existing: &Existing) -> Outcome<Servers> {
     // Only the operator's own reader knows what the operator will accept.
     Target::parse(&url.as_str().into())?;
     let options = url.parse::<PgConnectOptions>()?.disable_statement_logging();
-    let mut connection = tokio::time::timeout(REACH, options.connect()).await.map_err(|_| "the existing server does not answer")??;
+    let mut connection =
+        tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await.map_err(|_| "the existing server does not answer")??;
     let number: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
     println!("postgresql     {number} (existing, {}:{})", options.get_host(), options.get_port());
     Ok(Servers::One(url.clone()))

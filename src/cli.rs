@@ -1,4 +1,6 @@
 //! The command line: one binary, a subcommand for each job. Only this module prints and exits.
+//!
+//! Must not decide anything about schools or servers.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
 mod plan;
@@ -28,7 +30,7 @@ pub(crate) struct Cli {
     /// Format of log records.
     #[arg(long, global = true, env = "DAILYCARE_LOG_FORMAT", default_value = "human")]
     log_format: Format,
-    /// Log filter, in the syntax of tracing's `EnvFilter`.
+    /// Log filter, in the syntax of tracing's `EnvFilter`; a target is a crate's short name, such as `operator=debug` or `api=debug`.
     #[arg(long, global = true, env = "DAILYCARE_LOG", default_value = "info,kube_runtime=warn,sqlx=warn,sqlx::postgres::notice=off")]
     log: String,
     #[command(subcommand)]
@@ -145,32 +147,33 @@ async fn api(args: &ApiArgs) -> ExitCode {
     };
     let settings = match args.settings().await {
         Ok(settings) => settings,
-        Err(error) => return failure(&error),
+        Err(error) => return ended("the API ends", &error),
     };
     match run::start(settings, metrics, stop_by_signal()).await {
         Ok(started) => {
             started.ended().await;
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            tracing::error!(error = logs::chain(&error), "the API ends");
-            ExitCode::FAILURE
-        }
+        Err(error) => ended("the API ends", &error),
     }
 }
 
 async fn operator(args: &OperatorArgs) -> ExitCode {
     let settings = match args.settings().await {
         Ok(settings) => settings,
-        Err(error) => return failure(&error),
+        Err(error) => return ended("the operator ends", &error),
     };
-    match Box::pin(controller::run::run(settings, stop_by_signal())).await {
+    let read_access = async || args.master_access().await;
+    match Box::pin(controller::run::run(settings, read_access, stop_by_signal())).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = logs::chain(&error), "the operator ends");
-            ExitCode::FAILURE
-        }
+        Err(error) => ended("the operator ends", &error),
     }
+}
+
+/// The end of a program that runs in a cluster: a log record, in the format that the logs have.
+fn ended(what: &'static str, error: &dyn std::error::Error) -> ExitCode {
+    tracing::error!(error = logs::chain(error), "{what}");
+    ExitCode::FAILURE
 }
 
 /// SIGTERM or SIGINT. Where a handler cannot be installed, the signal ends the process as it always does.

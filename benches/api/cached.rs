@@ -9,7 +9,7 @@ use sqlx::Connection as _;
 use testing::{Redis, School};
 
 use crate::client::{Client, Crowd, Request, get};
-use crate::ground::{Api, Ground, UNLIMITED, child_path};
+use crate::fixture::{Api, Fixture, UNLIMITED, child_path};
 use crate::print::{Table, count};
 use crate::spread::Latency;
 use crate::{Options, Outcome};
@@ -37,58 +37,58 @@ struct Side {
     transactions_per_request: f64,
 }
 
-pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Cached>> {
-    let (school, children) = ground.school("cache", 30).await?;
+pub(crate) async fn run(fixture: &Fixture, options: &Options) -> Outcome<Vec<Cached>> {
+    let (school, children) = fixture.school("cache", 30).await?;
     let mut redis = Redis::start(&[]).await?;
     let url = redis.url();
     let with_redis = [&UNLIMITED[..], &["--redis-url", &url]].concat();
     // A user's first request asks for its rights in the school's database, on all three sides; the next ones within seconds find them in memory.
-    let mut kinds = vec![("one child, a user's first request".to_owned(), first_requests(ground, &school, children[0], options.users))];
-    let off = ground.api(&UNLIMITED).await?;
+    let mut kinds = vec![("one child, a user's first request".to_owned(), first_requests(fixture, &school, children[0], options.users))];
+    let off = fixture.api(&UNLIMITED).await?;
     let document = described(&off).await?;
     for path in KEPT.into_iter().filter(|path| document.contains(&format!("\"{path}\""))) {
-        let request = get(path, &ground.signer.token(school.tenant.id));
+        let request = get(path, &fixture.signer.token(school.tenant.id));
         kinds.push((path.to_owned(), vec![request; options.users].into()));
     }
     let mut sides: Vec<[Side; 3]> = vec![[Side::default(); 3]; kinds.len()];
     for (at, (_, requests)) in kinds.iter().enumerate() {
-        sides[at][0] = measure(ground, &off, &school, requests).await?;
+        sides[at][0] = measure(fixture, &off, &school, requests).await?;
     }
     drop(off);
-    let filling = ground.api(&with_redis).await?;
+    let filling = fixture.api(&with_redis).await?;
     for (_, requests) in &kinds {
         Crowd::connect(filling.address, CONNECTIONS).await?.once(requests).await?;
     }
     // Another replica: nothing in its memory, everything in Redis.
     drop(filling);
-    let on = ground.api(&with_redis).await?;
+    let on = fixture.api(&with_redis).await?;
     for (at, (_, requests)) in kinds.iter().enumerate() {
-        sides[at][1] = measure(ground, &on, &school, requests).await?;
+        sides[at][1] = measure(fixture, &on, &school, requests).await?;
     }
     drop(on);
-    let down = ground.api(&with_redis).await?;
+    let down = fixture.api(&with_redis).await?;
     redis.stop().await?;
     for (at, (_, requests)) in kinds.iter().enumerate() {
-        sides[at][2] = measure(ground, &down, &school, requests).await?;
+        sides[at][2] = measure(fixture, &down, &school, requests).await?;
     }
     Ok(kinds.into_iter().zip(sides).map(|((what, _), [off, on, down])| Cached { what, off, on, down }).collect())
 }
 
-fn first_requests(ground: &Ground, school: &School, child: uuid::Uuid, users: usize) -> Arc<[Request]> {
-    (0..users).map(|_| get(&child_path(child), &ground.signer.token(school.tenant.id))).collect()
+fn first_requests(fixture: &Fixture, school: &School, child: uuid::Uuid, users: usize) -> Arc<[Request]> {
+    (0..users).map(|_| get(&child_path(child), &fixture.signer.token(school.tenant.id))).collect()
 }
 
 async fn described(api: &Api) -> Outcome<String> {
     let mut client = Client::connect(api.address).await?;
-    client.ask(&get("/openapi.json", "")).await?;
+    client.send(&get("/openapi.json", "")).await?;
     Ok(client.answer())
 }
 
-async fn measure(ground: &Ground, api: &Api, school: &School, requests: &Arc<[Request]>) -> Outcome<Side> {
+async fn measure(fixture: &Fixture, api: &Api, school: &School, requests: &Arc<[Request]>) -> Outcome<Side> {
     let mut crowd = Crowd::connect(api.address, CONNECTIONS).await?;
-    let before = transactions(ground, school).await?;
+    let before = transactions(fixture, school).await?;
     // Whoever comes first finds the sessions gone that were ended for the count.
-    let stranger = get("/api/v1/children?limit=1", &ground.signer.token(school.tenant.id));
+    let stranger = get("/api/v1/children?limit=1", &fixture.signer.token(school.tenant.id));
     crowd.once(&vec![stranger; CONNECTIONS].into()).await?;
     let load = crowd.once(requests).await?;
     if load.others > 0 {
@@ -96,17 +96,17 @@ async fn measure(ground: &Ground, api: &Api, school: &School, requests: &Arc<[Re
     }
     // For the audit's batches, which are transactions too.
     tokio::time::sleep(SETTLE).await;
-    let transactions = transactions(ground, school).await? - before;
+    let transactions = transactions(fixture, school).await? - before;
     let each = f64::from(u32::try_from(transactions)?) / count(load.latencies.len());
     Ok(Side { latency_ms: Latency::of(load.latencies), transactions_per_request: each })
 }
 
 /// In the school's database so far. A session tells its counters when it ends, and otherwise when it likes: so all of them are ended.
-async fn transactions(ground: &Ground, school: &School) -> Outcome<i64> {
+async fn transactions(fixture: &Fixture, school: &School) -> Outcome<i64> {
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1";
     let query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1";
     let (database, mut conn) =
-        (school.objects.database.as_str(), sqlx::PgConnection::connect(&ground.platform.server.superuser_url("postgres")).await?);
+        (school.objects.database.as_str(), sqlx::PgConnection::connect(&fixture.platform.server.superuser_url("postgres")).await?);
     while sqlx::query_scalar::<_, i64>(end).bind(database).fetch_one(&mut conn).await? > 0 {
         tokio::time::sleep(POLL).await;
     }

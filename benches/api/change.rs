@@ -1,16 +1,16 @@
-//! How soon a change of a route is seen: from the commit of the row to the first answer by its new state.
+//! How soon a change of a route takes effect: from the commit of the row to the first answer by its new state.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use domain::tenant::TenantState;
-use provisioning::master::tenants::{self, InactiveState};
+use domain::tenant::{InactiveState, TenantState};
+use provisioning::master::tenants;
 use serde::Serialize;
 use testing::School;
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Request};
-use crate::ground::{Ground, UNLIMITED};
+use crate::fixture::{Fixture, UNLIMITED};
 use crate::print::Table;
 use crate::spread::Latency;
 use crate::{Options, Outcome};
@@ -20,7 +20,7 @@ const UNHEARD: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Milliseconds until seen.
+/// Milliseconds until it took effect.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Change {
     suspended: Latency,
@@ -28,58 +28,58 @@ pub(crate) struct Change {
     unheard: Latency,
 }
 
-pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Change> {
-    let api = ground.api(&UNLIMITED).await?;
-    let (school, children) = ground.school("muda", 1).await?;
-    let request = ground.child(&school, children[0]);
+pub(crate) async fn run(fixture: &Fixture, options: &Options) -> Outcome<Change> {
+    let api = fixture.api(&UNLIMITED).await?;
+    let (school, children) = fixture.school("muda", 1).await?;
+    let request = fixture.child(&school, children[0]);
     let mut client = Client::connect(api.address).await?;
     let (mut suspended, mut resumed) = (Vec::new(), Vec::new());
     for _ in 0..options.changes {
-        suspend(ground, &school).await?;
+        suspend(fixture, &school).await?;
         suspended.push(until(&mut client, &request, 403, Duration::ZERO).await?);
-        ground.platform.publish(&school, TenantState::Active).await?;
+        fixture.platform.publish(&school, TenantState::Active).await?;
         resumed.push(until(&mut client, &request, 200, Duration::ZERO).await?);
     }
-    ground.master("ALTER TABLE registry.tenants DISABLE TRIGGER tenants_announce_change").await?;
-    let unheard = unheard(ground, api.address).await;
-    ground.master("ALTER TABLE registry.tenants ENABLE TRIGGER tenants_announce_change").await?;
+    fixture.master("ALTER TABLE registry.tenants DISABLE TRIGGER tenants_announce_change").await?;
+    let unheard = unheard(fixture, api.address).await;
+    fixture.master("ALTER TABLE registry.tenants ENABLE TRIGGER tenants_announce_change").await?;
     Ok(Change { suspended: Latency::of(suspended), resumed: Latency::of(resumed), unheard: Latency::of(unheard?) })
 }
 
-async fn unheard(ground: &Ground, address: SocketAddr) -> Outcome<Vec<f64>> {
+async fn unheard(fixture: &Fixture, address: SocketAddr) -> Outcome<Vec<f64>> {
     let mut schools = Vec::new();
     for number in 0..UNHEARD {
-        let (school, children) = ground.school(&format!("muda-{number}"), 1).await?;
-        let (request, mut client) = (ground.child(&school, children[0]), Client::connect(address).await?);
+        let (school, children) = fixture.school(&format!("muda-{number}"), 1).await?;
+        let (request, mut client) = (fixture.child(&school, children[0]), Client::connect(address).await?);
         // A school that memory does not hold yet is looked up: from here on it is held.
-        client.ask(&request).await?;
+        client.send(&request).await?;
         schools.push((school, request, client));
     }
-    let mut seen = JoinSet::new();
+    let mut waits = JoinSet::new();
     for (school, request, mut client) in schools {
-        suspend(ground, &school).await?;
-        seen.spawn(async move { until(&mut client, &request, 403, Duration::from_millis(5)).await });
+        suspend(fixture, &school).await?;
+        waits.spawn(async move { until(&mut client, &request, 403, Duration::from_millis(5)).await });
         tokio::time::sleep(PERIOD / UNHEARD).await;
     }
     let mut times = Vec::new();
-    while let Some(time) = seen.join_next().await {
+    while let Some(time) = waits.join_next().await {
         times.push(time??);
     }
     Ok(times)
 }
 
 /// The row alone: the school's own door stays open, so that only the row can be what the API goes by.
-async fn suspend(ground: &Ground, school: &School) -> Outcome {
-    tenants::set_state(&ground.platform.operator, school.tenant, InactiveState::Suspended).await?;
+async fn suspend(fixture: &Fixture, school: &School) -> Outcome {
+    tenants::set_state(&fixture.platform.operator, school.tenant, InactiveState::Suspended).await?;
     Ok(())
 }
 
 /// Milliseconds from now, when the row is committed, until this is the answer.
 async fn until(client: &mut Client, request: &Request, status: u16, pause: Duration) -> Outcome<f64> {
     let begun = Instant::now();
-    while client.ask(request).await? != status {
+    while client.send(request).await? != status {
         if begun.elapsed() > PATIENCE {
-            return Err(format!("a change is not seen; the last answer: {}", client.answer()).into());
+            return Err(format!("a change took no effect; the last answer: {}", client.answer()).into());
         }
         tokio::time::sleep(pause).await;
     }

@@ -34,7 +34,7 @@ impl Client {
     }
 
     /// The status of the answer, whose body is read to its end.
-    pub(crate) async fn ask(&mut self, request: &[u8]) -> Outcome<u16> {
+    pub(crate) async fn send(&mut self, request: &[u8]) -> Outcome<u16> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         let (status, end) = loop {
@@ -102,7 +102,7 @@ impl Load {
     }
 }
 
-/// Connections that all ask as fast as they are answered.
+/// Connections that all send requests as fast as they are answered.
 pub(crate) struct Crowd(Vec<Client>);
 
 impl Crowd {
@@ -114,31 +114,31 @@ impl Crowd {
         Ok(Self(clients))
     }
 
-    /// Asks, one request after the other from the list and from its start again, until the time is over.
+    /// Sends the requests of the list in a loop until the time is over.
     pub(crate) async fn press(&mut self, requests: &Arc<[Request]>, time: Duration) -> Outcome<Load> {
         let begun = Instant::now();
         self.each(requests, move |_| begun.elapsed() < time).await
     }
 
-    /// Asks every request once.
+    /// Sends every request once.
     pub(crate) async fn once(&mut self, requests: &Arc<[Request]>) -> Outcome<Load> {
         let all = requests.len();
-        self.each(requests, move |turn| turn < all).await
+        self.each(requests, move |number| number < all).await
     }
 
     async fn each(&mut self, requests: &Arc<[Request]>, go_on: impl Fn(usize) -> bool + Clone + Send + 'static) -> Outcome<Load> {
-        let (begun, turn, mut work) = (Instant::now(), Arc::new(AtomicUsize::new(0)), JoinSet::new());
+        let (begun, number, mut work) = (Instant::now(), Arc::new(AtomicUsize::new(0)), JoinSet::new());
         for mut client in self.0.drain(..) {
-            let (requests, turn, go_on) = (Arc::clone(requests), Arc::clone(&turn), go_on.clone());
+            let (requests, number, go_on) = (Arc::clone(requests), Arc::clone(&number), go_on.clone());
             work.spawn(async move {
                 let mut load = Load::default();
                 loop {
-                    let turn = turn.fetch_add(1, Ordering::Relaxed);
-                    if !go_on(turn) {
+                    let number = number.fetch_add(1, Ordering::Relaxed);
+                    if !go_on(number) {
                         return Outcome::Ok((client, load));
                     }
                     let since = Instant::now();
-                    let status = client.ask(&requests[turn % requests.len()]).await?;
+                    let status = client.send(&requests[number % requests.len()]).await?;
                     load.add(status, since);
                 }
             });
@@ -154,23 +154,23 @@ impl Crowd {
     }
 }
 
-/// Asks at a steady pace over so many connections, whatever the answers; a connection that is late leaves out what it missed. Latencies count from when the
+/// Sends at a steady pace over so many connections, whatever the answers; a connection that is late leaves out what it missed. Latencies count from when the
 /// request was due, so that a server that stalls is not spared the requests that it held up.
 pub(crate) async fn pace(address: SocketAddr, request: Request, connections: u32, per_second: u32, time: Duration) -> Outcome<Load> {
     let (begun, mut work) = (Instant::now(), JoinSet::new());
-    let step = Duration::from_secs(1) * connections / per_second;
+    let interval = Duration::from_secs(1) * connections / per_second;
     for number in 0..connections {
         let request = Arc::clone(&request);
         work.spawn(async move {
             let (mut client, mut load) = (Client::connect(address).await?, Load::default());
-            let mut due = begun + step * number / connections;
+            let mut due = begun + interval * number / connections;
             while due < begun + time {
                 tokio::time::sleep_until(due.into()).await;
-                let status = client.ask(&request).await?;
+                let status = client.send(&request).await?;
                 load.add(status, due);
-                due += step;
+                due += interval;
                 while connections > 1 && due < Instant::now() {
-                    due += step;
+                    due += interval;
                 }
             }
             Outcome::Ok(load)

@@ -17,7 +17,7 @@ use tenancy::registry_cache::{self, RegistryCache};
 use testing::School;
 use uuid::Uuid;
 
-use crate::ground::Ground;
+use crate::fixture::Fixture;
 use crate::print::{Table, count};
 use crate::processes::Memory;
 use crate::{Options, Outcome};
@@ -41,7 +41,7 @@ struct Start {
 /// Nanoseconds of the parts of a request that come before its first query.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Pieces {
-    look_up: f64,
+    find_by_id: f64,
     resolve_by_claim: f64,
     resolve_with_header: f64,
     admit: f64,
@@ -49,26 +49,26 @@ struct Pieces {
     verify_again: f64,
 }
 
-pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Fleet> {
-    let (school, _) = ground.school("frota", 1).await?;
-    let few = start(ground).await?;
-    let ids = register(ground, &school, options.fleet).await?;
-    let all = start(ground).await?;
-    let pieces = pieces(ground, &ids).await?;
-    ground.master("DELETE FROM registry.tenants WHERE code LIKE 'frota-%'").await?;
+pub(crate) async fn run(fixture: &Fixture, options: &Options) -> Outcome<Fleet> {
+    let (school, _) = fixture.school("frota", 1).await?;
+    let few = start(fixture).await?;
+    let ids = register(fixture, &school, options.fleet).await?;
+    let all = start(fixture).await?;
+    let pieces = pieces(fixture, &ids).await?;
+    fixture.master("DELETE FROM registry.tenants WHERE code LIKE 'frota-%'").await?;
     Ok(Fleet { tenants: ids.len(), few, all, pieces })
 }
 
-async fn start(ground: &Ground) -> Outcome<Start> {
-    let api = ground.api(&[]).await?;
+async fn start(fixture: &Fixture) -> Outcome<Start> {
+    let api = fixture.api(&[]).await?;
     let (memory, ready_ms) = (Memory::of(api.program.pid())?, api.program.start.as_secs_f64() * 1e3);
     Ok(Start { memory, ready_ms })
 }
 
 /// Rows like a real school's, each with its own database, login and sealed password; no database is behind them.
-async fn register(ground: &Ground, like: &School, rows: usize) -> Outcome<Vec<TenantId>> {
-    let keyring = Keyring::parse(&ground.platform.sealing_keys)?;
-    let password = ground.platform.publication(like, TenantState::Active).password;
+async fn register(fixture: &Fixture, like: &School, rows: usize) -> Outcome<Vec<TenantId>> {
+    let keyring = Keyring::parse(&fixture.platform.sealing_keys)?;
+    let password = fixture.platform.publication(like, TenantState::Active).password;
     let (mut ids, mut names, mut sealed) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..rows {
         let (id, name) = (Uuid::new_v4(), format!("frota-{number:05}"));
@@ -85,27 +85,27 @@ async fn register(ground: &Ground, like: &School, rows: usize) -> Outcome<Vec<Te
             replace(new.code, '-', '_'), new.credentials, t.key_id, t.schema_version, t.epoch
         FROM unnest($2::uuid[], $3::text[], $4::bytea[]) AS new (id, code, credentials), registry.tenants t WHERE t.id = $1";
     let query = sqlx::query(insert).bind(like.tenant.id.0).bind(&ids).bind(&names).bind(&sealed);
-    query.execute(&ground.platform.operator).await?;
+    query.execute(&fixture.platform.operator).await?;
     Ok(ids.into_iter().map(TenantId).collect())
 }
 
-async fn pieces(ground: &Ground, ids: &[TenantId]) -> Outcome<Pieces> {
-    let pool = PgPoolOptions::new().max_connections(4).connect(&ground.platform.api_url()).await?;
-    let opening = OpeningKeys::parse(&ground.platform.opening_keys)?;
+async fn pieces(fixture: &Fixture, ids: &[TenantId]) -> Outcome<Pieces> {
+    let pool = PgPoolOptions::new().max_connections(4).connect(&fixture.platform.api_url()).await?;
+    let opening = OpeningKeys::parse(&fixture.platform.opening_keys)?;
     let registry_cache = RegistryCache::load(pool.clone(), opening, registry_cache::Settings::default()).await?;
-    let settings = identity::Settings::new("https://dailycare.local", "dailycare-api", ground.files.path().join("signing-keys"));
+    let settings = identity::Settings::new("https://dailycare.local", "dailycare-api", fixture.files.path().join("signing-keys"));
     let identity = Identity::start(settings, pool).await?;
-    let tokens: Vec<String> = (0..TURNS).map(|turn| ground.signer.token(ids[turn % ids.len()])).collect();
-    let verify = async |turn: usize| identity.verify(&tokens[turn]).await.map(drop).map_err(|error| format!("{error:?}").into());
+    let tokens: Vec<String> = (0..ITERATIONS).map(|iteration| fixture.signer.token(ids[iteration % ids.len()])).collect();
+    let verify = async |iteration: usize| identity.verify(&tokens[iteration]).await.map(drop).map_err(|error| format!("{error:?}").into());
     let mut principals = Vec::new();
     for id in ids.iter().take(1000) {
         let headers = HeaderMap::from_iter([(HeaderName::from_static(tenant::HEADER), HeaderValue::from_str(&id.to_string())?)]);
-        principals.push((identity.verify(&ground.signer.token(*id)).await.map_err(|error| format!("{error:?}"))?, headers));
+        principals.push((identity.verify(&fixture.signer.token(*id)).await.map_err(|error| format!("{error:?}"))?, headers));
     }
     let (none, huge) = (HeaderMap::new(), std::num::NonZeroU32::MAX);
     let limits = TenantLimits::new(Quota { rate: huge, burst: huge, in_flight: u32::MAX });
-    let find = async |turn: usize, with_header: bool| {
-        let (principal, headers) = &principals[turn % principals.len()];
+    let find = async |iteration: usize, with_header: bool| {
+        let (principal, headers) = &principals[iteration % principals.len()];
         let entry = tenant::resolve(principal, if with_header { headers } else { &none }, &registry_cache)
             .await
             .map_err(|error| format!("{error:?}"))?;
@@ -113,30 +113,31 @@ async fn pieces(ground: &Ground, ids: &[TenantId]) -> Outcome<Pieces> {
         Outcome::Ok(())
     };
     let pieces = Pieces {
-        look_up: each(async |turn| {
-            registry_cache.by_id(ids[turn % ids.len()]).await?.map(drop).ok_or_else(|| "a tenant is not known".into())
+        find_by_id: each(async |iteration| {
+            registry_cache.by_id(ids[iteration % ids.len()]).await?.map(drop).ok_or_else(|| "a tenant is not known".into())
         })
         .await?,
-        resolve_by_claim: each(async |turn| find(turn, false).await).await?,
-        resolve_with_header: each(async |turn| find(turn, true).await).await?,
-        admit: each(async |turn| limits.admit(ids[turn % ids.len()]).map(drop).map_err(|error| format!("{error:?}").into())).await?,
-        verify_anew: each(async |turn| verify(turn).await).await?,
-        verify_again: each(async |turn| verify(turn % 64).await).await?,
+        resolve_by_claim: each(async |iteration| find(iteration, false).await).await?,
+        resolve_with_header: each(async |iteration| find(iteration, true).await).await?,
+        admit: each(async |iteration| limits.admit(ids[iteration % ids.len()]).map(drop).map_err(|error| format!("{error:?}").into()))
+            .await?,
+        verify_anew: each(async |iteration| verify(iteration).await).await?,
+        verify_again: each(async |iteration| verify(iteration % 64).await).await?,
     };
     Ok(pieces)
 }
 
 const BATCH: usize = 1000;
 const BATCHES: usize = 9;
-const TURNS: usize = BATCH * BATCHES;
+const ITERATIONS: usize = BATCH * BATCHES;
 
-/// Nanoseconds of one turn, in the middle of repeated batches.
+/// Nanoseconds of one iteration, in the middle of repeated batches.
 async fn each(work: impl AsyncFn(usize) -> Outcome) -> Outcome<f64> {
     let mut batches = Vec::with_capacity(BATCHES);
     for batch in 0..BATCHES {
         let begun = Instant::now();
-        for turn in 0..BATCH {
-            work(batch * BATCH + turn).await?;
+        for iteration in 0..BATCH {
+            work(batch * BATCH + iteration).await?;
         }
         batches.push(nanoseconds(begun.elapsed()) / count(BATCH));
     }
@@ -156,7 +157,7 @@ pub(crate) fn print(out: &mut Table, fleet: &Fleet) {
     out.row("memory at most so far, MiB", &[few.memory.peak, all.memory.peak]);
     out.row("from its start to ready, ms", &[few.ready_ms, all.ready_ms]);
     out.title("C  what a request pays before its first query, ns (one core, these tenants in turn)");
-    out.row("tenant looked up by id", &[pieces.look_up]);
+    out.row("tenant looked up by id", &[pieces.find_by_id]);
     out.row("tenant resolved by the claim, state and schema checked", &[pieces.resolve_by_claim]);
     out.row("the same with X-Tenant-Id, which must agree", &[pieces.resolve_with_header]);
     out.row("rate and concurrency admitted", &[pieces.admit]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::client::{Load, pace};
-use crate::ground::Ground;
+use crate::fixture::Fixture;
 use crate::print::{Table, count};
 use crate::spread::Latency;
 use crate::{Options, Outcome};
@@ -34,12 +34,12 @@ pub(crate) struct Noise {
     refused_rate: f64,
 }
 
-pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Noise>> {
-    let (quiet, children) = ground.school("calma", 200).await?;
-    let (loud, loud_children) = ground.school("barulho", 1).await?;
-    let api = ground.api(&[]).await?;
-    let (ours, theirs) = (ground.child(&quiet, children[0]), ground.child(&loud, loud_children[0]));
-    let mut conn = ground.platform.superuser(&loud).await?;
+pub(crate) async fn run(fixture: &Fixture, options: &Options) -> Outcome<Vec<Noise>> {
+    let (quiet, children) = fixture.school("calma", 200).await?;
+    let (loud, loud_children) = fixture.school("barulho", 1).await?;
+    let api = fixture.api(&[]).await?;
+    let (ours, theirs) = (fixture.child(&quiet, children[0]), fixture.child(&loud, loud_children[0]));
+    let mut conn = fixture.platform.superuser(&loud).await?;
     let mut noises = Vec::new();
     for (kind, slow) in SLOW {
         let policy = format!(

@@ -30,7 +30,7 @@ impl Program {
         let mut program = Self { child, start: Duration::ZERO };
         let request = client::get(path, "");
         loop {
-            let status = async { Client::connect(ready).await?.ask(&request).await };
+            let status = async { Client::connect(ready).await?.send(&request).await };
             if status.await.is_ok_and(|status| status == 200) {
                 program.start = begun.elapsed();
                 return Ok(program);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::client::{Client, Crowd, Request, get};
-use crate::ground::{Ground, UNLIMITED, child_path};
+use crate::fixture::{Fixture, UNLIMITED, child_path};
 use crate::print::{Table, count};
 use crate::processes::{family, own};
 use crate::spread::{Latency, Spread};
@@ -46,11 +46,11 @@ struct Side {
     pid: u32,
 }
 
-pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Round>> {
-    let (school, children) = ground.school("lado", 200).await?;
-    let api = ground.api(&UNLIMITED).await?;
-    let bare = ground.bare(&school, children[0], CONNECTIONS).await?;
-    let token = ground.signer.token(school.tenant.id);
+pub(crate) async fn run(fixture: &Fixture, options: &Options) -> Outcome<Vec<Round>> {
+    let (school, children) = fixture.school("lado", 200).await?;
+    let api = fixture.api(&UNLIMITED).await?;
+    let bare = fixture.bare(&school, children[0], CONNECTIONS).await?;
+    let token = fixture.signer.token(school.tenant.id);
     let requests = |token: &str| -> Arc<[Request]> { children.iter().map(|child| get(&child_path(*child), token)).collect() };
     same_answer(api.address, bare.plain, &requests(&token)[0], &requests("")[0]).await?;
     let side = async |address: SocketAddr, token: &str, pid| {
@@ -67,9 +67,9 @@ pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Round
     // The first round warms up.
     for round in 0..=options.rounds {
         let mut slices = [Slice::default(); 4];
-        for turn in 0..sides.len() {
-            let at = (turn + round) % sides.len();
-            slices[at] = slice(ground, &mut sides[at], options.slice()).await?;
+        for offset in 0..sides.len() {
+            let at = (offset + round) % sides.len();
+            slices[at] = slice(fixture, &mut sides[at], options.slice()).await?;
         }
         let [api, bare, bare_checked, bare_edged] = slices;
         rounds.push(Round { api, bare, bare_checked, bare_edged });
@@ -77,8 +77,8 @@ pub(crate) async fn run(ground: &Ground, options: &Options) -> Outcome<Vec<Round
     Ok(rounds.split_off(1))
 }
 
-async fn slice(ground: &Ground, side: &mut Side, time: Duration) -> Outcome<Slice> {
-    let postgres = || family(ground.platform.server.pid());
+async fn slice(fixture: &Fixture, side: &mut Side, time: Duration) -> Outcome<Slice> {
+    let postgres = || family(fixture.platform.server.pid());
     let (server_before, postgres_before) = (own(side.pid)?, postgres()?);
     let load = side.crowd.press(&side.requests, time).await?;
     tokio::time::sleep(SETTLE).await;
@@ -94,7 +94,7 @@ async fn slice(ground: &Ground, side: &mut Side, time: Duration) -> Outcome<Slic
 async fn same_answer(api: SocketAddr, bare: SocketAddr, of_api: &Request, of_bare: &Request) -> Outcome {
     let body = async |address, request: &Request| {
         let mut client = Client::connect(address).await?;
-        client.ask(request).await?;
+        client.send(request).await?;
         let answer = client.answer();
         Outcome::Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()))
     };

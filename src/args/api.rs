@@ -1,4 +1,6 @@
 //! Flags of `dailycare api`.
+//!
+//! Must not open a connection; it turns flags, and the files that they name, into settings.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_of_what_a_school_may_ask_for_are_flags() {
+    fn the_limits_of_one_schools_requests_are_flags() {
         let defaults =
             [pools::Limits::default().connect_timeout, pools::Limits::default().command_timeout, edge::Settings::default().request_timeout];
         assert_eq!(bounds(&[]), defaults);

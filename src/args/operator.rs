@@ -1,11 +1,13 @@
 //! Flags of `dailycare operator` and `dailycare plan`.
+//!
+//! Must not open a connection; it turns flags, and the files that they name, into settings.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use operator::controller::run::Settings;
+use operator::controller::run::{MasterAccess, Settings};
 use operator::controller::timing::Timing;
 use postgres::schema::{self, Migrations};
 use postgres::session::Credentials;
@@ -137,8 +139,6 @@ impl OperatorArgs {
         // The schema first: it can be checked without anything else being right.
         let migrations = common.migrations()?;
         Ok(Settings {
-            master: common.master().await?,
-            api_login: self.api_login().await?,
             keyring: common.keyring().await?,
             migrations,
             pooling: common.pooling(),
@@ -151,6 +151,14 @@ impl OperatorArgs {
             instance: self.instance.clone(),
             leader_election: !self.no_leader_election,
         })
+    }
+
+    /// How to reach the master database, as the files say it now.
+    ///
+    /// # Errors
+    /// When a file cannot be read or holds no usable URL.
+    pub(crate) async fn master_access(&self) -> Result<MasterAccess, Error> {
+        Ok(MasterAccess { target: self.common.master().await?, api_login: self.api_login().await? })
     }
 
     /// The API's login to the master database, if it is to be made here. Where its URL leads is the API's affair.

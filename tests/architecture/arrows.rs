@@ -11,7 +11,7 @@ const MAY_NAME: [(&str, &[&str]); 8] = [
     ("dailycare-postgres", &["dailycare-domain"]),
     ("dailycare-registry", &["dailycare-domain", "dailycare-postgres"]),
     ("dailycare-provisioning", &["dailycare-domain", "dailycare-postgres", "dailycare-registry"]),
-    ("dailycare-telemetry", &["dailycare-domain"]),
+    ("dailycare-telemetry", &[]),
     ("dailycare-tenancy", &["dailycare-domain", "dailycare-postgres", "dailycare-registry", "dailycare-telemetry"]),
     (
         "dailycare-operator",
@@ -27,7 +27,7 @@ const PROGRAM: &str = "dailycare";
 const FOR_TESTS: [&str; 2] = ["dailycare-testing", "dailycare-api-testing"];
 
 /// All that the domain may use: nothing with a clock or I/O.
-const DOMAIN_USES: [&str; 5] = ["itertools", "strum", "strum_macros", "thiserror", "uuid"];
+const DOMAIN_USES: [&str; 3] = ["strum", "thiserror", "uuid"];
 
 /// Kubernetes belongs to the operator, HTTP for people and their tokens to the API.
 const MUST_NOT_USE: [(&str, &[&str]); 6] = [

@@ -7,9 +7,6 @@ use std::path::Path;
 
 use crate::modules::{Crate, Module};
 
-/// Parent modules that still have circles below them, by crate; the root is empty. Take a line out when its last circle is gone; add none.
-const KNOWN: [(&str, &str); 4] = [("tenancy", "pools"), ("api", ""), ("api", "edge"), ("api-testing", "")];
-
 /// For each parent module: which child uses which, with one example of each use.
 type Graph = BTreeMap<String, BTreeMap<String, String>>;
 
@@ -68,30 +65,17 @@ fn crates() -> Vec<(String, Crate)> {
 
 #[test]
 fn no_modules_use_each_other_in_a_circle() {
-    let (mut found, mut report) = (BTreeSet::new(), String::new());
+    let mut report = String::new();
     for (name, krate) in crates() {
         for (parent, graph) in graphs(&krate) {
-            let place = (name.clone(), parent.join("::"));
-            let known = KNOWN.contains(&(place.0.as_str(), place.1.as_str()));
             for (modules, uses) in circles(&graph) {
-                if !known {
-                    let modules: Vec<_> = modules.into_iter().map(String::as_str).collect();
-                    report = format!(
-                        "{report}{}: {} in {:?}\n    {}\n",
-                        place.0,
-                        modules.join(", "),
-                        place.1,
-                        uses.into_iter().cloned().collect::<Vec<_>>().join("\n    ")
-                    );
-                }
-                found.insert(place.clone());
+                let modules: Vec<_> = modules.into_iter().map(String::as_str).collect();
+                let uses: Vec<_> = uses.into_iter().map(String::as_str).collect();
+                report = format!("{report}{name}: {} in {:?}\n    {}\n", modules.join(", "), parent.join("::"), uses.join("\n    "));
             }
         }
     }
     assert!(report.is_empty(), "circles between modules:\n{report}");
-    for (name, parent) in KNOWN {
-        assert!(found.contains(&(name.to_owned(), parent.to_owned())), "{name} has no circle in {parent:?} any more: take it out of KNOWN");
-    }
 }
 
 #[test]

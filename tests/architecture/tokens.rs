@@ -2,7 +2,7 @@
 
 /// The words and signs of a source text, `::` as one sign, without what `#[cfg(test)]` stands before.
 pub(crate) fn of(source: &str) -> Vec<String> {
-    without_tests(split(&strip(source)))
+    without_tests(&split(&strip(source)))
 }
 
 /// The modules that `#[cfg(test)]` keeps in files of their own.
@@ -85,7 +85,7 @@ fn split(code: &str) -> Vec<String> {
 }
 
 /// Leaves out each item that `#[cfg(test)]` stands before: up to its semicolon, or to the end of its braces.
-fn without_tests(tokens: Vec<String>) -> Vec<String> {
+fn without_tests(tokens: &[String]) -> Vec<String> {
     let attribute = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut kept, mut at) = (Vec::with_capacity(tokens.len()), 0);
     while at < tokens.len() {

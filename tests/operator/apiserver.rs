@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use testing::{Operator, Postgres, PostgresOptions, Version};
 
-use crate::fleet::{ask, tenants_on};
+use crate::fleet::{query_value, tenants_on};
 use crate::world::{SYSTEM, Setup, World, conditions, log_in, run, says};
 
 #[test]
@@ -36,7 +36,7 @@ fn work_resumes_after_the_api_server_was_silent_longer_than_a_call_may_take() {
         let secrets = Api::<Secret>::namespaced(world.client.clone(), &namespace).list(&ListParams::default()).await.unwrap();
         assert_eq!(secrets.items.len(), 32);
         assert_eq!(
-            ask::<i64>(&world.pg18, "dailycare_master", "SELECT count(*) FROM registry.users WHERE tenant_id IS NOT NULL").await,
+            query_value::<i64>(&world.pg18, "dailycare_master", "SELECT count(*) FROM registry.users WHERE tenant_id IS NOT NULL").await,
             16
         );
     });
@@ -119,20 +119,20 @@ fn the_rights_that_are_granted_are_the_rights_that_a_whole_life_needs() {
         let secrets = Api::<Secret>::namespaced(world.client.clone(), &namespace);
         let spoil = Patch::Merge(json!({"stringData": {"host": "elsewhere"}}));
         secrets.patch("life-db", &PatchParams::default(), &spoil).await.unwrap();
-        let look = Patch::Merge(json!({"metadata": {"annotations": {"dailycare.io/requestedAt": "now"}}}));
-        world.schools(&namespace).patch("life", &PatchParams::default(), &look).await.unwrap();
+        let annotation = Patch::Merge(json!({"metadata": {"annotations": {"dailycare.io/requestedAt": "now"}}}));
+        world.schools(&namespace).patch("life", &PatchParams::default(), &annotation).await.unwrap();
         world.until("the Secret is corrected", async || world.secret(&namespace, "life-db").await.unwrap()["host"] == "127.0.0.1").await;
         world.delete_school(&namespace, "life").await;
         world.servers().delete("own", &DeleteParams::default()).await.unwrap();
         world.until("the server is let go", async || world.servers().get_opt("own").await.unwrap().is_none()).await;
         world.operator.stop().await.unwrap();
 
-        let asked = world.asked(OPERATOR);
-        let refused: Vec<_> = asked.iter().filter(|asked| asked.code == 403).collect();
+        let requests = world.requests_of(OPERATOR);
+        let refused: Vec<_> = requests.iter().filter(|request| request.code == 403).collect();
         assert!(refused.is_empty(), "{refused:#?}");
-        let used: BTreeSet<_> = asked
+        let used: BTreeSet<_> = requests
             .into_iter()
-            .map(|asked| (asked.group, asked.resource, asked.verb))
+            .map(|request| (request.group, request.resource, request.verb))
             .filter(|(_, resource, _)| !resource.is_empty())
             .collect();
         assert_eq!(used, granted());
@@ -158,13 +158,13 @@ fn a_right_that_is_missing_in_one_namespace_is_named_there_and_nobody_else_waits
         apply(Api::<RoleBinding>::namespaced(client(), &short), &binding("all-but-create", "Role")).await;
 
         world.apply_school(&short, "denied", json!({})).await;
-        let told = world.school_when(&short, "denied", "Reconciling", "True", "ProgressingWithRetry").await;
-        let ready = conditions(Some(&told)).into_iter().find(|condition| condition.type_ == "Ready").unwrap();
+        let denied = world.school_when(&short, "denied", "Reconciling", "True", "ProgressingWithRetry").await;
+        let ready = conditions(Some(&denied)).into_iter().find(|condition| condition.type_ == "Ready").unwrap();
         assert_eq!(ready.status, "False");
         for part in ["creating the Secret failed", "cannot create resource \"secrets\"", &format!("in the namespace \"{short}\"")] {
             assert!(ready.message.contains(part), "{part}: {}", ready.message);
         }
-        assert!(says(&told, "Stalled", "False", "ProgressingWithRetry"));
+        assert!(says(&denied, "Stalled", "False", "ProgressingWithRetry"));
         for code in ["granted-1", "granted-2"] {
             world.apply_school(&whole, code, json!({})).await;
             world.ready(&whole, code).await;

@@ -14,13 +14,13 @@ async fn contest(world: &World, schools: [(&str, &str); 2]) -> [School; 2] {
     let mut outcome = None;
     world
         .until("one wins and the other says NameConflict", async || {
-            let mut seen = Vec::new();
+            let mut both = Vec::new();
             for (namespace, name) in schools {
-                seen.push(world.schools(namespace).get(name).await.unwrap());
+                both.push(world.schools(namespace).get(name).await.unwrap());
             }
-            seen.sort_by_key(|school| !says(school, "Ready", "True", "Ready"));
-            let decided = says(&seen[0], "Ready", "True", "Ready") && says(&seen[1], "Stalled", "True", "NameConflict");
-            outcome = decided.then_some(seen);
+            both.sort_by_key(|school| !says(school, "Ready", "True", "Ready"));
+            let decided = says(&both[0], "Ready", "True", "Ready") && says(&both[1], "Stalled", "True", "NameConflict");
+            outcome = decided.then_some(both);
             decided
         })
         .await;
@@ -36,7 +36,7 @@ async fn of_two_schools_with_one_code_one_wins(world: &World, code: &str, school
     let [winner, loser] = contest(world, schools).await;
     let (namespace, name) = (loser.namespace().unwrap(), loser.name_any());
     let lost = names(&loser);
-    assert!(world.marked(&lost).await.is_empty());
+    assert!(world.owned_objects(&lost).await.is_empty());
     assert!(world.tenant_row(&lost).await.is_null());
     for secret in [&lost.secret, &lost.admin_secret] {
         assert!(world.secret(&namespace, secret.as_str()).await.is_none(), "the loser owns Secret {secret}");
@@ -127,7 +127,7 @@ fn a_foreign_database_or_login_of_the_name_is_left_alone_and_blocks_until_remove
         for (code, tier, _) in schools {
             let school = world.school_when(&namespace, code, "Stalled", "True", "OwnedByAnother").await;
             let names = names(&school);
-            assert!(world.marked(&names).await.is_empty());
+            assert!(world.owned_objects(&names).await.is_empty());
             let mut conn = World::superuser(server(tier), "postgres").await;
             if code.ends_with("-d") {
                 let plain = format!("SELECT datacl, datallowconn, datconnlimit FROM pg_database WHERE datname = '{}'", names.database);
@@ -136,7 +136,7 @@ fn a_foreign_database_or_login_of_the_name_is_left_alone_and_blocks_until_remove
                 execute(&mut conn, &format!("DROP DATABASE {}", names.database)).await;
             } else {
                 let login = role(&mut conn, names.login.as_str()).await;
-                assert_eq!((&login["rolcanlogin"], &login["mark"], &login["rolconnlimit"]), (&json!(true), &json!(null), &json!(-1)));
+                assert_eq!((&login["rolcanlogin"], &login["comment"], &login["rolconnlimit"]), (&json!(true), &json!(null), &json!(-1)));
                 assert!(database(&mut conn, names.database.as_str()).await.is_null());
                 execute(&mut conn, &format!("DROP ROLE {}", names.login)).await;
             }
@@ -159,9 +159,9 @@ fn an_administrator_with_another_schools_address_is_refused_until_it_changes() {
         world.apply_school(&namespace, "fennel", person("EVA@Dill.example")).await;
         let second = names(&world.school_when(&namespace, "fennel", "Stalled", "True", "EmailTaken").await);
         assert_eq!(world.tenant_row(&second).await["state"], "provisioning");
-        let holder =
+        let owner =
             json_of(&mut world.master().await, "SELECT tenant_id FROM registry.users WHERE lower(email) = 'eva@dill.example'").await;
-        assert_eq!(holder["tenant_id"], first.tenant.to_string());
+        assert_eq!(owner["tenant_id"], first.tenant.to_string());
         world.apply_school(&namespace, "fennel", person("eva@fennel.example")).await;
         world.ready(&namespace, "fennel").await;
         assert_eq!(world.secret(&namespace, "fennel-admin").await.unwrap()["email"], "eva@fennel.example");

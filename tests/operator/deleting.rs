@@ -20,7 +20,7 @@ async fn without_secrets(world: &World, namespace: &str, names: &Names) {
 
 /// Database, login, row and Secrets of a School that was deleted with everything.
 async fn nothing_is_left(world: &World, namespace: &str, names: &Names) {
-    assert!(world.marked(names).await.is_empty(), "{:?}", world.marked(names).await);
+    assert!(world.owned_objects(names).await.is_empty(), "{:?}", world.owned_objects(names).await);
     let mut conn = world.beside(names).await;
     assert_eq!(database(&mut conn, names.database.as_str()).await, Value::Null);
     assert_eq!(role(&mut conn, names.login.as_str()).await, Value::Null);
@@ -34,14 +34,14 @@ async fn nothing_is_left(world: &World, namespace: &str, names: &Names) {
 async fn closed_and_kept(world: &World, namespace: &str, names: &Names) {
     let row = world.tenant_row(names).await;
     assert_eq!((&row["state"], &row["is_active"], &row["is_deleted"]), (&json!("retained"), &json!(false), &json!(false)));
-    assert_eq!(world.marked(names).await, [names.database.as_str(), names.login.as_str()]);
+    assert_eq!(world.owned_objects(names).await, [names.database.as_str(), names.login.as_str()]);
     let login = role(&mut world.beside(names).await, names.login.as_str()).await;
     assert_eq!(login["rolcanlogin"], false);
     without_secrets(world, namespace, names).await;
 }
 
 #[test]
-fn a_school_deleted_with_retain_leaves_its_database_closed_and_marked_and_its_code_taken() {
+fn a_school_deleted_with_retain_leaves_its_database_closed_and_owned_and_its_code_taken() {
     run(async {
         let world = World::shared().await;
         let namespace = world.fresh_namespace().await;
@@ -104,7 +104,7 @@ fn a_school_deleted_with_delete_leaves_nothing_and_its_code_is_free_for_an_empty
         for ((code, _), old) in schools.into_iter().zip(gone) {
             let new = names(&world.ready(&namespace, code).await);
             assert_ne!(new.tenant, old.tenant);
-            assert!(world.marked(&old).await.is_empty());
+            assert!(world.owned_objects(&old).await.is_empty());
             let secret = world.secret(&namespace, new.secret.as_str()).await.unwrap();
             let mut session = log_in(&secret, None).await.unwrap();
             assert_eq!(json_of(&mut session, "SELECT name FROM app.classes").await, Value::Null);

@@ -46,7 +46,7 @@ fn a_deleted_secret_comes_back_with_a_new_password_that_works_and_is_published()
             let old = world.secret(&namespace, names.secret.as_str()).await.unwrap();
             let api = Api::<Secret>::namespaced(world.client.clone(), &namespace);
             api.delete(names.secret.as_str(), &DeleteParams::default()).await.unwrap();
-            world.request_look(&namespace, code).await;
+            world.request_reconcile(&namespace, code).await;
             world.until("the login works again", async || world.serves(&namespace, names).await).await;
             let new = world.secret(&namespace, names.secret.as_str()).await.unwrap();
             assert_ne!(new["password"], old["password"]);
@@ -63,13 +63,13 @@ fn an_edited_key_of_the_secret_is_corrected_and_the_password_kept() {
         for (code, names) in &schools {
             let before = world.secret(&namespace, names.secret.as_str()).await.unwrap();
             patch_secret(world, &namespace, names.secret.as_str(), json!({"host": "elsewhere.example", "uri": "x", "own": "kept"})).await;
-            world.request_look(&namespace, code).await;
-            let wanted = {
+            world.request_reconcile(&namespace, code).await;
+            let expected = {
                 let mut all = before.clone();
                 all.insert("own".to_owned(), "kept".to_owned());
                 all
             };
-            let corrected = async || world.secret(&namespace, names.secret.as_str()).await.as_ref() == Some(&wanted);
+            let corrected = async || world.secret(&namespace, names.secret.as_str()).await.as_ref() == Some(&expected);
             world.until("the Secret says again what it said", corrected).await;
             log_in(&before, None).await.unwrap();
         }
@@ -83,7 +83,7 @@ fn a_strong_password_written_into_the_secret_is_taken_over_and_a_weak_one_replac
         for (code, names) in &schools {
             let strong = "chosen by hand: /@%\\' and \"long\"";
             patch_secret(world, &namespace, names.secret.as_str(), json!({"password": strong})).await;
-            world.request_look(&namespace, code).await;
+            world.request_reconcile(&namespace, code).await;
             world.until("the login has the chosen password", async || world.serves(&namespace, names).await).await;
             let current = async || world.secret(&namespace, names.secret.as_str()).await.unwrap();
             world.until("the registry follows", async || published(world, names, &current().await).await).await;
@@ -92,7 +92,7 @@ fn a_strong_password_written_into_the_secret_is_taken_over_and_a_weak_one_replac
             assert_eq!(crate::sources::psql(&secret["uri"], "SELECT current_user").await, names.login.as_str());
 
             patch_secret(world, &namespace, names.secret.as_str(), json!({"password": "short"})).await;
-            world.request_look(&namespace, code).await;
+            world.request_reconcile(&namespace, code).await;
             world.until("another password is made and works", async || world.serves(&namespace, names).await).await;
             assert!(current().await["password"].len() >= 32);
             log_in(&secret, None).await.unwrap_err();
@@ -135,12 +135,12 @@ fn rights_and_attributes_that_somebody_gave_are_taken_away_again() {
                     continue;
                 }
                 execute(&mut conn, &change).await;
-                world.request_look(&namespace, code).await;
+                world.request_reconcile(&namespace, code).await;
                 let mended = async || {
                     let (mut now, mut then) = (state().await, before.clone());
                     // Written out, "for ever" is the same as nothing.
-                    for seen in [&mut now, &mut then] {
-                        seen.1["rolvaliduntil"].take();
+                    for state in [&mut now, &mut then] {
+                        state.1["rolvaliduntil"].take();
                     }
                     let acl = |database: &mut Value| {
                         let mut acl = database["datacl"].take().as_array().cloned().unwrap_or_default();
@@ -162,14 +162,14 @@ fn a_login_made_superuser_is_made_plain_again_by_a_superuser_and_told_by_a_plain
         let (world, namespace, [(first, by_superuser), (second, by_plain)]) = two_schools("ebony").await;
         for (code, names) in [(&first, &by_superuser), (&second, &by_plain)] {
             execute(&mut world.beside(names).await, &format!("ALTER ROLE {} SUPERUSER", names.login)).await;
-            world.request_look(&namespace, code).await;
+            world.request_reconcile(&namespace, code).await;
         }
         let plain = async || role(&mut world.beside(&by_superuser).await, by_superuser.login.as_str()).await["rolsuper"] == false;
         world.until("the login is plain again", plain).await;
         let school = world.school_when(&namespace, &second, "DatabaseReady", "False", "Updating").await;
         assert!(crate::world::says(&school, "Reconciling", "True", "ProgressingWithRetry"));
         execute(&mut world.beside(&by_plain).await, &format!("ALTER ROLE {} NOSUPERUSER", by_plain.login)).await;
-        world.request_look(&namespace, &second).await;
+        world.request_reconcile(&namespace, &second).await;
         world.school_when(&namespace, &second, "DatabaseReady", "True", "Created").await;
         world.ready(&namespace, &second).await;
     });
@@ -184,17 +184,17 @@ fn a_dropped_login_is_made_again_with_the_password_of_the_secret() {
             let drop = format!("REVOKE CONNECT ON DATABASE {} FROM {login}; DROP ROLE {login}", names.database, login = names.login);
             execute(&mut world.beside(names).await, &drop).await;
             log_in(&secret, None).await.unwrap_err();
-            world.request_look(&namespace, code).await;
+            world.request_reconcile(&namespace, code).await;
             world.until("the login works again", async || log_in(&secret, None).await.is_ok()).await;
             let login = role(&mut world.beside(names).await, names.login.as_str()).await;
             assert_eq!((&login["rolconnlimit"], &login["rolsuper"], &login["rolcreatedb"]), (&json!(100), &json!(false), &json!(false)));
-            assert_eq!(world.marked(names).await, [names.database.as_str(), names.login.as_str()]);
+            assert_eq!(world.owned_objects(names).await, [names.database.as_str(), names.login.as_str()]);
         }
     });
 }
 
 #[test]
-fn a_database_or_login_without_our_mark_is_told_and_not_touched() {
+fn a_database_or_login_without_our_ownership_comment_is_reported_and_not_touched() {
     run(async {
         let (world, namespace, schools) = two_schools("guava").await;
         for (code, names) in &schools {
@@ -202,19 +202,19 @@ fn a_database_or_login_without_our_mark_is_told_and_not_touched() {
             for object in [format!("DATABASE {}", names.database), format!("ROLE {}", names.login)] {
                 let of = if object.starts_with("DATABASE") { "database" } else { "role" };
                 let before = (database(&mut conn, names.database.as_str()).await, role(&mut conn, names.login.as_str()).await);
-                let mark = if of == "database" { before.0["mark"].clone() } else { before.1["mark"].clone() };
+                let comment = if of == "database" { before.0["comment"].clone() } else { before.1["comment"].clone() };
                 execute(&mut conn, &format!("COMMENT ON {object} IS NULL")).await;
-                let unmarked = (database(&mut conn, names.database.as_str()).await, role(&mut conn, names.login.as_str()).await);
-                world.request_look(&namespace, code).await;
+                let uncommented = (database(&mut conn, names.database.as_str()).await, role(&mut conn, names.login.as_str()).await);
+                world.request_reconcile(&namespace, code).await;
                 world.school_when(&namespace, code, "Stalled", "True", "OwnedByAnother").await;
-                // What the operator would have to repair if it were ours: the next look must leave it alone too.
+                // What the operator would have to repair if it were ours: the next reconcile must leave it alone too.
                 world.merge_school(&namespace, code, json!({"spec": {"database": {"connectionLimit": 9}}})).await.unwrap();
                 world.school_when(&namespace, code, "Stalled", "True", "OwnedByAnother").await;
-                assert_eq!((database(&mut conn, names.database.as_str()).await, role(&mut conn, names.login.as_str()).await), unmarked);
+                assert_eq!((database(&mut conn, names.database.as_str()).await, role(&mut conn, names.login.as_str()).await), uncommented);
                 assert!(world.serves(&namespace, names).await);
                 world.merge_school(&namespace, code, json!({"spec": {"database": null}})).await.unwrap();
-                execute(&mut conn, &format!("COMMENT ON {object} IS '{}'", mark.as_str().unwrap())).await;
-                world.request_look(&namespace, code).await;
+                execute(&mut conn, &format!("COMMENT ON {object} IS '{}'", comment.as_str().unwrap())).await;
+                world.request_reconcile(&namespace, code).await;
                 world.ready(&namespace, code).await;
                 assert_eq!((database(&mut conn, names.database.as_str()).await, role(&mut conn, names.login.as_str()).await), before);
             }
@@ -229,13 +229,13 @@ fn a_dropped_database_is_told_and_never_replaced_by_an_empty_one() {
         for (code, names) in &schools {
             let mut conn = world.beside(names).await;
             execute(&mut conn, &format!("DROP DATABASE {} WITH (FORCE)", names.database)).await;
-            world.request_look(&namespace, code).await;
+            world.request_reconcile(&namespace, code).await;
             let school = world.school_when(&namespace, code, "Stalled", "True", "DatabaseMissing").await;
             assert!(crate::world::says(&school, "Ready", "False", "DatabaseMissing"));
             world.merge_school(&namespace, code, json!({"spec": {"displayName": "Another look"}})).await.unwrap();
             world.school_when(&namespace, code, "Stalled", "True", "DatabaseMissing").await;
             assert!(database(&mut conn, names.database.as_str()).await.is_null());
-            assert_eq!(world.marked(names).await, [names.login.as_str()]);
+            assert_eq!(world.owned_objects(names).await, [names.login.as_str()]);
         }
     });
 }
@@ -255,7 +255,7 @@ fn an_edited_row_of_the_registry_says_again_what_stands() {
                 "schema_version = 1",
             ] {
                 execute(&mut world.master().await, &format!("UPDATE registry.tenants SET {change} WHERE id = '{}'", names.tenant)).await;
-                world.request_look(&namespace, code).await;
+                world.request_reconcile(&namespace, code).await;
                 let same = async || {
                     let (mut now, mut then) = (world.tenant_row(names).await, before.clone());
                     for column in ["updated_at", "change_seq", "epoch", "credentials"] {
@@ -279,7 +279,7 @@ fn a_finalizer_removed_by_hand_is_back_after_the_next_look() {
         let before = world.schools(&namespace).get(&code).await.unwrap().metadata.finalizers;
         assert_eq!(before.as_deref(), Some(&["dailycare.io/school-cleanup".to_owned()][..]));
         world.merge_school(&namespace, &code, json!({"metadata": {"finalizers": null}})).await.unwrap();
-        world.request_look(&namespace, &code).await;
+        world.request_reconcile(&namespace, &code).await;
         let back = async || world.schools(&namespace).get(&code).await.unwrap().metadata.finalizers == before;
         world.until("the finalizer is back", back).await;
     });
@@ -294,11 +294,11 @@ fn a_wiped_status_is_filled_with_the_same_names_and_no_second_database() {
             let wipe = Patch::Merge(json!({"status": null}));
             let wiped = world.schools(&namespace).patch_status(code, &PatchParams::default(), &wipe).await.unwrap();
             assert_eq!(wiped.status.unwrap_or_default().tenant_id, None);
-            world.request_look(&namespace, code).await;
+            world.request_reconcile(&namespace, code).await;
             assert_eq!(names(&world.ready(&namespace, code).await), *before);
             assert_eq!(world.tenant_row(before).await, row);
             assert_eq!(world.secret(&namespace, before.secret.as_str()).await, secret);
-            assert_eq!(world.marked(before).await, [before.database.as_str(), before.login.as_str()]);
+            assert_eq!(world.owned_objects(before).await, [before.database.as_str(), before.login.as_str()]);
         }
     });
 }
@@ -309,14 +309,14 @@ fn a_status_that_lost_some_of_its_names_is_told_and_nothing_is_made_anew() {
         let (world, namespace, [(code, before), _]) = two_schools("larch").await;
         let status = Patch::Merge(json!({"status": {"database": null}}));
         world.schools(&namespace).patch_status(&code, &PatchParams::default(), &status).await.unwrap();
-        world.request_look(&namespace, &code).await;
+        world.request_reconcile(&namespace, &code).await;
         let school = world.school_when(&namespace, &code, "Stalled", "True", "InvalidSpec").await;
         let said = crate::world::conditions(Some(&school)).into_iter().find(|c| c.type_ == "Stalled").unwrap().message;
         assert!(said.contains("status.database.name"), "{said}");
         assert!(world.serves(&namespace, &before).await);
         let status = Patch::Merge(json!({"status": {"database": {"name": before.database.as_str()}}}));
         world.schools(&namespace).patch_status(&code, &PatchParams::default(), &status).await.unwrap();
-        world.request_look(&namespace, &code).await;
+        world.request_reconcile(&namespace, &code).await;
         assert_eq!(names(&world.ready(&namespace, &code).await), before);
     });
 }

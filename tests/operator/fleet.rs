@@ -14,16 +14,16 @@ use crate::world::{SYSTEM, World};
 impl World {
     /// Waits until a server's condition says so for its present generation, and returns the server.
     pub async fn server_when(&self, name: &str, kind: &str, status: &str, reason: &str) -> DatabaseServer {
-        let (api, mut told) = (self.servers(), None);
+        let (api, mut found) = (self.servers(), None);
         let what = format!("server {name} says {kind}={status} {reason}");
         self.until(&what, async || {
             let server = api.get(name).await.ok();
             let says = server.as_ref().is_some_and(|server| server_says(server, kind, status, reason));
-            told = server.filter(|_| says);
+            found = server.filter(|_| says);
             says
         })
         .await;
-        told.unwrap()
+        found.unwrap()
     }
 
     /// Declares a server on loopback that is administered by its superuser, and waits until schools can be placed there.
@@ -39,7 +39,7 @@ impl World {
         sqlx::query_as(query).bind(code).fetch_optional(&mut self.master().await).await.unwrap()
     }
 
-    /// Stops the operator in order and starts another in its place, told more than the options say.
+    /// Stops the operator in order and starts another in its place, with more arguments than the options say.
     pub async fn replace_operator(&mut self, arguments: &[&str]) {
         self.operator.stop().await.unwrap();
         let mut options = self.options.clone();
@@ -47,7 +47,7 @@ impl World {
         self.operator = Operator::start(&options).unwrap();
     }
 
-    /// The program, told about this world as the operator is, and as whom to call the API server.
+    /// The program, with the settings of this world that the operator gets, and as whom to call the API server.
     pub fn program(&self, kubeconfig: &Path, arguments: &[&str]) -> Command {
         let keys = self.operator.directory().join("sealing-keys-by-hand");
         fs::write(&keys, &self.options.sealing_keys).unwrap();
@@ -58,20 +58,20 @@ impl World {
         command
     }
 
-    /// What `user` asked of the API server so far: verb and resource (with its subresource), in order, and whether it was granted.
-    pub fn asked(&self, user: &str) -> Vec<Asked> {
+    /// The requests that `user` has sent to the API server so far: verb and resource (with its subresource), in order, and whether it was granted.
+    pub fn requests_of(&self, user: &str) -> Vec<ApiRequest> {
         let log = fs::read_to_string(self.plane.audit_log()).unwrap();
         let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         events
             .filter(|event| event["user"]["username"] == user && event["stage"] == "ResponseComplete")
-            .map(|event| Asked::new(&event))
+            .map(|event| ApiRequest::new(&event))
             .collect()
     }
 }
 
 /// One request in the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Asked {
+pub struct ApiRequest {
     pub verb: String,
     /// Such as `schools/status`.
     pub resource: String,
@@ -81,7 +81,7 @@ pub struct Asked {
     pub code: u64,
 }
 
-impl Asked {
+impl ApiRequest {
     fn new(event: &Value) -> Self {
         let object = &event["objectRef"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -111,7 +111,7 @@ pub fn server_message(server: &DatabaseServer, kind: &str) -> String {
     conditions.into_iter().find(|c| c.type_ == kind).unwrap_or_else(|| panic!("{} has no {kind}", server.name_any())).message
 }
 
-/// Everything that the operator could make on a server: databases with owner, rights and mark, and roles with attributes, mark and password.
+/// Everything that the operator could make on a server: databases with owner, rights and ownership comment, and roles with attributes, ownership comment and password.
 pub async fn catalog(server: &Postgres) -> Vec<String> {
     let query =
         "SELECT 'database ' || concat_ws(' ', datname, pg_get_userbyid(datdba), datacl::text, datallowconn, datistemplate, datconnlimit,
@@ -131,8 +131,8 @@ pub async fn tenants_on(server: &Postgres) -> (Vec<String>, Vec<String>) {
     (databases, sqlx::query_scalar(logins).fetch_all(&mut conn).await.unwrap())
 }
 
-/// One value from a server, asked by its superuser.
-pub async fn ask<T>(server: &Postgres, database: &str, query: &'static str) -> T
+/// One value from a server, read by its superuser.
+pub async fn query_value<T>(server: &Postgres, database: &str, query: &'static str) -> T
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
 {

@@ -11,8 +11,8 @@ use crate::world::{Setup, World, log_in, run, sqlstate};
 async fn close_what_the_server_names(world: &World) {
     let message = async || {
         let server = world.servers().get("pg-15").await.unwrap();
-        let told = server.status.and_then(|status| status.conditions).unwrap_or_default();
-        told.into_iter().find(|c| c.type_ == "Ready" && c.status == "True").map(|c| c.message)
+        let conditions = server.status.and_then(|status| status.conditions).unwrap_or_default();
+        conditions.into_iter().find(|c| c.type_ == "Ready" && c.status == "True").map(|c| c.message)
     };
     world.until("pg-15 is ready", async || message().await.is_some()).await;
     let open = message().await.unwrap();

@@ -1,4 +1,4 @@
-//! The operator is killed, stopped and doubled while twenty Schools come, close and go; whatever happens, everything ends as asked.
+//! The operator is killed, stopped and doubled while twenty Schools come, close and go; whatever happens, everything ends as desired.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ use crate::world::{SYSTEM, Setup, World, conditions, run};
 const SCHOOLS: usize = 20;
 const KILLS: u32 = 25;
 
-/// What is asked of a School in the end.
+/// What is desired of a School in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExpectedEnd {
     Active,
@@ -45,8 +45,8 @@ async fn apply(world: &World, namespace: &str, code: &str, end: ExpectedEnd, sta
     world.apply_school(namespace, code, json!({"placement": {"tier": tier}, "deletionPolicy": policy, "state": state})).await;
 }
 
-/// Asks for a School's end, whatever has become of it so far.
-async fn ask(world: &World, namespace: &str, code: &str, end: ExpectedEnd) {
+/// Requests the desired end of a School, whatever its state is now.
+async fn request_end(world: &World, namespace: &str, code: &str, end: ExpectedEnd) {
     match end {
         ExpectedEnd::Active => {}
         ExpectedEnd::Suspended => apply(world, namespace, code, end, "Suspended").await,
@@ -62,8 +62,8 @@ async fn apply_all(world: &World, namespace: &str, schools: &[(String, ExpectedE
     }
 }
 
-/// Waits until every School is as asked for, and looks for leaks. One that was `served` must have left what its policy keeps.
-async fn assert_as_asked(world: &World, namespace: &str, schools: &[(String, ExpectedEnd)], served: impl Fn(&str) -> bool) {
+/// Waits until every School is as desired, and looks for leaks. One that was `served` must have left what its policy keeps.
+async fn assert_as_desired(world: &World, namespace: &str, schools: &[(String, ExpectedEnd)], served: impl Fn(&str) -> bool) {
     for (code, end) in schools {
         let api = world.schools(namespace);
         match end {
@@ -114,7 +114,7 @@ impl History {
         let schools = watcher(Api::<School>::namespaced(client.clone(), namespace), watcher::Config::default());
         let schools = schools.default_backoff().applied_objects().try_for_each(move |school| {
             let status = serde_json::to_value(school.status.clone().unwrap_or_default()).unwrap();
-            let ready = conditions(Some(&school)).iter().any(|told| told.type_ == "Ready" && told.status == "True");
+            let ready = conditions(Some(&school)).iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
             let mut ids = ids.lock().unwrap();
             if ready {
                 ids.note(school.name_any(), SERVED, "");
@@ -168,7 +168,7 @@ fn an_operator_killed_again_and_again_leaves_twenty_schools_as_asked_and_nothing
         let seed = seed();
         println!("DAILYCARE_TEST_SEED={seed}");
         let (mut random, schools, mut interrupted) = (Random::new(seed), expected_ends(), 0);
-        let mut asked = schools.iter().rev().collect::<Vec<_>>();
+        let mut remaining = schools.iter().rev().collect::<Vec<_>>();
         apply_all(&world, &namespace, &schools).await;
         for kill in 0..KILLS {
             // Each life begins to work only after some hundred milliseconds, so the moment counts from when it first does something, or from a
@@ -184,17 +184,17 @@ fn an_operator_killed_again_and_again_leaves_twenty_schools_as_asked_and_nothing
             world.operator.kill9().await.unwrap();
             interrupted += u32::from(world.operator.log().contains("executed action="));
             if kill >= 3
-                && let Some((code, end)) = asked.pop()
+                && let Some((code, end)) = remaining.pop()
             {
-                ask(&world, &namespace, code, *end).await;
+                request_end(&world, &namespace, code, *end).await;
             }
             world.start_operator(&[]);
         }
-        for (code, end) in asked {
-            ask(&world, &namespace, code, *end).await;
+        for (code, end) in remaining {
+            request_end(&world, &namespace, code, *end).await;
         }
         assert!(interrupted >= KILLS / 3, "only {interrupted} kills hit an operator at work");
-        assert_as_asked(&world, &namespace, &schools, |code| history.lock().unwrap().served(code)).await;
+        assert_as_desired(&world, &namespace, &schools, |code| history.lock().unwrap().served(code)).await;
         watching.abort();
         history.lock().unwrap().assert_constant(SCHOOLS / 2);
     });
@@ -214,9 +214,9 @@ fn two_operators_without_a_lease_double_nothing() {
             world.ready(&namespace, code).await;
         }
         for (code, end) in &schools {
-            ask(&world, &namespace, code, *end).await;
+            request_end(&world, &namespace, code, *end).await;
         }
-        assert_as_asked(&world, &namespace, &schools, |_| true).await;
+        assert_as_desired(&world, &namespace, &schools, |_| true).await;
         watching.abort();
         history.lock().unwrap().assert_constant(SCHOOLS);
         let created = secrets_created(&world, &namespace);
@@ -256,10 +256,10 @@ fn an_operator_told_to_stop_in_the_middle_ends_well_and_its_successor_finishes()
         assert_eq!(world.operator.ended().await.unwrap(), Some(0), "{}", world.log_tail());
         assert!(!world.operator.log().contains("stopping although"), "reconciles did not end within the grace period");
         for (code, end) in &schools {
-            ask(&world, &namespace, code, *end).await;
+            request_end(&world, &namespace, code, *end).await;
         }
         world.start_operator(&[]);
-        assert_as_asked(&world, &namespace, &schools, |_| false).await;
+        assert_as_desired(&world, &namespace, &schools, |_| false).await;
     });
 }
 
@@ -310,12 +310,12 @@ fn leases(world: &World) -> Api<Lease> {
 }
 
 async fn leads(world: &World, name: &str) {
-    let holds = async || {
+    let is_leader = async || {
         let lease = leases(world).get_opt("dailycare-operator").await.unwrap();
-        let holder = lease.and_then(|lease| lease.spec?.holder_identity);
-        holder.is_some_and(|holder| holder.starts_with(&format!("{name}_")))
+        let leader = lease.and_then(|lease| lease.spec?.holder_identity);
+        leader.is_some_and(|leader| leader.starts_with(&format!("{name}_")))
     };
-    world.until(&format!("{name} leads"), holds).await;
+    world.until(&format!("{name} leads"), is_leader).await;
 }
 
 async fn serves(world: &World, namespace: &str, code: &str) {

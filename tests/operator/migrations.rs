@@ -8,11 +8,11 @@ use kube::api::{Patch, PatchParams};
 use operator::crd::School;
 use postgres::schema::{Kind, Migrations, short};
 use serde_json::{Value, json};
-use sqlx::Executor as _;
+use sqlx::{Executor as _, PgConnection};
 use tempfile::TempDir;
 use testing::Postgres;
 
-use crate::fleet::{ask, order};
+use crate::fleet::{order, query_value};
 use crate::world::{Setup, World, conditions, log_in, run, says};
 
 /// Fails for a school that has a class of a certain name, and waits for whoever reads classes.
@@ -53,8 +53,8 @@ fn message(school: &School, kind: &str) -> String {
     conditions(Some(school)).into_iter().find(|condition| condition.type_ == kind).unwrap().message
 }
 
-/// The schema version in a database's mark.
-async fn marked(server: &Postgres, code: &'static str) -> u64 {
+/// The schema version in the ownership comment of a database.
+async fn recorded_version(server: &Postgres, code: &'static str) -> u64 {
     let query = "SELECT datname::text, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'dailycare_tenant_' || $1";
     let row: (String, String) = sqlx::query_as(query).bind(code).fetch_one(&mut World::superuser(server, "postgres").await).await.unwrap();
     serde_json::from_str::<Value>(&row.1).unwrap()["schema"].as_u64().unwrap()
@@ -88,6 +88,42 @@ async fn settled() -> (World, u32) {
     (world, Migrations::tenant().unwrap().target())
 }
 
+/// New schools start where the others now are, from a new template; nothing of the old one is left.
+async fn new_schools_start_at(world: &World, new: u32, newer: &Path) {
+    for (code, tier) in [("fir", "standard"), ("gum", "premium")] {
+        world.apply_school("district", code, json!({"placement": {"tier": tier}})).await;
+        at_version(world, code, new).await;
+    }
+    let digest = digest(newer);
+    for (name, server) in [("pg-18", &world.pg18), ("pg-15", &world.pg15)] {
+        world.server_when(name, "Ready", "True", "Ready").await;
+        let query = "SELECT coalesce(string_agg(datname, ','), '') FROM pg_database WHERE datname ~ '^dc_(template|building|spare)'";
+        world
+            .until(&format!("{name} holds one template and no old spare"), async || {
+                let names = query_value::<String>(server, "postgres", query).await;
+                names.contains(&format!("dc_template_{digest}")) && names.split(',').all(|name| name.contains(&digest))
+            })
+            .await;
+        let reported = async || world.servers().get(name).await.unwrap().status.unwrap().schema.unwrap().version == Some(new);
+        world.until(&format!("{name} reports the new version"), reported).await;
+    }
+}
+
+/// The busy school is migrated once its reader is gone, the mended one when a person requests it, the closed one when it opens.
+async fn those_held_up_follow(world: &World, reader: PgConnection, old: u32, new: u32) {
+    assert_eq!(recorded_version(&world.pg15, "elm").await, u64::from(old));
+    drop(reader);
+    at_version(world, "elm", new).await;
+    order(&world.pg18, "dailycare_tenant_dogwood", "UPDATE app.classes SET name = 'Mended' WHERE name = 'Blocked'").await;
+    let annotation = Patch::Merge(json!({"metadata": {"annotations": {"dailycare.io/requestedAt": "2026-09-01T08:00:00Z"}}}));
+    world.schools("district").patch("dogwood", &PatchParams::default(), &annotation).await.unwrap();
+    at_version(world, "dogwood", new).await;
+    world.school_when("district", "cedar", "Ready", "True", "Suspended").await;
+    assert_eq!(recorded_version(&world.pg18, "cedar").await, u64::from(old), "a closed school is left alone");
+    world.apply_school("district", "cedar", json!({"placement": {"tier": "standard"}, "state": "Active"})).await;
+    at_version(world, "cedar", new).await;
+}
+
 #[test]
 fn every_school_is_migrated_by_itself_and_what_stops_one_stops_no_other() {
     run(async {
@@ -119,40 +155,11 @@ fn every_school_is_migrated_by_itself_and_what_stops_one_stops_no_other() {
             assert_eq!(message(&failed, kind), format!("migration {file} failed (SQLSTATE 23514)"), "and no row is quoted");
         }
         assert!(says(&failed, "Available", "True", "Serving"), "it is served on as it was: {:#?}", conditions(Some(&failed)));
-        assert_eq!(marked(&world.pg18, "dogwood").await, u64::from(old));
-        assert!(ask::<bool>(&world.pg18, "dailycare_tenant_dogwood", "SELECT to_regclass('app.witness') IS NULL").await);
+        assert_eq!(recorded_version(&world.pg18, "dogwood").await, u64::from(old));
+        assert!(query_value::<bool>(&world.pg18, "dailycare_tenant_dogwood", "SELECT to_regclass('app.witness') IS NULL").await);
 
-        // New schools start where the others now are, from a new template; nothing of the old one is left.
-        for (code, tier) in [("fir", "standard"), ("gum", "premium")] {
-            world.apply_school("district", code, json!({"placement": {"tier": tier}})).await;
-            at_version(&world, code, new).await;
-        }
-        let digest = digest(newer.path());
-        for (name, server) in [("pg-18", &world.pg18), ("pg-15", &world.pg15)] {
-            world.server_when(name, "Ready", "True", "Ready").await;
-            let query = "SELECT coalesce(string_agg(datname, ','), '') FROM pg_database WHERE datname ~ '^dc_(template|building|spare)'";
-            world
-                .until(&format!("{name} holds one template and no old spare"), async || {
-                    let names = ask::<String>(server, "postgres", query).await;
-                    names.contains(&format!("dc_template_{digest}")) && names.split(',').all(|name| name.contains(&digest))
-                })
-                .await;
-            let told = async || world.servers().get(name).await.unwrap().status.unwrap().schema.unwrap().version == Some(new);
-            world.until(&format!("{name} tells the new version"), told).await;
-        }
-
-        // The busy one goes on as soon as it is let, the mended one as soon as it is asked to, the closed one when it opens.
-        assert_eq!(marked(&world.pg15, "elm").await, u64::from(old));
-        drop(reader);
-        at_version(&world, "elm", new).await;
-        order(&world.pg18, "dailycare_tenant_dogwood", "UPDATE app.classes SET name = 'Mended' WHERE name = 'Blocked'").await;
-        let look = Patch::Merge(json!({"metadata": {"annotations": {"dailycare.io/requestedAt": "2026-09-01T08:00:00Z"}}}));
-        world.schools("district").patch("dogwood", &PatchParams::default(), &look).await.unwrap();
-        at_version(&world, "dogwood", new).await;
-        world.school_when("district", "cedar", "Ready", "True", "Suspended").await;
-        assert_eq!(marked(&world.pg18, "cedar").await, u64::from(old), "a closed school is left alone");
-        world.apply_school("district", "cedar", json!({"placement": {"tier": "standard"}, "state": "Active"})).await;
-        at_version(&world, "cedar", new).await;
+        new_schools_start_at(&world, new, newer.path()).await;
+        those_held_up_follow(&world, reader, old, new).await;
     });
 }
 
@@ -170,10 +177,10 @@ fn a_school_that_is_ahead_or_was_migrated_by_other_files_is_served_on_and_left_a
 
         world.replace_operator(&[]).await;
         for (code, server) in [("alder", &world.pg18), ("birch", &world.pg15)] {
-            let told = world.school_when("district", code, "Stalled", "True", "AheadOfOperator").await;
-            assert!(says(&told, "SchemaReady", "False", "AheadOfOperator"), "{:#?}", conditions(Some(&told)));
-            assert!(says(&told, "Available", "True", "Serving"), "{:#?}", conditions(Some(&told)));
-            assert_eq!(marked(server, if code == "alder" { "alder" } else { "birch" }).await, u64::from(new));
+            let school = world.school_when("district", code, "Stalled", "True", "AheadOfOperator").await;
+            assert!(says(&school, "SchemaReady", "False", "AheadOfOperator"), "{:#?}", conditions(Some(&school)));
+            assert!(says(&school, "Available", "True", "Serving"), "{:#?}", conditions(Some(&school)));
+            assert_eq!(recorded_version(server, if code == "alder" { "alder" } else { "birch" }).await, u64::from(new));
             log_in(&world.secret("district", &format!("{code}-db")).await.unwrap(), None).await.unwrap();
         }
 
@@ -189,11 +196,11 @@ fn a_school_that_is_ahead_or_was_migrated_by_other_files_is_served_on_and_left_a
         let other = schema(&files);
         world.replace_operator(&["--schema-dir", other.path().to_str().unwrap()]).await;
         for code in ["alder", "birch", "cedar"] {
-            let told = world.school_when("district", code, "Stalled", "True", "SchemaEdited").await;
-            assert!(says(&told, "Available", "True", "Serving"), "{:#?}", conditions(Some(&told)));
+            let school = world.school_when("district", code, "Stalled", "True", "SchemaEdited").await;
+            assert!(says(&school, "Available", "True", "Serving"), "{:#?}", conditions(Some(&school)));
         }
-        assert_eq!(marked(&world.pg18, "alder").await, u64::from(new));
-        assert!(ask::<bool>(&world.pg18, "dailycare_tenant_alder", "SELECT to_regclass('app.never_run') IS NULL").await);
+        assert_eq!(recorded_version(&world.pg18, "alder").await, u64::from(new));
+        assert!(query_value::<bool>(&world.pg18, "dailycare_tenant_alder", "SELECT to_regclass('app.never_run') IS NULL").await);
 
         world.replace_operator(&["--schema-dir", newer.path().to_str().unwrap()]).await;
         for code in ["alder", "birch", "cedar"] {

@@ -42,11 +42,11 @@ pub struct State {
     pub rows: Vec<(String, bool, bool, i64, bool)>,
     /// Accounts that may sign in.
     pub accounts: i64,
-    /// Databases with its mark, by versions behind.
+    /// Databases with its ownership comment, by versions behind.
     pub databases: Vec<u32>,
-    /// Logins with its mark.
+    /// Logins with its ownership comment.
     pub logins: usize,
-    /// Secrets, by what follows the name, with their keys and the labels that the School asked for.
+    /// Secrets, by what follows the name, with their keys and the labels from the School's spec.
     pub secrets: BTreeMap<String, (Vec<String>, Vec<String>)>,
     /// The Secret's login enters the Secret's database and finds the school's settings.
     pub enters: bool,
@@ -60,7 +60,7 @@ impl Oracle {
         Self { cluster: cluster_uid(&world.client).await.unwrap(), client: world.client.clone(), registry, servers, target }
     }
 
-    /// Everything marked, by server.
+    /// Everything with an ownership comment, by server.
     pub async fn censuses(&mut self) -> Vec<(&'static str, Census)> {
         let mut all = Vec::new();
         for (name, conn) in &mut self.servers {
@@ -94,14 +94,14 @@ impl Oracle {
         let school = Api::<School>::namespaced(self.client.clone(), namespace).get_opt(code).await.unwrap();
         let mut state = State { secrets: self.secrets(namespace, code).await, ..State::default() };
         if let Some(school) = &school {
-            state.conditions = conditions(Some(school)).into_iter().map(|told| verdict(school, told)).collect();
+            state.conditions = conditions(Some(school)).into_iter().map(|condition| status_of(school, condition)).collect();
             state.finalizers = school.finalizers().to_vec();
         }
         let tenants = self.rows(code, &mut state).await;
         for (_, census) in self.censuses().await {
-            let databases = census.databases.iter().filter(|(_, mark)| tenants.contains(&mark.tenant));
-            state.databases.extend(databases.map(|(_, mark)| self.target.abs_diff(mark.schema)));
-            state.logins += census.logins.iter().filter(|(_, mark)| tenants.contains(&mark.tenant)).count();
+            let databases = census.databases.iter().filter(|(_, owner)| tenants.contains(&owner.tenant));
+            state.databases.extend(databases.map(|(_, owner)| self.target.abs_diff(owner.schema)));
+            state.logins += census.logins.iter().filter(|(_, owner)| tenants.contains(&owner.tenant)).count();
         }
         state
     }
@@ -121,10 +121,10 @@ impl Oracle {
 
     async fn secrets(&self, namespace: &str, code: &str) -> BTreeMap<String, (Vec<String>, Vec<String>)> {
         let ours = |secret: &Secret| secret.name_any().strip_prefix(&format!("{code}-")).map(ToOwned::to_owned);
-        let asked = |secret: &Secret| secret.labels().keys().filter(|key| key.starts_with("test/")).cloned().collect();
+        let labels = |secret: &Secret| secret.labels().keys().filter(|key| key.starts_with("test/")).cloned().collect();
         let list = Api::<Secret>::namespaced(self.client.clone(), namespace).list(&ListParams::default()).await.unwrap();
         let keys = |secret: &Secret| secret.data.clone().unwrap_or_default().into_keys().collect();
-        list.iter().filter_map(|secret| Some((ours(secret)?, (keys(secret), asked(secret))))).collect()
+        list.iter().filter_map(|secret| Some((ours(secret)?, (keys(secret), labels(secret))))).collect()
     }
 
     async fn enters(&self, namespace: &str, code: &str) -> bool {
@@ -152,8 +152,8 @@ impl Oracle {
         memory
     }
 
-    /// I1 and I3 over the whole world: every marked thing belongs to a tenant that is live or kept, exactly once and where the registry says; nothing of ours is
-    /// unmarked but a template for each server and a few spares; every Secret belongs to a School that stands.
+    /// I1 and I3 over the whole world: everything with an ownership comment belongs to a tenant that is live or kept, exactly once and where the registry
+    /// says; nothing of ours is without one but a template for each server and a few spares; every Secret belongs to a School that stands.
     pub async fn assert_nothing_leaked(&mut self) {
         let query = "SELECT id, server, database_name, login FROM registry.tenants WHERE NOT is_deleted AND cluster_uid = $1";
         let rows = sqlx::query(query).bind(self.cluster.0).fetch_all(&mut self.registry).await.unwrap();
@@ -164,20 +164,20 @@ impl Oracle {
             logins.insert((id, server, row.get::<String, _>("login")));
         }
         for (server, census) in self.censuses().await {
-            for (name, mark) in census.databases {
-                assert!(databases.remove(&(mark.tenant.0, server.to_owned(), name.clone())), "{server}: {name} belongs to no tenant");
+            for (name, owner) in census.databases {
+                assert!(databases.remove(&(owner.tenant.0, server.to_owned(), name.clone())), "{server}: {name} belongs to no tenant");
             }
-            for (name, mark) in census.logins {
-                assert!(logins.remove(&(mark.tenant.0, server.to_owned(), name.clone())), "{server}: login {name} belongs to no tenant");
+            for (name, owner) in census.logins {
+                assert!(logins.remove(&(owner.tenant.0, server.to_owned(), name.clone())), "{server}: login {name} belongs to no tenant");
             }
             assert!(census.spares <= SPARES, "{server}: {} spares", census.spares);
         }
         assert!(databases.is_empty() && logins.is_empty(), "lost: {databases:?} {logins:?}");
-        self.assert_nothing_unmarked().await;
+        self.assert_nothing_is_without_owner().await;
         self.assert_secrets_are_owned().await;
     }
 
-    async fn assert_nothing_unmarked(&mut self) {
+    async fn assert_nothing_is_without_owner(&mut self) {
         let query = "SELECT datname::text FROM pg_database WHERE datname ~ '^(dc|dailycare_tenant)_' AND datname !~ '^dc_spare_'
             AND shobj_description(oid, 'pg_database') IS NULL";
         for (server, conn) in &mut self.servers {
@@ -211,8 +211,8 @@ impl Oracle {
     }
 }
 
-fn verdict(school: &School, told: Condition) -> (String, (String, String, bool)) {
-    (told.type_, (told.status, told.reason, told.observed_generation == school.metadata.generation))
+fn status_of(school: &School, condition: Condition) -> (String, (String, String, bool)) {
+    (condition.type_, (condition.status, condition.reason, condition.observed_generation == school.metadata.generation))
 }
 
 async fn secret_values(client: &Client, namespace: &str, name: &str) -> Option<BTreeMap<String, String>> {

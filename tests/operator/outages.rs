@@ -6,7 +6,7 @@ use serde_json::json;
 use testing::{Postgres, PostgresOptions, Version};
 use tokio::sync::OnceCell;
 
-use crate::fleet::{ask, tenants_on};
+use crate::fleet::{query_value, tenants_on};
 use crate::world::{Setup, World, conditions, log_in, run, says, sqlstate};
 
 /// Shared by the tests of this file in which the master database lives: each breaks a server of its own.
@@ -22,7 +22,7 @@ async fn victim(world: &World, name: &str, version: Version) -> Postgres {
 }
 
 /// The school is known to be away, and waits without being at work.
-async fn told_away(world: &World, namespace: &str, name: &str) {
+async fn assert_unreachable(world: &World, namespace: &str, name: &str) {
     let school = world.school_when(namespace, name, "Ready", "False", "DatabaseUnreachable").await;
     for (kind, status) in [("Available", "False"), ("Reconciling", "False"), ("Stalled", "False"), ("DatabaseReady", "Unknown")] {
         assert!(says(&school, kind, status, "DatabaseUnreachable"), "{kind}: {:#?}", conditions(Some(&school)));
@@ -56,10 +56,10 @@ fn a_server_killed_in_the_middle_of_twenty_schools_ends_with_all_of_them_once() 
         let (databases, logins) = tenants_on(&server).await;
         assert_eq!((databases.len(), logins.len()), (20, 20), "{databases:?} {logins:?}");
         // A crash between staging and claiming leaves spares that the next claims use; each of the eight workers holds one at most.
-        let spares: i64 = ask(&server, "postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'dc\\_spare\\_%'").await;
+        let spares: i64 = query_value(&server, "postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'dc\\_spare\\_%'").await;
         assert!(spares <= 8, "{spares}");
         let accounts = "SELECT count(*) FROM registry.users u JOIN registry.tenants t ON t.id = u.tenant_id WHERE t.code LIKE 'struck-%'";
-        assert_eq!(ask::<i64>(&world.pg18, "dailycare_master", accounts).await, 20);
+        assert_eq!(query_value::<i64>(&world.pg18, "dailycare_master", accounts).await, 20);
     });
 }
 
@@ -72,7 +72,7 @@ fn an_outage_of_a_served_school_is_reported_and_ends_when_the_server_is_back() {
         world.apply_school(&namespace, "fragile-1", json!({"placement": {"serverName": "fragile"}})).await;
         let before = world.ready(&namespace, "fragile-1").await;
         server.kill9().await.unwrap();
-        told_away(world, &namespace, "fragile-1").await;
+        assert_unreachable(world, &namespace, "fragile-1").await;
         world.server_when("fragile", "Reachable", "False", "DatabaseUnreachable").await;
         assert_eq!(world.tenant("fragile-1").await.unwrap().0, "active", "its route stays");
         server.start_again().await.unwrap();
@@ -80,7 +80,7 @@ fn an_outage_of_a_served_school_is_reported_and_ends_when_the_server_is_back() {
         assert!(says(&after, "Available", "True", "Serving"));
         // A hang is an outage too.
         server.pause().unwrap();
-        told_away(world, &namespace, "fragile-1").await;
+        assert_unreachable(world, &namespace, "fragile-1").await;
         server.resume().unwrap();
         let after = world.ready(&namespace, "fragile-1").await;
         assert_eq!(after.metadata.generation, before.metadata.generation);
@@ -100,9 +100,9 @@ fn deletion_waits_for_a_server_that_is_down_and_finishes_when_it_is_back() {
         world.ready(&namespace, "gone-1").await;
         server.kill9().await.unwrap();
         world.schools(&namespace).delete("gone-1", &DeleteParams::default()).await.unwrap();
-        let told = world.school_when(&namespace, "gone-1", "Reconciling", "True", "DatabaseUnreachable").await;
-        assert!(says(&told, "Ready", "False", "Terminating"), "{:#?}", conditions(Some(&told)));
-        assert_eq!(told.metadata.finalizers.unwrap(), ["dailycare.io/school-cleanup"]);
+        let school = world.school_when(&namespace, "gone-1", "Reconciling", "True", "DatabaseUnreachable").await;
+        assert!(says(&school, "Ready", "False", "Terminating"), "{:#?}", conditions(Some(&school)));
+        assert_eq!(school.metadata.finalizers.unwrap(), ["dailycare.io/school-cleanup"]);
         assert_eq!(world.tenant("gone-1").await.unwrap().0, "suspended", "its route stops although its server is down");
         assert!(world.secret(&namespace, "gone-1-db").await.is_some());
         server.start_again().await.unwrap();
@@ -146,10 +146,10 @@ fn without_the_master_database_served_schools_stay_ready_and_new_ones_wait() {
         world.apply_school(&namespace, "late", spec.clone()).await;
         world.school_when(&namespace, "late", "Reconciling", "True", "ProgressingWithRetry").await;
         // Looked at now, for certain, and found with the registry away.
-        let look = Patch::Merge(json!({"metadata": {"annotations": {"dailycare.io/requestedAt": "now"}}}));
-        world.schools(&namespace).patch("served", &PatchParams::default(), &look).await.unwrap();
-        let looked_at = world.school_when(&namespace, "served", "Reconciling", "True", "ProgressingWithRetry").await;
-        assert!(says(&looked_at, "Ready", "True", "Ready"), "{:#?}", conditions(Some(&looked_at)));
+        let annotation = Patch::Merge(json!({"metadata": {"annotations": {"dailycare.io/requestedAt": "now"}}}));
+        world.schools(&namespace).patch("served", &PatchParams::default(), &annotation).await.unwrap();
+        let reconciled = world.school_when(&namespace, "served", "Reconciling", "True", "ProgressingWithRetry").await;
+        assert!(says(&reconciled, "Ready", "True", "Ready"), "{:#?}", conditions(Some(&reconciled)));
         log_in(&world.secret(&namespace, "served-db").await.unwrap(), None).await.unwrap();
         world.schools(&namespace).delete("served", &DeleteParams::default()).await.unwrap();
         world.pg18.start_again().await.unwrap();

@@ -92,8 +92,8 @@ fn a_cordoned_server_keeps_its_schools_and_takes_no_more_until_it_is_opened() {
         schedulable(false).await;
         let cordoned = async || {
             let server = world.servers().get("pg-cordon").await.unwrap();
-            let told = server.status.and_then(|status| status.conditions).unwrap_or_default();
-            told.iter().any(|c| c.type_ == "Schedulable" && c.status == "False")
+            let conditions = server.status.and_then(|status| status.conditions).unwrap_or_default();
+            conditions.iter().any(|c| c.type_ == "Schedulable" && c.status == "False")
         };
         world.until("the server says that it is cordoned", cordoned).await;
         world.apply_school(&namespace, "palm-2", pinned("pg-cordon")).await;
@@ -130,11 +130,11 @@ fn a_tier_that_the_named_server_does_not_offer_is_refused_until_either_changes()
     run(async {
         let world = World::shared().await;
         let namespace = world.fresh_namespace().await;
-        let asked = |tier: &str| json!({"placement": {"tier": tier, "serverName": "pg-15"}});
-        world.apply_school(&namespace, "spruce", asked("basic")).await;
+        let spec = |tier: &str| json!({"placement": {"tier": tier, "serverName": "pg-15"}});
+        world.apply_school(&namespace, "spruce", spec("basic")).await;
         let waiting = world.school_when(&namespace, "spruce", "Ready", "False", "NoMatchingServer").await;
         assert!(message(&waiting).contains("pg-15 does not offer tier basic"), "{}", message(&waiting));
-        world.apply_school(&namespace, "spruce", asked("premium")).await;
+        world.apply_school(&namespace, "spruce", spec("premium")).await;
         assert_eq!(names(&world.ready(&namespace, "spruce").await).server.as_str(), "pg-15");
     });
 }

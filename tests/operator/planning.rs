@@ -94,9 +94,12 @@ fn a_plan_shows_the_next_action_for_every_kind_of_school_and_changes_nothing() {
             assert!(!(new.clone() + &ready + &refused.to_string()).contains(secret));
         }
 
-        let asked = world.asked(PLANNER);
-        assert!(asked.iter().any(|asked| asked.resource == "schools"), "{asked:?}");
-        assert!(asked.iter().all(|asked| ["get", "list"].contains(&asked.verb.as_str()) && [200, 404].contains(&asked.code)), "{asked:?}");
+        let requests = world.requests_of(PLANNER);
+        assert!(requests.iter().any(|request| request.resource == "schools"), "{requests:?}");
+        assert!(
+            requests.iter().all(|request| ["get", "list"].contains(&request.verb.as_str()) && [200, 404].contains(&request.code)),
+            "{requests:?}"
+        );
         assert_eq!((catalog(&world.pg18).await, catalog(&world.pg15).await, registry(&world).await), before);
     });
 }

@@ -35,8 +35,8 @@ fn a_working_operator_is_healthy_ready_and_measured_without_naming_a_school() {
         assert_eq!(get(&address, "/readyz"), Some((200, "leading\n".to_owned())));
         // Something must fail for failures to be counted.
         world.pg18.kill9().await.unwrap();
-        let look = Patch::Merge(json!({"metadata": {"annotations": {"dailycare.io/requestedAt": "now"}}}));
-        world.schools(&namespace).patch("unspoken", &PatchParams::default(), &look).await.unwrap();
+        let annotation = Patch::Merge(json!({"metadata": {"annotations": {"dailycare.io/requestedAt": "now"}}}));
+        world.schools(&namespace).patch("unspoken", &PatchParams::default(), &annotation).await.unwrap();
         let metrics = || get(&address, "/metrics").unwrap().1;
         world
             .until("failures, an outage and schools are measured", async || {
@@ -56,7 +56,7 @@ fn a_working_operator_is_healthy_ready_and_measured_without_naming_a_school() {
             r#"dailycare_operator_server_up{server="pg-15"} 1"#,
             r#"dailycare_operator_actions_total{action="claim_database"} 1"#,
         ] {
-            assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+            assert!(text.lines().any(|printed| printed == line), "{line}\n{text}");
         }
         for secret in ["unspoken", &namespace, world.pg18.superuser_password()] {
             assert!(!text.contains(secret), "{secret}\n{text}");
@@ -74,9 +74,9 @@ fn contender(world: &World, log: &std::path::Path) -> Child {
     command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
 }
 
-async fn holder(world: &World) -> Option<String> {
+async fn leader(world: &World) -> Option<String> {
     let lease = Api::<Lease>::namespaced(world.client.clone(), SYSTEM).get_opt("dailycare-operator").await.unwrap()?;
-    lease.spec?.holder_identity.filter(|holder| !holder.is_empty())
+    lease.spec?.holder_identity.filter(|leader| !leader.is_empty())
 }
 
 #[test]
@@ -90,11 +90,11 @@ fn an_operator_that_is_told_to_stop_is_no_longer_ready_gives_the_lease_back_and_
         let said = || std::fs::read_to_string(&log).unwrap_or_default();
         let address = || Some(said().split_once("listening address=Some(")?.1.split_once(')')?.0.to_owned());
         world.until("it leads", async || address().and_then(|at| get(&at, "/readyz")) == Some((200, "leading\n".to_owned()))).await;
-        assert!(holder(&world).await.is_some());
+        assert!(leader(&world).await.is_some());
         world.apply_school(&namespace, "parting", json!({})).await;
         world.ready(&namespace, "parting").await;
-        let told = Command::new("sh").args(["-c", r#"kill -s TERM "$1""#, "kill", &child.id().to_string()]).status().unwrap();
-        assert!(told.success());
+        let signalled = Command::new("sh").args(["-c", r#"kill -s TERM "$1""#, "kill", &child.id().to_string()]).status().unwrap();
+        assert!(signalled.success());
         let at = address().unwrap();
         world.until("it is not ready", async || get(&at, "/readyz").is_none_or(|(code, _)| code == 503)).await;
         let mut ended = None;
@@ -105,7 +105,7 @@ fn an_operator_that_is_told_to_stop_is_no_longer_ready_gives_the_lease_back_and_
             })
             .await;
         assert_eq!(ended.unwrap().code(), Some(0), "{}", said());
-        assert_eq!(holder(&world).await, None, "{}", said());
+        assert_eq!(leader(&world).await, None, "{}", said());
         assert!(!said().contains("ERROR") && !said().contains("panicked"), "{}", said());
     });
 }

@@ -47,10 +47,10 @@ fn the_status_tells_everything_a_person_needs_to_find_the_school() {
         let schema = row["schema_version"].as_u64().unwrap();
         assert!(schema > 0);
         let kinds: BTreeSet<_> = conditions(Some(&school)).into_iter().map(|c| (c.type_, c.status)).collect();
-        let told = |kind: &str, status: &str| (kind.to_owned(), status.to_owned());
-        let stands =
-            ["Ready", "Available", "ServerAssigned", "DatabaseReady", "SchemaReady", "CredentialsReady"].map(|kind| told(kind, "True"));
-        let does_not = ["Reconciling", "Stalled", "Suspended"].map(|kind| told(kind, "False"));
+        let condition = |kind: &str, status: &str| (kind.to_owned(), status.to_owned());
+        let stands = ["Ready", "Available", "ServerAssigned", "DatabaseReady", "SchemaReady", "CredentialsReady"]
+            .map(|kind| condition(kind, "True"));
+        let does_not = ["Reconciling", "Stalled", "Suspended"].map(|kind| condition(kind, "False"));
         assert_eq!(kinds, stands.into_iter().chain(does_not).collect());
         status["conditions"].take();
         assert_eq!(
@@ -113,14 +113,15 @@ fn the_secret_binds_an_application_and_its_uri_logs_in_with_psql() {
             let names = names(&world.ready(&namespace, &code).await);
             let secret = world.secret(&namespace, &format!("{code}-db")).await.unwrap();
             let keys: Vec<_> = secret.keys().map(String::as_str).collect();
-            let wanted =
+            let expected =
                 ["database", "dbname", "host", "jdbc-uri", "password", "pgpass", "port", "provider", "type", "uri", "user", "username"];
-            assert_eq!(keys, wanted);
+            assert_eq!(keys, expected);
             assert_eq!((secret["type"].as_str(), secret["provider"].as_str()), ("postgresql", "dailycare"));
             assert_eq!((secret["host"].as_str(), secret["port"].clone()), ("127.0.0.1", world.server(server).port().to_string()));
             assert_eq!((secret["username"].as_str(), secret["database"].as_str()), (names.login.as_str(), names.database.as_str()));
-            let seen = psql(&secret["uri"], "SELECT current_user || ' ' || current_database() || ' ' || count(*) FROM app.classes").await;
-            assert_eq!(seen, format!("{} {} 0", names.login, names.database));
+            let printed =
+                psql(&secret["uri"], "SELECT current_user || ' ' || current_database() || ' ' || count(*) FROM app.classes").await;
+            assert_eq!(printed, format!("{} {} 0", names.login, names.database));
         }
     });
 }
@@ -205,8 +206,8 @@ fn making_a_school_takes_at_most_six_writes_to_the_api_server() {
         let namespace = world.fresh_namespace().await;
         world.apply_school(&namespace, "juniper", json!({})).await;
         world.ready(&namespace, "juniper").await;
-        let told = || world.operator_writes(&namespace).iter().any(|write| write.starts_with("create events"));
-        world.until("an Event tells that the school is ready", async || told()).await;
+        let written = || world.operator_writes(&namespace).iter().any(|write| write.starts_with("create events"));
+        world.until("an Event reports that the school is ready", async || written()).await;
         let writes = world.operator_writes(&namespace);
         assert!(writes.len() <= 6, "{writes:#?}");
         assert!(writes.iter().any(|write| write.starts_with("create secrets juniper-db")), "the log misses writes: {writes:#?}");

@@ -65,12 +65,12 @@ async fn all_is_written(world: &World) {
         world.until(&format!("{server} counts its schools"), counted).await;
     }
     let events = Api::<Event>::all(world.client.clone());
-    let told = async || {
+    let reported = async || {
         let ready = events.list(&ListParams::default().fields("reason=Ready")).await.unwrap();
         ready.iter().filter(|event| event.regarding.as_ref().is_some_and(|about| about.kind.as_deref() == Some("School"))).count()
             >= SCHOOLS
     };
-    world.until("an Event tells of each School", told).await;
+    world.until("an Event reports each School", reported).await;
     rested(world, 2 * SCHOOLS).await;
 }
 
@@ -129,9 +129,9 @@ impl Watch {
         assert!(reads >= SCHOOLS, "{when}: the audit log knows of {reads} reads only: it does not show the operator's requests");
         for (log, offset) in [world.pg18.log_path(), world.pg15.log_path()].into_iter().zip(self.logs) {
             let text = since(log, offset);
-            let (looks, others) = statements(&text);
+            let (reads, others) = statements(&text);
             assert!(others.is_empty(), "{when}: {others:#?}");
-            assert!(looks > 0, "{when}: the server's log shows no statement at all");
+            assert!(reads > 0, "{when}: the server's log shows no statement at all");
         }
         for (server, before) in self.servers.iter_mut().zip(&self.transactions) {
             assert_eq!(&next_transaction(server).await, before, "{when}: a transaction wrote");
@@ -162,12 +162,12 @@ fn statements(log: &str) -> (usize, Vec<&str>) {
         let (_, rest) = line.split_once("LOG:  ")?;
         rest.strip_prefix("statement: ").or_else(|| rest.strip_prefix("execute ")?.split_once(": ").map(|(_, text)| text))
     });
-    let looks = |text: &&str| {
+    let is_read = |text: &&str| {
         let text = text.trim_start().to_ascii_uppercase();
         (text.starts_with("SELECT") || text.is_empty()) && !text.contains("FOR UPDATE")
     };
-    let (looks, others): (Vec<_>, Vec<_>) = sent.partition(looks);
-    (looks.len(), others)
+    let (reads, others): (Vec<_>, Vec<_>) = sent.partition(is_read);
+    (reads.len(), others)
 }
 
 async fn next_transaction(server: &mut PgConnection) -> String {

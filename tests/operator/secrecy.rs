@@ -45,8 +45,8 @@ fn no_password_and_no_key_is_found_where_it_does_not_belong() {
         }
         for (place, text) in &places {
             assert!(text.len() > 20, "{place} says nothing: {text}");
-            for (whose, form) in &forms {
-                assert!(!text.contains(form), "{whose} is in {place}: …{}…", around(text, form));
+            for (source, form) in &forms {
+                assert!(!text.contains(form), "{source} is in {place}: …{}…", around(text, form));
             }
         }
         // The search finds what is there: verifiers are in the logs of servers that log every statement.
@@ -55,7 +55,7 @@ fn no_password_and_no_key_is_found_where_it_does_not_belong() {
     });
 }
 
-/// Everything that was ever secret, by whose it is.
+/// Everything that was ever secret, by where it comes from.
 struct Fixture {
     world: World,
     namespace: String,
@@ -77,12 +77,12 @@ impl Fixture {
         Self { world, namespace, known: BTreeMap::new(), glimpses: BTreeMap::new() }
     }
 
-    fn learn(&mut self, whose: &str, secret: impl Into<String>) {
-        self.known.entry(whose.to_owned()).or_default().insert(secret.into());
+    fn learn(&mut self, source: &str, secret: impl Into<String>) {
+        self.known.entry(source.to_owned()).or_default().insert(secret.into());
     }
 
-    /// Notes both Secrets of a School, and what can be seen of us meanwhile.
-    async fn look(&mut self, code: &str) {
+    /// Notes both Secrets of a School, and what others can see of the operator meanwhile.
+    async fn record(&mut self, code: &str) {
         for name in [format!("{code}-db"), format!("{code}-admin")] {
             if let Some(secret) = self.world.secret(&self.namespace, &name).await {
                 self.learn(&format!("the password in Secret {name}"), &secret["password"]);
@@ -109,14 +109,14 @@ impl Fixture {
         for code in ["plane", "rowan"] {
             self.apply(code, "Active").await;
             self.world.ready(&self.namespace, code).await;
-            self.look(code).await;
+            self.record(code).await;
             self.renew(code).await;
             self.apply(code, "Suspended").await;
             self.world.school_when(&self.namespace, code, "Ready", "True", "Suspended").await;
-            self.look(code).await;
+            self.record(code).await;
             self.apply(code, "Active").await;
             self.world.ready(&self.namespace, code).await;
-            self.look(code).await;
+            self.record(code).await;
         }
         let schema = tempfile::tempdir().unwrap();
         for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/config/schema/tenant")).unwrap() {
@@ -136,7 +136,7 @@ impl Fixture {
                 status["schema"]["version"] == next
             };
             self.world.until(&format!("{code} is migrated"), migrated).await;
-            self.look(code).await;
+            self.record(code).await;
         }
     }
 
@@ -149,11 +149,11 @@ impl Fixture {
         self.requested(code, "weak").await;
         let strong = async || self.world.secret(&self.namespace, &name).await.is_some_and(|secret| secret["password"] != WEAK);
         self.world.until("the weak password is replaced", strong).await;
-        self.look(code).await;
+        self.record(code).await;
         secrets.delete(&name, &DeleteParams::default()).await.unwrap();
         self.requested(code, "lost").await;
         self.world.until("the Secret is there again", async || secrets.get_opt(&name).await.unwrap().is_some()).await;
-        self.look(code).await;
+        self.record(code).await;
     }
 
     async fn requested(&self, code: &str, at: &str) {
@@ -167,7 +167,7 @@ impl Fixture {
         self.world.admin_secret("pg-18-admin", "postgres", WRONG).await;
         self.server_says("pg-18", "AuthenticationFailed").await;
         self.apply("rowan", "Suspended").await;
-        self.look("rowan").await;
+        self.record("rowan").await;
         let password = self.world.pg18.superuser_password().to_owned();
         self.world.admin_secret("pg-18-admin", "postgres", &password).await;
         self.world.school_when(&self.namespace, "rowan", "Ready", "True", "Suspended").await;
@@ -176,14 +176,14 @@ impl Fixture {
         self.apply("plane", "Suspended").await;
         self.world.pg15.start_again().await.unwrap();
         self.world.school_when(&self.namespace, "plane", "Ready", "True", "Suspended").await;
-        self.look("plane").await;
+        self.record("plane").await;
     }
 
     async fn server_says(&self, name: &str, reason: &str) {
         let servers = self.world.servers();
         let says = async || {
             let status = servers.get(name).await.unwrap().status.unwrap_or_default();
-            status.conditions.unwrap_or_default().iter().any(|told| told.type_ == "Ready" && told.reason == reason)
+            status.conditions.unwrap_or_default().iter().any(|condition| condition.type_ == "Ready" && condition.reason == reason)
         };
         self.world.until(&format!("{name} says {reason}"), says).await;
     }
@@ -241,8 +241,8 @@ impl Fixture {
 
     /// Every secret in every form in which it could slip out.
     async fn forms(&mut self) -> Vec<(String, String)> {
-        for (whose, server) in [("PostgreSQL 18's superuser", &self.world.pg18), ("PostgreSQL 15's superuser", &self.world.pg15)] {
-            self.known.entry(whose.to_owned()).or_default().insert(server.superuser_password().to_owned());
+        for (source, server) in [("PostgreSQL 18's superuser", &self.world.pg18), ("PostgreSQL 15's superuser", &self.world.pg15)] {
+            self.known.entry(source.to_owned()).or_default().insert(server.superuser_password().to_owned());
         }
         let admin = self.world.secret(SYSTEM, "pg-15-admin").await.unwrap()["password"].clone();
         self.learn("the admin of PostgreSQL 15", admin);
@@ -266,8 +266,8 @@ impl Fixture {
             .split(['"', ',', '\n', '}'])
             .find(|it| !it.is_empty());
         self.learn("the API server's token", token.unwrap());
-        let every = self.known.iter().flat_map(|(whose, secrets)| secrets.iter().map(move |secret| (whose, secret)));
-        every.flat_map(|(whose, secret)| written(secret).into_iter().map(move |form| (whose.clone(), form))).collect()
+        let every = self.known.iter().flat_map(|(source, secrets)| secrets.iter().map(move |secret| (source, secret)));
+        every.flat_map(|(source, secret)| written(secret).into_iter().map(move |form| (source.clone(), form))).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Servers: what the operator tells of one, every way in which one cannot be used, and that each way back is found without touching the object.
+//! Servers: what the operator reports of one, every way in which one cannot be used, and that it finds the way back without a change of the object.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use sqlx::{Connection as _, PgConnection};
 use testing::{Postgres, PostgresOptions, Version};
 use tokio::sync::OnceCell;
 
-use crate::fleet::{ask, catalog, order, server_message, server_says, server_spec};
+use crate::fleet::{catalog, order, query_value, server_message, server_says, server_spec};
 use crate::world::{SYSTEM, Setup, World, conditions, log_in, run};
 
 /// Shared by the tests of this file: they declare servers of their own, and only Schools that name one are placed.
@@ -37,14 +37,14 @@ fn a_server_tells_its_version_identity_schema_schools_and_conditions() {
         let world = world().await;
         let namespace = world.fresh_namespace().await;
         for (name, server, code, tier) in [("pg-18", &world.pg18, "ash", "standard"), ("pg-15", &world.pg15, "beech", "premium")] {
-            let told = world.server_when(name, "Ready", "True", "Ready").await;
-            let holds = [("Reachable", "Connected"), ("Schedulable", "AcceptingSchools"), ("CapacityAvailable", "RoomLeft")];
-            assert!(holds.iter().all(|(kind, reason)| server_says(&told, kind, "True", reason)), "{told:#?}");
-            assert!(["Reconciling", "Stalled"].iter().all(|kind| server_says(&told, kind, "False", "Ready")), "{told:#?}");
-            let status = told.status.unwrap();
-            assert_eq!(status.observed_generation, told.metadata.generation);
-            assert_eq!(status.version, Some(ask::<String>(server, "postgres", "SHOW server_version").await));
-            let identifier = ask::<String>(server, "postgres", "SELECT system_identifier::text FROM pg_control_system()").await;
+            let object = world.server_when(name, "Ready", "True", "Ready").await;
+            let expected = [("Reachable", "Connected"), ("Schedulable", "AcceptingSchools"), ("CapacityAvailable", "RoomLeft")];
+            assert!(expected.iter().all(|(kind, reason)| server_says(&object, kind, "True", reason)), "{object:#?}");
+            assert!(["Reconciling", "Stalled"].iter().all(|kind| server_says(&object, kind, "False", "Ready")), "{object:#?}");
+            let status = object.status.unwrap();
+            assert_eq!(status.observed_generation, object.metadata.generation);
+            assert_eq!(status.version, Some(query_value::<String>(server, "postgres", "SHOW server_version").await));
+            let identifier = query_value::<String>(server, "postgres", "SELECT system_identifier::text FROM pg_control_system()").await;
             assert_eq!(status.system_identifier, Some(identifier));
             assert_eq!(status.schema.unwrap().version, Some(Migrations::tenant().unwrap().target()));
             let before = status.allocated.unwrap().schools.unwrap();
@@ -70,7 +70,9 @@ fn the_template_is_frozen_under_the_digest_of_the_schema_and_nobody_can_enter_it
             let query = "SELECT string_agg(datname || datistemplate || datallowconn || pg_get_userbyid(datdba), ',') FROM pg_database
                 WHERE datname ~ '^dc_(template|building)'";
             let frozen = format!("{template}truefalsetenant_owner");
-            world.until(&format!("{name} has the one template"), async || ask::<String>(server, "postgres", query).await == frozen).await;
+            world
+                .until(&format!("{name} has the one template"), async || query_value::<String>(server, "postgres", query).await == frozen)
+                .await;
             // Without the product's time limit: a slow refusal is a refusal too.
             let refused = PgConnection::connect(&server.superuser_url(&template)).await.unwrap_err();
             assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("55000"));
@@ -88,14 +90,14 @@ fn the_maintenance_databases_are_closed_to_everybody_or_a_person_is_told_to_clos
         // Another test may administer the shared world's servers as their superuser.
         let world = World::new(Setup::default()).await;
         world.server_when("pg-18", "Ready", "True", "Ready").await;
-        assert_eq!(ask::<String>(&world.pg18, "postgres", OPEN).await, "");
+        assert_eq!(query_value::<String>(&world.pg18, "postgres", OPEN).await, "");
         // Only their owner, a superuser, may close those of the other server.
-        let told = world.server_when("pg-15", "Ready", "True", "Ready").await;
-        assert_eq!(ask::<String>(&world.pg15, "postgres", OPEN).await, "postgres, template1");
+        let object = world.server_when("pg-15", "Ready", "True", "Ready").await;
+        assert_eq!(query_value::<String>(&world.pg15, "postgres", OPEN).await, "postgres, template1");
         assert!(
-            server_message(&told, "Ready")
+            server_message(&object, "Ready")
                 .contains("may connect to postgres, template1: there, as the owner, grant CONNECT to operator_admin"),
-            "{told:#?}"
+            "{object:#?}"
         );
         order(
             &world.pg15,
@@ -114,12 +116,12 @@ fn a_wrong_admin_password_is_reported_and_a_corrected_secret_noticed_by_itself()
         let world = world().await;
         world.admin_secret("typo-admin", "postgres", "not-the-password").await;
         world.declare_server("typo", world.pg18.port(), &["standard"]).await;
-        let told = world.server_when("typo", "Ready", "False", "AuthenticationFailed").await;
-        assert!(server_says(&told, "Reachable", "False", "AuthenticationFailed"), "{told:#?}");
-        assert!(server_message(&told, "Ready").contains("correct the admin Secret"), "{told:#?}");
+        let object = world.server_when("typo", "Ready", "False", "AuthenticationFailed").await;
+        assert!(server_says(&object, "Reachable", "False", "AuthenticationFailed"), "{object:#?}");
+        assert!(server_message(&object, "Ready").contains("correct the admin Secret"), "{object:#?}");
         world.admin_secret("typo-admin", "postgres", world.pg18.superuser_password()).await;
         let mended = world.server_when("typo", "Ready", "True", "Ready").await;
-        assert_eq!(generation(&mended), generation(&told));
+        assert_eq!(generation(&mended), generation(&object));
         // And a rotation that went wrong, on a server that was fine.
         world.admin_secret("typo-admin", "postgres", "not-this-one-either").await;
         world.server_when("typo", "Ready", "False", "AuthenticationFailed").await;
@@ -131,17 +133,17 @@ fn an_admin_secret_that_is_missing_or_lacks_a_key_is_told_by_its_name() {
     run(async {
         let world = world().await;
         world.declare_server("bare", world.pg18.port(), &["standard"]).await;
-        let told = world.server_when("bare", "Ready", "False", "AdminSecretInvalid").await;
-        assert!(server_message(&told, "Ready").contains("Secret bare-admin is not in namespace dailycare-system"), "{told:#?}");
+        let object = world.server_when("bare", "Ready", "False", "AdminSecretInvalid").await;
+        assert!(server_message(&object, "Ready").contains("Secret bare-admin is not in namespace dailycare-system"), "{object:#?}");
         secret("bare-admin", json!({"username": "postgres"})).await;
         let lacks =
             async || server_message(&world.servers().get("bare").await.unwrap(), "Ready").contains("lacks the key username or password");
-        world.until("the missing key is told", lacks).await;
+        world.until("the missing key is reported", lacks).await;
         let nowhere = json!({"username": "postgres", "password": world.pg18.superuser_password(), "database": "nowhere"});
         secret("bare-admin", nowhere).await;
         let lost =
             async || server_message(&world.servers().get("bare").await.unwrap(), "Ready").contains("maintenance database does not exist");
-        world.until("the missing maintenance database is told", lost).await;
+        world.until("the missing maintenance database is reported", lost).await;
         secret("bare-admin", json!({"username": "postgres", "password": world.pg18.superuser_password(), "database": "postgres"})).await;
         world.server_when("bare", "Ready", "True", "Ready").await;
     });
@@ -154,9 +156,9 @@ fn a_wrong_host_or_port_is_unreachable_and_a_corrected_one_is_used() {
         world.admin_secret("astray-admin", "postgres", world.pg18.superuser_password()).await;
         for wrong in [json!({"port": 1}), json!({"host": "no-such-host.invalid"}), json!({"host": "127.0.0.77"})] {
             world.apply_server("astray", server_spec("astray", world.pg18.port(), &wrong)).await;
-            let told = world.server_when("astray", "Ready", "False", "DatabaseUnreachable").await;
-            assert!(server_says(&told, "Reachable", "False", "DatabaseUnreachable"), "{told:#?}");
-            assert!(server_says(&told, "Stalled", "False", "DatabaseUnreachable"), "{told:#?}");
+            let object = world.server_when("astray", "Ready", "False", "DatabaseUnreachable").await;
+            assert!(server_says(&object, "Reachable", "False", "DatabaseUnreachable"), "{object:#?}");
+            assert!(server_says(&object, "Stalled", "False", "DatabaseUnreachable"), "{object:#?}");
         }
         world.apply_server("astray", server_spec("astray", world.pg18.port(), &json!({}))).await;
         world.server_when("astray", "Ready", "True", "Ready").await;
@@ -170,12 +172,12 @@ fn tls_is_never_done_without_when_it_is_asked_for() {
         world.admin_secret("plain-admin", "postgres", world.pg18.superuser_password()).await;
         let port = world.pg18.port();
         world.apply_server("plain", server_spec("plain", port, &json!({"tls": {"mode": "require"}}))).await;
-        let told = world.server_when("plain", "Ready", "False", "TlsFailed").await;
-        assert!(server_says(&told, "Reachable", "False", "TlsFailed"), "{told:#?}");
+        let object = world.server_when("plain", "Ready", "False", "TlsFailed").await;
+        assert!(server_says(&object, "Reachable", "False", "TlsFailed"), "{object:#?}");
         let verifying = json!({"tls": {"mode": "verify-full", "caSecretRef": {"name": "plain-ca"}}});
         world.apply_server("plain", server_spec("plain", port, &verifying)).await;
-        let told = world.server_when("plain", "Ready", "False", "AdminSecretInvalid").await;
-        assert!(server_message(&told, "Ready").contains("plain-ca"), "{told:#?}");
+        let object = world.server_when("plain", "Ready", "False", "AdminSecretInvalid").await;
+        assert!(server_message(&object, "Ready").contains("plain-ca"), "{object:#?}");
     });
 }
 
@@ -190,19 +192,19 @@ fn a_certificate_is_verified_for_authority_and_host_and_schools_do_the_same() {
         let authority = |server: &Postgres| fs::read_to_string(server.ca_path().unwrap()).unwrap();
         world.admin_secret("sealed-admin", "postgres", server.superuser_password()).await;
         secret("sealed-ca", json!({"ca.crt": authority(&stranger), "right.pem": authority(&server)})).await;
-        let asking = async |host: &str, mode: &str, key: &str| {
+        let apply = async |host: &str, mode: &str, key: &str| {
             let changes = json!({"host": host, "tls": {"mode": mode, "caSecretRef": {"name": "sealed-ca", "key": key}}});
             world.apply_server("sealed", server_spec("sealed", server.port(), &changes)).await;
         };
         for (host, mode, key) in
             [("127.0.0.1", "verify-full", "ca.crt"), ("127.0.0.1", "verify-ca", "ca.crt"), ("127.0.0.3", "verify-full", "right.pem")]
         {
-            asking(host, mode, key).await;
+            apply(host, mode, key).await;
             world.server_when("sealed", "Ready", "False", "TlsFailed").await;
         }
         // The certificate is for 127.0.0.1 and localhost.
         for (host, mode) in [("127.0.0.3", "verify-ca"), ("localhost", "verify-full"), ("127.0.0.1", "verify-full")] {
-            asking(host, mode, "right.pem").await;
+            apply(host, mode, "right.pem").await;
             world.server_when("sealed", "Ready", "True", "Ready").await;
         }
         let namespace = world.fresh_namespace().await;
@@ -225,12 +227,12 @@ fn an_admin_without_a_needed_right_is_told_which_and_granting_it_is_enough() {
         world.admin_secret("half-admin", "half_admin", &password).await;
         let before = catalog(&world.pg15).await;
         world.declare_server("half", world.pg15.port(), &["standard"]).await;
-        let told = world.server_when("half", "Ready", "False", "InsufficientPrivilege").await;
-        assert_eq!(server_message(&told, "Stalled"), "the admin login lacks CREATEDB, CREATEROLE; grant it");
-        assert!(server_says(&told, "Stalled", "True", "InsufficientPrivilege") && server_says(&told, "Reachable", "True", "Connected"));
+        let object = world.server_when("half", "Ready", "False", "InsufficientPrivilege").await;
+        assert_eq!(server_message(&object, "Stalled"), "the admin login lacks CREATEDB, CREATEROLE; grant it");
+        assert!(server_says(&object, "Stalled", "True", "InsufficientPrivilege") && server_says(&object, "Reachable", "True", "Connected"));
         order(&world.pg15, "postgres", "ALTER ROLE half_admin CREATEDB").await;
         let one = async || server_message(&world.servers().get("half").await.unwrap(), "Stalled").contains("lacks CREATEROLE; grant");
-        world.until("the other right is told", one).await;
+        world.until("the other right is reported", one).await;
         let made = |catalog: &[String]| catalog.iter().filter(|line| line.contains("tenant_owner")).cloned().collect::<Vec<_>>();
         assert_eq!(made(&catalog(&world.pg15).await), made(&before), "nothing is made before the rights suffice");
         order(&world.pg15, "postgres", "ALTER ROLE half_admin SUPERUSER").await;
@@ -246,9 +248,9 @@ fn a_server_that_is_too_old_is_refused_and_left_as_it_was() {
         let before = catalog(&server).await;
         world.admin_secret("old-admin", "postgres", server.superuser_password()).await;
         world.declare_server("old", server.port(), &["standard"]).await;
-        let told = world.server_when("old", "Stalled", "True", "VersionUnsupported").await;
-        assert_eq!(server_message(&told, "Ready"), "PostgreSQL 15 or newer is needed; upgrade the server");
-        assert!(told.status.unwrap().version.unwrap().starts_with("14."));
+        let object = world.server_when("old", "Stalled", "True", "VersionUnsupported").await;
+        assert_eq!(server_message(&object, "Ready"), "PostgreSQL 15 or newer is needed; upgrade the server");
+        assert!(object.status.unwrap().version.unwrap().starts_with("14."));
         assert_eq!(catalog(&server).await, before);
     });
 }
@@ -263,8 +265,8 @@ fn a_server_that_refuses_writes_is_waited_for_and_used_as_soon_as_it_accepts_the
         let before = catalog(&server).await;
         world.admin_secret("still-admin", "postgres", server.superuser_password()).await;
         world.declare_server("still", server.port(), &["standard"]).await;
-        let told = world.server_when("still", "Ready", "False", "ServerReadOnly").await;
-        assert!(server_says(&told, "Reachable", "True", "Connected"), "{told:#?}");
+        let object = world.server_when("still", "Ready", "False", "ServerReadOnly").await;
+        assert!(server_says(&object, "Reachable", "True", "Connected"), "{object:#?}");
         assert_eq!(catalog(&server).await, before);
         order(&server, "postgres", "ALTER SYSTEM RESET default_transaction_read_only").await;
         order(&server, "postgres", "SELECT pg_reload_conf()").await;
@@ -307,9 +309,9 @@ fn another_server_under_the_same_address_is_refused_and_touched_by_nobody() {
         let (before, identifier) = (catalog(&other).await, world.servers().get("moved").await.unwrap().status.unwrap().system_identifier);
         world.admin_secret("moved-admin", "postgres", other.superuser_password()).await;
         world.declare_server("moved", other.port(), &["standard"]).await;
-        let told = world.server_when("moved", "Stalled", "True", "ServerIdentityMismatch").await;
-        assert!(server_says(&told, "Ready", "False", "ServerIdentityMismatch"), "{told:#?}");
-        assert_eq!(told.status.unwrap().system_identifier, identifier, "who it was stays recorded");
+        let object = world.server_when("moved", "Stalled", "True", "ServerIdentityMismatch").await;
+        assert!(server_says(&object, "Ready", "False", "ServerIdentityMismatch"), "{object:#?}");
+        assert_eq!(object.status.unwrap().system_identifier, identifier, "who it was stays recorded");
         world.school_when(&namespace, "cedar", "Ready", "False", "ServerIdentityMismatch").await;
         world.school_when(&namespace, "cedar", "Stalled", "True", "ServerIdentityMismatch").await;
         // A wish in the meantime is not granted there, and deletion waits.
@@ -337,9 +339,9 @@ fn a_server_with_schools_is_kept_until_they_are_gone() {
         world.apply_school(&namespace, "dogwood", spec).await;
         world.ready(&namespace, "dogwood").await;
         world.servers().delete("leaving", &DeleteParams::default()).await.unwrap();
-        let told = world.server_when("leaving", "Ready", "False", "Terminating").await;
-        assert!(server_says(&told, "Reconciling", "True", "InUse"), "{told:#?}");
-        assert!(server_message(&told, "Reconciling").contains("schools still live here"), "{told:#?}");
+        let object = world.server_when("leaving", "Ready", "False", "Terminating").await;
+        assert!(server_says(&object, "Reconciling", "True", "InUse"), "{object:#?}");
+        assert!(server_message(&object, "Reconciling").contains("schools still live here"), "{object:#?}");
         let school = world.schools(&namespace).get("dogwood").await.unwrap();
         assert!(conditions(Some(&school)).iter().any(|c| c.type_ == "Ready" && c.status == "True"), "its schools are served on");
         world.delete_school(&namespace, "dogwood").await;
@@ -358,8 +360,8 @@ fn a_cordoned_server_keeps_its_schools_and_takes_no_new_ones_until_it_is_opened_
         world.apply_school(&namespace, "elder", spec.clone()).await;
         world.ready(&namespace, "elder").await;
         world.apply_server("resting", server_spec("resting", server.port(), &json!({"schedulable": false}))).await;
-        let told = world.server_when("resting", "Schedulable", "False", "ServerCordoned").await;
-        assert!(server_says(&told, "Ready", "True", "Ready"), "{told:#?}");
+        let object = world.server_when("resting", "Schedulable", "False", "ServerCordoned").await;
+        assert!(server_says(&object, "Ready", "True", "Ready"), "{object:#?}");
         world.apply_school(&namespace, "elm", spec).await;
         world.school_when(&namespace, "elm", "ServerAssigned", "False", "ServerCordoned").await;
         world.ready(&namespace, "elder").await;

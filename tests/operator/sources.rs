@@ -48,18 +48,18 @@ impl World {
         row.and_then(|(key_id, bytes)| keyring.open(names.tenant, &Sealed { key_id, bytes }).ok())
     }
 
-    /// The databases and roles of both servers that bear a tenant's mark, in order.
-    pub async fn marked(&self, names: &Names) -> Vec<String> {
-        let mut marked = Vec::new();
+    /// The databases and roles of both servers with a tenant's ownership comment, in order.
+    pub async fn owned_objects(&self, names: &Names) -> Vec<String> {
+        let mut owned = Vec::new();
         for server in [&self.pg15, &self.pg18] {
             let query = format!(
                 "SELECT datname::text FROM pg_database WHERE shobj_description(oid, 'pg_database') LIKE '%{tenant}%'
                  UNION SELECT rolname::text FROM pg_roles WHERE shobj_description(oid, 'pg_authid') LIKE '%{tenant}%' ORDER BY 1",
                 tenant = names.tenant
             );
-            marked.extend(list(&mut Self::superuser(server, "postgres").await, &query).await);
+            owned.extend(list(&mut Self::superuser(server, "postgres").await, &query).await);
         }
-        marked
+        owned
     }
 
     /// The School's own login works with what its Secret says now.
@@ -70,11 +70,11 @@ impl World {
         }
     }
 
-    /// Has the operator look at a School now, as a person would.
-    pub async fn request_look(&self, namespace: &str, name: &str) {
+    /// Has the operator reconcile a School now, as a person would.
+    pub async fn request_reconcile(&self, namespace: &str, name: &str) {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let look = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
-        self.merge_school(namespace, name, json!({"metadata": {"annotations": {"dailycare.io/requestedAt": look}}})).await.unwrap();
+        let value = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
+        self.merge_school(namespace, name, json!({"metadata": {"annotations": {"dailycare.io/requestedAt": value}}})).await.unwrap();
     }
 
     pub async fn merge_school(&self, namespace: &str, name: &str, patch: Value) -> kube::Result<School> {
@@ -145,13 +145,14 @@ pub async fn list(conn: &mut PgConnection, query: &str) -> Vec<String> {
     sqlx::query_scalar(AssertSqlSafe(query.to_owned())).fetch_all(conn).await.unwrap()
 }
 
-/// A database's catalog row, mark included; null when there is none.
+/// A database's catalog row, ownership comment included; null when there is none.
 pub async fn database(conn: &mut PgConnection, name: &str) -> Value {
-    let stable = "oid, datname, datdba, datallowconn, datistemplate, datconnlimit, datacl, shobj_description(oid, 'pg_database') AS mark";
+    let stable =
+        "oid, datname, datdba, datallowconn, datistemplate, datconnlimit, datacl, shobj_description(oid, 'pg_database') AS comment";
     json_of(conn, &format!("SELECT {stable} FROM pg_database WHERE datname = '{name}'")).await
 }
 
-/// A role's catalog row, password and mark included; null when there is none.
+/// A role's catalog row, password and ownership comment included; null when there is none.
 pub async fn role(conn: &mut PgConnection, name: &str) -> Value {
-    json_of(conn, &format!("SELECT r.*, shobj_description(oid, 'pg_authid') AS mark FROM pg_authid r WHERE rolname = '{name}'")).await
+    json_of(conn, &format!("SELECT r.*, shobj_description(oid, 'pg_authid') AS comment FROM pg_authid r WHERE rolname = '{name}'")).await
 }

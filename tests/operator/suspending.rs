@@ -58,7 +58,7 @@ fn a_school_created_suspended_is_made_but_never_served_until_it_is_activated() {
         log_in(&secret, None).await.unwrap_err();
         let row = world.tenant_row(&names).await;
         assert_eq!((&row["state"], &row["activated_at"]), (&json!("suspended"), &Value::Null));
-        assert_eq!(world.marked(&names).await, [names.database.as_str(), names.login.as_str()]);
+        assert_eq!(world.owned_objects(&names).await, [names.database.as_str(), names.login.as_str()]);
 
         change(world, &namespace, "lark", json!({"state": "Active"}), "Ready").await;
         log_in(&secret, None).await.unwrap();

@@ -26,6 +26,9 @@ pub fn run(test: impl Future<Output = ()>) {
 /// The operator's namespace, as its default is.
 pub const SYSTEM: &str = "dailycare-system";
 
+/// Shorter waits than the product's, which decide only how long a test takes. A test that needs other values sets them in its [`Setup`].
+const TIMING: &str = "waiting=1500,server_unfit=1000,maintenance=5000";
+
 /// Everything a test talks to.
 pub struct World {
     pub plane: ControlPlane,
@@ -71,7 +74,7 @@ impl World {
             master_url: format!("{}?sslmode=disable", pg18.superuser_url("dailycare_master")),
             sealing_keys: Keyring::generate_file("k1").unwrap().expose_secret().to_owned(),
             arguments: [vec!["--no-leader-election".to_owned()], setup.arguments].concat(),
-            environment: setup.environment,
+            environment: [vec![("DAILYCARE_TIMING".to_owned(), TIMING.to_owned())], setup.environment].concat(),
         };
         let operator = Operator::start(&options).unwrap();
         let world = Self { plane, client, pg18, pg15, operator, options, pg15_admin };
@@ -166,8 +169,8 @@ impl World {
     }
 
     /// Waits for something that must come true; when it does not, says how the operator's log ends.
-    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-        let came_true = eventually(async || holds().await.then_some(())).await;
+    pub async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+        let came_true = eventually(async || condition().await.then_some(())).await;
         assert!(came_true.is_some(), "{what}: did not come true\noperator:\n{}", self.log_tail());
     }
 

@@ -87,8 +87,8 @@ async fn the_api_is_printed_keys_of_its_own_and_neither_program_starts_with_the_
     let (sealing, opening) = (files.path().join("sealing"), files.path().join("opening"));
     std::fs::write(&sealing, world.platform.sealing_keys.expose_secret()).unwrap();
     let printed = run(&["--log", "trace", "opening-keys"], &[("DAILYCARE_SEALING_KEY_FILE", &sealing)]).await;
-    let told = [printed.stdout.as_slice(), &printed.stderr].concat();
-    assert_eq!(String::from_utf8(told).unwrap(), world.platform.opening_keys.expose_secret());
+    let output = [printed.stdout.as_slice(), &printed.stderr].concat();
+    assert_eq!(String::from_utf8(output).unwrap(), world.platform.opening_keys.expose_secret());
     std::fs::write(&opening, printed.stdout).unwrap();
 
     let mut arguments = arguments(&world.platform, world.files.path(), &[]);
@@ -98,10 +98,10 @@ async fn the_api_is_printed_keys_of_its_own_and_neither_program_starts_with_the_
     let operator = ["operator", "--master-url", "postgres://x:x@127.0.0.1:1/x", "--sealing-key-file", opening.to_str().unwrap()];
     for (arguments, advice) in [(api.as_slice(), "dailycare opening-keys"), (&operator, "dailycare sealing-key")] {
         let output = run(arguments, &[]).await;
-        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(!output.status.success() && told.contains(advice), "{told}");
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!output.status.success() && text.contains(advice), "{text}");
         for keys in [&world.platform.sealing_keys, &world.platform.opening_keys] {
-            assert!(!told.contains(keys.expose_secret().trim().rsplit_once(':').unwrap().1), "{told}");
+            assert!(!text.contains(keys.expose_secret().trim().rsplit_once(':').unwrap().1), "{text}");
         }
     }
 }
@@ -150,12 +150,12 @@ async fn a_process_ended_under_load_loses_nothing_acknowledged_and_logs_no_secre
     assert!(status.success(), "{status}");
 
     let made: Vec<&String> = answers.iter().flat_map(|answer| &answer.made).collect();
-    let rows: Vec<String> = north.ask("SELECT array_agg(full_name) FROM app.children").await;
+    let rows: Vec<String> = north.scalar("SELECT array_agg(full_name) FROM app.children").await;
     for name in &made {
         assert_eq!(rows.iter().filter(|row| row == name).count(), 1, "{name} was acknowledged");
     }
     let records = async |action: &str| {
-        north.ask::<i64>(&format!("SELECT count(*) FROM app.access_audit WHERE success AND action = 'children:{action}'")).await
+        north.scalar::<i64>(&format!("SELECT count(*) FROM app.access_audit WHERE success AND action = 'children:{action}'")).await
     };
     assert_eq!(usize::try_from(records("create").await).unwrap(), rows.len());
     let reads: usize = answers.iter().map(|answer| answer.reads).sum();

@@ -7,17 +7,17 @@ use testing::Version;
 use testing::master::{Admin, DATABASE, Master, execute};
 use tokio::process::Command;
 
-async fn run(url: &str, words: &[&str]) -> Output {
+async fn run(url: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dailycare"));
-    command.arg("platform-admin").args(words).env("DAILYCARE_MASTER_URL", url).output().await.unwrap()
+    command.arg("platform-admin").args(arguments).env("DAILYCARE_MASTER_URL", url).output().await.unwrap()
 }
 
 async fn make(url: &str, email: &str) -> Output {
     run(url, &["create", "--email", email, "--name", "Rui Matos"]).await
 }
 
-fn password(told: &Output) -> String {
-    let text = String::from_utf8(told.stdout.clone()).unwrap();
+fn password(output: &Output) -> String {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
     text.lines().find_map(|line| line.strip_prefix("password  ")).unwrap().to_owned()
 }
 
@@ -36,15 +36,15 @@ async fn a_platform_account_is_made_with_a_password_shown_once_that_must_be_chan
         let password = password(&made);
         assert!(!log.contains(&password) && !master.log().contains(&password), "the password is elsewhere too");
 
-        let look =
+        let select =
             "SELECT role, tenant_id IS NULL, must_change_password, password_hash FROM registry.users WHERE email = 'rui@platform.example'";
-        let (role, nobodys, temporary, hash): (String, bool, bool, String) = sqlx::query_as(look).fetch_one(&pool).await.unwrap();
+        let (role, nobodys, temporary, hash): (String, bool, bool, String) = sqlx::query_as(select).fetch_one(&pool).await.unwrap();
         assert_eq!((role.as_str(), nobodys, temporary), ("PlatformAdmin", true, true));
         let checker = Checker::new(1);
         assert_eq!(checker.verify(&password.into(), Some(&hash)).await.unwrap(), Verdict::Right);
-        let told = "SELECT count(*) FROM registry.access_audit a JOIN registry.users u ON u.id = a.user_id
+        let audited = "SELECT count(*) FROM registry.access_audit a JOIN registry.users u ON u.id = a.user_id
             WHERE a.action = 'platform:create_admin' AND a.success AND u.email = 'rui@platform.example'";
-        assert_eq!(sqlx::query_scalar::<_, i64>(told).fetch_one(&pool).await.unwrap(), 1);
+        assert_eq!(sqlx::query_scalar::<_, i64>(audited).fetch_one(&pool).await.unwrap(), 1);
     }
 }
 
@@ -93,8 +93,8 @@ async fn a_reset_password_or_a_removed_account_leaves_a_record_and_no_session() 
     let (.., deleted): (String, bool, i32, bool, bool) = sqlx::query_as(account).fetch_one(&pool).await.unwrap();
     assert!(deleted);
     assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&pool).await.unwrap(), 0);
-    let told = "SELECT array_agg(action ORDER BY occurred_at) FROM registry.access_audit WHERE action LIKE 'platform:%'";
-    let actions: Vec<String> = sqlx::query_scalar(told).fetch_one(&pool).await.unwrap();
+    let audited = "SELECT array_agg(action ORDER BY occurred_at) FROM registry.access_audit WHERE action LIKE 'platform:%'";
+    let actions: Vec<String> = sqlx::query_scalar(audited).fetch_one(&pool).await.unwrap();
     assert_eq!(actions, ["platform:create_admin", "platform:reset_password", "platform:remove_admin"]);
 }
 
@@ -110,8 +110,8 @@ async fn nobody_but_the_platforms_own_staff_is_reset_or_removed() {
     execute(&mut superuser, ana).await;
     let rows = "SELECT md5(string_agg(u::text, ',')) FROM registry.users u";
     let before: String = sqlx::query_scalar(rows).fetch_one(&pool).await.unwrap();
-    for words in ["reset-password", "remove"] {
-        let refused = run(&url, &[words, "--email", "ana@norte.example"]).await;
+    for command in ["reset-password", "remove"] {
+        let refused = run(&url, &[command, "--email", "ana@norte.example"]).await;
         assert!(!refused.status.success() && refused.stdout.is_empty(), "{refused:?}");
         assert!(String::from_utf8(refused.stderr).unwrap().contains("no account of the platform's staff"));
     }

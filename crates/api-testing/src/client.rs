@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::conformance;
-use crate::world::{PASSWORD, Running};
+use crate::running::Running;
+
+/// Every account's password; hashed once, because that is what costs.
+pub const PASSWORD: &str = "canary-correct-horse-battery";
 
 /// Somebody with a token.
 #[derive(Clone)]

@@ -19,52 +19,52 @@ const UNREAD: [u16; 4] = [400, 401, 413, 429];
 
 /// Panics unless the document allows this answer to this request.
 pub(crate) fn check(method: &Method, path: &str, status: u16, headers: &HeaderMap, body: &str) {
-    let asked = format!("{method} {path} → {status}");
+    let exchange = format!("{method} {path} → {status}");
     let path = path.split('?').next().unwrap_or_default();
     let response = match (item(path), method) {
         (None, _) => {
-            assert!(status == 404 || UNREAD.contains(&status), "{asked}: there is no such path");
+            assert!(status == 404 || UNREAD.contains(&status), "{exchange}: there is no such path");
             &DOCUMENT["components"]["responses"]["NotFound"]
         }
         (Some(item), method) => {
             let verb = if *method == Method::HEAD { "get".to_owned() } else { method.as_str().to_lowercase() };
             if let Some(operation) = item.get(&verb) {
-                documented(&operation["responses"][status.to_string()], &asked, body)
+                documented(&operation["responses"][status.to_string()], &exchange, body)
             } else {
-                assert!(status == 405 || UNREAD.contains(&status), "{asked}: there is no such method");
+                assert!(status == 405 || UNREAD.contains(&status), "{exchange}: there is no such method");
                 &DOCUMENT["components"]["responses"]["MethodNotAllowed"]
             }
         }
     };
-    check_headers(response, headers, &asked);
+    check_headers(response, headers, &exchange);
     let media = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap());
     match response["content"].as_object() {
-        None => assert!(body.is_empty() && media.is_none(), "{asked}: has a body, which is not documented: {body}"),
+        None => assert!(body.is_empty() && media.is_none(), "{exchange}: has a body, which is not documented: {body}"),
         Some(content) => {
-            let schema = &content.get(media.unwrap_or_default()).unwrap_or_else(|| panic!("{asked}: is {media:?}"))["schema"];
+            let schema = &content.get(media.unwrap_or_default()).unwrap_or_else(|| panic!("{exchange}: is {media:?}"))["schema"];
             if *method != Method::HEAD {
-                check_body(schema, &serde_json::from_str(body).unwrap(), &asked);
+                check_body(schema, &serde_json::from_str(body).unwrap(), &exchange);
             }
         }
     }
 }
 
-fn documented<'a>(response: &'a Value, asked: &str, body: &str) -> &'a Value {
-    assert!(!response.is_null(), "{asked}: is not documented: {body}");
+fn documented<'a>(response: &'a Value, exchange: &str, body: &str) -> &'a Value {
+    assert!(!response.is_null(), "{exchange}: is not documented: {body}");
     response["$ref"].as_str().map_or(response, |reference| DOCUMENT.pointer(&reference[1..]).unwrap())
 }
 
-fn check_headers(response: &Value, headers: &HeaderMap, asked: &str) {
+fn check_headers(response: &Value, headers: &HeaderMap, exchange: &str) {
     for (name, header) in response["headers"].as_object().into_iter().flatten() {
-        let header = documented(header, asked, "");
-        assert!(header["required"] != true || headers.contains_key(name), "{asked}: lacks {name}");
+        let header = documented(header, exchange, "");
+        assert!(header["required"] != true || headers.contains_key(name), "{exchange}: lacks {name}");
     }
 }
 
-fn check_body(schema: &Value, body: &Value, asked: &str) {
+fn check_body(schema: &Value, body: &Value, exchange: &str) {
     let validator = validator(schema);
     let errors: Vec<_> = validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    assert!(errors.is_empty(), "{asked}: {errors:#?}");
+    assert!(errors.is_empty(), "{exchange}: {errors:#?}");
 }
 
 fn validator(schema: &Value) -> Arc<Validator> {

@@ -6,10 +6,12 @@
 
 mod client;
 mod conformance;
+mod running;
 mod tokens;
 pub mod torture;
 mod world;
 
-pub use self::client::{Answer, Client};
+pub use self::client::{Answer, Client, PASSWORD};
+pub use self::running::{METRICS, Running};
 pub use self::tokens::Signer;
-pub use self::world::{METRICS, PASSWORD, Parts, Running, School, World, cached_in, connections, usual, world};
+pub use self::world::{Parts, School, World, cached_in, connections, usual, world};

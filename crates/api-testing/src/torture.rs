@@ -5,8 +5,8 @@
 
 #![allow(clippy::print_stderr, reason = "a long run tells a person how far it is")]
 
-mod asking;
 mod chaos;
+mod client;
 mod count;
 mod oracle;
 mod report;
@@ -23,13 +23,14 @@ use testing::{Postgres, PostgresOptions, Redis, Version};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use self::asking::Asker;
+use self::client::Client;
 use self::oracle::Oracle;
 use self::report::Findings;
 pub use self::report::Report;
 use self::schools::Subject;
+use crate::running::Running;
 use crate::tokens::Signer;
-use crate::world::{Running, World, cached_in};
+use crate::world::{World, cached_in};
 
 /// How much of it.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +86,7 @@ impl Arena {
             subject.ids().into_iter().for_each(|id| oracle.learn(subject.index, id));
         }
         let signer = Signer::new(&world.signing_keys());
-        let paths = asking::documented(&world.api).await;
+        let paths = client::documented(&world.api).await;
         Self {
             world,
             replica,
@@ -119,25 +120,25 @@ pub async fn run(plan: Plan) -> Report {
         eprintln!("{:7.1} s  {} schools, seed {}, two replicas: {metrics}", prepared.as_secs_f64(), plan.tenants, plan.seed);
     }
     let stop = CancellationToken::new();
-    let progress = plan.progress.then(|| tokio::spawn(tell(Arc::clone(&arena), plan, began)));
+    let progress = plan.progress.then(|| tokio::spawn(report_progress(Arc::clone(&arena), plan, began)));
     let clients = (0..plan.clients).map(|number| {
         let arena = Arc::clone(&arena);
         tokio::spawn(async move {
-            let mut asker = Asker::new(&arena, plan.seed.wrapping_add(1 + number as u64));
+            let mut client = Client::new(&arena, plan.seed.wrapping_add(1 + number as u64));
             // On a machine that asks faster than faults can be made, until each was made.
             let over = |sent| sent >= plan.requests && (sent >= 10 * plan.requests || arena.findings.every_fault());
             while !over(arena.sent.fetch_add(1, Ordering::Relaxed)) {
-                asker.ask().await;
+                client.send_one().await;
             }
         })
     });
-    let asking = async {
+    let sending = async {
         for ended in join_all(clients.collect::<Vec<_>>()).await {
             ended.unwrap();
         }
         stop.cancel();
     };
-    tokio::join!(asking, chaos::run(&arena, plan.seed, &stop));
+    tokio::join!(sending, chaos::run(&arena, plan.seed, &stop));
     if let Some(progress) = progress {
         progress.abort();
         let _ = progress.await;
@@ -151,7 +152,7 @@ pub async fn run(plan: Plan) -> Report {
 /// Everything whose outcome is unknown is asked for again, as clients do, until it is known.
 async fn settle(arena: &Arena, seed: u64) {
     let arena_ref = arena;
-    let settling = arena.subjects.iter().map(|subject| async move { Asker::new(arena_ref, seed ^ 0x5e77).settle(subject).await });
+    let settling = arena.subjects.iter().map(|subject| async move { Client::new(arena_ref, seed ^ 0x5e77).settle(subject).await });
     stream::iter(settling).buffer_unordered(4).collect::<Vec<()>>().await;
 }
 
@@ -168,7 +169,7 @@ async fn conclude(arena: Arena, plan: &Plan) -> report::Tally {
     findings.tally(rows, sessions)
 }
 
-async fn tell(arena: Arc<Arena>, plan: Plan, began: Instant) {
+async fn report_progress(arena: Arc<Arena>, plan: Plan, began: Instant) {
     let mut ticks = tokio::time::interval(Duration::from_secs(5));
     loop {
         ticks.tick().await;

@@ -1,36 +1,20 @@
 //! A running API before a platform of its own: the fixture of every test that speaks HTTP.
+//!
+//! Must not send requests: `client` does.
 
-use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::ops::Deref;
-use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use api::run::{self, Started};
 use api::settings::Settings;
-use postgres::url::Target;
 use registry::password;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::AssertSqlSafe;
-use telemetry::metrics::Exposition;
 use tenancy::cache;
-use testing::{Platform, PostgresOptions, Version, until};
-use tokio_util::sync::CancellationToken;
+use testing::{Platform, PostgresOptions, Version};
 use uuid::Uuid;
 
-use crate::client::Client;
-
-/// The usual issuer of our own tokens.
-const ISSUER: &str = "https://dailycare.local";
-
-const PLENTY: NonZeroU32 = NonZeroU32::new(1_000_000).unwrap();
-
-/// Every account's password; hashed once, because that is what costs.
-pub const PASSWORD: &str = "canary-correct-horse-battery";
-
-/// The recorder of this process.
-pub static METRICS: LazyLock<Exposition> = LazyLock::new(|| api::metrics::install().unwrap());
+use crate::client::{Client, PASSWORD};
+use crate::running::Running;
 
 /// A platform and one API on it. Clones share it.
 #[derive(Clone)]
@@ -45,16 +29,6 @@ pub struct Parts {
     /// Holds `opening-keys` and `signing-keys`.
     pub files: tempfile::TempDir,
     hash: String,
-}
-
-/// An API in this process.
-pub struct Running {
-    /// Where it takes requests.
-    pub address: SocketAddr,
-    /// Where `/readyz` and `/metrics` are.
-    pub http_address: SocketAddr,
-    started: Mutex<Option<Started>>,
-    stop: CancellationToken,
 }
 
 /// A world on the newest server, whose API has its usual settings.
@@ -136,48 +110,6 @@ pub fn cached_in(url: &str) -> impl Fn(&mut Settings) + use<> {
     move |settings| settings.cache = Some(cache::Settings::new(url.clone()))
 }
 
-/// Settings of an API on this platform. How much a machine does in a second is its own affair: a test of such a limit gives it itself.
-fn settings(platform: &Platform, files: &Path, change: impl FnOnce(&mut Settings)) -> Settings {
-    let master = Target::parse(&platform.api_url().into()).unwrap();
-    let mut settings = Settings::new(master, &files.join("opening-keys"), ISSUER, &files.join("signing-keys"));
-    settings.quota.rate = PLENTY;
-    settings.quota.burst = PLENTY;
-    settings.pools.wait = Duration::from_secs(30);
-    settings.grace = Duration::ZERO;
-    change(&mut settings);
-    settings
-}
-
-impl Running {
-    async fn start(platform: &Platform, files: &Path, change: impl FnOnce(&mut Settings)) -> Self {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let stop = CancellationToken::new();
-        let started = run::start(settings(platform, files, change), METRICS.clone(), stop.clone()).await.unwrap();
-        let running = Self { address: started.address, http_address: started.http_address, started: Mutex::new(Some(started)), stop };
-        running.until_ready().await;
-        running
-    }
-
-    /// Waits until it takes requests.
-    pub async fn until_ready(&self) {
-        let url = format!("http://{}/readyz", self.http_address);
-        until("the API is ready", async || reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success())).await;
-    }
-
-    /// Stops it as SIGTERM does, and waits for its end.
-    pub async fn stop(&self) {
-        self.stop.cancel();
-        let started = self.started.lock().unwrap().take();
-        started.unwrap().ended().await;
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
 /// A school of a world.
 pub struct School {
     world: World,
@@ -214,7 +146,7 @@ impl School {
     }
 
     /// One value from the school's database.
-    pub async fn ask<T>(&self, sql: &str) -> T
+    pub async fn scalar<T>(&self, sql: &str) -> T
     where
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {

@@ -94,8 +94,8 @@ impl<P: Permission> Access<P> {
     }
 
     /// That transaction committed: the school's own copy of its record says so too, even if the client does not wait for the answer.
-    pub fn mark_done(&self) {
-        self.context.audit().mark_done();
+    pub fn set_done(&self) {
+        self.context.audit().set_done();
     }
 
     /// Takes a permit of `semaphore` until the answer has been sent.
@@ -144,7 +144,7 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
         let audit = context.audit();
         audit.set(principal.tenant, Some(principal.user.0), P::CODE);
         let entry = tenant::resolve(&principal, &parts.headers, &app.registry_cache).await.inspect_err(|error| {
-            // No school's audit may tell that somebody named another school, or one that does not exist.
+            // A school's audit must not reveal that a caller named another school, or one that does not exist.
             if matches!(error.code, Code::TenantMismatch | Code::InvalidTenant) {
                 audit.set(None, Some(principal.user.0), P::CODE);
             }

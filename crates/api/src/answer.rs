@@ -1,4 +1,6 @@
 //! What a successful request is answered: `{"success": true, "data": …}`, and `next` on a page that another follows.
+//!
+//! Must not hold errors: `error` does.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -1,4 +1,6 @@
 //! Everything that the routes share. Cloned for each request, so it is one pointer.
+//!
+//! Must not hold anything of a single request.
 
 use std::ops::Deref;
 use std::sync::Arc;

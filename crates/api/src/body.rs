@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::error::{Code, Error, Field, Result, Text};
 
-/// The bytes of a request's body, once it is known to be JSON by its own word. Its size is bounded by the router.
+/// The bytes of a request's body, once Content-Type says JSON. Its size is bounded by the router.
 pub struct Json(pub Bytes);
 
 /// A body that fits `T`'s schema.

@@ -1,4 +1,6 @@
 //! Who is at the other end: the address that the audit and the limits count. Believes a proxy only when it is configured as one.
+//!
+//! Must not read a header of a proxy that the settings do not name.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -56,7 +58,7 @@ fn address(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn seen(peer: &str, forwarded: &[&str]) -> String {
+    fn resolved(peer: &str, forwarded: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in forwarded {
             headers.append(FORWARDED_FOR, line.parse().unwrap());
@@ -80,7 +82,7 @@ mod tests {
             ("fd00::1", &["[2001:db8::1]:80"], "2001:db8::1"),
             ("10.0.0.1", &["::ffff:10.0.0.2"], "10.0.0.2"),
         ] {
-            assert_eq!(seen(peer, forwarded), expected, "{peer} {forwarded:?}");
+            assert_eq!(resolved(peer, forwarded), expected, "{peer} {forwarded:?}");
         }
     }
 }

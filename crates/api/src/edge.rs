@@ -3,6 +3,7 @@
 //! What a handler needs of it is in the request's [`RequestContext`]. Must not know any route or school.
 
 mod audit_context;
+mod audit_on_drop;
 mod body_bounds;
 mod connection_limits;
 mod context;
@@ -13,6 +14,7 @@ mod language;
 mod measurement;
 mod request_id;
 mod request_permits;
+mod response_permits;
 mod security_headers;
 mod serve;
 mod service;

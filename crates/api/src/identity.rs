@@ -1,7 +1,7 @@
 //! Who is asking: tokens verified, this API's own ones signed, and people logged in.
 //!
 //! A token is this API's own, or another issuer's whose keys are configured; its `iss` chooses whose keys are tried, its key chooses the algorithm, and nothing in
-//! it chooses more. Everything that is wrong with one is told to the log and is 401 to the caller. Must not decide what a user may do: `access` does.
+//! it chooses more. What is wrong with a token is logged; the caller gets 401. Must not decide what a user may do: `access` does.
 
 mod account;
 mod attempts;

@@ -1,4 +1,6 @@
-//! What is told at intervals: ages, counts, and that the process is alive.
+//! Records metrics at intervals, and that the process is alive.
+//!
+//! Must not wait for a database: the heartbeat would stop with it.
 
 #[cfg(test)]
 mod alerts;
@@ -18,19 +20,19 @@ use crate::metrics;
 
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Tells until `stop`. A process that cannot even do this is not alive.
+/// Records metrics and the heartbeat until `stop`. A process that cannot even do this is not alive.
 pub async fn run(app: App, heartbeat: Heartbeat, stop: CancellationToken) {
     let (mut ticks, mut working) = (tokio::time::interval(PERIOD), Working::default());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         heartbeat.beat();
         app.limits.sweep();
-        tell(&app);
-        working.tell(&app.pools.by_tenant(), metrics::tenants::pool_in_use);
+        report(&app);
+        working.report(&app.pools.by_tenant(), metrics::tenants::pool_in_use);
     }
 }
 
-fn tell(app: &App) {
+fn report(app: &App) {
     metrics::registry::age(app.registry_cache.age());
     metrics::registry::tenants(app.registry_cache.len());
     for server in app.pools.usage() {
@@ -41,13 +43,13 @@ fn tell(app: &App) {
     }
 }
 
-/// Schools that were last told to have connections, because one that has none any more must be told so once.
+/// Schools that had connections last time: one that has none any more must be recorded with 0 once.
 #[derive(Default)]
 struct Working(HashSet<TenantId>);
 
 impl Working {
-    /// Tells how many connections of each school are not idle.
-    fn tell(&mut self, usage: &HashMap<TenantId, TenantUsage>, set: impl Fn(TenantId, u32)) {
+    /// Records how many connections of each school are not idle.
+    fn report(&mut self, usage: &HashMap<TenantId, TenantUsage>, set: impl Fn(TenantId, u32)) {
         let gone = self.0.iter().filter(|tenant| !usage.contains_key(tenant)).map(|&tenant| (tenant, 0));
         let working = usage.iter().map(|(&tenant, usage)| (tenant, usage.open.saturating_sub(usage.idle)));
         gone.chain(working).for_each(|(tenant, connections)| set(tenant, connections));
@@ -64,18 +66,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn idle_connections_do_not_count_and_who_has_none_any_more_is_told_so_once() {
-        let (mut working, told) = (Working::default(), RefCell::new(Vec::new()));
-        let mut tell = |usage: &[(u128, u32, u32)]| {
+    fn idle_connections_do_not_count_and_a_school_without_connections_is_reported_once() {
+        let (mut working, reported) = (Working::default(), RefCell::new(Vec::new()));
+        let mut report = |usage: &[(u128, u32, u32)]| {
             let usage = usage.iter().map(|&(tenant, open, idle)| (TenantId(Uuid::from_u128(tenant)), TenantUsage { open, idle })).collect();
-            working.tell(&usage, |tenant, connections| told.borrow_mut().push((tenant.0.as_u128(), connections)));
-            let mut told = told.take();
-            told.sort_unstable();
-            told
+            working.report(&usage, |tenant, connections| reported.borrow_mut().push((tenant.0.as_u128(), connections)));
+            let mut reported = reported.take();
+            reported.sort_unstable();
+            reported
         };
-        assert_eq!(tell(&[(1, 3, 1), (2, 2, 2)]), [(1, 2), (2, 0)]);
-        assert_eq!(tell(&[(2, 1, 0)]), [(1, 0), (2, 1)]);
-        assert_eq!(tell(&[]), [(2, 0)]);
-        assert_eq!(tell(&[]), []);
+        assert_eq!(report(&[(1, 3, 1), (2, 2, 2)]), [(1, 2), (2, 0)]);
+        assert_eq!(report(&[(2, 1, 0)]), [(1, 0), (2, 1)]);
+        assert_eq!(report(&[]), [(2, 0)]);
+        assert_eq!(report(&[]), []);
     }
 }

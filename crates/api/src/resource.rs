@@ -81,7 +81,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Holds what a change of this row must hold before the row itself: what whoever removes that holds first, and this row after it.
+    /// Locks parent rows before this row, in the order that a removal takes them.
     fn lock_before_change(_conn: &mut PgConnection, _id: Uuid) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
@@ -173,7 +173,7 @@ fn check_visibility_columns<R: Resource, P: Permission>(access: &Access<P>, body
     if named { access.require_own_staff() } else { Ok(()) }
 }
 
-/// What a write of this resource leaves behind that others must not go on believing.
+/// What a write of this resource invalidates in the caches.
 fn invalidation<R: Resource>() -> Option<Invalidation> {
     R::CACHED.map(|name| Invalidation::Value(Key::new(name)))
 }

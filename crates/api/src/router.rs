@@ -1,4 +1,6 @@
 //! Every route, in one place, with the document that is made from them.
+//!
+//! Must not hold handlers.
 
 #[cfg(test)]
 mod tests;

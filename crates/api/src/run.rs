@@ -1,4 +1,6 @@
 //! From settings to a serving API, and from a stop to its end without losing a request or an audit record.
+//!
+//! Must not read the environment or flags: the program's `args` does.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -87,7 +89,7 @@ impl Started {
 /// Serves until `stop`. Returns once both addresses are listened on; `/readyz` says when the registry is loaded and requests are taken.
 ///
 /// # Errors
-/// When a setting cannot be used or an address not listened on. That the master database does not answer is none: it is waited for.
+/// When a setting cannot be used or an address not listened on. An unreachable master database is no error: it is retried.
 pub async fn start(settings: Settings, metrics: Exposition, stop: CancellationToken) -> Result<Started, Error> {
     audit::metrics::describe();
     let opening = read_opening_keys(&settings.opening_key_file).await?;

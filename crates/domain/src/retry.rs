@@ -1,4 +1,6 @@
-//! When to look again. Every error has one class, and this one table turns classes into waits; no other code chooses a delay.
+//! When to retry. Every error has one class, and this table turns classes into waits.
+//!
+//! Must not read a clock or draw randomness: the caller brings the seed. No other code may choose the delay after a failure.
 
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use std::time::Duration;
 pub enum Class {
     /// May pass by itself: network, restart, time-out.
     Transient,
-    /// Somebody else was faster or holds a lock; the next look will find something else.
+    /// Somebody else was faster or holds a lock; the next observation will find something else.
     Contended,
     /// We may not: password, privilege, RBAC. A person must act, but often does so elsewhere.
     Denied,

@@ -17,6 +17,27 @@ pub enum TenantState {
     Deleted,
 }
 
+/// A state in which a tenant is not served and that the registry's row gets without a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InactiveState {
+    /// Closed, because the spec asks for it or because the School is being deleted; a publication brings it back.
+    Suspended,
+    /// The School object is gone, the data is kept.
+    Retained,
+    /// School and data are gone: its code is free, its accounts are closed, its credentials erased. This is final.
+    Deleted,
+}
+
+impl From<InactiveState> for TenantState {
+    fn from(state: InactiveState) -> Self {
+        match state {
+            InactiveState::Suspended => Self::Suspended,
+            InactiveState::Retained => Self::Retained,
+            InactiveState::Deleted => Self::Deleted,
+        }
+    }
+}
+
 /// Name and contact of a school.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Profile {

@@ -1,17 +1,17 @@
-//! Fault points: in a test build the process can be told to die before or after any effect, by its name.
+//! Fault points: a test build can be made to abort before or after any action, by the action's name.
 //!
-//! `DAILYCARE_ABORT=before:claim_database` or `after:claim_database`. Without the feature `testing` this is nothing.
+//! `DAILYCARE_ABORT=before:claim_database` or `after:claim_database`. Must do nothing, and read no environment, without the feature `fault-points`.
 
-/// Before or after an effect.
+/// Before or after an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The effect has not begun.
+    /// The action has not begun.
     Before,
-    /// The effect has landed; nobody knows yet.
+    /// The action has landed; nothing has recorded it yet.
     After,
 }
 
-/// Dies here if told to: at once, without unwinding, as by SIGKILL.
+/// Aborts here if the environment says so: at once, without unwinding, as by SIGKILL.
 #[cfg(feature = "fault-points")]
 pub fn point(moment: Moment, action: &str) {
     static REQUESTED: std::sync::LazyLock<Option<String>> = std::sync::LazyLock::new(|| std::env::var("DAILYCARE_ABORT").ok());
@@ -24,6 +24,6 @@ pub fn point(moment: Moment, action: &str) {
     }
 }
 
-/// Nothing, in the product.
+/// Does nothing in the product.
 #[cfg(not(feature = "fault-points"))]
 pub fn point(_: Moment, _: &str) {}

@@ -1,4 +1,6 @@
 //! SCRAM verifiers: what PostgreSQL stores in place of a password, computed here so that no password is ever part of a statement.
+//!
+//! Must not log or return the password.
 
 use postgres_protocol::password::scram_sha_256;
 use secrecy::{ExposeSecret as _, SecretString};

@@ -1,4 +1,6 @@
 //! Whether the process is alive and ready, as the code that does the work says.
+//!
+//! Must not check anything itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};

@@ -1,4 +1,6 @@
 //! The small server for probes and scrapes: `/healthz`, `/readyz`, `/metrics`. Bounded in connections, time and size, because it has no login.
+//!
+//! Must not serve anything that needs a login.
 
 use std::sync::Arc;
 use std::time::Duration;

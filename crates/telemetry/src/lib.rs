@@ -1,4 +1,4 @@
-//! How this program tells how it is: logs, metrics, health. Must not know what it tells about, and must not show a secret.
+//! Logs, metrics and probes. Must not know the metrics of a program, and must not show a secret.
 
 pub mod health;
 pub mod http;

@@ -1,4 +1,6 @@
 //! Logs on standard error, for people or as one JSON object per line. Panics are log records too.
+//!
+//! Must not let through a record that may hold a Secret, whatever the filter says.
 
 use std::panic::PanicHookInfo;
 use std::str::FromStr;
@@ -53,7 +55,7 @@ pub enum Error {
     Started(#[from] TryInitError),
 }
 
-/// Logs from now on, for the whole process. `filter` is in the language of `RUST_LOG` ("info,dailycare=debug"); empty means `info`.
+/// Logs from now on, for the whole process. `filter` is in the language of `RUST_LOG` ("info,operator=debug"; a target is a crate: `operator`, `api`, `tenancy`, `provisioning`); empty means `info`.
 ///
 /// # Errors
 /// When the filter cannot be read, or logs are started already.

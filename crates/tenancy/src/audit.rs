@@ -64,9 +64,9 @@ impl Audit {
         let destination = record.tenant.filter(serves).map_or(Destination::Platform, Destination::School);
         if destination == Destination::Platform
             && !record.success
-            && let Err(reason) = self.admit(&record)
+            && let Err(cause) = self.admit(&record)
         {
-            return metrics::unrecorded(reason);
+            return metrics::unrecorded(cause);
         }
         self.queue.push(destination, record.bounded());
     }

@@ -43,7 +43,7 @@ impl RegistryCache {
     /// Reads the whole registry.
     ///
     /// # Errors
-    /// [`Error::Outdated`] until the operator has migrated the master database, or when the registry fails. Both may pass, so try again.
+    /// [`Error::SchemaOutdated`] until the operator has migrated the master database, or when the registry fails. Both may pass, so try again.
     pub async fn load(pool: PgPool, opening: OpeningKeys, settings: Settings) -> Result<Arc<Self>> {
         let tenants = Arc::new(TenantMap::new());
         let keys = OpeningKeyFile::new(opening, settings.key_file.clone());

@@ -10,9 +10,9 @@ pub const PATIENCE: Duration = Duration::from_mins(3);
 
 const POLL: Duration = Duration::from_millis(10);
 
-/// Returns when the condition holds, and fails when it does not within [`PATIENCE`].
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    until_some(what, async || holds().await.then_some(())).await;
+/// Returns when the condition is true, and fails when it is not within [`PATIENCE`].
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    until_some(what, async || condition().await.then_some(())).await;
 }
 
 /// Returns the first value that there is, and fails when there is none within [`PATIENCE`].

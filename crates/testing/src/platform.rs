@@ -3,13 +3,13 @@
 //! For tests and benches of the API, which needs schools and routes and must not care who made them.
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
-use domain::tenant::{Profile, TenantState};
+use domain::tenant::{InactiveState, Profile, TenantState};
 use postgres::schema::Migrations;
 use postgres::session::{Credentials, Endpoint, Purpose, Tls, options};
 use postgres::url::Target;
 use provisioning::master::TenantRef;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::tenants::{self, InactiveState, Publication, Reservation};
+use provisioning::master::tenants::{self, Publication, Reservation};
 use provisioning::scram;
 use provisioning::server::claim::{self, Claim};
 use provisioning::server::prepare::{self, DesiredRoles};

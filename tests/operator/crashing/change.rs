@@ -70,12 +70,12 @@ pub(super) struct Run {
     pub(super) moment: &'static str,
 }
 
-/// The runs of the changes that are asked for.
-pub(super) fn runs(asked: impl Fn(Change) -> bool) -> Vec<Run> {
+/// The runs of the selected changes.
+pub(super) fn runs(is_selected: impl Fn(Change) -> bool) -> Vec<Run> {
     let changes = SCHOOL_RUNS
         .iter()
         .flat_map(|(action, changes)| changes.iter().map(move |change| (*action, *change)))
-        .filter(|(_, change)| asked(*change));
+        .filter(|(_, change)| is_selected(*change));
     changes.flat_map(|(action, change)| MOMENTS.map(|moment| Run { action, change, moment })).collect()
 }
 

@@ -70,7 +70,7 @@ async fn obeyed(arena: &Arena, subject: &Subject, suspended: bool) {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     for replica in arena.replicas() {
         let url = format!("http://{}/api/v1/children?limit=1", replica.address);
-        let asking = async {
+        let polling = async {
             loop {
                 let token = arena.signer.token(subject.admin, Some(subject.tenant), "SchoolAdmin");
                 let answer = http.get(&url).bearer_auth(token).send().await.unwrap();
@@ -80,7 +80,7 @@ async fn obeyed(arena: &Arena, subject: &Subject, suspended: bool) {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        if timeout(OBEYED, asking).await.is_err() {
+        if timeout(OBEYED, polling).await.is_err() {
             arena.findings.unexpected(|| format!("{}: suspended {suspended} was not obeyed within {OBEYED:?}", subject.marker));
         }
     }
@@ -97,13 +97,13 @@ async fn rotating(arena: &Arena, mut random: Random, stop: &CancellationToken) {
 async fn killing(arena: &Arena, mut random: Random, stop: &CancellationToken) {
     let mut conn = PgConnection::connect(&arena.server().superuser_url("postgres")).await.unwrap();
     let kill = |of: &'static str, most: i64| sqlx::query(of).bind(most);
-    let mut turn = 0;
+    let mut kills = 0;
     while requests(arena, stop, random.below(200)).await {
         let schools = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE '%canary%' AND usename LIKE '%canary%' ORDER BY random() LIMIT $1";
         let killed = kill(schools, 2).fetch_all(&mut conn).await.unwrap().len();
         arena.findings.fault(Fault::Killed, killed.try_into().unwrap_or_default());
-        turn += 1;
-        if turn % 10 == 0 {
+        kills += 1;
+        if kills % 10 == 0 {
             let master = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'api_login' ORDER BY random() LIMIT $1";
             let killed = kill(master, 2).fetch_all(&mut conn).await.unwrap().len();
             arena.findings.fault(Fault::CutFromMaster, killed.try_into().unwrap_or_default());
@@ -113,11 +113,11 @@ async fn killing(arena: &Arena, mut random: Random, stop: &CancellationToken) {
 }
 
 async fn troubling_redis(arena: &Arena, mut random: Random, stop: &CancellationToken) {
-    let mut turn = 0;
+    let mut kills = 0;
     while requests(arena, stop, random.below(200)).await {
         let mut redis = arena.redis.lock().await;
-        turn += 1;
-        let (fault, times) = match turn % 6 {
+        kills += 1;
+        let (fault, times) = match kills % 6 {
             0 => {
                 redis.pause().unwrap();
                 pause(stop, 300).await;

@@ -45,9 +45,10 @@ async fn children(conn: &mut PgConnection, subject: &Subject, findings: &Finding
     if planted != subject.planted.len() {
         findings.wrong_row(|| format!("{}: {planted} planted children are left", subject.marker));
     }
-    let ledger = subject.ledger();
-    let present = ledger.present.iter().map(|made| (made.serial, (Some(made.id), false)));
-    let expected: HashMap<u64, (Option<Uuid>, bool)> = present.chain(ledger.removed.iter().map(|serial| (*serial, (None, true)))).collect();
+    let children = subject.children();
+    let present = children.present.iter().map(|made| (made.serial, (Some(made.id), false)));
+    let expected: HashMap<u64, (Option<Uuid>, bool)> =
+        present.chain(children.removed.iter().map(|serial| (*serial, (None, true)))).collect();
     for (serial, (id, removed)) in &expected {
         let rows = found.get(serial).map_or(&[][..], Vec::as_slice);
         let right = matches!(rows, [(found, gone)] if gone == removed && id.is_none_or(|id| id == *found));
@@ -74,8 +75,8 @@ async fn audit(conn: &mut PgConnection, subject: &Subject, findings: &Findings) 
     }
     let count = "SELECT count(*) FILTER (WHERE action = 'children:create' AND success), count(*) FILTER (WHERE action = 'children:delete' AND success) FROM app.access_audit";
     let (created, removed): (i64, i64) = sqlx::query_as(count).fetch_one(conn).await.unwrap();
-    let ledger = subject.ledger();
-    let (all, gone) = (ledger.present.len() + ledger.removed.len(), ledger.removed.len());
+    let children = subject.children();
+    let (all, gone) = (children.present.len() + children.removed.len(), children.removed.len());
     if usize::try_from(created).is_ok_and(|created| created < all) || usize::try_from(removed).is_ok_and(|removed| removed < gone) {
         findings.wrong_row(|| format!("{}: {all} creations and {gone} removals have {created} and {removed} records", subject.marker));
     }

@@ -27,7 +27,7 @@ pub(crate) struct Subject {
     pub(crate) school: tokio::sync::Mutex<School>,
     phase: AtomicU64,
     serial: AtomicU64,
-    ledger: Mutex<Ledger>,
+    children: Mutex<KnownChildren>,
     cursor: Mutex<Option<String>>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Made {
 
 /// What is known of each child that somebody asked for.
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub(crate) struct KnownChildren {
     /// Asked for, and no answer said whether it was done.
     pub(crate) unknown: Vec<u64>,
     pub(crate) present: Vec<Made>,
@@ -103,7 +103,7 @@ impl Subject {
             school: tokio::sync::Mutex::new(school),
             phase: AtomicU64::new(0),
             serial: AtomicU64::new(0),
-            ledger: Mutex::default(),
+            children: Mutex::default(),
             cursor: Mutex::default(),
         }
     }
@@ -123,8 +123,8 @@ impl Subject {
         self.phase.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn children(&self) -> MutexGuard<'_, KnownChildren> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next child's number.

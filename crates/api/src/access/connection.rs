@@ -37,7 +37,7 @@ impl<P: Permission> Access<P> {
     /// As [`Access::connection`].
     pub async fn begin_read(&self) -> Result<ReadTransaction> {
         let mut conn = self.connection().await?;
-        conn.mark_transaction(true);
+        conn.set_transaction(true);
         let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
         sqlx::raw_sql(begin).execute(&mut *conn).await.doing("beginning to read")?;
         Ok(ReadTransaction(conn))
@@ -49,7 +49,7 @@ impl<P: Permission> Access<P> {
     /// When none is free in time, or the database cannot be reached.
     pub async fn begin_write(&self) -> Result<WriteTransaction> {
         let mut conn = self.connection().await?;
-        conn.mark_transaction(true);
+        conn.set_transaction(true);
         begin(&mut conn, self.principal.user).await?;
         let (app, tenant) = (self.app.clone(), self.tenant.entry.tenant);
         Ok(WriteTransaction { conn, context: self.context.clone(), app, tenant, invalidations: Vec::new() })
@@ -138,8 +138,8 @@ impl WriteTransaction {
             Audit::write(&mut self.conn, &record).await?;
         }
         sqlx::raw_sql("COMMIT").execute(&mut *self.conn).await.doing("committing a transaction")?;
-        self.conn.mark_transaction(false);
-        self.context.audit().mark_recorded();
+        self.conn.set_transaction(false);
+        self.context.audit().set_recorded();
         self.conn.finish();
         Ok(())
     }
@@ -147,7 +147,7 @@ impl WriteTransaction {
     /// Rolls it back, so that the connection can be used again at once. A failure to roll back ends the connection.
     pub async fn rollback(mut self) {
         if sqlx::raw_sql("ROLLBACK").execute(&mut *self.conn).await.is_ok() {
-            self.conn.mark_transaction(false);
+            self.conn.set_transaction(false);
             self.conn.finish();
         }
     }
@@ -184,7 +184,7 @@ impl ReadTransaction {
     /// Ends it, so that the connection can be used again at once. A failure to end it ends the connection.
     pub async fn end(mut self) {
         if sqlx::raw_sql("COMMIT").execute(&mut *self.0).await.is_ok() {
-            self.0.mark_transaction(false);
+            self.0.set_transaction(false);
             self.0.finish();
         }
     }

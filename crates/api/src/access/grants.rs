@@ -1,6 +1,7 @@
 //! Reading what a user may do in a school: from memory if it was read in the last ten seconds, else from the school's own database (decision 21).
 //!
-//! A change made through this process counts from its commit on; one made through another process within those ten seconds.
+//! A change made through this process counts from its commit on; one made through another process within those ten seconds. Must not
+//! answer from memory for longer than that.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Leave of the platform's own staff: over tenants as such, never over what is in them.
+//! Permissions of platform staff: over tenants, never over their data.
 
 use std::sync::Arc;
 

@@ -64,7 +64,7 @@ impl TenantHeader {
 /// The registry's entry of the school that a request is for, whatever state it is in.
 ///
 /// # Errors
-/// [`Code::Forbidden`] to whoever is of no school, whatever the header names: platform staff act in one with a token for it. [`Code::InvalidTenant`]
+/// [`Code::Forbidden`] for callers without a school, whatever the header says: platform staff act in one with a token for it. [`Code::InvalidTenant`]
 /// for a school that is gone, [`Code::TenantMismatch`] when the header disagrees with the claim.
 pub async fn resolve(principal: &Principal, headers: &HeaderMap, registry_cache: &RegistryCache) -> Result<Arc<CachedTenant>> {
     let named = TenantHeader::read(headers)?;

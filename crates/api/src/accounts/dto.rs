@@ -3,12 +3,10 @@
 //! Must not know the database.
 
 use chrono::{DateTime, Utc};
-use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::store::Temporary;
 use crate::identity::Role;
 
 /// An account of a school.
@@ -136,12 +134,6 @@ pub struct UserWithPassword {
     pub user: User,
     /// Temporary password, which only this answer contains. The first login must replace it.
     pub temporary_password: String,
-}
-
-impl From<Temporary> for UserWithPassword {
-    fn from(Temporary { user, password }: Temporary) -> Self {
-        Self { user, temporary_password: password.expose_secret().to_owned() }
-    }
 }
 
 #[cfg(test)]

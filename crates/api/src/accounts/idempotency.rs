@@ -54,8 +54,8 @@ pub async fn create_once(
 }
 
 impl AccountKey<'_> {
-    /// Takes the key for this transaction, if no other has: waits for one that does. One that has had its day is as good as new; others of those go too,
-    /// more than come with each key.
+    /// Claims the key for this transaction; waits if another holds it. An expired key counts as new; other expired keys are deleted too, more of them than
+    /// each request adds.
     async fn claim(&self, conn: &mut PgConnection, tenant: TenantId) -> Result<bool> {
         let doing = "claiming an idempotency key";
         let expired = "DELETE FROM registry.account_keys WHERE tenant_id = $1 AND user_id = $2 AND key = $3 AND expires_at < now()";
@@ -70,20 +70,20 @@ impl AccountKey<'_> {
                 DELETE FROM registry.account_keys WHERE (tenant_id, user_id, key) IN
                     (SELECT tenant_id, user_id, key FROM registry.account_keys
                      WHERE expires_at < now() ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)";
-            sqlx::query(sweep).execute(conn).await.doing("forgetting idempotency keys").map_err(unavailable)?;
+            sqlx::query(sweep).execute(conn).await.doing("deleting expired idempotency keys").map_err(unavailable)?;
         }
         Ok(new)
     }
 
     /// The account that the key's request made.
     async fn account(&self, conn: &mut PgConnection, tenant: TenantId) -> Result<Option<Uuid>> {
-        let look = "SELECT request_hash, account_id FROM registry.account_keys WHERE tenant_id = $1 AND user_id = $2 AND key = $3";
-        let query = sqlx::query_as(look).bind(tenant.0).bind(self.user.0).bind(self.key);
+        let select = "SELECT request_hash, account_id FROM registry.account_keys WHERE tenant_id = $1 AND user_id = $2 AND key = $3";
+        let query = sqlx::query_as(select).bind(tenant.0).bind(self.user.0).bind(self.key);
         let kept: Option<(Vec<u8>, Option<Uuid>)> =
             query.fetch_optional(conn).await.doing("reading an idempotency key").map_err(unavailable)?;
         match kept {
             Some((digest, _)) if digest != self.digest[..] => Err(Code::IdempotencyKeyReused.into()),
-            // Swept between the claim and this look: the key has had its day.
+            // The key expired and was deleted between the claim and this read.
             None => Ok(None),
             Some((_, account)) => Ok(account),
         }

@@ -5,12 +5,13 @@
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use domain::names::TenantId;
+use secrecy::ExposeSecret as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::dto::{NewUser, User, UserChange, UserFilter, UserWithPassword};
 use super::idempotency::{AccountKey, create_once};
-use super::store::{self, After};
+use super::store::{self, After, Temporary};
 use crate::access::permission::{RolesRead, RolesUpdate};
 use crate::access::{Access, Permission};
 use crate::answer::{Data, Page};
@@ -71,9 +72,9 @@ async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body
         }
         None => (store::create(master, tenant, &new, &record).await?, false),
     };
-    access.mark_done();
+    access.set_done();
     let location = HeaderValue::from_str(&format!("/api/v1/users/{}", made.user.id)).unwrap_or(HeaderValue::from_static("/api/v1/users"));
-    let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Data::new(UserWithPassword::from(made))).into_response();
+    let mut response = (StatusCode::CREATED, [(header::LOCATION, location)], Data::new(shown(made))).into_response();
     if again {
         response.headers_mut().insert(idempotency_key::REPLAYED, HeaderValue::from_static("true"));
     }
@@ -96,7 +97,7 @@ async fn read_user(access: Access<RolesRead>, Id(id): Id) -> Result<Data<User>> 
 async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserChange>) -> Result<Data<User>> {
     let tenant = tenant_of(&access)?;
     let user = store::change(&access.app().master, tenant, UserId(id), &body.parse()?, &access.audit_record()).await?;
-    access.mark_done();
+    access.set_done();
     access.app().permissions.invalidate(tenant);
     Ok(Data::new(user))
 }
@@ -108,7 +109,7 @@ async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserCha
 #[utoipa::path(delete, path = "/users/{id}", tag = "users", operation_id = "deleteUser", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), responses((status = 204, description = "The account was deleted."), WritesItem))]
 async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCode> {
     store::remove(&access.app().master, tenant_of(&access)?, UserId(id), &access.audit_record()).await?;
-    access.mark_done();
+    access.set_done();
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -119,6 +120,11 @@ async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCo
 #[utoipa::path(post, path = "/users/{id}/reset-password", tag = "users", operation_id = "resetUserPassword", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), responses((status = 200, description = "The account and its temporary password.", body = Data<UserWithPassword>), ReadsItem))]
 async fn reset_password(access: Access<RolesUpdate>, Id(id): Id) -> Result<Data<UserWithPassword>> {
     let reset = store::reset_password(&access.app().master, tenant_of(&access)?, UserId(id), &access.audit_record()).await?;
-    access.mark_done();
-    Ok(Data::new(reset.into()))
+    access.set_done();
+    Ok(Data::new(shown(reset)))
+}
+
+/// The only answer with the password in clear.
+fn shown(Temporary { user, password }: Temporary) -> UserWithPassword {
+    UserWithPassword { user, temporary_password: password.expose_secret().to_owned() }
 }

@@ -1,4 +1,6 @@
 //! Validating JSON by the schema of a type, as the OpenAPI document holds it.
+//!
+//! Must not know any resource.
 
 use std::any::TypeId;
 use std::collections::{HashMap, HashSet};
@@ -16,9 +18,9 @@ static VALIDATORS: LazyLock<RwLock<HashMap<TypeId, Arc<Validator>>>> = LazyLock:
 
 /// The fields of `value` that `T`'s schema does not allow, each for one reason.
 pub(super) fn wrong_fields<T: ToSchema + 'static>(value: &Value) -> Result<Vec<Field>> {
-    let (validator, mut told) = (validator::<T>()?, HashSet::new());
+    let (validator, mut reported) = (validator::<T>()?, HashSet::new());
     let wrong = validator.iter_errors(value).flat_map(|error| fields(&error));
-    Ok(wrong.filter(|wrong| told.insert(wrong.field.clone())).collect())
+    Ok(wrong.filter(|wrong| reported.insert(wrong.field.clone())).collect())
 }
 
 /// The parameters of a query string that do not keep to what the document says of their text. Their types are `serde`'s to read.
@@ -71,7 +73,7 @@ fn kept<T: 'static>(document: impl FnOnce() -> serde_json::Result<Value>) -> Res
     Ok(validator)
 }
 
-/// What a person is told about one violation; several for unknown fields.
+/// The messages for one violation; several for unknown fields.
 fn fields(error: &ValidationError<'_>) -> Vec<Field> {
     let path = error.instance_path().as_str().trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~");
     let inside = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
@@ -123,6 +125,6 @@ fn invalid(path: &str) -> Vec<Field> {
 }
 
 fn listed(options: &Value) -> String {
-    let words = options.as_array().into_iter().flatten().filter(|word| !word.is_null());
-    words.map(|word| word.as_str().map_or_else(|| word.to_string(), str::to_owned)).collect::<Vec<_>>().join(", ")
+    let values = options.as_array().into_iter().flatten().filter(|value| !value.is_null());
+    values.map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect::<Vec<_>>().join(", ")
 }

@@ -7,10 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use axum::http::Uri;
 use chrono::{DateTime, Utc};
 use domain::names::TenantId;
-use tenancy::audit::{Audit, Record};
+use tenancy::audit::Record;
 use uuid::Uuid;
 
-use super::{RequestContext, RequestId};
+use super::RequestId;
 use crate::client::ClientAddress;
 
 /// The longest path that is recorded, in characters.
@@ -83,13 +83,19 @@ impl AuditContext {
     }
 
     /// The transaction that did the work has written the record: it is not written again.
-    pub fn mark_recorded(&self) {
+    pub fn set_recorded(&self) {
         self.lock().recorded = true;
     }
 
     /// The work committed outside the school's database: the school's copy of the record, written later, says that it succeeded.
-    pub fn mark_done(&self) {
+    pub fn set_done(&self) {
         self.lock().done = true;
+    }
+
+    /// The record of an attempt that ends with this outcome; none if it names no action, or if the transaction that did the work has written the record.
+    pub(super) fn unwritten_record(&self, success: bool) -> Option<Record> {
+        let Attempt { recorded, done, .. } = *self.lock();
+        if recorded { None } else { self.record(success || done) }
     }
 
     /// Begins another attempt, which has a record of its own.
@@ -106,34 +112,4 @@ impl AuditContext {
 fn shortened(path: &str) -> String {
     let end = path.char_indices().map(|(at, _)| at).nth(LONGEST).unwrap_or(path.len());
     path[..end].to_owned()
-}
-
-/// Records an attempt when it is dropped, so that one that timed out, panicked or lost its client is recorded too, as a failure.
-pub(super) struct AuditOnDrop<'a> {
-    audit: Option<&'a Audit>,
-    context: &'a RequestContext,
-    success: bool,
-}
-
-impl<'a> AuditOnDrop<'a> {
-    /// Without an `audit` nothing is recorded.
-    pub(super) fn new(audit: Option<&'a Audit>, context: &'a RequestContext) -> Self {
-        Self { audit, context, success: false }
-    }
-
-    /// Ends the attempt with this outcome.
-    pub(super) fn end(mut self, success: bool) {
-        self.success = success;
-    }
-}
-
-impl Drop for AuditOnDrop<'_> {
-    fn drop(&mut self) {
-        let Some(audit) = self.audit else { return };
-        let context = self.context.audit();
-        let Attempt { recorded, done, .. } = *context.lock();
-        if !recorded && let Some(record) = context.record(self.success || done) {
-            audit.record(record);
-        }
-    }
 }

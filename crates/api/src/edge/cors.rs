@@ -1,4 +1,4 @@
-//! Which browsers' pages may call: those of the configured origins, exactly; nobody's by default, and never every one's.
+//! Allows exactly the configured origins; none by default. Must not allow `*`.
 
 use std::time::Duration;
 

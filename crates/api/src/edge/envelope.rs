@@ -1,6 +1,6 @@
 //! Errors as callers see them: one envelope, in the request's language, and one record in the log with the cause.
 //!
-//! Nothing of a cause is ever in the body: it may name hosts, databases and statements.
+//! Must not put a cause into the body: it may name hosts, databases and statements.
 
 use std::time::Duration;
 

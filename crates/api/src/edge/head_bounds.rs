@@ -1,4 +1,6 @@
 //! A request's head: bounded, and unambiguous where a decision hangs on it.
+//!
+//! Must not read the body: `body_bounds` does.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 

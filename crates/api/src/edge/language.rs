@@ -1,4 +1,6 @@
 //! Which of the two languages the caller reads.
+//!
+//! Must not hold texts: `error` does.
 
 use axum::http::{HeaderMap, header};
 

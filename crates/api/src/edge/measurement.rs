@@ -1,6 +1,6 @@
 //! One request in the log and in the metrics: counted while it runs, logged and measured when it ends.
 //!
-//! Neither may be told a path, a query or a body: those hold names and ids of children.
+//! Must not log or label a path, query or body: those hold names and ids of children.
 
 use std::time::Instant;
 

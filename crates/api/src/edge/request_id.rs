@@ -1,4 +1,6 @@
 //! The name of one request, in its answer, in the log and in the audit.
+//!
+//! Must not take a client's id that could confuse a log.
 
 use std::sync::Arc;
 

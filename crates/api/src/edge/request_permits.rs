@@ -5,16 +5,13 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
 use domain::names::TenantId;
-use futures::stream;
 use tenancy::limits::{InFlight, TenantLimits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::RequestContext;
 use crate::error::{Code, Error, Result};
 
-/// A request's permits, given back when the last clone of its [`RequestContext`] is dropped.
+/// A request's permits, given back when the last clone of its `RequestContext` is dropped.
 #[derive(Debug, Default)]
 pub struct RequestPermits(Mutex<Permits>);
 
@@ -45,36 +42,12 @@ impl RequestPermits {
         held.export.is_some()
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         let held = self.lock();
         held.in_flight.is_none() && held.export.is_none()
     }
 
     fn lock(&self) -> MutexGuard<'_, Permits> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// `body`, which gives the request's permits back when the last of its bytes is dropped. Not when the body is dropped: the HTTP parser drops a body once its
-/// bytes are queued, before the socket has taken them.
-pub(super) async fn hold_until_sent(context: RequestContext, body: Body) -> Body {
-    if body.is_end_stream() || context.permits().is_empty() {
-        return body;
-    }
-    // Every answer is one frame: this neither waits nor copies.
-    match to_bytes(body, usize::MAX).await {
-        Ok(bytes) => Body::from(Bytes::from_owner(BytesWithPermits { bytes, _context: context })),
-        Err(error) => Body::from_stream(stream::iter([Err::<Bytes, _>(error)])),
-    }
-}
-
-struct BytesWithPermits {
-    bytes: Bytes,
-    _context: RequestContext,
-}
-
-impl AsRef<[u8]> for BytesWithPermits {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }

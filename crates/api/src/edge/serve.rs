@@ -1,6 +1,6 @@
 //! Serving HTTP/1.1 on a listener: bounded connections, and an end that loses no request.
 //!
-//! HTTP/2 is for the proxy in front: one more parser is one more way in.
+//! Must not speak HTTP/2: the proxy in front does, and one more parser is one more way in.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

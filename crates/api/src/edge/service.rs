@@ -21,10 +21,10 @@ use tower::{Layer, Service, ServiceExt as _};
 use tower_http::cors::{Cors, CorsLayer};
 use tracing::Instrument as _;
 
-use super::audit_context::AuditOnDrop;
+use super::audit_on_drop::AuditOnDrop;
 use super::body_bounds::{Arrival, bounded};
 use super::measurement::{self, Measurement, Route};
-use super::request_permits::hold_until_sent;
+use super::response_permits::hold_until_sent;
 use super::security_headers::SecurityHeaders;
 use super::{RequestContext, RequestId, Settings, cors, envelope, head_bounds, language, request_id};
 use crate::client::ClientAddress;

@@ -1,6 +1,6 @@
-//! A connection that does not wait for ever: for a request to begin, for its head to end, for its answer to be read.
+//! Time limits of a connection: for a request to begin, for its head to end, for its answer to be read.
 //!
-//! A request's body and its answer have their own times (`body_bounds`, `service`); while one is worked on, this counts nothing.
+//! Must not count while a request is handled: its body and its answer have limits of their own (`body_bounds`, `service`).
 
 use std::io;
 use std::pin::Pin;
@@ -129,7 +129,7 @@ impl AsyncRead for Socket {
         };
         ready!(this.reading.poll(cx, phase, wait));
         if phase == HEAD {
-            // Whoever sends slowly may read slowly: what does not fit at once is not waited for.
+            // Whoever sends slowly may read slowly. The error is written once; what does not fit is dropped.
             let _ = this.stream.try_write(TOO_SLOW);
         }
         // Nothing more comes, as far as the parser is concerned.

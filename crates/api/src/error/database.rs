@@ -1,4 +1,4 @@
-//! What PostgreSQL refused, as the caller is told: a constraint's name says which field is wrong, and how (`docs/changing/schema.md`: `<table>_<column>_<rule>`).
+//! Turns what PostgreSQL refused into an answer for the caller: a constraint's name says which field is wrong, and how (`docs/changing/schema.md`: `<table>_<column>_<rule>`).
 //!
 //! Must not quote what the server said: it holds rows and SQL.
 
@@ -16,9 +16,9 @@ impl From<sqlx::Error> for Error {
 
 impl From<postgres::Error> for Error {
     fn from(error: postgres::Error) -> Self {
-        let told = error.source.as_database_error().map_or_else(|| Self::from(unanswered(&error.source)), refused);
+        let translated = error.source.as_database_error().map_or_else(|| Self::from(unanswered(&error.source)), refused);
         let stale = error.is_unreachable();
-        Self { stale, ..told.because(error) }
+        Self { stale, ..translated.because(error) }
     }
 }
 
@@ -63,7 +63,7 @@ fn named(error: &dyn DatabaseError) -> Vec<Field> {
     let Some((column, rule)) =
         constraint.strip_prefix(table).and_then(|rest| rest.strip_prefix('_')).and_then(|rest| rest.rsplit_once('_'))
     else {
-        // NOT NULL has no name, only a column, which the driver does not tell; the schema of the body requires it before.
+        // NOT NULL errors name a column that the driver does not expose; the body's schema checks it first.
         return Vec::new();
     };
     let (code, pt, en) = match rule {

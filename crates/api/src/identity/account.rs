@@ -1,6 +1,6 @@
 //! An account as a login sees it, and what a login changes of it.
 //!
-//! What decides is read again under the row's lock: of a hundred guesses at once, five count and ninety-five find the account locked.
+//! Must not decide from a row that was read without its lock: of a hundred guesses at once, five count and ninety-five find the account locked.
 
 use postgres::error::{Doing as _, Result};
 use sqlx::postgres::{PgConnection, PgRow};
@@ -77,7 +77,7 @@ impl Account {
         query.fetch_optional(conn).await.doing("reading an account")
     }
 
-    /// Reads an account and locks its row until the transaction ends. The nil UUID is nobody's.
+    /// Reads an account and locks its row until the transaction ends. The nil UUID matches no account.
     pub(super) async fn lock(conn: &mut PgConnection, id: Uuid) -> Result<Option<Self>> {
         let query = sqlx::query_as(select_account!("u.id = $1 FOR UPDATE OF u")).bind(id);
         query.fetch_optional(conn).await.doing("locking an account")
@@ -95,8 +95,8 @@ impl Account {
     }
 }
 
-/// A wrong password: from the fifth on, each doubles how long the account answers nobody, up to 15 minutes. While it is locked nothing counts, so that
-/// nobody keeps an account locked by trying on. The nil UUID is nobody's, and costs the same statement.
+/// Counts a wrong password. From the fifth wrong password on, each doubles the lockout, up to 15 minutes. While the account is locked nothing counts, so that
+/// nobody keeps an account locked by trying on. The nil UUID matches no account, and costs the same statement.
 pub(super) async fn failed(conn: &mut PgConnection, id: Uuid) -> Result<()> {
     let update = "
         UPDATE registry.users SET failed_logins = failed_logins + 1,

@@ -1,5 +1,7 @@
 //! How often one address may try a password, or renew and end sessions. What one account allows stands in its row; this is for those who try many accounts, or
 //! make up tokens: each of them costs a connection to the registry.
+//!
+//! Must not count by account: whoever wants to could lock an account from here.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;

@@ -1,8 +1,8 @@
 //! Another issuer's keys, fetched from one configured address and kept.
 //!
-//! At most one fetch at a time, and none within [`External::pause`] of the last: a token with an unknown key cannot have them fetched at will. A fetch belongs to
-//! nobody who waits for it: who goes away in the middle takes nothing from the next. While the issuer
-//! is down its keys go on working until [`External::max_age`]; from then on nobody can be verified, and nobody is let in.
+//! At most one fetch at a time, and none within [`External::pause`] of the last: a token with an unknown key cannot have them fetched at will. A fetch does not
+//! depend on its callers: one that disconnects does not cancel it. While the issuer is down its keys stay valid until [`External::max_age`]; then every token
+//! is refused.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -44,7 +44,7 @@ pub enum Subject {
     /// The issuer's own name for a user: the user's id here is a UUID (version 5) of issuer and `sub`, which is no account's.
     #[default]
     Derived,
-    /// The id of one of our accounts. Only for an issuer that lets nobody choose a `sub`: whoever has a token with an account's id is that account in its school.
+    /// The id of one of our accounts. Only for an issuer that lets nobody choose a `sub`: whoever holds a token with an account's id acts as that account.
     UserId,
 }
 
@@ -122,14 +122,14 @@ impl Issuer {
 
     /// The key of this id, fetching the set when it is not there and that is due; none when the issuer has no such key.
     pub(super) async fn key(self: &Arc<Self>, kid: &str) -> Result<Option<Arc<VerifyingKey>>, Unknown> {
-        if let Ok(Some(key)) = self.look(kid) {
+        if let Ok(Some(key)) = self.cached_key(kid) {
             return Ok(Some(key));
         }
         self.refresh().await;
-        self.look(kid)
+        self.cached_key(kid)
     }
 
-    fn look(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>, Unknown> {
+    fn cached_key(&self, kid: &str) -> Result<Option<Arc<VerifyingKey>>, Unknown> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         let fresh = held.fetched.is_some_and(|fetched| fetched.elapsed() < self.settings.max_age);
         if fresh { Ok(held.keys.get(kid).cloned()) } else { Err(Unknown) }

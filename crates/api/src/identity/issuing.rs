@@ -1,4 +1,6 @@
 //! Own tokens: their claims, and those with which platform staff act for a school.
+//!
+//! Must not read tokens: `reading` does.
 
 use std::time::Duration;
 

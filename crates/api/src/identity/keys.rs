@@ -169,13 +169,13 @@ pub(super) struct KeyFile {
     path: PathBuf,
     keys: RwLock<Arc<SigningKeys>>,
     /// SHA-256 of what was read last, usable or not: a file that stays bad is complained about once.
-    seen: Mutex<[u8; 32]>,
+    last_digest: Mutex<[u8; 32]>,
 }
 
 impl KeyFile {
     pub(super) async fn open(path: PathBuf) -> Result<Self, Error> {
-        let (file, seen) = read(&path).await?;
-        Ok(Self { path, keys: RwLock::new(Arc::new(SigningKeys::parse(&file)?)), seen: Mutex::new(seen) })
+        let (file, last_digest) = read(&path).await?;
+        Ok(Self { path, keys: RwLock::new(Arc::new(SigningKeys::parse(&file)?)), last_digest: Mutex::new(last_digest) })
     }
 
     pub(super) fn keys(&self) -> Arc<SigningKeys> {
@@ -188,7 +188,7 @@ impl KeyFile {
             Ok(read) => read,
             Err(error) => return tracing::error!(error = chain(&error), "the signing keys stay as they are"),
         };
-        if std::mem::replace(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner), digest) == digest {
+        if std::mem::replace(&mut *self.last_digest.lock().unwrap_or_else(PoisonError::into_inner), digest) == digest {
             return;
         }
         match SigningKeys::parse(&file) {
@@ -203,9 +203,9 @@ impl KeyFile {
 
 async fn read(path: &std::path::Path) -> Result<(SecretString, [u8; 32]), Error> {
     let text = tokio::fs::read_to_string(path).await.map_err(Error::Unreadable)?;
-    let mut seen = [0; 32];
-    seen.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-    Ok((text.into(), seen))
+    let mut sum = [0; 32];
+    sum.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    Ok((text.into(), sum))
 }
 
 #[cfg(test)]

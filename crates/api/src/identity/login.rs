@@ -1,7 +1,7 @@
 //! Logging in, renewing, logging out, changing a password: each one transaction, with its audit row.
 //!
-//! Whether there is no such account, it is inactive, it is locked, or the password is wrong is never told, and costs one hash and the same statements. The hash is
-//! dearer or cheaper only for an account that still has one of an older system: see [`password::Checker`].
+//! An unknown, inactive or locked account and a wrong password get the same answer and cost the same: one hash and the same statements. The hash costs more or
+//! less only for an account that still has one of an older system: see [`password::Checker`].
 
 use std::time::Duration;
 
@@ -79,14 +79,14 @@ pub(super) async fn login(identity: &Identity, email: &str, password: &SecretStr
         return refuse(transaction, checked.account, LOGIN, origin).await;
     };
     account::succeeded(&mut transaction, account.id, checked.rehashed.as_deref()).await.map_err(unavailable)?;
-    let whose = Some((account.id, account.tenant));
+    let owner = Some((account.id, account.tenant));
     if let Err(closed) = account.admitted() {
-        origin.record(&mut transaction, LOGIN, whose, false).await?;
+        origin.record(&mut transaction, LOGIN, owner, false).await?;
         commit(transaction).await?;
         return Err(closed);
     }
     let token = new_session(&mut transaction, account.id).await?;
-    origin.record(&mut transaction, LOGIN, whose, true).await?;
+    origin.record(&mut transaction, LOGIN, owner, true).await?;
     commit(transaction).await?;
     session(identity, &account, &token)
 }
@@ -150,7 +150,7 @@ pub(super) async fn logout(identity: &Identity, text: &str, origin: &Origin) -> 
     identity.renewals.allow(origin.client)?;
     let Some(token) = RefreshToken::parse(text) else { return Ok(()) };
     let mut transaction = begin(&identity.pool).await?;
-    if !refresh::holds(&mut transaction, &token).await.map_err(unavailable)? {
+    if !refresh::is_valid(&mut transaction, &token).await.map_err(unavailable)? {
         return Ok(());
     }
     let Some(user) = refresh::end(&mut transaction, token.family).await.map_err(unavailable)? else { return Ok(()) };
@@ -195,7 +195,7 @@ struct Checked {
 /// No lock and no connection is held meanwhile: hashing takes its time, and there may be a queue.
 async fn check(identity: &Identity, found: Option<&Account>, password: &SecretString) -> Result<Checked> {
     let verdict = identity.passwords.verify(password, found.map(|account| account.password_hash.as_str())).await.map_err(busy)?;
-    // Not for an account that answers nobody: the time it takes would say that the guess was right.
+    // A locked account is not rehashed: the extra time would reveal a right guess. Nor is an inactive one.
     let open = found.is_some_and(|account| account.is_active && !account.is_locked);
     let rehashed =
         if open && verdict == Verdict::NeedsRehash { Some(identity.passwords.hash(password).await.map_err(busy)?) } else { None };
@@ -218,11 +218,11 @@ async fn confirm(conn: &mut PgConnection, found: Option<Account>, verdict: Verdi
 /// A locked account answers even the right password like this: anything else would say that the account exists, and that the guess was right.
 async fn refuse<T>(
     mut transaction: sqlx::Transaction<'static, sqlx::Postgres>,
-    whose: Option<(Uuid, Option<Uuid>)>,
+    owner: Option<(Uuid, Option<Uuid>)>,
     action: &'static str,
     origin: &Origin,
 ) -> Result<T> {
-    origin.record(&mut transaction, action, whose, false).await?;
+    origin.record(&mut transaction, action, owner, false).await?;
     commit(transaction).await?;
     Err(Code::InvalidCredentials.into())
 }

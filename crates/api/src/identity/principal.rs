@@ -1,4 +1,6 @@
 //! Who a token speaks for, in the API's own words.
+//!
+//! Must not know the form of a token: `reading` does.
 
 use chrono::{DateTime, Utc};
 use domain::names::TenantId;

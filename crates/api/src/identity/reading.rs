@@ -1,4 +1,6 @@
 //! What verified claims mean: an own token's user, or another issuer's.
+//!
+//! Must not check a signature itself: `token` does.
 
 use chrono::{DateTime, Utc};
 use domain::names::TenantId;

@@ -1,7 +1,7 @@
 //! Refresh tokens: what renews a session, once each.
 //!
-//! A token is its session's id and 256 random bits, of which the database keeps the SHA-256. Each use gives the next one. The same one a second time within
-//! [`GRACE`] is a lost answer and is answered alike; later somebody has a copy, and the session ends for both. Must not log or show a token.
+//! A token is its session's id and 256 random bits, of which the database keeps the SHA-256. Each use gives the next one. Reuse within
+//! [`GRACE`] is treated as a lost answer; later reuse means that the token was copied, and ends the session. Must not log or show a token.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::{constant_time, hmac, rand};
@@ -135,7 +135,7 @@ pub(super) async fn end(conn: &mut PgConnection, family: Uuid) -> Result<Option<
 }
 
 /// Whether a session has this token as its present or previous one.
-pub(super) async fn holds(conn: &mut PgConnection, token: &RefreshToken) -> Result<bool> {
+pub(super) async fn is_valid(conn: &mut PgConnection, token: &RefreshToken) -> Result<bool> {
     let select = "SELECT EXISTS (SELECT FROM registry.refresh_tokens WHERE family = $1 AND $2 IN (current, previous))";
     let query = sqlx::query_scalar(select).bind(token.family).bind(token.digest());
     query.fetch_one(conn).await.doing("looking for a session")

@@ -1,7 +1,7 @@
 //! Whose access tokens ended before their time: the accounts that changed within a token's life, held in memory.
 //!
-//! `NOTIFY users` brings a change at once, a poll within seconds if that is cut. While the master database is down the list stays as it is, and tokens go
-//! on working for what is left of their few minutes. Must not grow with the number of users, and must not depend on Redis.
+//! `NOTIFY users` brings a change at once, a poll within seconds if that is cut. While the master database is down the list stays as it is, and tokens stay
+//! valid until they expire, within minutes. Must not grow with the number of users, and must not depend on Redis.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};

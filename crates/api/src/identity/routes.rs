@@ -209,7 +209,7 @@ async fn jwks(State(identity): State<Arc<Identity>>) -> Response {
     ([(header::CACHE_CONTROL, "public, max-age=300")], Json(identity.keys.keys().public())).into_response()
 }
 
-/// Tokens and people's data are nobody's to keep on the way.
+/// Caches on the way must not store tokens or personal data.
 fn private<T: Serialize>(data: T) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Data::new(data)).into_response()
 }

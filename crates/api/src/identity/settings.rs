@@ -26,11 +26,11 @@ pub struct Settings {
     pub renewals_per_minute: NonZeroU32,
     /// Passwords that may wait to be hashed.
     pub hash_queue: usize,
-    /// Between two looks at the signing key file.
+    /// Interval of re-reading the signing key file.
     pub key_file_period: Duration,
-    /// Between two looks at which sessions ended: how late a change is seen when notifications are cut.
+    /// Interval of re-reading which sessions ended: how late a change is seen when notifications are cut.
     pub revocation_period: Duration,
-    /// Between two sweeps of sessions that have run out.
+    /// Interval of deleting expired sessions.
     pub sweep_period: Duration,
 }
 
@@ -66,7 +66,7 @@ pub enum SetupError {
     /// Both issuers have one name.
     #[error("the external issuer has this API's own name")]
     SameIssuer,
-    /// Access tokens of no life, or of more than an hour's.
+    /// Access token lifetimes under a minute or over an hour.
     #[error("access tokens live between a minute and an hour")]
     AccessLife,
     /// The registry does not answer.

@@ -26,7 +26,7 @@ const KID_MOST: usize = 128;
 pub(super) const LEEWAY: i64 = 5;
 /// Seconds by which the issuing clock may be ahead of this one: own tokens carry the master database's.
 const AHEAD: i64 = 60;
-/// The end of the year 9999: what is later is no time.
+/// The end of the year 9999; later times are refused.
 const LAST: i64 = 253_402_300_799;
 /// Members that would have the token choose its key or its processing.
 const FORBIDDEN: [&str; 7] = ["crit", "jku", "jwk", "x5u", "x5c", "b64", "zip"];

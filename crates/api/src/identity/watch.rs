@@ -1,6 +1,6 @@
-//! What goes on beside the requests: keys and ended sessions kept current, old sessions swept away.
+//! Background work: refreshes keys and ended sessions, deletes expired sessions.
 //!
-//! Must not end by itself: what fails is logged, stays as it was, and is tried again.
+//! Must not end by itself: what fails is logged and tried again, and the last state stays.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ANSWER, Identity, WINDOW, refresh};
 
-/// Between two readings that notifications cause.
+/// Pause between two readings that notifications cause.
 const BREATH: Duration = Duration::from_millis(20);
 
 impl Identity {
-    /// Keeps keys and ended sessions current, and deletes sessions that have run out, until told to stop.
+    /// Keeps keys and ended sessions current, and deletes expired sessions, until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let work = async {
             tokio::join!(self.watch_keys(), self.watch_issuer(), self.watch_sessions(), self.sweep());
@@ -50,7 +50,7 @@ impl Identity {
                 tokio::time::sleep(self.settings.revocation_period).await;
                 continue;
             };
-            // A time-out is the poll's turn; none and an error mean that notifications may have been missed.
+            // After a time-out the poll is due. `None` and an error mean that notifications may have been missed.
             while let Ok(Ok(Some(_))) | Err(_) = tokio::time::timeout(self.settings.revocation_period, listener.try_recv()).await {
                 while listener.next_buffered().is_some() {}
                 self.reload().await;
@@ -63,7 +63,7 @@ impl Identity {
     async fn reload(&self) {
         let loaded = tokio::time::timeout(ANSWER, self.revocations.load(&self.pool, WINDOW)).await;
         if let Some(error) = loaded.unwrap_or_else(|_| Err(postgres::Error::timed_out("reading which sessions have ended"))).err() {
-            tracing::warn!(error = chain(&error), "which sessions have ended stays as it was");
+            tracing::warn!(error = chain(&error), "refreshing ended sessions failed");
         }
     }
 
@@ -73,7 +73,7 @@ impl Identity {
             self.attempts.forget();
             self.renewals.forget();
             if let Err(error) = refresh::sweep(&self.pool).await {
-                tracing::warn!(error = chain(&error), "sessions that have run out stay for now");
+                tracing::warn!(error = chain(&error), "deleting expired sessions failed");
             }
         }
     }

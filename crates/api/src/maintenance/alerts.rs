@@ -57,7 +57,7 @@ fn rules() -> Vec<Rule> {
     groups.into_iter().flat_map(|group| group.rules).collect()
 }
 
-fn words(text: &str) -> String {
+fn normalized(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -72,7 +72,7 @@ fn every_rule_has_a_page_of_the_same_form_with_the_same_expression_and_every_pag
             assert!(page.contains(&format!("\n{part}")), "{alert} lacks {part}");
         }
         assert!(index.contains(&format!("\n| [{alert}](api/{alert}.md) |")), "README.md does not list {alert}");
-        assert_eq!(words(page.split("```").nth(1).unwrap()), words(expr), "{alert}");
+        assert_eq!(normalized(page.split("```").nth(1).unwrap()), normalized(expr), "{alert}");
         assert_eq!(annotations.runbook, path);
         assert!(["warning", "critical"].contains(&&*labels.severity), "{alert}");
     }

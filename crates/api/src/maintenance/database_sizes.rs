@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::metrics;
 
-/// Between two looks for schools that are due; a look that finds none asks nobody.
+/// Interval between scans for schools that are due. A scan that finds none sends no query.
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// A school is measured again after this time, well within [`metrics::SILENCE`], after which its last size would be forgotten.

@@ -1,6 +1,8 @@
 //! One tenant's share: its requests, errors, connections and the size of its database.
 //!
 //! Handles are kept for the tenants that work now: with 10,000 tenants a label per class, code or bucket more would be 10,000 series more.
+//!
+//! Must not keep the series of a tenant that is silent.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -157,7 +157,7 @@ async fn measure(platform: &Platform, entry: Arc<CachedTenant>) -> Result<(Datab
 }
 
 impl Missing {
-    /// None for a bug, which fails the whole request.
+    /// None for what says nothing of the school's database: a bug, or a fault of the platform. It fails the whole request.
     fn of(entry: &CachedTenant, error: &Error) -> Option<Self> {
         match (entry.state, error.code) {
             (State::Provisioning, _) => Some(Self::Provisioning),
@@ -168,7 +168,33 @@ impl Missing {
             (_, Code::PoolExhausted | Code::TooManyRequests) => Some(Self::Busy),
             (_, Code::Timeout) => Some(Self::Slow),
             (_, Code::DatabaseUnavailable) => Some(Self::Unavailable),
-            _ => None,
+            (
+                _,
+                Code::InvalidTenant
+                | Code::TenantMismatch
+                | Code::Unauthenticated
+                | Code::InvalidCredentials
+                | Code::PasswordChangeRequired
+                | Code::Forbidden
+                | Code::NotFound
+                | Code::MethodNotAllowed
+                | Code::Malformed
+                | Code::Validation
+                | Code::TooLarge
+                | Code::UriTooLong
+                | Code::HeadersTooLarge
+                | Code::RequestTimeout
+                | Code::UnsupportedMediaType
+                | Code::UnsupportedEncoding
+                | Code::Conflict
+                | Code::PreconditionFailed
+                | Code::PreconditionRequired
+                | Code::IdempotencyKeyReused
+                | Code::RegistryUnavailable
+                | Code::IssuerUnavailable
+                | Code::Stopping
+                | Code::Internal,
+            ) => None,
         }
     }
 }

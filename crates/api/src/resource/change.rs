@@ -1,4 +1,6 @@
 //! PATCH of one row: changes the fields that the body names, of exactly the version that the caller has read.
+//!
+//! Must not overwrite a version that the caller has not read.
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;

@@ -1,4 +1,6 @@
 //! POST of a new row. With an `Idempotency-Key` it creates one row, however often it is sent.
+//!
+//! Must not create a second row for one key.
 
 use axum::http::HeaderMap;
 use axum::response::Response;

@@ -1,4 +1,6 @@
 //! Where a page ended: the last row's place in the order, and its id. Opaque to callers, and of no use under another list.
+//!
+//! Must not widen what a list shows: it is a position and no filter.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -39,7 +41,7 @@ impl Cursor {
     /// The moment of such a row.
     ///
     /// # Errors
-    /// [`Code::Malformed`] for a place that is none.
+    /// [`Code::Malformed`] for a malformed cursor.
     pub fn moment(&self) -> Result<DateTime<Utc>> {
         self.place.parse().map_err(|error: chrono::ParseError| Error::new(Code::Malformed).because(error))
     }

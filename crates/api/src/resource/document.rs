@@ -111,8 +111,8 @@ fn with(mut responses: Responses, status: &str, response: ResponseBuilder) -> Re
 }
 
 /// `staff member` as a part of an operation id: `StaffMember`.
-fn joined(words: &str) -> String {
-    words.split(' ').map(capitalised).collect()
+fn joined(phrase: &str) -> String {
+    phrase.split(' ').map(capitalised).collect()
 }
 
 fn capitalised(word: &str) -> String {

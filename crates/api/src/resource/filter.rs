@@ -1,5 +1,7 @@
 //! The query string of a list: how many, after which, and the resource's own filters. What is not known is refused: a filter that is misspelt would
 //! show more than was asked for.
+//!
+//! Must not ignore a parameter that it does not know.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -101,7 +103,7 @@ impl<F: DeserializeOwned + IntoParams + 'static> ListQuery<F> {
         Ok(Self { limit: limit.unwrap_or(USUAL), after, filter: read(&rest)?, plain })
     }
 
-    /// The place to go on after, in this list.
+    /// The position to continue after, in this list.
     ///
     /// # Errors
     /// [`Code::Malformed`] for a cursor that this list did not give out.
@@ -109,7 +111,7 @@ impl<F: DeserializeOwned + IntoParams + 'static> ListQuery<F> {
         self.after.as_deref().map(|text| Cursor::parse(list, text)).transpose()
     }
 
-    /// The moment and the id to go on after, in this list that is ordered by them.
+    /// The position to continue after, in this list that is ordered by moment and id.
     ///
     /// # Errors
     /// As [`ListQuery::cursor`].
@@ -160,8 +162,8 @@ impl<F: DeserializeOwned + IntoParams + 'static, S: Send + Sync> FromRequestPart
     }
 }
 
-/// Whether the path says what it names in the one way in which it is said: ids in lower case with hyphens, nothing percent-encoded. What is named in
-/// several ways is recorded in several, and the audit of a child would miss the others.
+/// Whether the path uses the canonical spelling: ids in lower case with hyphens, nothing percent-encoded. With several spellings the audit would record one
+/// child under several paths, and a search for one of them would miss the others.
 fn one_spelling(parts: &Parts) -> bool {
     let spelled = |segment: &str| uuid::Uuid::try_parse(segment).map_or(true, |id| id.hyphenated().to_string() == segment);
     let path = parts.uri.path();

@@ -1,4 +1,6 @@
 //! A page of a list, from the place where the last one ended.
+//!
+//! Must not cache a page that depends on a filter, a position or the user.
 
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};

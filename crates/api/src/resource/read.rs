@@ -1,4 +1,6 @@
 //! One row, with its entity tag.
+//!
+//! Must not show a row that the permission does not reach: `NOT_FOUND`, as if it did not exist.
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};

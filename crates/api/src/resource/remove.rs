@@ -1,4 +1,6 @@
 //! Soft deletion: the row stays, and nobody sees it any more.
+//!
+//! Must not delete the row: other rows may refer to it.
 
 use axum::http::{HeaderMap, StatusCode};
 use sqlx::AssertSqlSafe;

@@ -1,4 +1,6 @@
 //! The one SELECT of a resource: which columns, which rows, in which order.
+//!
+//! Must not put a caller's text into the SQL: it is bound.
 
 use sqlx::postgres::{PgConnection, PgRow, Postgres};
 use sqlx::{FromRow, QueryBuilder, Row as _};

@@ -1,4 +1,6 @@
 //! Activities of a child's day: one at a time here, for a whole class in [`batch`].
+//!
+//! Must not record for several children: `batch` does.
 
 pub mod batch;
 mod bodies;

@@ -1,4 +1,6 @@
 //! Allergies and intolerances of children. The kitchen and every teacher read them.
+//!
+//! Must not hold medicines: `medications` does.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! Routes of the links between children and guardians, one for each pair, under the paths of both.
 //!
-//! Only a permission for the whole school may write them: nobody may link themselves to a child or decide on their own custody.
+//! Must not let anybody write them without a permission for the whole school: nobody may link themselves to a child or decide on their own custody.
 
 mod link;
 

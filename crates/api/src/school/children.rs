@@ -1,4 +1,6 @@
 //! Children of the school. Most other resources refer to one.
+//!
+//! Must not erase a child's data: `privacy` does.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

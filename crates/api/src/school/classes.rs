@@ -1,4 +1,6 @@
 //! Classes: groups of children in one school year.
+//!
+//! Must not enrol anybody: `enrolments` does.
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnection, Postgres};

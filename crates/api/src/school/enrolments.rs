@@ -1,4 +1,6 @@
 //! Enrolments: which child is in which class, over time. A child is in one class at a time, and a class has no more children than its capacity.
+//!
+//! Must not exceed a capacity, even when two children are enrolled at once.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

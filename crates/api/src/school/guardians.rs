@@ -1,4 +1,6 @@
 //! Guardians: the adults who are responsible for children. A user sees its own children through the guardian that has its user id.
+//!
+//! Must not link a guardian to a child: `child_guardians` does.
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::Postgres;

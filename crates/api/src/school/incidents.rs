@@ -1,4 +1,6 @@
-//! Incidents: accidents, illnesses and other events of concern. An event that concerns two children is recorded as two incidents.
+//! Incidents: accidents, illnesses and other events of concern.
+//!
+//! Must not name a second child: an event that concerns two children is recorded as two incidents.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,6 @@
-//! The log of doses that were given, refused by the child, or missed. It is evidence: only the notes of an entry can be changed.
+//! The log of doses that were given, refused by the child, or missed. It is evidence.
+//!
+//! Must not change anything of an entry except its notes.
 
 mod facts;
 
@@ -55,8 +57,8 @@ pub struct MedicationAdministration {
     pub stamp: Stamp,
 }
 
-/// Request body that logs a dose. One medication cannot be given twice at the same time; to repeat the request safely, send the same `Idempotency-
-/// Key`.
+/// Request body that logs a dose. One medication cannot be given twice at the same time; to repeat the request safely, send the same
+/// `Idempotency-Key`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMedicationAdministration {

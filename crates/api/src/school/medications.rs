@@ -1,5 +1,7 @@
 //! Medications that children take at school, with the authorisation of a guardian. The doses are in
 //! [`super::medication_administrations`].
+//!
+//! Must not log doses.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,6 @@
 //! Staff: people who work at the school.
+//!
+//! Must not hold accounts or rights: `accounts` and `roles` do.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,6 @@
 //! Staff assignments: who works in which class, over time. One person may serve several classes.
+//!
+//! Must not say which children are in a class: `enrolments` does.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

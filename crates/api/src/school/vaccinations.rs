@@ -1,4 +1,6 @@
 //! Vaccinations: doses of vaccines that children were given or are due.
+//!
+//! Must not hold medicines that a child takes at school: `medications` does.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

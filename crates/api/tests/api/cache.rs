@@ -39,19 +39,19 @@ async fn what_a_write_outdates_is_forgotten_also_when_its_caller_hangs_up_during
         all.data().as_array().unwrap().iter().find(|row| row["key"] == "school.locale").unwrap()["value"].clone()
     };
     assert_eq!(listed().await, "pt-PT");
-    let mut holder = world.platform.superuser(&school.school).await.unwrap();
-    sqlx::raw_sql("SELECT pg_advisory_lock(7)").execute(&mut holder).await.unwrap();
+    let mut lock_owner = world.platform.superuser(&school.school).await.unwrap();
+    sqlx::raw_sql("SELECT pg_advisory_lock(7)").execute(&mut lock_owner).await.unwrap();
     let caller = admin.clone();
     let put = tokio::spawn(async move { caller.put("/settings/school.locale", Some("*"), json!({ "value": "en" })).await });
     let waiting =
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND query = 'COMMIT' AND wait_event = 'advisory')";
-    until("the commit", async || school.ask::<bool>(waiting).await).await;
+    until("the commit", async || school.scalar::<bool>(waiting).await).await;
     put.abort();
     let given_up = format!("dailycare_tenant_requests_total{{tenant=\"{}\",class=\"aborted\"}} 1", school.id());
     until("the end of the request", async || METRICS.render().contains(&given_up)).await;
-    drop(holder);
+    drop(lock_owner);
     until("the new value", async || listed().await == "en").await;
-    // Told of twice, by its transaction and by the caller's going, it is recorded once: the work lasts.
-    let told = "SELECT array_agg(success) FROM app.access_audit WHERE action = 'settings:update'";
-    assert_eq!(school.ask::<Vec<bool>>(told).await, [true]);
+    // The transaction and the caller's departure both report it. It is recorded once, because the change is kept.
+    let audited = "SELECT array_agg(success) FROM app.access_audit WHERE action = 'settings:update'";
+    assert_eq!(school.scalar::<Vec<bool>>(audited).await, [true]);
 }

@@ -71,7 +71,7 @@ async fn a_request_that_is_sent_again_with_its_key_is_done_once() {
         assert_eq!((answer.status, answer.id(), answer.etag()), (201, first.id(), first.etag()), "{}", answer.body);
     }
     assert_eq!(admin.post_keyed("/children", "k-1", json!({ "full_name": "Rui" })).await.code(), "IDEMPOTENCY_KEY_REUSED");
-    assert_eq!(school.ask::<i64>("SELECT count(*) FROM app.children").await, 1);
+    assert_eq!(school.scalar::<i64>("SELECT count(*) FROM app.children").await, 1);
 }
 
 #[tokio::test]
@@ -86,10 +86,10 @@ async fn the_answer_to_a_key_is_kept_for_its_day_and_goes_with_the_next_key_of_a
     let later = admin.post_keyed("/children", "k-1", body.clone()).await;
     assert_eq!(later.status, 201, "{}", later.body);
     assert_ne!(later.id(), first.id(), "a key that has had its day is new");
-    assert_eq!(school.ask::<Vec<String>>("SELECT array_agg(key) FROM app.idempotency_keys").await, ["k-1"]);
+    assert_eq!(school.scalar::<Vec<String>>("SELECT array_agg(key) FROM app.idempotency_keys").await, ["k-1"]);
     school.sql("UPDATE app.idempotency_keys SET expires_at = now() - interval '1 second'").await;
     assert_eq!(other.post_keyed("/children", "k-3", body).await.status, 201);
-    assert_eq!(school.ask::<Vec<String>>("SELECT array_agg(key) FROM app.idempotency_keys").await, ["k-3"]);
+    assert_eq!(school.scalar::<Vec<String>>("SELECT array_agg(key) FROM app.idempotency_keys").await, ["k-3"]);
 }
 
 #[tokio::test]

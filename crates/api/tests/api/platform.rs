@@ -1,4 +1,4 @@
-//! The platform's staff over HTTP: tenants, their measures, acting in a school; and a school's own accounts.
+//! The platform's staff over HTTP: tenants, their metrics, acting in a school; and a school's own accounts.
 
 use api::identity::External;
 use api_testing::{Answer, Client, METRICS, PASSWORD, World, usual, world};
@@ -9,7 +9,7 @@ use testing::{Version, until};
 use uuid::Uuid;
 
 /// The platform's records of a user's writes to accounts, oldest first: id, tenant, path, address, reason.
-async fn accounts_told(world: &World, user: Uuid) -> Vec<(Uuid, Option<Uuid>, String, Option<String>, Option<String>)> {
+async fn recorded_accounts(world: &World, user: Uuid) -> Vec<(Uuid, Option<Uuid>, String, Option<String>, Option<String>)> {
     let select = "
         SELECT id, tenant_id, resource, host(ip_address), reason FROM registry.access_audit
         WHERE user_id = $1 AND action = 'roles:update' AND success ORDER BY occurred_at";
@@ -17,7 +17,7 @@ async fn accounts_told(world: &World, user: Uuid) -> Vec<(Uuid, Option<Uuid>, St
 }
 
 #[tokio::test]
-async fn platform_staff_see_tenants_and_their_measures_and_nobody_else_does() {
+async fn platform_staff_see_tenants_and_their_metrics_and_nobody_else_does() {
     let world = world().await;
     let (north, south) = (world.school("norte").await, world.school("sul").await);
     let (staff, admin) = (world.staff().await, north.user("SchoolAdmin").await);
@@ -30,10 +30,10 @@ async fn platform_staff_see_tenants_and_their_measures_and_nobody_else_does() {
     let next = staff.get(&format!("/platform/tenants?limit=1&after={}", page.body["next"].as_str().unwrap())).await;
     assert_eq!((&next.data()[0]["code"], next.body.get("next")), (&json!("sul"), None));
 
-    let measures = staff.get(&format!("/platform/tenants/{}/metrics", north.id())).await;
-    let (users, database) = (&measures.data()["users"], &measures.data()["database"]);
+    let metrics = staff.get(&format!("/platform/tenants/{}/metrics", north.id())).await;
+    let (users, database) = (&metrics.data()["users"], &metrics.data()["database"]);
     assert_eq!((&users["enabled"], &users["active"], &database["children"]), (&json!(1), &json!(1), &json!(1)));
-    assert!(database["storage_bytes"].as_i64().unwrap() > 0 && database["uptime_seconds"].as_i64().is_some(), "{}", measures.body);
+    assert!(database["storage_bytes"].as_i64().unwrap() > 0 && database["uptime_seconds"].as_i64().is_some(), "{}", metrics.body);
 
     for path in ["/platform/tenants", "/platform/audit", "/platform/impersonations"] {
         assert_eq!(admin.get(path).await.code(), "FORBIDDEN", "{path}");
@@ -59,7 +59,7 @@ async fn a_school_that_is_suspended_or_down_is_measured_as_far_as_it_can_be() {
     for school in [&north, &south] {
         school.user("SchoolAdmin").await.get("/children").await.data();
     }
-    let measures = async |id| {
+    let metrics = async |id| {
         let answer = staff.get(&format!("/platform/tenants/{id}/metrics")).await;
         let data = answer.data();
         assert_eq!((&data["users"]["enabled"], &data["users"]["active"]), (&json!(1), &json!(1)), "{data}");
@@ -68,10 +68,10 @@ async fn a_school_that_is_suspended_or_down_is_measured_as_far_as_it_can_be() {
         assert_ne!(data["database"].is_null(), data["database_missing"].is_null(), "{data}");
         data["database_missing"].clone()
     };
-    assert_eq!((measures(north.id()).await, measures(south.id()).await), (json!(null), json!(null)));
+    assert_eq!((metrics(north.id()).await, metrics(south.id()).await), (json!(null), json!(null)));
 
     world.platform.suspend(&north.school).await.unwrap();
-    until("the suspension", async || measures(north.id()).await == "suspended").await;
+    until("the suspension", async || metrics(north.id()).await == "suspended").await;
     let mut superuser = sqlx::PgConnection::connect(&world.platform.server.superuser_url("postgres")).await.unwrap();
     let database = &south.school.objects.database;
     for statement in [
@@ -80,7 +80,7 @@ async fn a_school_that_is_suspended_or_down_is_measured_as_far_as_it_can_be() {
     ] {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut superuser).await.unwrap();
     }
-    assert_eq!(measures(south.id()).await, "unavailable");
+    assert_eq!(metrics(south.id()).await, "unavailable");
 }
 
 #[tokio::test]
@@ -109,15 +109,16 @@ async fn platform_staff_act_in_a_school_for_a_reason_that_is_kept_and_only_there
     let kept = staff.get("/platform/impersonations").await;
     assert_eq!((&kept.data()[0]["reason"], &kept.data()[0]["tenant_id"]), (&json!("support case 4711"), &json!(north.id())));
     let audit = staff.get(&format!("/platform/audit?tenant_id={}&action=auth:impersonate", north.id())).await;
-    let told = &audit.data()[0];
-    assert_eq!((&told["tenant_id"], &told["reason"]), (&json!(north.id()), &json!("support case 4711")));
-    assert_eq!((&told["user_id"], &told["success"]), (&json!(staff.user), &json!(true)));
-    let written: i64 =
-        north.ask(&format!("SELECT count(*) FROM app.access_audit WHERE user_id = '{}' AND action = 'children:create'", staff.user)).await;
+    let record = &audit.data()[0];
+    assert_eq!((&record["tenant_id"], &record["reason"]), (&json!(north.id()), &json!("support case 4711")));
+    assert_eq!((&record["user_id"], &record["success"]), (&json!(staff.user), &json!(true)));
+    let written: i64 = north
+        .scalar(&format!("SELECT count(*) FROM app.access_audit WHERE user_id = '{}' AND action = 'children:create'", staff.user))
+        .await;
     assert_eq!(written, 1);
     let new = json!({ "name": "Rita", "email": "rita@norte.example", "role": "Teacher" });
     assert_eq!(acting.post("/users", new).await.code(), "FORBIDDEN", "accounts are the school's to give");
-    assert_eq!(accounts_told(&world, staff.user).await, []);
+    assert_eq!(recorded_accounts(&world, staff.user).await, []);
     drop(south);
 }
 
@@ -162,7 +163,7 @@ async fn nothing_that_platform_staff_do_in_a_school_gives_rights_that_outlive_th
         let role = format!("/users/{stranger}/roles/SchoolAdmin");
         assert_eq!(admin.put(&role, None, json!({})).await.code(), "NOT_FOUND");
     }
-    assert_eq!(school.ask::<i64>("SELECT count(*) FROM app.user_roles").await, 0);
+    assert_eq!(school.scalar::<i64>("SELECT count(*) FROM app.user_roles").await, 0);
 }
 
 #[tokio::test]
@@ -318,18 +319,18 @@ async fn an_account_is_written_with_its_record_even_while_the_schools_audit_take
         assert_eq!((changed.status, reset.status, removed.status), (200, 200, 204));
         assert_eq!(admin.send(Method::DELETE, &path, None).await.code(), "NOT_FOUND");
 
-        let told = accounts_told(&world, admin.user).await;
+        let records = recorded_accounts(&world, admin.user).await;
         let (ids, paths): (Vec<_>, Vec<_>) =
-            told.iter().map(|(id, _, path, ..)| (*id, path.trim_start_matches("/api/v1").to_owned())).unzip();
+            records.iter().map(|(id, _, path, ..)| (*id, path.trim_start_matches("/api/v1").to_owned())).unzip();
         assert_eq!(paths, ["/users".to_owned(), path.clone(), format!("{path}/reset-password"), path.clone()]);
-        assert!(told.iter().all(|(_, tenant, _, address, reason)| {
+        assert!(records.iter().all(|(_, tenant, _, address, reason)| {
             (*tenant, address.as_deref(), reason) == (Some(north.id()), Some("127.0.0.1"), &None)
         }));
 
         north.sql("GRANT INSERT ON app.access_audit TO tenant_app").await;
         world.api.stop().await;
         let copies: Vec<Uuid> =
-            north.ask("SELECT array_agg(id ORDER BY occurred_at) FROM app.access_audit WHERE action = 'roles:update' AND success").await;
+            north.scalar("SELECT array_agg(id ORDER BY occurred_at) FROM app.access_audit WHERE action = 'roles:update' AND success").await;
         assert_eq!(copies, ids, "the school's copies are the same records");
     }
 }

@@ -1,6 +1,7 @@
 //! Why a condition is as it is: one closed list, used for conditions, Events and metrics alike.
 //!
 //! Every reason that is a problem has a page `docs/running/runbook/<Reason>.md`; a test holds that.
+//! Must not know when a reason applies: that is decided in the modules `status` of each kind.
 
 closed_list! {
     /// Why a condition stands as it does.

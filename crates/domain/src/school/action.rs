@@ -5,7 +5,7 @@
 use strum::{IntoStaticStr, VariantNames};
 
 use crate::placement::Placement;
-use crate::tenant::TenantState;
+use crate::tenant::{InactiveState, TenantState};
 
 /// One change to the world. Together with [`super::desired::Desired`] and the recorded names it says everything: executing it chooses nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ pub enum RegistryAction {
     /// Write route, sealed credentials, profile and schema version, with this state.
     PublishRoute(TenantState),
     /// Change the tenant's state and nothing else.
-    SetTenantState(TenantState),
+    SetTenantState(InactiveState),
 }
 
 /// An action on a Secret.

@@ -10,7 +10,7 @@ use super::observed::{
     ObservedSchool, ObservedSecret, ObservedTenant, SecretContent, ServerObservation,
 };
 use crate::placement::{Placement, Unplaced};
-use crate::tenant::TenantState;
+use crate::tenant::{InactiveState, TenantState};
 
 /// Whether `action` may land.
 #[must_use]
@@ -64,11 +64,9 @@ fn in_registry(school: &DesiredSchool, assigned: &AssignedSchool, action: Regist
         RegistryAction::PublishRoute(TenantState::Suspended) => {
             school.suspended && has_password(assigned) && state == Some(TenantState::Suspended) && access == Some(DatabaseAccess::Closed)
         }
-        RegistryAction::SetTenantState(TenantState::Suspended) => school.suspended && state.is_some(),
+        RegistryAction::SetTenantState(InactiveState::Suspended) => school.suspended && state.is_some(),
         RegistryAction::PublishRoute(TenantState::Provisioning | TenantState::Retained | TenantState::Deleted)
-        | RegistryAction::SetTenantState(TenantState::Provisioning | TenantState::Active | TenantState::Retained | TenantState::Deleted) => {
-            false
-        }
+        | RegistryAction::SetTenantState(InactiveState::Retained | InactiveState::Deleted) => false,
     }
 }
 
@@ -114,7 +112,7 @@ fn on_server(school: &DesiredSchool, assigned: &AssignedSchool, catalog: Catalog
 fn while_deleting(policy: DeletionPolicy, assigned: &AssignedSchool, action: &Action) -> bool {
     let Some(state) = state(assigned) else { return *action == ObjectAction::RemoveFinalizer.into() };
     let routed = matches!(state, TenantState::Active | TenantState::Provisioning);
-    if *action == RegistryAction::SetTenantState(TenantState::Suspended).into() {
+    if *action == RegistryAction::SetTenantState(InactiveState::Suspended).into() {
         return routed;
     }
     if state == TenantState::Deleted {
@@ -131,10 +129,10 @@ fn while_deleting(policy: DeletionPolicy, assigned: &AssignedSchool, action: &Ac
         Action::Server(ServerAction::DropLogin) => login_left && (nothing_to_lose || delete && !routed),
         Action::Server(ServerAction::CloseDatabase) => entered && !routed,
         Action::Server(ServerAction::DropDatabase) => delete && ours && !entered && !routed,
-        Action::Registry(RegistryAction::SetTenantState(TenantState::Deleted)) => {
+        Action::Registry(RegistryAction::SetTenantState(InactiveState::Deleted)) => {
             !login_left && (nothing_to_lose || delete && !ours && !routed)
         }
-        Action::Registry(RegistryAction::SetTenantState(TenantState::Retained)) => retain && !entered && !routed,
+        Action::Registry(RegistryAction::SetTenantState(InactiveState::Retained)) => retain && !entered && !routed,
         Action::Object(ObjectAction::RemoveFinalizer) => retain && state == TenantState::Retained && !entered,
         Action::Server(
             ServerAction::StageDatabase
@@ -148,7 +146,7 @@ fn while_deleting(policy: DeletionPolicy, assigned: &AssignedSchool, action: &Ac
             RegistryAction::ReserveTenant
             | RegistryAction::CreateAdmin
             | RegistryAction::PublishRoute(_)
-            | RegistryAction::SetTenantState(TenantState::Provisioning | TenantState::Active | TenantState::Suspended),
+            | RegistryAction::SetTenantState(InactiveState::Suspended),
         )
         | Action::Object(ObjectAction::AddFinalizer | ObjectAction::RecordNames(_))
         | Action::Secret(_) => false,

@@ -1,6 +1,7 @@
 //! The planner against every state there is: each (wanted, seen) pair, reachable or not, is followed step by step to its end.
 //!
 //! `apply` says what the world becomes when an action lands; the tests of the acts hold the real servers to the same words.
+//! Must not share code with the planner where it states the goal: the two must be able to disagree.
 
 mod planted;
 mod scenarios;
@@ -99,7 +100,7 @@ fn apply_in_registry(assigned: &mut AssignedSchool, action: RegistryAction) {
         RegistryAction::ReserveTenant => assigned.tenant = ObservedTenant::Ours { state: TenantState::Provisioning, current: false },
         RegistryAction::SetTenantState(state) => {
             if let ObservedTenant::Ours { current, .. } = assigned.tenant {
-                assigned.tenant = ObservedTenant::Ours { state, current };
+                assigned.tenant = ObservedTenant::Ours { state: state.into(), current };
             }
         }
         RegistryAction::PublishRoute(state) => assigned.tenant = ObservedTenant::Ours { state, current: true },
@@ -249,7 +250,7 @@ fn foreign(observed: &ObservedSchool) -> [bool; 5] {
     [database, login, admin, assigned.secret == ObservedSecret::Foreign, assigned.tenant == ObservedTenant::OfAnother]
 }
 
-/// Data is lost only when deletion is asked for with `Delete`, routes have stopped and the door is closed.
+/// Data is lost only when deletion is asked for with `Delete`, routes have stopped and the database is closed.
 fn drops_lawfully(desired: &Desired, observed: &ObservedSchool) -> bool {
     let Assignment::Assigned(assigned) = &observed.assignment else { return false };
     let entered = matches!(

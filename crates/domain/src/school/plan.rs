@@ -10,7 +10,7 @@ use super::observed::{
     ObservedSchool, ObservedSecret, ObservedTenant, Schema, SecretContent, ServerObservation, Unavailable,
 };
 use crate::placement::Unplaced;
-use crate::tenant::TenantState;
+use crate::tenant::{InactiveState, TenantState};
 
 /// What to do next about a School.
 pub type Plan = crate::plan::Plan<Action, Waiting, Refusal>;
@@ -81,7 +81,7 @@ fn present(school: &DesiredSchool, observed: &ObservedSchool) -> Decision<()> {
     };
     let state = tenant(assigned)?;
     if school.suspended && state == TenantState::Active {
-        return execute(RegistryAction::SetTenantState(TenantState::Suspended)); // routes stop at once, even while the server does not answer
+        return execute(RegistryAction::SetTenantState(InactiveState::Suspended)); // routes stop at once, even while the server does not answer
     }
     let catalog = match assigned.server {
         ServerObservation::Unavailable(unavailable) => return Err(Plan::Wait(Waiting::Server(unavailable))),
@@ -159,7 +159,7 @@ fn login(login: ObservedLogin) -> Decision<()> {
 /// Routes stop first, then the database is closed. A suspended school is not migrated.
 fn suspending(assigned: &AssignedSchool, state: TenantState, access: DatabaseAccess) -> Decision<()> {
     if state != TenantState::Suspended {
-        return execute(RegistryAction::SetTenantState(TenantState::Suspended));
+        return execute(RegistryAction::SetTenantState(InactiveState::Suspended));
     }
     if access != DatabaseAccess::Closed {
         return execute(ServerAction::CloseDatabase);
@@ -205,7 +205,7 @@ fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Decision<()> {
         ObservedTenant::Ours { state, .. } => state,
     };
     if state == TenantState::Active {
-        return execute(RegistryAction::SetTenantState(TenantState::Suspended)); // the API stops routing before the database is closed
+        return execute(RegistryAction::SetTenantState(InactiveState::Suspended)); // the API stops routing before the database is closed
     }
     let catalog = match assigned.server {
         ServerObservation::Unavailable(unavailable) => return Err(Plan::Wait(Waiting::Server(unavailable))),
@@ -214,7 +214,9 @@ fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Decision<()> {
     if state == TenantState::Provisioning {
         return match catalog.database {
             ObservedDatabase::Absent => dropping(catalog), // there is nothing that could be retained
-            _ => execute(RegistryAction::SetTenantState(TenantState::Suspended)),
+            ObservedDatabase::Ours { .. } | ObservedDatabase::Foreign | ObservedDatabase::Broken => {
+                execute(RegistryAction::SetTenantState(InactiveState::Suspended))
+            }
         };
     }
     if matches!(catalog.database, ObservedDatabase::Ours { access: DatabaseAccess::Open | DatabaseAccess::Drifted, .. }) {
@@ -222,7 +224,7 @@ fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Decision<()> {
     }
     match policy {
         DeletionPolicy::Retain if state == TenantState::Retained => execute(ObjectAction::RemoveFinalizer),
-        DeletionPolicy::Retain => execute(RegistryAction::SetTenantState(TenantState::Retained)),
+        DeletionPolicy::Retain => execute(RegistryAction::SetTenantState(InactiveState::Retained)),
         DeletionPolicy::Delete => dropping(catalog),
     }
 }
@@ -231,6 +233,6 @@ fn dropping(catalog: CatalogFacts) -> Decision<()> {
     match (catalog.database, catalog.login) {
         (ObservedDatabase::Ours { .. } | ObservedDatabase::Broken, _) => execute(ServerAction::DropDatabase),
         (ObservedDatabase::Absent, ObservedLogin::Matching | ObservedLogin::Differing) => execute(ServerAction::DropLogin),
-        (ObservedDatabase::Absent | ObservedDatabase::Foreign, _) => execute(RegistryAction::SetTenantState(TenantState::Deleted)),
+        (ObservedDatabase::Absent | ObservedDatabase::Foreign, _) => execute(RegistryAction::SetTenantState(InactiveState::Deleted)),
     }
 }

@@ -1,10 +1,8 @@
-//! The actions on a `DatabaseServer`, grouped by where they land, and what must hold there.
+//! The actions on a `DatabaseServer`, grouped by where they land.
 //!
-//! Labels are derived from the names of the variants, so that none is forgotten. Nothing here may land on a server whose identity is not the recorded one.
+//! Must not say when an action may land: that is [`super::admissible`]. Labels are derived from the names of the variants, so that none is forgotten.
 
 use strum::{IntoStaticStr, VariantNames};
-
-use super::plan::{Identity, ObservedServer};
 
 /// One change to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,25 +65,5 @@ impl Action {
     #[must_use]
     pub fn labels() -> Vec<&'static str> {
         [ObjectAction::VARIANTS, ServerAction::VARIANTS].concat()
-    }
-}
-
-/// Whether `action` may land. Written apart from the planner; the engine checks it before every action.
-#[must_use]
-pub fn admissible(observed: &ObservedServer, action: Action) -> bool {
-    let facts = observed.contact.as_ref().ok().filter(|_| observed.finalizer && !observed.deleting);
-    match action {
-        Action::Object(ObjectAction::AddFinalizer) => !observed.finalizer && !observed.deleting,
-        Action::Object(ObjectAction::RemoveFinalizer) => observed.finalizer && observed.deleting && !observed.in_use,
-        Action::Object(ObjectAction::RecordIdentity) => facts.is_some_and(|facts| facts.identity == Identity::Unrecorded),
-        Action::Server(action) => facts.is_some_and(|facts| {
-            let usable = facts.identity == Identity::Same && facts.supported && facts.lacking.is_empty() && facts.writable;
-            usable
-                && match action {
-                    ServerAction::PrepareRoles => true,
-                    ServerAction::CloseMaintenance | ServerAction::BuildTemplate => facts.roles,
-                    ServerAction::DropStale => facts.roles && facts.template,
-                }
-        }),
     }
 }

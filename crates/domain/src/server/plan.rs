@@ -3,62 +3,8 @@
 //! Must never plan anything on a server whose identity is not the recorded one.
 
 use super::action::{Action, ObjectAction, ServerAction};
+use super::observed::{Identity, ObservedServer, Obstacle, ServerFacts};
 use crate::condition::Reason;
-
-/// Everything the planner knows about one server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ObservedServer {
-    /// The object is being deleted.
-    pub deleting: bool,
-    /// Our finalizer is on the object.
-    pub finalizer: bool,
-    /// Schools are on this server, retained ones included.
-    pub in_use: bool,
-    /// What the server answered, or why it did not.
-    pub contact: Result<ServerFacts, Obstacle>,
-}
-
-/// Why a server cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Obstacle {
-    /// The condition's reason.
-    pub reason: Reason,
-    /// What to do about it. No secret, no counter, no time.
-    pub message: String,
-}
-
-/// What a server answered.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one independent fact")]
-pub struct ServerFacts {
-    /// Whether it is the recorded server.
-    pub identity: Identity,
-    /// PostgreSQL 15 or newer.
-    pub supported: bool,
-    /// Rights that the admin login lacks, as PostgreSQL calls them.
-    pub lacking: Vec<&'static str>,
-    /// It accepts writes.
-    pub writable: bool,
-    /// The fixed roles exist, and the migrator has our password.
-    pub roles: bool,
-    /// PUBLIC may not connect to the maintenance databases, as far as the admin may decide that.
-    pub closed: bool,
-    /// The frozen template of the operator's schema exists.
-    pub template: bool,
-    /// Templates or spares of another schema are left.
-    pub stale: bool,
-}
-
-/// Whether a server is the recorded one, by PostgreSQL's system identifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Identity {
-    /// None recorded yet.
-    Unrecorded,
-    /// The recorded one.
-    Same,
-    /// Another server answers under the address.
-    Other,
-}
 
 /// What to do next about a server: what is waited for and what is refused is an obstacle.
 pub type Plan = crate::plan::Plan<Action, Obstacle, Obstacle>;
@@ -124,7 +70,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::server::action::admissible;
+    use crate::server::admissible::admissible;
 
     fn worlds() -> Vec<ObservedServer> {
         let failed = Obstacle { reason: Reason::DatabaseUnreachable, message: "no answer".into() };

@@ -2,7 +2,8 @@
 //!
 //! Must not say more than was observed, and must not know times: those are the operator's.
 
-use super::plan::{ObservedServer, Obstacle, Plan, ServerFacts};
+use super::observed::{ObservedServer, Obstacle, ServerFacts};
+use super::plan::Plan;
 use crate::condition::{Condition, ConditionStatus, ConditionType, Reason};
 
 /// How many schools a server takes and has, by its spec and the registry.

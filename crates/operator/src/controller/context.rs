@@ -59,7 +59,7 @@ pub struct Parts {
     pub resync: Duration,
     /// How long an object may make no progress before it counts as stalled.
     pub progress_deadline: Duration,
-    /// How often things are looked at although nothing happened.
+    /// How often objects are reconciled, and maintenance runs, without a change.
     pub timing: Timing,
 }
 

@@ -33,6 +33,8 @@ const ACTIONS: usize = 24;
 const SAME_ACTION: u32 = 3;
 /// The longest a pass may take, migrations and the building of a template included.
 const TIME_LIMIT: Duration = Duration::from_mins(15);
+/// Between two passes of an object without a concurrency limit that has more to do.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Contention, which is somebody else being faster or holding a lock, is not worth reporting until it has happened this often in a row.
 const REPORTED_AFTER: u32 = 4;
 
@@ -65,7 +67,13 @@ async fn passes<K: Kind>(ctx: &Context, mut object: K::Object) -> controller::Ac
         let mut observation = None;
         let ended = tokio::time::timeout(TIME_LIMIT, Box::pin(pass::<K>(ctx, &mut object, &mut observation))).await;
         match ended.unwrap_or(Err(Error::TimeRanOut)) {
-            Ok(End::Continue) => ctx.freshness.record(&object),
+            Ok(End::Continue) => {
+                ctx.freshness.record(&object);
+                if K::limit(&object) == Limit::None {
+                    // Nobody else waits for this place. A pause keeps two actions that undo each other from using a whole processor.
+                    return controller::Action::requeue(PAUSE);
+                }
+            }
             Ok(End::Settled(wait)) => {
                 ctx.freshness.record(&object);
                 ctx.backoff.reset(&uid);

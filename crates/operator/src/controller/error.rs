@@ -93,7 +93,17 @@ impl Error {
                 Reason::MigrationFailed
             }
             Self::Postgres(provisioning::server::Error::NotOurs { .. }) => Reason::OwnedByAnother,
-            _ => Reason::ProgressingWithRetry,
+            Self::Kubernetes(_)
+            | Self::Registry(_)
+            | Self::Postgres(_)
+            | Self::Password(_)
+            | Self::Seal(_)
+            | Self::Overtaken(_)
+            | Self::Leftover(_)
+            | Self::NothingChanged(_)
+            | Self::TimeRanOut
+            | Self::NotLeading
+            | Self::Bug(_) => Reason::ProgressingWithRetry,
         };
         Failure { class: self.class(), reason, message: self.message() }
     }

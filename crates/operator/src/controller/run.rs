@@ -71,18 +71,26 @@ pub enum Error {
     /// No randomness for an identity.
     #[error("no identity for the leader election could be made")]
     Identity(#[source] std::io::Error),
+    /// A file or flag that says how to reach the master database cannot be used.
+    #[error("the operator cannot start with these settings")]
+    MasterAccess(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Another operator leads now; nothing more may be started here.
     #[error("the leader Lease was lost; exiting so that only one operator works")]
     LostLease,
 }
 
+/// How the operator reaches the master database.
+#[derive(Debug)]
+pub struct MasterAccess {
+    /// The master database, as an admin of its server.
+    pub target: Target,
+    /// The API's login to the master database, if the operator is to make it.
+    pub api_login: Option<Credentials>,
+}
+
 /// What the operator works with from start to end.
 #[derive(Debug)]
 pub struct Settings {
-    /// The master database, as an admin of its server.
-    pub master: Target,
-    /// The API's login to the master database, if the operator is to make it.
-    pub api_login: Option<Credentials>,
     /// The sealing keys.
     pub keyring: Keyring,
     /// The tenant schema.
@@ -99,7 +107,7 @@ pub struct Settings {
     pub resync: Duration,
     /// How long a School or server may make no progress before it counts as stalled.
     pub progress_deadline: Duration,
-    /// How often things are looked at although nothing happened.
+    /// How often objects are reconciled, and maintenance runs, without a change.
     pub timing: Timing,
     /// This process's name in the Lease and in Events.
     pub instance: String,
@@ -107,11 +115,19 @@ pub struct Settings {
     pub leader_election: bool,
 }
 
-/// Runs until `stop`, or until the lease is lost.
+/// Runs until `stop`, or until the lease is lost. `read_access` is called once the lease is held: a standby may have waited for days, and passwords in its
+/// files may have changed meanwhile.
 ///
 /// # Errors
 /// When it cannot start, or the lease is lost; the process must exit then.
-pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Error> {
+pub async fn run<E>(
+    settings: Settings,
+    read_access: impl AsyncFnOnce() -> Result<MasterAccess, E>,
+    stop: CancellationToken,
+) -> Result<(), Error>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
     let (heartbeat, readiness) = (Heartbeat::default(), Readiness::default());
     let mut tasks = JoinSet::new();
     let sources = Sources { heartbeat: heartbeat.clone(), readiness: readiness.clone(), metrics: metrics::install()?.into() };
@@ -124,7 +140,8 @@ pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), Erro
     tasks.spawn(maintenance::probe_api_server(client.clone(), heartbeat.clone(), settings.timing.maintenance, stop.child_token()));
     let Some(lease) = acquire_lease(&settings, &client, &readiness, &stop).await? else { return Ok(()) };
     readiness.enter(Phase::Starting);
-    let prepared = Box::pin(prepare(&settings, &client, &stop)).await?;
+    let access = read_access().await.map_err(|error| Error::MasterAccess(Box::new(error)))?;
+    let prepared = Box::pin(prepare(&access, &client, &stop)).await?;
     let Some((cluster, registry)) = prepared else { return Ok(()) };
     let (recorder, publisher) = events::recorder(client.clone(), &settings.instance);
     tasks.spawn(publisher.run(stop.child_token()));
@@ -177,9 +194,9 @@ async fn acquire_lease(
 }
 
 /// The cluster's identity and the master database, retried until they are there, unless retrying cannot help.
-async fn prepare(settings: &Settings, client: &Client, stop: &CancellationToken) -> Result<Option<(ClusterUid, PgPool)>, Error> {
+async fn prepare(access: &MasterAccess, client: &Client, stop: &CancellationToken) -> Result<Option<(ClusterUid, PgPool)>, Error> {
     let migrations = Migrations::master()?;
-    let (target, api) = (&settings.master, &settings.api_login);
+    let MasterAccess { target, api_login: api } = access;
     let mut attempts = 0;
     loop {
         let tried = async {
@@ -199,14 +216,19 @@ async fn prepare(settings: &Settings, client: &Client, stop: &CancellationToken)
         let class = match &error {
             Error::Kubernetes(error) => error.class(),
             Error::Registry(error) => error.class(),
-            _ => Class::Bug,
+            Error::Schema(_)
+            | Error::Listen { .. }
+            | Error::Metrics(_)
+            | Error::Identity(_)
+            | Error::MasterAccess(_)
+            | Error::LostLease => Class::Bug,
         };
         if matches!(class, Class::Invalid | Class::Bug) {
             return Err(error);
         }
         attempts += 1;
         let wait = retry::wait(class, attempts, 0).min(Duration::from_secs(15));
-        tracing::warn!(error = chain(&error), retry_in = ?wait, "not ready to work yet");
+        tracing::warn!(error = chain(&error), retry_in = ?wait, "preparing failed, retrying");
         stop.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use domain::condition::Condition;
 use domain::failure::{Circumstances, Failure};
-use domain::names::ServerName;
 use domain::school::action::Action;
 use domain::school::admissible::admissible;
 use domain::school::observed::ObservedSchool;
@@ -49,7 +48,7 @@ impl Kind for Schools {
 
     const NAME: &'static str = "School";
     const FINALIZER: &'static str = FINALIZER;
-    // What is destroyed is destroyed on the API server's word of now, not on a cache's of then.
+    // A deletion acts on a fresh read, never on the cache.
     const READS_AFRESH: bool = true;
 
     fn cache(ctx: &Context) -> Cache<School> {
@@ -65,7 +64,7 @@ impl Kind for Schools {
     }
 
     fn limit(school: &School) -> Limit {
-        Limit::PerServer(recorded_server(school))
+        Limit::PerServer(convert::recorded_server(school))
     }
 
     /// Waits, for a moment only, until every server has been observed once, so that no School is reported as waiting for its server for that reason.
@@ -161,12 +160,6 @@ impl Kind for Schools {
             ctx.requeue.set_waiting(&school.uid().unwrap_or_default(), ObjectRef::from_obj(school), true);
         }
     }
-}
-
-/// The server in a School's status.
-pub(super) fn recorded_server(school: &School) -> Option<ServerName> {
-    let placement = school.status.as_ref()?.placement.as_ref()?;
-    ServerName::parse(placement.server_name.as_deref()?).ok()
 }
 
 fn release_place(ctx: &Context, school: &School) {

@@ -12,8 +12,10 @@ use std::time::Duration;
 use domain::condition::{Condition, Reason};
 use domain::names::ServerName;
 use domain::school::observed::Unavailable;
-use domain::server::action::{Action, ObjectAction, ServerAction, admissible};
-use domain::server::plan::{ObservedServer, Obstacle, Plan, plan};
+use domain::server::action::{Action, ObjectAction, ServerAction};
+use domain::server::admissible::admissible;
+use domain::server::observed::{ObservedServer, Obstacle};
+use domain::server::plan::{Plan, plan};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
 
@@ -23,16 +25,15 @@ use super::context::Context;
 use super::engine::Kind;
 use super::error::Result;
 use super::requeue::Requeue;
-use super::school;
 use super::server_cache::ServerState;
-use crate::crd::DatabaseServer;
 use crate::crd::server::DatabaseServerStatus;
+use crate::crd::{DatabaseServer, convert};
 use crate::metrics;
 
 /// Keeps a server's object while schools are on it.
 pub const FINALIZER: &str = "dailycare.io/server-in-use";
 
-/// How often start looks whether every server has been observed.
+/// How often the start checks whether every server has been observed.
 const POLL: Duration = Duration::from_millis(20);
 
 /// The kind.
@@ -71,7 +72,7 @@ impl Kind for Servers {
     /// Before anything is planned: a server that is being deleted must take no School between that decision and its end.
     fn remember(ctx: &Context, observation: &mut Observation) {
         if remember(ctx, observation) {
-            tracing::info!(reachable = observation.contact.is_ok(), "what is known of the server changed");
+            tracing::info!(reachable = observation.contact.is_ok(), "server state changed");
             requeue_schools(ctx, &observation.name);
         }
     }
@@ -179,7 +180,7 @@ pub(super) async fn all_observed(ctx: &Context) {
 /// Requeues every School on this server, and every School that waits for anything.
 fn requeue_schools(ctx: &Context, name: &ServerName) {
     for school in ctx.schools.state() {
-        if school::recorded_server(&school).as_ref() == Some(name) {
+        if convert::recorded_server(&school).as_ref() == Some(name) {
             ctx.requeue.one(ObjectRef::from_obj(&*school));
         }
     }

@@ -1,6 +1,6 @@
-//! How often things are looked at although nothing happened.
+//! Intervals of the controllers: how often objects are reconciled, and maintenance runs, without a change.
 //!
-//! Must not hold time-outs: those belong to the calls that they bound. The product always uses the defaults.
+//! Must not hold time-outs: those belong to the calls that they bound. Only a test build can change the defaults.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! The schema of `status.conditions`, shared by every kind: `metav1.Condition` with its published bounds, one entry per type.
+//!
+//! Must not be more than the schema: how conditions change is in [`crate::kubernetes::condition`].
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 

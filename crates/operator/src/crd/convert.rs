@@ -7,7 +7,7 @@ mod names;
 mod school;
 mod server;
 
-pub use names::{RecordError, names, recorded};
+pub use names::{RecordError, names, recorded, recorded_server};
 pub use school::{DEFAULT_CONNECTION_LIMIT, derived_names, desired, secret_template};
 pub use server::{DEFAULT_CA_KEY, DEFAULT_PORT, ServerSecrets, secrets, spec};
 

@@ -166,7 +166,7 @@ pub struct NamespaceSelector {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseServerStatus {
-    /// The generation last seen; -1 before the first look.
+    /// The generation last observed; -1 before the first reconcile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// What holds of this server. Ready, Reconciling and Stalled are always present.

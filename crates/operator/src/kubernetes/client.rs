@@ -1,4 +1,6 @@
 //! The one client: where the API server is, who we are, and how long anything may take.
+//!
+//! Must not retry: the caller decides that by the class of the error.
 
 use std::time::Duration;
 

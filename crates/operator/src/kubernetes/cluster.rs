@@ -1,4 +1,6 @@
 //! Facts about the cluster itself: its identity and its namespaces.
+//!
+//! Must not write anything.
 
 use std::collections::BTreeMap;
 

@@ -108,7 +108,7 @@ impl Error {
 fn class_of(status: &Status, overtaken: bool) -> Class {
     match status.code {
         _ if overtaken => Class::Contended,
-        // What was just read is gone, or its namespace is: the next look will see that.
+        // What was just read is gone, or its namespace is: the next observation shows it.
         404 | 409 => Class::Contended,
         401 | 403 => Class::Denied,
         400 | 413 | 422 => Class::Invalid,

@@ -1,4 +1,6 @@
-//! Events for people who look with `kubectl describe`. Best effort: telling never delays and never fails what is told about.
+//! Events for people who look with `kubectl describe`.
+//!
+//! Best effort: publishing must never delay or fail a reconcile.
 
 mod recent;
 
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::recent::Recent;
 use super::{FIELD_MANAGER, within};
 
-/// The same event about the same object is told once in this time.
+/// The same event about the same object is published once in this time.
 pub const QUIET: Duration = Duration::from_mins(10);
 
 /// Events that may wait to be sent; more than that are dropped.
@@ -40,7 +42,7 @@ pub enum Severity {
     Warning,
 }
 
-/// What is told.
+/// What is published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// `Normal` or `Warning`.
@@ -76,7 +78,7 @@ pub fn recorder(client: Client, instance: &str) -> (Recorder, Publisher) {
 }
 
 impl Recorder {
-    /// Tells `notice` about an object, unless the same was told within [`QUIET`] or the queue is full.
+    /// Publishes `notice` about an object, unless the same was published within [`QUIET`] or the queue is full.
     pub fn publish(&self, regarding: &ObjectReference, notice: &Notice) {
         let key = key_of(regarding, notice);
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +116,7 @@ async fn send(client: &Client, event: &Event) {
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match within("sending an event", Api::namespaced(client.clone(), namespace).create(&parameters, event)).await {
         Ok(_) => {}
-        // An earlier leader told it.
+        // An earlier leader published it.
         Err(error) if error.is_already_exists() => {}
         Err(error) => tracing::debug!(reason = event.reason, error = error.message(), "event not sent"),
     }
@@ -126,7 +128,7 @@ fn key_of(regarding: &ObjectReference, notice: &Notice) -> u64 {
     hasher.finish()
 }
 
-/// The event's name follows from what it says and when, in steps of [`QUIET`]: a restarted operator that tells the same finds it told.
+/// The event's name follows from what it says and when, in steps of [`QUIET`]: a restarted operator that publishes the same finds it published.
 fn event(regarding: &ObjectReference, notice: &Notice, instance: &str, key: u64, now: Timestamp) -> Event {
     let interval = now.as_second().unsigned_abs() / QUIET.as_secs();
     let name = format!("{}.{key:016x}{interval:x}", regarding.name.as_deref().unwrap_or_default());

@@ -1,7 +1,7 @@
 //! The leader Lease, with client-go's semantics, on kube's client.
 //!
 //! A lease alone never makes a write safe, because a paused process does not know that it was paused: what must not happen twice is guarded where
-//! it happens (locks and marks in PostgreSQL, `resourceVersion` in Kubernetes). The lease keeps two operators from getting in each other's way.
+//! it happens (locks and ownership comments in PostgreSQL, `resourceVersion` in Kubernetes). The lease keeps two operators from getting in each other's way.
 
 mod election;
 
@@ -89,8 +89,8 @@ impl Contender {
             match stop.run_until_cancelled(timeout(self.timing.renew_deadline, self.attempt())).await? {
                 Ok(Ok(Try::Ours(lease))) => return Some(self.hold(*lease, started)),
                 Ok(Ok(Try::Theirs | Try::Raced)) => {}
-                Ok(Err(error)) => tracing::warn!(error = error.message(), "the lease cannot be asked for"),
-                Err(_) => tracing::warn!("the lease cannot be asked for: no answer"),
+                Ok(Err(error)) => tracing::warn!(error = error.message(), "requesting the lease failed"),
+                Err(_) => tracing::warn!("requesting the lease failed: no answer"),
             }
             stop.run_until_cancelled(sleep(self.timing.retry)).await?;
         }

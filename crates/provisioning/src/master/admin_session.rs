@@ -1,4 +1,6 @@
 //! An admin's session on the master database's server, patient enough to wait for another operator, with the lock that lets one of them work at a time.
+//!
+//! Must not be used while Schools are reconciled: it is for preparing the master database.
 
 use postgres::error::Doing as _;
 use postgres::session;

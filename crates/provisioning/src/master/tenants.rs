@@ -13,7 +13,7 @@ mod reserve;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-pub use self::inactive::{InactiveState, set_state};
+pub use self::inactive::set_state;
 pub use self::observe::{CodeHolder, RegistryObservation, observe};
 pub use self::observed_row::ObservedRow;
 pub use self::occupancy::occupancy;

@@ -1,4 +1,6 @@
 //! Accounts that the operator makes: a school's first administrator, and the platform's staff. The API makes every other account.
+//!
+//! Must not see a password: callers bring its hash.
 
 use domain::tenant::Person;
 use postgres::error::Doing as _;

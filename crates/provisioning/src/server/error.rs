@@ -157,7 +157,17 @@ impl Error {
             Self::Sql(error) => error.sqlstate(),
             Self::Schema(error) => error.sqlstate(),
             Self::Migration { sqlstate, .. } => sqlstate.clone(),
-            _ => None,
+            Self::NotOurs { .. }
+            | Self::Gone { .. }
+            | Self::Interrupted { .. }
+            | Self::RightsRemain { .. }
+            | Self::NotClosed { .. }
+            | Self::DatabaseExists { .. }
+            | Self::SessionsRemain { .. }
+            | Self::OutOfOrder { .. }
+            | Self::WrongRole { .. }
+            | Self::NoRandomness
+            | Self::UnexpectedAnswer { .. } => None,
         }
     }
 

@@ -1,4 +1,6 @@
 //! Staging: copies of a template that belong to no school and are ready to be claimed. After a crash the next claim uses the spare that was left.
+//!
+//! Must not name a school: a spare belongs to none.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgPool};

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 
 use super::session_guard::SessionGuard;
 use super::sessions::{self, SessionScope};
-use super::{OWNER, Result, migrate, send, sql};
+use super::{Error, OWNER, Result, migrate, send, sql};
 
 /// One builder at a time on a server.
 const LOCK: &str = "templates";
@@ -115,7 +115,8 @@ async fn drop_ours(conn: &mut PgConnection, name: &str) -> Result<()> {
             send::send_long(conn, sql::drop_database(name), doing).await?;
         }
         "database interrupted" => send::send_long(conn, sql::drop_database(name), doing).await?,
-        _ => {}
+        "database gone" => {} // or it was claimed and is no longer named as ours
+        _ => return Err(Error::UnexpectedAnswer { doing }),
     }
     send::send(conn, sql::advisory_unlock(name), doing).await.map(drop)
 }

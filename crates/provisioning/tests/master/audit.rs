@@ -36,12 +36,12 @@ async fn rows_from_before_the_months_survive_each_in_its_own() {
         let older = Migrations::from_dir(all.kind(), before.path()).unwrap();
         let pool = provisioning::master::bootstrap(&master.target(), &older).await.unwrap();
         sqlx::raw_sql(ROWS).execute(&pool).await.unwrap();
-        let told = held(&mut pool.acquire().await.unwrap()).await;
+        let before_migration = held(&mut pool.acquire().await.unwrap()).await;
         pool.close().await;
 
         let pool = master.bootstrap().await;
         let mut conn = pool.acquire().await.unwrap();
-        assert_eq!(held(&mut conn).await, told, "{version:?} {admin:?}");
+        assert_eq!(held(&mut conn).await, before_migration, "{version:?} {admin:?}");
         let places =
             "SELECT right(tableoid::regclass::text, 8) AS place, to_char(occurred_at AT TIME ZONE 'UTC', '\"y\"YYYY\"m\"MM') AS month
             FROM registry.access_audit ORDER BY occurred_at";

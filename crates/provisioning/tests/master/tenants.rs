@@ -2,13 +2,11 @@
 
 use domain::names::{ClusterUid, SchoolCode, SchoolUid};
 use domain::school::observed::ObservedTenant;
-use domain::tenant::TenantState;
+use domain::tenant::{InactiveState, TenantState};
 use postgres::session::Tls;
 use provisioning::master::TenantRef;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::tenants::{
-    Change, InactiveState, Publication, RegistryObservation, Reserved, observe, occupancy, publish, reserve, set_state,
-};
+use provisioning::master::tenants::{Change, Publication, RegistryObservation, Reserved, observe, occupancy, publish, reserve, set_state};
 use provisioning::master::users::{Account, create_admin};
 use registry::seal;
 use secrecy::{ExposeSecret as _, SecretString};

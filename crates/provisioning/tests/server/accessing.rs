@@ -53,24 +53,24 @@ fn superuser_drifts(school: &School) -> Vec<String> {
 async fn every_change_by_hand_is_observed_and_undone_open_or_closed() {
     on_every_server(async |server| {
         let school = server.school("drifting").await;
-        let (pool, holding) = (&server.pool, &school.objects);
+        let (pool, objects) = (&server.pool, &school.objects);
         server.as_admin("CREATE ROLE stranger").await;
         for drift in drifts(&school) {
             server.as_admin(&drift).await;
             assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "{drift}");
-            access::open(pool, holding, LIMIT).await.unwrap_or_else(|error| panic!("{drift}: {error:?}"));
+            access::open(pool, objects, LIMIT).await.unwrap_or_else(|error| panic!("{drift}: {error:?}"));
             assert_eq!(server.access(&school).await, DatabaseAccess::Open, "{drift}");
-            access::close(pool, holding).await.unwrap();
+            access::close(pool, objects).await.unwrap();
             server.as_admin(&drift).await;
             assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "{drift}, closed");
-            access::close(pool, holding).await.unwrap_or_else(|error| panic!("{drift}: {error:?}"));
+            access::close(pool, objects).await.unwrap_or_else(|error| panic!("{drift}: {error:?}"));
             assert_eq!(server.access(&school).await, DatabaseAccess::Closed, "{drift}");
-            access::open(pool, holding, LIMIT).await.unwrap();
+            access::open(pool, objects, LIMIT).await.unwrap();
         }
         for drift in ["NOLOGIN", "CONNECTION LIMIT 99"] {
             server.as_admin(&format!("ALTER ROLE {} {drift}", school.login())).await;
             assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "{drift}");
-            access::open(pool, holding, LIMIT).await.unwrap();
+            access::open(pool, objects, LIMIT).await.unwrap();
             assert_eq!(server.access(&school).await, DatabaseAccess::Open, "{drift}");
         }
     })
@@ -130,19 +130,19 @@ async fn rights_passed_on_are_undone_and_those_out_of_reach_do_not_count_as_undo
 async fn each_action_twice_writes_once() {
     on_every_server(async |server| {
         let school = server.school("twice").await;
-        let (pool, holding) = (&server.pool, &school.objects);
-        access::close(pool, holding).await.unwrap();
+        let (pool, objects) = (&server.pool, &school.objects);
+        access::close(pool, objects).await.unwrap();
         let closed = server.catalogs().await;
-        access::close(pool, holding).await.unwrap();
+        access::close(pool, objects).await.unwrap();
         assert_eq!((server.catalogs().await, server.access(&school).await), (closed, DatabaseAccess::Closed));
-        access::bar(pool, holding).await.unwrap();
+        access::bar(pool, objects).await.unwrap();
         let barred = server.catalogs().await;
-        access::bar(pool, holding).await.unwrap();
+        access::bar(pool, objects).await.unwrap();
         assert_eq!((server.catalogs().await, server.access(&school).await), (barred, DatabaseAccess::Barred));
-        access::open(pool, holding, LIMIT).await.unwrap();
+        access::open(pool, objects, LIMIT).await.unwrap();
         let open = server.catalogs().await;
-        access::open(pool, holding, LIMIT).await.unwrap();
-        access::restore_login(pool, holding, school.uid).await.unwrap();
+        access::open(pool, objects, LIMIT).await.unwrap();
+        access::restore_login(pool, objects, school.uid).await.unwrap();
         assert_eq!((server.catalogs().await, server.access(&school).await), (open, DatabaseAccess::Open));
     })
     .await;
@@ -152,18 +152,18 @@ async fn each_action_twice_writes_once() {
 async fn closing_ends_live_sessions_and_lets_the_migrator_in_and_barring_lets_nobody_in() {
     on_every_server(async |server| {
         let school = server.school("closing").await;
-        let (pool, holding, database) = (&server.pool, &school.objects, school.database());
+        let (pool, objects, database) = (&server.pool, &school.objects, school.database());
         let mut live = server.log_in(&school, database).await.unwrap();
-        access::close(pool, holding).await.unwrap();
+        access::close(pool, objects).await.unwrap();
         let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'", school.login());
         assert_eq!(server.query::<i64>(&sessions).await, 0);
         assert!(sqlx::raw_sql("SELECT 1").execute(&mut live).await.is_err());
         assert!(server.log_in(&school, database).await.is_err());
         let mut migrator = server.log_in_as_migrator(database).await.unwrap();
-        access::bar(pool, holding).await.unwrap();
+        access::bar(pool, objects).await.unwrap();
         assert!(sqlx::raw_sql("SELECT 1").execute(&mut migrator).await.is_err());
         assert!(server.log_in_as_migrator(database).await.is_err());
-        access::open(pool, holding, LIMIT).await.unwrap();
+        access::open(pool, objects, LIMIT).await.unwrap();
         server.log_in(&school, database).await.unwrap();
         // The right to end their sessions was taken for a moment only.
         let members = "SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
@@ -177,22 +177,22 @@ async fn closing_ends_live_sessions_and_lets_the_migrator_in_and_barring_lets_no
 async fn a_lost_login_comes_back_without_a_way_in_until_it_has_a_password_and_is_opened() {
     on_every_server(async |server| {
         let school = server.school("loginless").await;
-        let (pool, holding, login) = (&server.pool, &school.objects, school.login());
+        let (pool, objects, login) = (&server.pool, &school.objects, school.login());
         server.as_admin(&format!("REVOKE ALL ON DATABASE {} FROM {login}; DROP ROLE {login}", school.database())).await;
         assert_eq!(server.observe(&school).await.login, ObservedLogin::Absent);
         assert_eq!(server.access(&school).await, DatabaseAccess::Closed);
-        assert!(matches!(access::open(pool, holding, LIMIT).await, Err(Error::Gone { .. })));
+        assert!(matches!(access::open(pool, objects, LIMIT).await, Err(Error::Gone { .. })));
         for _ in 0..2 {
-            access::restore_login(pool, holding, school.uid).await.unwrap();
+            access::restore_login(pool, objects, school.uid).await.unwrap();
             assert_eq!(server.observe(&school).await.login, ObservedLogin::Differing);
             assert_eq!(server.access(&school).await, DatabaseAccess::Closed);
         }
         for _ in 0..2 {
             let verifier = scram::verifier(&school.password);
-            access::set_password(pool, holding, school.uid, &verifier, FINGERPRINT).await.unwrap();
+            access::set_password(pool, objects, school.uid, &verifier, FINGERPRINT).await.unwrap();
             assert_eq!(server.observe(&school).await.login, ObservedLogin::Matching);
         }
-        access::open(pool, holding, LIMIT).await.unwrap();
+        access::open(pool, objects, LIMIT).await.unwrap();
         server.log_in(&school, school.database()).await.unwrap();
     })
     .await;
@@ -227,14 +227,14 @@ async fn nothing_with_another_ownership_comment_is_touched() {
                 us = School::named("theirs");
             }
             let before = server.catalogs().await;
-            let (pool, holding) = (&server.pool, &us.objects);
+            let (pool, objects) = (&server.pool, &us.objects);
             let outcomes = [
-                access::open(pool, holding, LIMIT).await,
-                access::close(pool, holding).await,
-                access::bar(pool, holding).await,
-                access::restore_login(pool, holding, us.uid).await,
-                access::set_password(pool, holding, us.uid, &scram::verifier(&us.password), FINGERPRINT).await,
-                drop_database(pool, holding).await,
+                access::open(pool, objects, LIMIT).await,
+                access::close(pool, objects).await,
+                access::bar(pool, objects).await,
+                access::restore_login(pool, objects, us.uid).await,
+                access::set_password(pool, objects, us.uid, &scram::verifier(&us.password), FINGERPRINT).await,
+                drop_database(pool, objects).await,
             ];
             for outcome in outcomes {
                 assert!(matches!(outcome, Err(Error::NotOurs { .. })), "{outcome:?}");

@@ -8,7 +8,7 @@ use provisioning::server::{Error, Result, access, migrate};
 use crate::fixtures::{LIMIT, School, Server, everything_about, migrator, on_every_server};
 
 /// The last of the files.
-async fn step(server: &Server, school: &School, migrations: &Migrations) -> Result<Applied> {
+async fn migrate_last(server: &Server, school: &School, migrations: &Migrations) -> Result<Applied> {
     let migration = migrations.all().last().unwrap();
     migrate::migrate(&server.endpoint, &migrator(), &school.objects, migrations, migration).await
 }
@@ -29,8 +29,8 @@ async fn a_file_and_its_comment_come_together_and_once_whether_open_or_closed() 
         server.migrations = newer.clone();
         for (school, access) in [(&school, DatabaseAccess::Open), (&closed, DatabaseAccess::Closed)] {
             assert_eq!(schema(&server, school).await, Schema { version: 2, genuine: true });
-            assert_eq!(step(&server, school, &newer).await.unwrap(), Applied::Now);
-            assert_eq!(step(&server, school, &newer).await.unwrap(), Applied::Already);
+            assert_eq!(migrate_last(&server, school, &newer).await.unwrap(), Applied::Now);
+            assert_eq!(migrate_last(&server, school, &newer).await.unwrap(), Applied::Already);
             assert_eq!(server.observe(school).await.database, server.whole(access));
         }
         access::open(&server.pool, &closed.objects, LIMIT).await.unwrap();
@@ -47,11 +47,11 @@ async fn a_comment_that_was_set_back_is_corrected_without_running_the_file_again
         let comment = format!("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{}'", school.database());
         let old = server.query::<String>(&comment).await;
         let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
-        step(&server, &school, &newer).await.unwrap();
+        migrate_last(&server, &school, &newer).await.unwrap();
         server.as_admin(&format!("COMMENT ON DATABASE {} IS '{old}'", school.database())).await;
         server.migrations = newer.clone();
         assert_eq!(schema(&server, &school).await, Schema { version: 2, genuine: true });
-        assert_eq!(step(&server, &school, &newer).await.unwrap(), Applied::Already);
+        assert_eq!(migrate_last(&server, &school, &newer).await.unwrap(), Applied::Already);
         assert_eq!(schema(&server, &school).await, Schema { version: 3, genuine: true });
     })
     .await;
@@ -63,7 +63,7 @@ async fn a_failing_file_is_named_with_its_sqlstate_and_leaves_nothing() {
         let school = server.school("failing").await;
         let bad = "CREATE TABLE app.half (); INSERT INTO app.notes VALUES ('canary row'); SELECT text::int FROM app.notes;";
         server.migrations = server.and_then("0003_bad.sql", bad);
-        let error = step(&server, &school, &server.migrations).await.unwrap_err();
+        let error = migrate_last(&server, &school, &server.migrations).await.unwrap_err();
         assert_eq!(error.to_string(), "migration 0003_bad.sql failed (SQLSTATE 22P02)");
         assert_eq!(error.class(), Class::Invalid);
         let text = everything_about(&error);
@@ -83,11 +83,11 @@ async fn a_busy_school_is_left_alone_and_migrated_when_it_is_free() {
         let newer = server.and_then("0003_wider.sql", "ALTER TABLE app.notes ADD wider text;");
         let mut busy = server.log_in(&school, school.database()).await.unwrap();
         sqlx::raw_sql("BEGIN; SELECT FROM app.notes").execute(&mut busy).await.unwrap();
-        let error = step(&server, &school, &newer).await.unwrap_err();
+        let error = migrate_last(&server, &school, &newer).await.unwrap_err();
         assert_eq!((error.class(), error.sqlstate().as_deref()), (Class::Contended, Some("55P03")));
         assert_eq!(schema(&server, &school).await.version, 2);
         sqlx::raw_sql("COMMIT").execute(&mut busy).await.unwrap();
-        assert_eq!(step(&server, &school, &newer).await.unwrap(), Applied::Now);
+        assert_eq!(migrate_last(&server, &school, &newer).await.unwrap(), Applied::Now);
     })
     .await;
 }
@@ -98,20 +98,20 @@ async fn a_file_that_does_not_follow_or_a_database_that_is_not_ours_is_refused()
         let mut school = server.school("skipping").await;
         server.and_then("0003_three.sql", "SELECT 3;");
         let newer = server.and_then("0004_four.sql", "SELECT 4;");
-        assert!(matches!(step(&server, &school, &newer).await, Err(Error::OutOfOrder { found: 2, expected: 3, .. })));
+        assert!(matches!(migrate_last(&server, &school, &newer).await, Err(Error::OutOfOrder { found: 2, expected: 3, .. })));
         school.objects.tenant = School::named("other").objects.tenant;
-        assert!(matches!(step(&server, &school, &newer).await, Err(Error::NotOurs { .. })));
+        assert!(matches!(migrate_last(&server, &school, &newer).await, Err(Error::NotOurs { .. })));
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_migrator_that_would_not_act_as_the_owner_runs_nothing() {
+async fn a_migrator_that_cannot_become_the_owner_runs_nothing() {
     on_every_server(async |server| {
         let school = server.school("wrong-role").await;
         let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
         server.as_admin("ALTER ROLE dailycare_migrator RESET role").await;
-        let refused = step(&server, &school, &newer).await;
+        let refused = migrate_last(&server, &school, &newer).await;
         assert!(matches!(refused, Err(Error::WrongRole { .. })), "{refused:?}");
         assert_eq!(schema(&server, &school).await.version, 2);
     })

@@ -92,11 +92,11 @@ async fn the_migrators_password_follows_its_fingerprint() {
     on_every_server(async |server| {
         let school = server.school("renewed").await;
         let password = "canary-renewed-migrator".into();
-        let wanted = DesiredRoles { fingerprint: "other", ..desired(&password) };
+        let desired_roles = DesiredRoles { fingerprint: "other", ..desired(&password) };
         let mut conn = server.pool.acquire().await.unwrap();
-        assert!(!prepare::observe(&mut conn, &wanted).await.unwrap().roles);
-        prepare_roles(&mut conn, &wanted).await.unwrap();
-        assert!(prepare::observe(&mut conn, &wanted).await.unwrap().roles);
+        assert!(!prepare::observe(&mut conn, &desired_roles).await.unwrap().roles);
+        prepare_roles(&mut conn, &desired_roles).await.unwrap();
+        assert!(prepare::observe(&mut conn, &desired_roles).await.unwrap().roles);
         let migrate = async |password: &str| {
             let migrator = Credentials { username: MIGRATOR.into(), password: password.into() };
             let migration = server.migrations.all().last().unwrap();

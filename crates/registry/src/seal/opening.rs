@@ -22,7 +22,7 @@ use super::{Error, FORM, KEY_BYTES, NONCE_BYTES, Sealed, context, sealing_line};
 const PREFIX: &str = "open:";
 const CHECK_BYTES: usize = 4;
 
-/// The opening keys of a mounted file: they open sealed credentials, and there is nothing else to be had from them.
+/// The opening keys of a mounted file: they open sealed credentials, and no other key can be derived from them.
 #[derive(Clone)]
 pub struct OpeningKeys(Arc<[OpeningKey]>);
 

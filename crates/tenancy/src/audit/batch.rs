@@ -1,6 +1,8 @@
 //! Audit records that were taken from the queue to be written together.
 //!
 //! Every batch is settled once, or its records are the first of their destination again, whatever becomes of the task that took it.
+//!
+//! Must not write: `delivery` does.
 
 use std::mem;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! Where an audit record is to be written.
+//!
+//! Must not open a connection: `delivery` does.
 
 use domain::names::TenantId;
 

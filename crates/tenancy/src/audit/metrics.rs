@@ -20,13 +20,13 @@ pub const METRICS: [Metric; 5] = [
     Metric {
         name: DROPPED,
         kind: Kind::Counter,
-        labels: &["reason"],
+        labels: &["cause"],
         help: "Audit records lost: full (the queue), refused (by the database), stopped (the process ended first).",
     },
     Metric {
         name: UNRECORDED,
         kind: Kind::Counter,
-        labels: &["reason"],
+        labels: &["cause"],
         help: "Refusals of no school that were not recorded, being too many: of one address, of all addresses (process), of one user, or while half the queue waits.",
     },
     Metric { name: BATCH_DURATION, kind: Kind::Histogram, labels: &["sink"], help: "How long writing one batch took, well or not." },
@@ -34,7 +34,7 @@ pub const METRICS: [Metric; 5] = [
 
 /// Why a record was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(super) enum Cause {
     Full,
     Refused,
     Stopped,
@@ -63,23 +63,23 @@ pub(super) fn written(destination: &'static str, records: u64) {
     counter!(WRITTEN, "sink" => destination).increment(records);
 }
 
-pub(super) fn dropped(reason: Reason, records: u64) {
-    let reason = match reason {
-        Reason::Full => "full",
-        Reason::Refused => "refused",
-        Reason::Stopped => "stopped",
+pub(super) fn dropped(cause: Cause, records: u64) {
+    let cause = match cause {
+        Cause::Full => "full",
+        Cause::Refused => "refused",
+        Cause::Stopped => "stopped",
     };
-    counter!(DROPPED, "reason" => reason).increment(records);
+    counter!(DROPPED, "cause" => cause).increment(records);
 }
 
-pub(super) fn unrecorded(reason: Unrecorded) {
-    let reason = match reason {
+pub(super) fn unrecorded(cause: Unrecorded) {
+    let cause = match cause {
         Unrecorded::Address => "address",
         Unrecorded::Process => "process",
         Unrecorded::User => "user",
         Unrecorded::Queue => "queue",
     };
-    counter!(UNRECORDED, "reason" => reason).increment(1);
+    counter!(UNRECORDED, "cause" => cause).increment(1);
 }
 
 pub(super) fn batch(destination: &'static str, took: Duration) {
@@ -100,7 +100,7 @@ mod tests {
             describe();
             queued(3);
             written("school", 5);
-            dropped(Reason::Full, 7);
+            dropped(Cause::Full, 7);
             unrecorded(Unrecorded::Address);
             batch("platform", Duration::from_millis(3));
         });

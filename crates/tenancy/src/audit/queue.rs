@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::backlog::Backlog;
 use super::destination::Destination;
-use super::metrics::{self, Reason};
+use super::metrics::{self, Cause};
 use super::record::Record;
 use super::settings::Settings;
 
@@ -52,10 +52,10 @@ impl Queue {
     pub(super) fn push(&self, destination: Destination, record: Record) {
         let mut state = self.lock();
         if state.closed {
-            return state.lose(Reason::Stopped, 1);
+            return state.lose(Cause::Stopped, 1);
         }
         if state.len >= self.capacity {
-            state.lose(Reason::Full, 1);
+            state.lose(Cause::Full, 1);
             if !state.evict() {
                 return;
             }
@@ -108,7 +108,7 @@ impl Queue {
         state.closed = true;
         state.backlogs.clear();
         let lost = mem::take(&mut state.len);
-        state.lose(Reason::Stopped, lost);
+        state.lose(Cause::Stopped, lost);
         lost
     }
 
@@ -124,7 +124,7 @@ impl Queue {
     pub(super) fn settle(&self, destination: Destination, records: usize, refused: usize) {
         let mut state = self.lock();
         state.len = state.len.saturating_sub(records);
-        state.lose(Reason::Refused, refused);
+        state.lose(Cause::Refused, refused);
         let Some(backlog) = state.backlogs.get_mut(&destination) else { return };
         backlog.settle();
         if backlog.records.len() >= self.batch {
@@ -163,11 +163,11 @@ impl State {
         true
     }
 
-    fn lose(&mut self, reason: Reason, records: usize) {
+    fn lose(&mut self, cause: Cause, records: usize) {
         if records > 0 {
             let records = records.try_into().unwrap_or(u64::MAX);
             self.dropped += records;
-            metrics::dropped(reason, records);
+            metrics::dropped(cause, records);
         }
     }
 }

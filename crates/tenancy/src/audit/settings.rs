@@ -1,4 +1,6 @@
 //! Bounds of the audit's queue and of those who empty it.
+//!
+//! Must not read flags: the program sets these.
 
 use std::time::Duration;
 

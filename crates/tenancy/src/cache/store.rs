@@ -146,7 +146,7 @@ impl Store {
         let Some(bytes) = bytes else { return Read::Miss(Some(versions)) };
         match decode(&bytes, key, &versions) {
             Decoded::Valid(value) => Read::Hit(value, bytes),
-            Decoded::Outdated => Read::Miss(Some(versions)),
+            Decoded::Invalidated => Read::Miss(Some(versions)),
             Decoded::Rejected => Read::Rejected(versions),
         }
     }

@@ -36,7 +36,7 @@ pub(super) enum Decoded<T> {
     /// Its value.
     Valid(T),
     /// A value that was invalidated.
-    Outdated,
+    Invalidated,
     /// Another tenant's or key's value, another type, or no value at all.
     Rejected,
 }
@@ -57,7 +57,7 @@ pub(super) fn decode_own<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], key: &TenantKey, versions: &Versions) -> Decoded<T> {
     match serde_json::from_slice::<Stored<String, T>>(bytes) {
         Ok(stored) if stored.tenant != key.tenant.0 || stored.key != key.key.to_string() => Decoded::Rejected,
-        Ok(stored) if stored.generation != versions.generation || stored.stamp != versions.stamp => Decoded::Outdated,
+        Ok(stored) if stored.generation != versions.generation || stored.stamp != versions.stamp => Decoded::Invalidated,
         Ok(stored) => Decoded::Valid(stored.value),
         Err(_) => Decoded::Rejected,
     }
@@ -78,8 +78,8 @@ mod tests {
         assert_eq!(decode_own(&bytes), Some(7));
         assert_eq!(decode::<i32>(&bytes, &key(2, "a"), &versions), Decoded::Rejected);
         assert_eq!(decode::<i32>(&bytes, &key(1, "b"), &versions), Decoded::Rejected);
-        assert_eq!(decode::<i32>(&bytes, &key(1, "a"), &Versions { generation: "h".into(), ..versions.clone() }), Decoded::Outdated);
-        assert_eq!(decode::<i32>(&bytes, &key(1, "a"), &Versions { stamp: "t".into(), ..versions.clone() }), Decoded::Outdated);
+        assert_eq!(decode::<i32>(&bytes, &key(1, "a"), &Versions { generation: "h".into(), ..versions.clone() }), Decoded::Invalidated);
+        assert_eq!(decode::<i32>(&bytes, &key(1, "a"), &Versions { stamp: "t".into(), ..versions.clone() }), Decoded::Invalidated);
         assert_eq!(decode::<String>(&bytes, &key(1, "a"), &versions), Decoded::Rejected);
         assert_eq!(decode::<i32>(&bytes[1..], &key(1, "a"), &versions), Decoded::Rejected);
     }

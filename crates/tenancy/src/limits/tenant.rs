@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_noisy_school_is_told_when_to_ask_again_and_its_neighbour_is_not_refused() {
+    fn a_noisy_school_gets_a_retry_time_and_its_neighbour_is_not_refused() {
         let limits = limits(1, 3, 9);
         for _ in 0..3 {
             limits.admit(tenant(1)).unwrap();

@@ -1,6 +1,7 @@
 //! One server's connection budget: which tenant has how many connections, which are idle, who waits, and who is next.
 //!
-//! Pure: it holds sessions `S` and waiters `W`, and returns the actions to execute. It is used under a lock, and the actions are executed after the lock is released.
+//! Must not do I/O or read a clock: it holds sessions `S` and waiters `W`, and returns the actions to execute. It is used under a lock, and the actions are
+//! executed after the lock is released.
 //!
 //! The rule of sharing: a free slot goes to the waiting tenant with the fewest connections, in turn among equals. A connection that is given back stays with
 //! its tenant if that waits itself, unless another waiting tenant has none, or at least two fewer. So under load every tenant converges to an equal share of the
@@ -189,7 +190,7 @@ mod tests {
         TenantId(uuid::Uuid::from_u128(n))
     }
 
-    fn ask(budget: &mut Budget, of: u128, waiter: u32) -> Vec<PoolAction<&'static str, u32>> {
+    fn enqueue(budget: &mut Budget, of: u128, waiter: u32) -> Vec<PoolAction<&'static str, u32>> {
         budget.enqueue(tenant(of), 8, waiter);
         budget.assign_slots()
     }
@@ -197,11 +198,11 @@ mod tests {
     #[test]
     fn the_least_recently_used_idle_session_is_closed_and_then_its_slot_passes_on() {
         let mut budget = Budget::new(2);
-        assert_eq!(ask(&mut budget, 1, 1), [PoolAction::Open(tenant(1), 1)]);
-        assert_eq!(ask(&mut budget, 2, 2), [PoolAction::Open(tenant(2), 2)]);
+        assert_eq!(enqueue(&mut budget, 1, 1), [PoolAction::Open(tenant(1), 1)]);
+        assert_eq!(enqueue(&mut budget, 2, 2), [PoolAction::Open(tenant(2), 2)]);
         assert_eq!(budget.give_back(tenant(2), "old"), []);
         assert_eq!(budget.give_back(tenant(1), "new"), []);
-        assert_eq!(ask(&mut budget, 3, 3), [PoolAction::Close(tenant(2), "old")]);
+        assert_eq!(enqueue(&mut budget, 3, 3), [PoolAction::Close(tenant(2), "old")]);
         assert_eq!(budget.counts(), (2, 1));
         assert_eq!(budget.assign_slots(), [], "one closing slot for one waiter");
         assert_eq!(budget.release(tenant(2), true), [PoolAction::Open(tenant(3), 3)]);
@@ -211,10 +212,10 @@ mod tests {
     #[test]
     fn a_session_stays_with_its_tenant_unless_another_that_waits_has_none() {
         let mut budget = Budget::new(1);
-        assert_eq!(ask(&mut budget, 1, 1), [PoolAction::Open(tenant(1), 1)]);
-        assert_eq!(ask(&mut budget, 1, 2), []);
+        assert_eq!(enqueue(&mut budget, 1, 1), [PoolAction::Open(tenant(1), 1)]);
+        assert_eq!(enqueue(&mut budget, 1, 2), []);
         assert_eq!(budget.give_back(tenant(1), "a"), [PoolAction::HandOver(tenant(1), 2, "a")]);
-        assert_eq!((ask(&mut budget, 1, 3), ask(&mut budget, 2, 4)), (vec![], vec![]));
+        assert_eq!((enqueue(&mut budget, 1, 3), enqueue(&mut budget, 2, 4)), (vec![], vec![]));
         assert_eq!(budget.give_back(tenant(1), "a"), [PoolAction::Close(tenant(1), "a")]);
         assert_eq!(
             budget.release(tenant(1), true),
@@ -267,7 +268,7 @@ mod tests {
         let mut budget = Budget::new(3);
         budget.enqueue(tenant(1), 1, 1);
         assert_eq!(budget.assign_slots(), [PoolAction::Open(tenant(1), 1)]);
-        assert_eq!(ask(&mut budget, 2, 2), [PoolAction::Open(tenant(2), 2)]);
+        assert_eq!(enqueue(&mut budget, 2, 2), [PoolAction::Open(tenant(2), 2)]);
         assert_eq!(budget.give_back(tenant(2), "b"), []);
         budget.enqueue(tenant(1), 1, 3);
         assert_eq!(budget.assign_slots(), []);
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     fn a_closing_session_keeps_its_slot_until_it_is_gone() {
         let mut budget = Budget::new(3);
-        let _ = (ask(&mut budget, 1, 1), ask(&mut budget, 1, 2));
+        let _ = (enqueue(&mut budget, 1, 1), enqueue(&mut budget, 1, 2));
         let _ = (budget.give_back(tenant(1), "a"), budget.give_back(tenant(1), "b"));
         assert_eq!(budget.close_idle(|_, &session| session == "a"), [PoolAction::Close(tenant(1), "a")]);
         assert_eq!(budget.counts(), (2, 1));

@@ -1,6 +1,6 @@
 //! When not to connect to a tenant's database: for a while after several failures, and for longer with refused credentials.
 //!
-//! Pure: the caller gives the time.
+//! Must not read a clock: the caller gives the time.
 
 use std::time::{Duration, Instant};
 

@@ -58,15 +58,16 @@ impl Connection {
     }
 
     /// A transaction was begun or ended in SQL that the driver does not parse.
-    pub fn mark_transaction(&mut self, open: bool) {
+    pub fn set_transaction(&mut self, open: bool) {
         if let Some(held) = &mut self.held {
             held.session.transaction = open;
         }
     }
 
     /// The session was changed beyond its transaction (a setting, a temporary table, an advisory lock of the session), so it is closed and not used again.
-    /// `DISCARD ALL` would reset it too, but would also drop the prepared statements that the driver relies on.
-    pub fn mark_dirty(&mut self) {
+    /// No route does so today; one that does must call this, because nothing else notices such a change. `DISCARD ALL` would reset it too, but would also
+    /// drop the prepared statements that the driver relies on.
+    pub fn set_dirty(&mut self) {
         if let Some(held) = &mut self.held {
             held.session.dirty = true;
         }

@@ -1,4 +1,6 @@
 //! How many connections there may be, and how long operations on them may take.
+//!
+//! Must not hold a tenant's own limits: its route does.
 
 use std::time::Duration;
 

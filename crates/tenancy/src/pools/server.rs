@@ -96,7 +96,7 @@ impl<W> Server<W> {
         let is_allowed = state.budget.queue.len() == 0 && self.context.refuse_stale(target.tenant, target.epoch).is_ok();
         match if is_allowed { state.budget.take_idle(target.tenant) } else { None } {
             Some(session) if session.epoch == target.epoch => (Some(session), Vec::new()),
-            Some(outdated) => (None, vec![state.budget.begin_close(target.tenant, outdated)]),
+            Some(replaced) => (None, vec![state.budget.begin_close(target.tenant, replaced)]),
             None => (None, Vec::new()),
         }
     }

@@ -21,7 +21,7 @@ pub enum Error {
     #[error(
         "the registry is at migration {found}, and this program needs {needed}: wait for the operator of the same release to migrate it"
     )]
-    Outdated {
+    SchemaOutdated {
         /// What the master database has applied.
         found: u32,
         /// What this program was built with.
@@ -36,7 +36,7 @@ impl Error {
         match self {
             Self::Registry(source) => source.class(),
             Self::Schema(source) => source.class(),
-            Self::Outdated { .. } => Class::Transient,
+            Self::SchemaOutdated { .. } => Class::Transient,
         }
     }
 }

@@ -47,7 +47,7 @@ impl Follower {
         let needed = Migrations::master()?.target();
         let found = registry::version(&pool).await?;
         if found < needed {
-            return Err(Error::Outdated { found, needed });
+            return Err(Error::SchemaOutdated { found, needed });
         }
         let confirmed = Mutex::new(Instant::now());
         let follower = Self { pool, loader, settings, last_change: AtomicI64::new(i64::MIN), confirmed };

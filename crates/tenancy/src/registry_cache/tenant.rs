@@ -121,7 +121,15 @@ fn target(row: &TenantRow, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) 
     let (Some(route), Some(sealed)) = (&row.route, &row.sealed) else { return Err(Fault::NoRoute) };
     let credentials = opening.open(row.tenant, sealed).map_err(|error| match error {
         seal::Error::UnknownKey => Fault::UnknownKey,
-        _ => Fault::Refused,
+        // Of these, `open` returns only the last two; the others are errors of reading a key file.
+        seal::Error::NoKey
+        | seal::Error::BadLine(_)
+        | seal::Error::BadOpeningLine(_)
+        | seal::Error::SealingKey(_)
+        | seal::Error::OpeningKey(_)
+        | seal::Error::Repeated(_)
+        | seal::Error::Refused
+        | seal::Error::Failed => Fault::Refused,
     })?;
     if credentials.username != route.login.as_str() {
         return Err(Fault::Refused);

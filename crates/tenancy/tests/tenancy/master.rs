@@ -3,13 +3,13 @@
 use std::process::Command;
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
-use domain::tenant::{Profile, TenantState};
+use domain::tenant::{InactiveState, Profile, TenantState};
 use postgres::schema::Migrations;
 use postgres::session::{Credentials, Endpoint, Tls};
 use postgres::url::Target;
 use provisioning::master::TenantRef;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::tenants::{Change, InactiveState, Publication, Reservation, Reserved, publish, reserve, set_state};
+use provisioning::master::tenants::{Change, Publication, Reservation, Reserved, publish, reserve, set_state};
 use registry::route::{PoolSettings, Route};
 use registry::seal::OpeningKeys;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};

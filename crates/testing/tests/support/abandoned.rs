@@ -26,15 +26,15 @@ async fn servers_end_with_the_process_that_started_them_even_when_that_is_killed
     let name = "abandoned::servers_end_with_the_process_that_started_them_even_when_that_is_killed";
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", name]).env(VARIABLE, &path).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut holder = command.kill_on_drop(true).spawn().unwrap();
+    let mut starter = command.kill_on_drop(true).spawn().unwrap();
     until("the servers are up", async || {
-        assert!(holder.try_wait().unwrap().is_none(), "the process that holds them could not start them");
+        assert!(starter.try_wait().unwrap().is_none(), "the process that holds them could not start them");
         fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n'))
     })
     .await;
     let pids: Vec<u32> = fs::read_to_string(&path).unwrap().split_whitespace().map(|pid| pid.parse().unwrap()).collect();
     assert_eq!(pids.iter().filter(|pid| runs(**pid)).count(), 4);
-    holder.kill().await.unwrap();
+    starter.kill().await.unwrap();
     for pid in pids {
         until("the orphaned server has ended", async || !runs(pid)).await;
     }

@@ -1,4 +1,6 @@
 //! Records one activity for a whole class, such as lunch or a nap: a row for each child under one `batch_id`, all of them or none.
+//!
+//! Must not record a part of it.
 
 mod entry;
 

@@ -59,7 +59,7 @@ async fn an_erased_guardian_is_in_no_answer_that_is_kept_and_one_of_another_chil
     let child = format!("/children/{}", nursery.children[0]);
     assert_eq!(nursery.admin.delete(&child, "*").await.status, 204);
     created(nursery.admin.post(&format!("{child}/erasure"), json!({"reason": "Fim"})).await);
-    let kept: Vec<String> = nursery.school.ask("SELECT array_agg(key) FROM app.idempotency_keys").await;
+    let kept: Vec<String> = nursery.school.scalar("SELECT array_agg(key) FROM app.idempotency_keys").await;
     assert_eq!(kept, ["kept"]);
 }
 
@@ -74,7 +74,7 @@ async fn kept_answers_that_have_had_their_day_go_without_another_keyed_post() {
     // The first request of the day that the audit is told of.
     assert_eq!(nursery.admin.get("/children").await.status, 200);
     let kept = "SELECT count(*) FROM app.idempotency_keys";
-    until("the sweep", async || nursery.school.ask::<i64>(kept).await == 1).await;
+    until("the sweep", async || nursery.school.scalar::<i64>(kept).await == 1).await;
 }
 
 #[tokio::test]

@@ -127,15 +127,15 @@ async fn an_export_says_who_asked_for_a_record_about_the_child_and_for_none_abou
         ids.push(created(nursery.admin.post("/allergies", allergy).await)["id"].as_str().unwrap().to_owned());
         assert_eq!(nurse.get(&format!("/allergies/{}", ids[ids.len() - 1])).await.status, 200);
     }
-    let asked = |list: &Value, id: &str| {
+    let lists = |list: &Value, id: &str| {
         let path = json!(format!("/api/v1/allergies/{id}"));
         list.as_array().unwrap().iter().any(|access| access["resource"] == path && access["user_id"] == json!(nurse.user))
     };
     let accesses = async |child: &str| nursery.admin.get(&format!("/children/{child}/export")).await.data()["accesses"].clone();
     // The last one is written last: with it the first one is.
-    until("the last one is told of", async || asked(&accesses(&nursery.children[1]).await, &ids[1])).await;
+    until("the last one is listed", async || lists(&accesses(&nursery.children[1]).await, &ids[1])).await;
     let of_first = accesses(&nursery.children[0]).await;
-    assert!(asked(&of_first, &ids[0]) && !asked(&of_first, &ids[1]), "{of_first}");
+    assert!(lists(&of_first, &ids[0]) && !lists(&of_first, &ids[1]), "{of_first}");
 }
 
 #[tokio::test]

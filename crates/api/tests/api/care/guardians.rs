@@ -9,17 +9,17 @@ use super::nursery::{DAY, NOON, Nursery, created, length, refused, texts};
 async fn guardians_see_what_is_visible_to_them_of_their_own_children() {
     let nursery = Nursery::open().await;
     let (guardian, _) = nursery.guardian().await;
-    let mut seen = Vec::new();
+    let mut naps = Vec::new();
     for (child, visible) in [(0, true), (0, false), (1, true)] {
         let nap = json!({"child_id": nursery.children[child], "kind": "nap", "started_at": NOON, "visible_to_guardians": visible});
-        seen.push(nursery.record(nap).await["id"].as_str().unwrap().to_owned());
+        naps.push(nursery.record(nap).await["id"].as_str().unwrap().to_owned());
         let allergy =
             json!({"child_id": nursery.children[child], "allergen": format!("Noz {visible}"), "kind": "food", "severity": "severe"});
         created(nursery.admin.post("/allergies", allergy).await);
     }
     let found = guardian.get("/activities").await;
-    assert_eq!(texts(found.data(), "id"), [&seen[0]]);
-    assert_eq!(guardian.get(&format!("/activities/{}", seen[1])).await.status, 404);
+    assert_eq!(texts(found.data(), "id"), [&naps[0]]);
+    assert_eq!(guardian.get(&format!("/activities/{}", naps[1])).await.status, 404);
     assert_eq!(texts(guardian.get("/allergies").await.data(), "allergen"), ["Noz false", "Noz true"]);
     assert_eq!(length(nursery.admin.get("/allergies").await.data()), 3);
     let nap = json!({"child_id": nursery.children[0], "kind": "nap", "started_at": NOON});

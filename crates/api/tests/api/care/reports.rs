@@ -63,8 +63,8 @@ async fn a_daily_report_holds_the_day_and_nothing_else() {
     assert_eq!(["nappies", "play", "observations", "medication", "incidents"].map(|part| length(&report[part])), [1; 5]);
     assert_eq!(report["medication"][0]["medication_name"], "Paracetamol");
 
-    let seen = guardian.get(&path).await;
-    assert_eq!(["play", "observations", "medication"].map(|part| length(&seen.data()[part])), [1, 0, 1]);
+    let for_guardian = guardian.get(&path).await;
+    assert_eq!(["play", "observations", "medication"].map(|part| length(&for_guardian.data()[part])), [1, 0, 1]);
     assert_eq!(guardian.get(&format!("/children/{}/daily-report", nursery.children[1])).await.status, 404);
     // Health records are not for a mere reader.
     let reader = nursery.school.user("ReadOnly").await.get(&path).await;

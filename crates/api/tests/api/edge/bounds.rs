@@ -3,7 +3,7 @@
 use api::edge::{Limits, Settings};
 use tokio::io::AsyncWriteExt as _;
 
-use super::fixture::{Client, SHORT, ask, limits, post_json, start, start_with};
+use super::fixture::{Client, SHORT, limits, post_json, send_request, start, start_with};
 
 #[tokio::test]
 async fn a_body_may_be_one_mebibyte_and_no_more_however_it_is_sent() {
@@ -43,15 +43,15 @@ async fn heads_that_are_too_large_are_refused() {
     let running = start().await;
     let many = |count: usize| (0..count).map(|i| format!("X-{i}: a\r\n")).collect::<Vec<_>>().concat();
     // Host is one of the 64.
-    assert_eq!(ask(&running, "GET", "/api/v1/ok", &many(63)).await.status, 200);
+    assert_eq!(send_request(&running, "GET", "/api/v1/ok", &many(63)).await.status, 200);
     for headers in [many(64), format!("X-Large: {}\r\n", "a".repeat(16 * 1024))] {
-        let answer = ask(&running, "GET", "/api/v1/ok", &headers).await;
+        let answer = send_request(&running, "GET", "/api/v1/ok", &headers).await;
         assert_eq!((answer.status, answer.code().as_str()), (431, "HEADERS_TOO_LARGE"));
     }
     for headers in [many(10_000), format!("X-Large: {}\r\n", "a".repeat(1024 * 1024))] {
-        assert_eq!(ask(&running, "GET", "/api/v1/ok", &headers).await.status, 431);
+        assert_eq!(send_request(&running, "GET", "/api/v1/ok", &headers).await.status, 431);
     }
-    let answer = ask(&running, "GET", &format!("/api/v1/ok?{}", "a".repeat(8 * 1024)), "").await;
+    let answer = send_request(&running, "GET", &format!("/api/v1/ok?{}", "a".repeat(8 * 1024)), "").await;
     assert_eq!((answer.status, answer.code().as_str()), (414, "URI_TOO_LONG"));
 }
 
@@ -97,7 +97,7 @@ async fn a_body_that_does_not_arrive_in_time_is_answered_408() {
 #[tokio::test]
 async fn a_handler_that_does_not_end_in_time_is_given_up() {
     let running = start_with(Settings { request_timeout: SHORT, ..Settings::default() }, limits()).await;
-    let answer = ask(&running, "GET", "/wait", "").await;
+    let answer = send_request(&running, "GET", "/wait", "").await;
     assert_eq!((answer.status, answer.code().as_str()), (504, "TIMEOUT"));
     running.stage.ended.acquire().await.unwrap().forget();
 }

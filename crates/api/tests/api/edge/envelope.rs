@@ -2,14 +2,15 @@
 
 use api::error::Code;
 
-use super::fixture::{Client, ask, start};
+use super::fixture::{Client, send_request, start};
 
 #[tokio::test]
 async fn every_code_is_answered_in_the_envelope_in_both_languages_and_without_its_cause() {
     let running = start().await;
     for code in Code::ALL {
         for (language, tag) in [("pt", "pt"), ("de, en;q=0.3", "en")] {
-            let answer = ask(&running, "GET", &format!("/fail/{}", code.label()), &format!("Accept-Language: {language}\r\n")).await;
+            let answer =
+                send_request(&running, "GET", &format!("/fail/{}", code.label()), &format!("Accept-Language: {language}\r\n")).await;
             assert_eq!((answer.status, answer.code().as_str()), (code.status().as_u16(), code.label()));
             assert_eq!((answer.header("content-language"), answer.header("retry-after")), (Some(tag), Some("2")));
             assert_eq!(answer.header("www-authenticate").is_some(), answer.status == 401, "{answer:?}");
@@ -23,11 +24,11 @@ async fn every_code_is_answered_in_the_envelope_in_both_languages_and_without_it
 async fn fields_that_are_wrong_are_named_in_the_requests_language() {
     let running = start().await;
     for (language, message) in [("pt-PT", "é obrigatório"), ("en", "is required")] {
-        let answer = ask(&running, "GET", "/fields", &format!("Accept-Language: {language}\r\n")).await;
+        let answer = send_request(&running, "GET", "/fields", &format!("Accept-Language: {language}\r\n")).await;
         let expected = serde_json::json!([{"field": "guardians.0.name", "code": "required", "message": message}]);
         assert_eq!((answer.status, &answer.json()["error"]["fields"]), (422, &expected));
     }
-    assert_eq!(ask(&running, "GET", "/fail/NOT_FOUND", "").await.json()["error"].get("fields"), None);
+    assert_eq!(send_request(&running, "GET", "/fail/NOT_FOUND", "").await.json()["error"].get("fields"), None);
 }
 
 #[tokio::test]
@@ -41,7 +42,7 @@ async fn what_the_framework_refuses_is_in_the_envelope_too() {
         ("GET", "/number/%ff", 400, "MALFORMED_REQUEST"),
         ("POST", "/echo", 415, "UNSUPPORTED_MEDIA_TYPE"),
     ] {
-        let answer = ask(&running, method, path, "").await;
+        let answer = send_request(&running, method, path, "").await;
         assert_eq!((answer.status, answer.code().as_str()), (status, code), "{path}");
         assert_eq!(answer.header("allow").is_some(), status == 405, "{answer:?}");
     }
@@ -71,9 +72,9 @@ async fn a_panic_is_an_internal_error_that_says_nothing_and_harms_nobody_else() 
 #[tokio::test]
 async fn a_clients_request_id_is_kept_when_it_is_sane_and_handlers_know_it() {
     let running = start().await;
-    let answer = ask(&running, "GET", "/who", "X-Request-Id: ticket-42\r\n").await;
+    let answer = send_request(&running, "GET", "/who", "X-Request-Id: ticket-42\r\n").await;
     assert_eq!((answer.header("x-request-id"), answer.json()["data"][0].as_str()), (Some("ticket-42"), Some("ticket-42")));
-    let answer = ask(&running, "GET", "/who", "X-Request-Id: a b\"c\r\n").await;
+    let answer = send_request(&running, "GET", "/who", "X-Request-Id: a b\"c\r\n").await;
     let id = answer.header("x-request-id").unwrap().to_owned();
     assert_eq!((uuid::Uuid::parse_str(&id).unwrap().get_version_num(), answer.json()["data"][0].as_str()), (7, Some(id.as_str())));
 }

@@ -63,8 +63,8 @@ pub(crate) async fn start_with(settings: Settings, limits: Limits) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop, router) =
         (listener.local_addr().unwrap(), CancellationToken::new(), layered(router(stage.clone()), &settings, None));
-    let (bounds, told) = (limits.clone(), stop.clone());
-    let server = tokio::spawn(async move { serve(listener, router, &bounds, told).await });
+    let (bounds, stopping) = (limits.clone(), stop.clone());
+    let server = tokio::spawn(async move { serve(listener, router, &bounds, stopping).await });
     Running { address, stage, limits, stop, server }
 }
 
@@ -216,7 +216,7 @@ impl Client {
 }
 
 /// One request of this method, with these headers (whole lines).
-pub(crate) async fn ask(running: &Running, method: &str, path: &str, headers: &str) -> Answer {
+pub(crate) async fn send_request(running: &Running, method: &str, path: &str, headers: &str) -> Answer {
     let mut client = Client::new(running).await;
     client.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{headers}\r\n")).await;
     client.answer_to(method).await

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use api::edge::Settings;
 
-use super::fixture::{ask, limits, post_json, start, start_with};
+use super::fixture::{limits, post_json, send_request, start, start_with};
 
 #[tokio::test]
 async fn forwarded_addresses_are_believed_of_configured_proxies_only() {
     let forwarded = "X-Forwarded-For: 198.51.100.7, 203.0.113.1\r\n";
     let running = start().await;
-    assert_eq!(ask(&running, "GET", "/who", forwarded).await.json()["data"][1], "127.0.0.1");
+    assert_eq!(send_request(&running, "GET", "/who", forwarded).await.json()["data"][1], "127.0.0.1");
     let settings = Settings { trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()], ..Settings::default() };
     let running = start_with(settings, limits()).await;
-    assert_eq!(ask(&running, "GET", "/who", forwarded).await.json()["data"][1], "203.0.113.1");
+    assert_eq!(send_request(&running, "GET", "/who", forwarded).await.json()["data"][1], "203.0.113.1");
 }
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn every_answer_carries_the_security_headers() {
     let settings = Settings { strict_transport: Some(Duration::from_hours(1)), ..Settings::default() };
     let running = start_with(settings, limits()).await;
     for path in ["/api/v1/ok", "/nowhere", "/panic", "/docs"] {
-        let answer = ask(&running, "GET", path, "").await;
+        let answer = send_request(&running, "GET", path, "").await;
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
             ("x-frame-options", "DENY"),
@@ -36,7 +36,7 @@ async fn every_answer_carries_the_security_headers() {
         assert!(policy.starts_with("default-src 'none'") && policy.contains("script-src") == (path == "/docs"), "{path} {policy}");
         assert_eq!(answer.header("cache-control"), (path != "/docs").then_some("no-store"), "{path}");
     }
-    assert_eq!(ask(&start().await, "GET", "/docs", "").await.header("strict-transport-security"), None);
+    assert_eq!(send_request(&start().await, "GET", "/docs", "").await.header("strict-transport-security"), None);
 }
 
 #[tokio::test]
@@ -45,18 +45,19 @@ async fn only_pages_of_configured_origins_may_call() {
     let settings = Settings { cors_origins: vec!["https://app.example".to_owned(), "*".to_owned()], ..Settings::default() };
     let running = start_with(settings, limits()).await;
     for (origin, allowed) in [("https://app.example", true), ("https://app.example.evil.example", false), ("null", false), ("*", false)] {
-        let answer = ask(&running, "GET", "/fail/NOT_FOUND", &format!("Origin: {origin}\r\n")).await;
+        let answer = send_request(&running, "GET", "/fail/NOT_FOUND", &format!("Origin: {origin}\r\n")).await;
         assert_eq!(answer.header("access-control-allow-origin"), allowed.then_some(origin));
         assert_eq!(answer.header("access-control-allow-credentials"), None);
-        let answer = ask(&running, "OPTIONS", "/api/v1/ok", &format!("Origin: {origin}\r\n{preflight}")).await;
+        let answer = send_request(&running, "OPTIONS", "/api/v1/ok", &format!("Origin: {origin}\r\n{preflight}")).await;
         assert_eq!(answer.header("access-control-allow-origin"), allowed.then_some(origin));
         let headers = answer.header("access-control-allow-headers").unwrap_or_default();
         assert!(["authorization", "x-tenant-id", "if-match", "idempotency-key"].iter().all(|name| headers.contains(name)), "{answer:?}");
     }
-    let exposed = ask(&running, "GET", "/api/v1/ok", "Origin: https://app.example\r\n").await;
-    let told: std::collections::BTreeSet<_> = exposed.header("access-control-expose-headers").unwrap().split(',').map(str::trim).collect();
-    assert_eq!(told, ["etag", "idempotent-replayed", "location", "retry-after", "x-request-id"].into(), "{exposed:?}");
-    let closed = ask(&start().await, "GET", "/api/v1/ok", "Origin: https://app.example\r\n").await;
+    let exposed = send_request(&running, "GET", "/api/v1/ok", "Origin: https://app.example\r\n").await;
+    let headers: std::collections::BTreeSet<_> =
+        exposed.header("access-control-expose-headers").unwrap().split(',').map(str::trim).collect();
+    assert_eq!(headers, ["etag", "idempotent-replayed", "location", "retry-after", "x-request-id"].into(), "{exposed:?}");
+    let closed = send_request(&start().await, "GET", "/api/v1/ok", "Origin: https://app.example\r\n").await;
     assert_eq!(closed.header("access-control-allow-origin"), None);
 }
 
@@ -64,7 +65,7 @@ async fn only_pages_of_configured_origins_may_call() {
 async fn headers_that_decide_are_sent_once() {
     let running = start().await;
     for name in ["X-Tenant-Id", "Authorization", "If-Match", "Idempotency-Key", "Content-Type", "Host"] {
-        let answer = ask(&running, "GET", "/api/v1/ok", &format!("{name}: a\r\n{}: b\r\n", name.to_lowercase())).await;
+        let answer = send_request(&running, "GET", "/api/v1/ok", &format!("{name}: a\r\n{}: b\r\n", name.to_lowercase())).await;
         assert_eq!((answer.status, answer.code().as_str()), (400, "MALFORMED_REQUEST"), "{name}");
     }
 }

@@ -7,7 +7,7 @@ use api::edge::{Limits, Settings};
 use testing::until;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 
-use super::fixture::{Client, LARGE, Running, SHORT, TENANT, ask, limits, start, start_with};
+use super::fixture::{Client, LARGE, Running, SHORT, TENANT, limits, send_request, start, start_with};
 
 #[tokio::test]
 async fn a_read_on_a_stale_route_is_repeated_once_and_a_write_never() {
@@ -15,7 +15,7 @@ async fn a_read_on_a_stale_route_is_repeated_once_and_a_write_never() {
         [("GET", "/stale", 200, 1), ("HEAD", "/stale", 200, 1), ("POST", "/stale", 503, 1), ("GET", "/always-stale", 503, 2)]
     {
         let running = start().await;
-        let answer = ask(&running, method, path, "").await;
+        let answer = send_request(&running, method, path, "").await;
         assert_eq!((answer.status, running.stage.calls.load(Ordering::SeqCst)), (status, calls), "{method} {path}");
     }
 }
@@ -27,7 +27,7 @@ async fn an_answer_is_in_flight_until_its_last_byte_was_taken() {
     client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
     // Its first byte is here, so the handler is done.
     client.0.fill_buf().await.unwrap();
-    assert_eq!(ask(&running, "GET", "/large", "").await.code(), "TOO_MANY_REQUESTS");
+    assert_eq!(send_request(&running, "GET", "/large", "").await.code(), "TOO_MANY_REQUESTS");
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.body.len()), (200, LARGE));
     until_admitted(&running).await;
@@ -59,6 +59,6 @@ async fn until_admitted(running: &Running) {
 #[tokio::test]
 async fn a_read_that_is_repeated_on_a_fresh_route_is_one_request_of_its_school() {
     let running = start().await;
-    let answer = ask(&running, "GET", "/stale-place", "").await;
+    let answer = send_request(&running, "GET", "/stale-place", "").await;
     assert_eq!((answer.status, running.stage.calls.load(Ordering::SeqCst)), (200, 1));
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use api::error::Code;
 use serde_json::Value;
 
-use super::fixture::{CANARY, ask, start};
+use super::fixture::{CANARY, send_request, start};
 
 #[tokio::test]
 async fn metrics_count_by_route_pattern_and_by_the_tenant_that_the_handler_named() {
     let metrics = api_testing::METRICS.clone();
     let (running, tenant) = (start().await, uuid::Uuid::new_v4());
-    assert_eq!(ask(&running, "GET", &format!("/tenant/{tenant}"), "").await.status, 503);
+    assert_eq!(send_request(&running, "GET", &format!("/tenant/{tenant}"), "").await.status, 503);
     let expected = [
         r#"dailycare_api_requests_total{method="GET",route="/tenant/{id}",class="5xx"} 1"#.to_owned(),
         format!(r#"dailycare_tenant_requests_total{{tenant="{tenant}",class="5xx"}} 1"#),
@@ -28,7 +28,7 @@ async fn refusals_for_the_caller_or_the_school_are_counted_by_code_and_nothing_e
     let metrics = api_testing::METRICS.clone();
     let running = start().await;
     for code in Code::ALL {
-        ask(&running, "GET", &format!("/fail/{}", code.label()), "").await;
+        send_request(&running, "GET", &format!("/fail/{}", code.label()), "").await;
     }
     let text = metrics.render();
     for code in Code::ALL {
@@ -61,8 +61,8 @@ async fn the_log_tells_route_tenant_and_trace_once_and_the_cause_which_the_answe
     let _default = tracing::subscriber::set_default(subscriber);
     let (running, tenant) = (start().await, uuid::Uuid::new_v4());
     let trace = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
-    ask(&running, "GET", &format!("/logged/{tenant}?name=canary-child"), &format!("X-Request-Id: ticket\r\n{trace}")).await;
-    ask(&running, "GET", "/fail/INTERNAL_ERROR", "").await;
+    send_request(&running, "GET", &format!("/logged/{tenant}?name=canary-child"), &format!("X-Request-Id: ticket\r\n{trace}")).await;
+    send_request(&running, "GET", "/fail/INTERNAL_ERROR", "").await;
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(!text.contains("canary-child"), "{text}");
     let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -5,7 +5,7 @@ use telemetry::health::Phase;
 use testing::until;
 use tokio::net::TcpStream;
 
-use super::fixture::{Client, LONG, SHORT, ask, limits, start, start_with};
+use super::fixture::{Client, LONG, SHORT, limits, send_request, start, start_with};
 
 #[tokio::test]
 async fn stopping_lets_a_running_request_end_and_takes_no_more() {
@@ -33,7 +33,7 @@ async fn during_the_grace_new_connections_are_served_while_readiness_says_no() {
     running.limits.readiness.enter(Phase::Leading);
     running.stop.cancel();
     until("readiness ends", async || !running.limits.readiness.is_ready()).await;
-    let answer = ask(&running, "GET", "/api/v1/ok", "").await;
+    let answer = send_request(&running, "GET", "/api/v1/ok", "").await;
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
 }
 

@@ -93,7 +93,7 @@ async fn a_client_that_goes_away_in_its_transaction_leaves_nothing_behind() {
     let mut lock = world.platform.superuser(&north.school).await.unwrap();
     run(&mut lock, &["BEGIN".into(), "LOCK TABLE app.access_audit IN EXCLUSIVE MODE".into()]).await;
     // The child is written, and its record waits for the lock.
-    let asking = tokio::spawn({
+    let sending = tokio::spawn({
         let ana = ana.clone();
         async move { ana.post_keyed("/children", "k-1", json!({ "full_name": "Rita" })).await }
     });
@@ -104,11 +104,11 @@ async fn a_client_that_goes_away_in_its_transaction_leaves_nothing_behind() {
     );
     until("the transaction", async || sqlx::query_scalar::<_, bool>(AssertSqlSafe(waits.clone())).fetch_one(&mut conn).await.unwrap())
         .await;
-    asking.abort();
-    let _ = asking.await;
+    sending.abort();
+    let _ = sending.await;
     run(&mut lock, &["COMMIT".into()]).await;
     until("a free connection", async || ana.get("/children").await.status == 200).await;
-    assert_eq!(north.ask::<i64>("SELECT count(*) FROM app.children").await, 0);
+    assert_eq!(north.scalar::<i64>("SELECT count(*) FROM app.children").await, 0);
     let again = ana.post_keyed("/children", "k-1", json!({ "full_name": "Rita" })).await;
-    assert_eq!((again.status, north.ask::<i64>("SELECT count(*) FROM app.children").await), (201, 1));
+    assert_eq!((again.status, north.scalar::<i64>("SELECT count(*) FROM app.children").await), (201, 1));
 }

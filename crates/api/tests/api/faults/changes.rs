@@ -42,7 +42,7 @@ async fn a_rotated_password_costs_no_caller_an_error() {
         }
         assert_eq!(name(&ana, "Rui").await.status, 201);
     }
-    assert_eq!(north.ask::<i64>("SELECT count(*) FROM app.children").await, 6);
+    assert_eq!(north.scalar::<i64>("SELECT count(*) FROM app.children").await, 6);
 }
 
 #[tokio::test]

@@ -41,11 +41,11 @@ pub(crate) fn database(school: &School) -> String {
 pub(crate) fn unavailable(world: &World, school: &School, answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.body);
     assert!(answer.headers.contains_key("retry-after"), "{:?}", answer.headers);
-    tells_nothing(world, school, answer);
+    reveals_nothing(world, school, answer);
 }
 
 /// No SQL, host, port, database, login or secret.
-pub(crate) fn tells_nothing(world: &World, school: &School, answer: &Answer) {
+pub(crate) fn reveals_nothing(world: &World, school: &School, answer: &Answer) {
     let text = answer.body.to_string().to_lowercase();
     let (database, login, port) = (database(school), school.school.objects.login.to_string(), world.platform.server.port().to_string());
     for word in [

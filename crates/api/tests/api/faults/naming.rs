@@ -17,7 +17,7 @@ async fn a_header_that_names_another_school_is_refused_and_recorded_with_the_pla
     until("the record", async || sqlx::query_scalar::<_, i64>(count).bind(ana.user).fetch_one(&mut master).await.unwrap() == 1).await;
     for school in [&north, &south] {
         assert_eq!(
-            school.ask::<i64>("SELECT count(*) FROM app.access_audit WHERE NOT success").await,
+            school.scalar::<i64>("SELECT count(*) FROM app.access_audit WHERE NOT success").await,
             0,
             "no school learns that others were named"
         );
@@ -36,15 +36,15 @@ async fn who_has_no_token_leaves_a_few_records_however_often_they_ask() {
     }
     assert_eq!(ana.header("x-tenant-id", "sul").get("/children").await.code(), "TENANT_MISMATCH");
     let mut master = superuser(&world, MASTER).await;
-    let mut told = async |action: &'static str| {
+    let mut refusals = async |action: &'static str| {
         let count = "SELECT count(*) FROM registry.access_audit WHERE action = $1 AND NOT success";
         sqlx::query_scalar::<_, i64>(count).bind(action).fetch_one(&mut master).await.unwrap()
     };
-    // Asked last, so written last.
-    until("the refusal of a user", async || told("children:read").await == 1).await;
-    assert!((1..OFTEN).contains(&told("auth:verify").await), "as many rows as somebody cares to ask for");
+    // The last request, so it is written last.
+    until("the refusal of a user", async || refusals("children:read").await == 1).await;
+    assert!((1..OFTEN).contains(&refusals("auth:verify").await), "a row for every request");
     let metrics = reqwest::get(format!("http://{}/metrics", world.api.http_address)).await.unwrap().text().await.unwrap();
-    assert!(metrics.contains(r#"dailycare_api_audit_unrecorded_total{reason="address"}"#), "{metrics}");
+    assert!(metrics.contains(r#"dailycare_api_audit_unrecorded_total{cause="address"}"#), "{metrics}");
 }
 
 #[tokio::test]
@@ -77,11 +77,11 @@ async fn an_unknown_school_and_a_malformed_one_are_told_the_same() {
     let ana = north.user("SchoolAdmin").await;
     let stranger = Client::with_token(world.api.address, &signer.token(ana.user, Some(Uuid::from_u128(9)), "SchoolAdmin"), ana.user);
     let (unknown, malformed) = (stranger.get("/children").await, ana.header("x-tenant-id", "%").get("/children").await);
-    let told = |answer: &Answer| {
+    let without_id = |answer: &Answer| {
         let mut body = answer.body.clone();
         body["error"]["request_id"].take();
         (answer.status, body)
     };
-    assert_eq!(told(&unknown), told(&malformed));
+    assert_eq!(without_id(&unknown), without_id(&malformed));
     assert_eq!(unknown.body["error"]["message"], "Tenant inválido ou não encontrado", "the seed's words");
 }

@@ -7,7 +7,7 @@ use api_testing::{Answer, World, connections};
 use futures::future::join_all;
 use testing::{Version, until};
 
-use super::fixture::{run, tells_nothing};
+use super::fixture::{reveals_nothing, run};
 
 #[tokio::test]
 async fn a_noisy_school_is_told_to_wait_and_no_other_waits_for_it() {
@@ -32,7 +32,7 @@ async fn a_noisy_school_is_told_to_wait_and_no_other_waits_for_it() {
     for _ in 0..5 {
         assert_eq!(rui.get("/children").await.status, 200);
     }
-    until("the refusals", async || noise.iter().filter(|asked| asked.is_finished()).count() >= 58).await;
+    until("the refusals", async || noise.iter().filter(|request| request.is_finished()).count() >= 58).await;
     run(&mut lock, &["COMMIT".into()]).await;
     let answers: Vec<Answer> = join_all(noise).await.into_iter().map(Result::unwrap).collect();
     let served = answers.iter().filter(|answer| answer.status == 200).count();
@@ -40,7 +40,7 @@ async fn a_noisy_school_is_told_to_wait_and_no_other_waits_for_it() {
     for answer in answers.iter().filter(|answer| answer.status != 200) {
         assert!(matches!(answer.code(), "TOO_MANY_REQUESTS" | "POOL_EXHAUSTED"), "{}", answer.body);
         assert!(answer.headers.contains_key("retry-after"));
-        tells_nothing(&world, &north, answer);
+        reveals_nothing(&world, &north, answer);
     }
 }
 

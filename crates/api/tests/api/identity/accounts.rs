@@ -15,7 +15,7 @@ fn rui() -> NewUser {
 }
 
 /// What every write leaves in the audit.
-fn told() -> Record {
+fn audit_record() -> Record {
     Record {
         id: Uuid::now_v7(),
         tenant: Some(HERE),
@@ -38,36 +38,38 @@ fn code<T>(result: Result<T, Error>) -> Option<Code> {
 async fn an_administrator_makes_changes_and_removes_accounts_of_the_own_school() {
     for version in Version::ALL {
         let site = Site::start(version).await;
-        let made = store::create(&site.api, HERE, &rui(), &told()).await.unwrap();
+        let made = store::create(&site.api, HERE, &rui(), &audit_record()).await.unwrap();
         let id = UserId(made.user.id);
         assert!(made.user.must_change_password && made.user.role == Role::Teacher);
         let session = site.login("rui@norte.example", made.password.expose_secret()).await;
         assert_eq!(session.body["data"]["must_change_password"], true);
 
-        let taken = store::create(&site.api, TenantId(SUL), &NewUser { email: "RUI@norte.example".into(), ..rui() }, &told()).await;
+        let taken = store::create(&site.api, TenantId(SUL), &NewUser { email: "RUI@norte.example".into(), ..rui() }, &audit_record()).await;
         assert_eq!(taken.err().map(|error| (error.code, error.fields[0].field.clone())), Some((Code::Conflict, "email".to_owned())));
         let change = UserChange { role: Some(SchoolRole::HealthStaff), phone_number: Some(Some("1".into())), ..UserChange::default() };
-        let changed = store::change(&site.api, HERE, id, &change, &told()).await.unwrap();
+        let changed = store::change(&site.api, HERE, id, &change, &audit_record()).await.unwrap();
         assert_eq!((changed.role, changed.phone_number.as_deref(), changed.name.as_str()), (Role::HealthStaff, Some("1"), "Rui"));
         let cleared =
-            store::change(&site.api, HERE, id, &UserChange { phone_number: Some(None), ..UserChange::default() }, &told()).await.unwrap();
+            store::change(&site.api, HERE, id, &UserChange { phone_number: Some(None), ..UserChange::default() }, &audit_record())
+                .await
+                .unwrap();
         assert_eq!((cleared.phone_number, cleared.role), (None, Role::HealthStaff));
 
-        let reset = store::reset_password(&site.api, HERE, id, &told()).await.unwrap();
+        let reset = store::reset_password(&site.api, HERE, id, &audit_record()).await.unwrap();
         assert_eq!(site.login("rui@norte.example", made.password.expose_secret()).await.code(), Some(Code::InvalidCredentials));
         assert_eq!(site.login("rui@norte.example", reset.password.expose_secret()).await.status, StatusCode::OK);
 
         let elsewhere = TenantId(SUL);
         assert_eq!(code(store::get(&site.api, elsewhere, id).await), Some(Code::NotFound));
-        assert_eq!(code(store::change(&site.api, elsewhere, id, &UserChange::default(), &told()).await), Some(Code::NotFound));
-        assert_eq!(code(store::remove(&site.api, elsewhere, id, &told()).await), Some(Code::NotFound));
-        assert_eq!(code(store::reset_password(&site.api, elsewhere, id, &told()).await), Some(Code::NotFound));
-        assert_eq!(code(store::reset_password(&site.api, HERE, UserId(ROOT), &told()).await), Some(Code::NotFound));
+        assert_eq!(code(store::change(&site.api, elsewhere, id, &UserChange::default(), &audit_record()).await), Some(Code::NotFound));
+        assert_eq!(code(store::remove(&site.api, elsewhere, id, &audit_record()).await), Some(Code::NotFound));
+        assert_eq!(code(store::reset_password(&site.api, elsewhere, id, &audit_record()).await), Some(Code::NotFound));
+        assert_eq!(code(store::reset_password(&site.api, HERE, UserId(ROOT), &audit_record()).await), Some(Code::NotFound));
 
-        store::remove(&site.api, HERE, id, &told()).await.unwrap();
+        store::remove(&site.api, HERE, id, &audit_record()).await.unwrap();
         assert_eq!(code(store::get(&site.api, HERE, id).await), Some(Code::NotFound));
         assert_eq!(site.login("rui@norte.example", reset.password.expose_secret()).await.code(), Some(Code::InvalidCredentials));
-        assert!(store::create(&site.api, HERE, &rui(), &told()).await.is_ok(), "the address of a removed account is not free");
+        assert!(store::create(&site.api, HERE, &rui(), &audit_record()).await.is_ok(), "the address of a removed account is not free");
     }
 }
 
@@ -77,12 +79,12 @@ async fn a_removed_account_keeps_nothing_personal_but_the_name_of_staff() {
     let phone_number = Some("912000001".to_owned());
     let make = async |role, name: &str, email: &str| {
         let new = NewUser { name: name.into(), email: email.into(), phone_number: phone_number.clone(), role };
-        store::create(&site.api, HERE, &new, &told()).await.unwrap()
+        store::create(&site.api, HERE, &new, &audit_record()).await.unwrap()
     };
     let teacher = make(SchoolRole::Teacher, "Rui", "rui@norte.example").await;
     let mother = make(SchoolRole::Guardian, "Marta", "marta@norte.example").await;
     for made in [&teacher, &mother] {
-        store::remove(&site.api, HERE, UserId(made.user.id), &told()).await.unwrap();
+        store::remove(&site.api, HERE, UserId(made.user.id), &audit_record()).await.unwrap();
     }
     let rows: Vec<(Uuid, String, String, Option<String>, String)> =
         sqlx::query_as("SELECT id, name, email, phone_number, password_hash FROM registry.users WHERE is_deleted ORDER BY role DESC")
@@ -105,29 +107,29 @@ async fn accounts_are_listed_in_pages_that_miss_none_and_show_no_other_school() 
          SELECT t.id, 'User ' || n % 5, t.code || n || '@x', 'x', 'Teacher' FROM registry.tenants t, generate_series(1, 23) n",
     )
     .await;
-    let (mut seen, mut after) = (Vec::new(), None);
+    let (mut listed, mut after) = (Vec::new(), None);
     loop {
         let (page, next) = store::list(&site.api, HERE, &UserFilter::default(), after.as_ref(), 5).await.unwrap();
         assert!(page.len() == 5 || next.is_none());
-        seen.extend(page);
+        listed.extend(page);
         after = next;
         if after.is_none() {
             break;
         }
     }
-    let ids: std::collections::BTreeSet<_> = seen.iter().map(|user| user.id).collect();
-    assert_eq!((seen.len(), ids.len()), (24, 24));
-    assert!(seen.iter().all(|user| user.email.contains("norte")), "another school's account is listed");
+    let ids: std::collections::BTreeSet<_> = listed.iter().map(|user| user.id).collect();
+    assert_eq!((listed.len(), ids.len()), (24, 24));
+    assert!(listed.iter().all(|user| user.email.contains("norte")), "another school's account is listed");
 }
 
 #[tokio::test]
 async fn of_two_administrators_who_remove_each_other_one_stays() {
     let site = Site::start(Version::V18).await;
-    assert_eq!(code(store::remove(&site.api, HERE, UserId(ANA), &told()).await), Some(Code::Conflict));
+    assert_eq!(code(store::remove(&site.api, HERE, UserId(ANA), &audit_record()).await), Some(Code::Conflict));
     let demote = UserChange { role: Some(SchoolRole::ReadOnly), ..UserChange::default() };
-    assert_eq!(code(store::change(&site.api, HERE, UserId(ANA), &demote, &told()).await), Some(Code::Conflict));
-    let other = store::create(&site.api, HERE, &NewUser { role: SchoolRole::SchoolAdmin, ..rui() }, &told()).await.unwrap();
-    let (first, second, other) = (told(), told(), UserId(other.user.id));
+    assert_eq!(code(store::change(&site.api, HERE, UserId(ANA), &demote, &audit_record()).await), Some(Code::Conflict));
+    let other = store::create(&site.api, HERE, &NewUser { role: SchoolRole::SchoolAdmin, ..rui() }, &audit_record()).await.unwrap();
+    let (first, second, other) = (audit_record(), audit_record(), UserId(other.user.id));
     let (one, two) = tokio::join!(store::remove(&site.api, HERE, UserId(ANA), &first), store::remove(&site.api, HERE, other, &second));
     assert_eq!(one.is_ok(), two.is_err());
     let left = "SELECT count(*)::text FROM registry.users WHERE role = 'SchoolAdmin' AND NOT is_deleted";

@@ -75,8 +75,8 @@ impl Jwks {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let stop = CancellationToken::new();
-        let told = stop.clone().cancelled_owned();
-        tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(told).await.unwrap() });
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopped).await.unwrap() });
         Self { inner, address, _stop: stop.drop_guard() }
     }
 
@@ -132,8 +132,8 @@ async fn an_unknown_key_is_fetched_once_for_all_who_ask_and_not_again_within_the
     jwks.serve(ed(&forge, "ed"));
     let site = site(&jwks, |_| {}).await;
     let unknown = forge.external(&json!({ "kid": "new" }), &json!({}));
-    let asked = futures::future::join_all((0..50).map(|_| code(&site, &unknown))).await;
-    assert!(asked.iter().all(|code| *code == Some(Code::Unauthenticated)));
+    let codes = futures::future::join_all((0..50).map(|_| code(&site, &unknown))).await;
+    assert!(codes.iter().all(|code| *code == Some(Code::Unauthenticated)));
     assert_eq!(jwks.fetches(), 1, "within a minute of the first fetch there was another");
     assert_eq!(code(&site, &forge.external(&json!({}), &json!({}))).await, None);
 }
@@ -148,13 +148,13 @@ async fn a_caller_that_goes_away_in_the_middle_of_a_fetch_does_not_cost_the_next
     let identity = Identity::start(settings, site.api.clone()).await.unwrap();
     let token = forge.external(&json!({}), &json!({}));
     jwks.say(Says::Nothing);
-    let asking = tokio::spawn({
+    let verifying = tokio::spawn({
         let (identity, token) = (Arc::clone(&identity), token.clone());
         async move { identity.verify(&token).await.map(drop) }
     });
     jwks.until_fetched().await;
-    asking.abort();
-    assert!(asking.await.unwrap_err().is_cancelled());
+    verifying.abort();
+    assert!(verifying.await.unwrap_err().is_cancelled());
     jwks.serve(ed(&forge, "ed"));
     assert_eq!(identity.verify(&token).await.err().map(|error| error.code), None);
     assert_eq!(jwks.fetches(), 1, "within a minute of the first fetch there was another");
@@ -183,7 +183,7 @@ async fn an_issuers_keys_outlive_its_outage_until_they_are_too_old_then_nobody_e
         jwks.say(says);
         let before = jwks.fetches();
         assert_eq!(code(&kept, &forge.external(&json!({ "kid": "x" }), &json!({}))).await, Some(Code::Unauthenticated));
-        assert!(jwks.fetches() > before, "it was not asked");
+        assert!(jwks.fetches() > before, "the issuer got no request");
         assert_eq!(code(&kept, &token).await, None, "a bad answer took the keys away");
     }
     assert_eq!(jwks.strays(), 0, "a redirect was followed");

@@ -111,7 +111,7 @@ pub(super) fn unavailable_message(unavailable: Unavailable, observed: &ObservedS
     match unavailable {
         Unavailable::NotFound => (Reason::ServerNotFound, format!("DatabaseServer {server} does not exist; create it again")),
         Unavailable::Unreachable => {
-            (Reason::DatabaseUnreachable, format!("server {server} does not answer; it is watched and work goes on as soon as it does"))
+            (Reason::DatabaseUnreachable, format!("server {server} does not answer; the School is reconciled as soon as it does"))
         }
         Unavailable::NotReady => {
             (Reason::ServerNotReady, format!("server {server} is not ready; see kubectl describe databaseserver {server}"))

@@ -5,6 +5,7 @@
 mod assigned;
 mod contents;
 mod facts;
+mod unassigned;
 
 use domain::names::{SchoolCode, SchoolUid, TenantId};
 use domain::school::desired::Desired;
@@ -15,7 +16,7 @@ use provisioning::master::tenants::{self, RegistryObservation};
 use uuid::Uuid;
 
 pub use self::assigned::AssignedObservation;
-use super::placement::{self, UnassignedObservation};
+pub use self::unassigned::UnassignedObservation;
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
 use crate::crd::{School, convert};
@@ -56,7 +57,7 @@ pub async fn observe(ctx: &Context, school: School) -> Result<Observation> {
     }
     let assignment = match names {
         Some(names) => Assignment::Assigned(Box::new(assigned::observe(ctx, &school, &desired, owner, names).await?)),
-        None => Assignment::Unassigned(placement::observe(ctx, &school, &desired, owner).await?),
+        None => Assignment::Unassigned(unassigned::observe(ctx, &school, &desired, owner).await?),
     };
     Ok(Observation { school, desired, owner, assignment })
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use domain::names::ServerName;
 use domain::server::DesiredServer;
-use domain::server::plan::{ObservedServer, Obstacle, ServerFacts};
+use domain::server::observed::{ObservedServer, Obstacle, ServerFacts};
 use kube::ResourceExt as _;
 use postgres::session::Credentials;
 use provisioning::server::identity;

@@ -3,7 +3,8 @@
 //! Must not write the status: the engine does, and only when something in it changed.
 
 use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
-use domain::server::plan::{ObservedServer, Plan};
+use domain::server::observed::ObservedServer;
+use domain::server::plan::Plan;
 use domain::server::status::{self, ServerCapacity};
 
 use super::Servers;

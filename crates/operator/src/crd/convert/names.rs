@@ -7,7 +7,7 @@ use domain::retry::Class;
 use domain::school::observed::Names;
 use uuid::Uuid;
 
-use crate::crd::school::{AdminUserStatus, Binding, CredentialsStatus, DatabaseStatus, PlacementStatus, SchoolStatus};
+use crate::crd::school::{AdminUserStatus, Binding, CredentialsStatus, DatabaseStatus, PlacementStatus, School, SchoolStatus};
 
 /// A status whose recorded names cannot be trusted. It is never taken for a School without names, which would get a second database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +74,13 @@ impl Record<'_> {
 
 fn tenant_id(text: &str) -> Result<TenantId, Invalid> {
     Uuid::parse_str(text).map(TenantId).map_err(|_| Invalid { what: "tenant id", why: "must be a UUID" })
+}
+
+/// The server in a School's status, whatever else is recorded; none when it cannot be a name.
+#[must_use]
+pub fn recorded_server(school: &School) -> Option<ServerName> {
+    let placement = school.status.as_ref()?.placement.as_ref()?;
+    ServerName::parse(placement.server_name.as_deref()?).ok()
 }
 
 /// A status that holds these names and nothing else; [`names`] reads them back.

@@ -1,4 +1,6 @@
 //! A `DatabaseServer` object to [`DesiredServer`] and the Secrets it refers to.
+//!
+//! Must not read a Secret: it only names them.
 
 use domain::names::{Invalid, SecretName};
 use domain::server::{AllowedNamespaces, DesiredServer, Host, TlsMode};

@@ -13,7 +13,7 @@ use crate::crd::condition;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SchoolStatus {
-    /// The generation last seen; -1 before the first look.
+    /// The generation last observed; -1 before the first reconcile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// What holds of this School. Ready, Reconciling and Stalled are always present.

@@ -1,4 +1,6 @@
-//! What was told lately, in bounded memory. Pure: the caller brings the clock.
+//! Which Events were published recently, in bounded memory.
+//!
+//! Must not read a clock: the caller brings the time.
 
 use std::collections::HashMap;
 

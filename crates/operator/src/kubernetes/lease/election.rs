@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
-/// What to do after a look at the lease.
+/// What to do after reading the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// There is no lease: create it.
@@ -73,7 +73,7 @@ impl Election {
         }
     }
 
-    /// The lease given back: whoever looks next may take it at once.
+    /// The lease given back: the next to read it may take it at once.
     pub(super) fn release(current: &LeaseSpec, now: Timestamp) -> LeaseSpec {
         LeaseSpec {
             holder_identity: Some(String::new()),

@@ -1,4 +1,6 @@
 //! The parts of a prepared master database: which are missing, and creating each of them.
+//!
+//! Must not change a part that is there already.
 
 use postgres::error::Doing as _;
 use postgres::quote::Ident;

@@ -1,4 +1,6 @@
 //! One sealing key, and the keys that HKDF derives from it for each purpose.
+//!
+//! Must not show a key in `Debug` output or an error.
 
 use aws_lc_rs::{hkdf, hmac};
 use registry::seal::KEY_BYTES;

@@ -1,4 +1,6 @@
 //! Fingerprints of schools' passwords, and the migrator's passwords, both derived from the sealing keys.
+//!
+//! Must not keep a password, nor anything that it derives.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;

@@ -1,6 +1,8 @@
 //! Taking a tenant out of service: suspended, retained or deleted.
+//!
+//! Must not change the row of another School or cluster: every statement compares the owner.
 
-use domain::tenant::TenantState;
+use domain::tenant::InactiveState;
 use registry::with_connection;
 use sqlx::postgres::PgPool;
 
@@ -8,28 +10,16 @@ use super::Change;
 use super::observed_row::state_label;
 use crate::master::{Result, TenantRef};
 
-/// A state in which a tenant is not served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InactiveState {
-    /// Closed, because somebody asked for it or because the School is being deleted; a publication brings it back.
-    Suspended,
-    /// The School is gone, the data kept.
-    Retained,
-    /// School and data are gone: its code is free, its accounts are closed, its credentials erased. This is final.
-    Deleted,
-}
-
 /// Takes a tenant out of service. A deleted one can only be deleted again, which changes nothing.
 ///
 /// # Errors
 /// When the registry fails.
 pub async fn set_state(pool: &PgPool, tenant: TenantRef, to: InactiveState) -> Result<Change> {
-    let (state, statement) = match to {
-        InactiveState::Suspended => (TenantState::Suspended, CLOSE),
-        InactiveState::Retained => (TenantState::Retained, CLOSE),
-        InactiveState::Deleted => (TenantState::Deleted, DELETE),
+    let statement = match to {
+        InactiveState::Suspended | InactiveState::Retained => CLOSE,
+        InactiveState::Deleted => DELETE,
     };
-    let query = sqlx::query(statement).bind(tenant.id.0).bind(tenant.school.0).bind(tenant.cluster.0).bind(state_label(state));
+    let query = sqlx::query(statement).bind(tenant.id.0).bind(tenant.school.0).bind(tenant.cluster.0).bind(state_label(to.into()));
     let doing = "taking a school out of service in the registry";
     Ok(with_connection(pool, doing, async |conn| Change::read(&query.fetch_one(conn).await?)).await?)
 }

@@ -1,4 +1,6 @@
 //! Which servers the tenants of a cluster are on, for placement to count.
+//!
+//! Must not decide a placement.
 
 use domain::names::{ClusterUid, ServerName, TenantId};
 use postgres::error::Doing as _;

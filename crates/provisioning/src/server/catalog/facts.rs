@@ -1,4 +1,6 @@
 //! The catalog query about schools, and the facts in its rows.
+//!
+//! Must not judge: what a row means is in `judge`.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;

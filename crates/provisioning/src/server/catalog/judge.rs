@@ -1,4 +1,6 @@
 //! What a catalog row means for the planner: whose the database and login are, and who may enter.
+//!
+//! Must not query: it judges the facts of one row.
 
 use domain::names::{ClusterUid, TenantId};
 use domain::school::observed::{CatalogFacts, DatabaseAccess, ObservedDatabase, ObservedLogin, Schema};
@@ -27,7 +29,7 @@ impl Facts {
                     ObservedLogin::Differing
                 }
             }
-            _ => ObservedLogin::Foreign,
+            Some(_) | None => ObservedLogin::Foreign,
         }
     }
 
@@ -43,7 +45,7 @@ impl Facts {
                 let genuine = migrations.digest_at(comment.schema) == Some(comment.digest.as_str());
                 ObservedDatabase::Ours { schema: Schema { version: comment.schema, genuine }, access: self.access(expected, login) }
             }
-            _ => ObservedDatabase::Foreign,
+            Some(_) | None => ObservedDatabase::Foreign,
         }
     }
 

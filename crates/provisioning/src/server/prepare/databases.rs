@@ -1,4 +1,6 @@
 //! Databases that every role may enter, and closing those of them that are the server's own maintenance databases.
+//!
+//! Must not close a database that is not one of those.
 
 use postgres::quote::Ident;
 use sqlx::Row as _;

@@ -1,4 +1,6 @@
 //! The server's fixed roles: observing, creating and correcting them.
+//!
+//! Must not alter a role that lacks our ownership comment.
 
 use postgres::error::Doing as _;
 use postgres::quote::{Ident, Literal};

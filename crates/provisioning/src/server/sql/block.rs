@@ -1,4 +1,6 @@
 //! PL/pgSQL blocks that end by naming an outcome, and the advisory locks that guard every change.
+//!
+//! Must not read or decide anything: this is only text.
 
 use postgres::quote::Literal;
 

@@ -1,4 +1,6 @@
 //! Choosing a spare and claiming it.
+//!
+//! Must not send anything: this is only text.
 
 use postgres::quote::{Ident, Literal};
 

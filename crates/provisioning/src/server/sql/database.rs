@@ -1,4 +1,6 @@
 //! Creating, freezing and dropping databases that belong to no school (templates, buildings and spares), and dropping a school's.
+//!
+//! Must not send anything: this is only text.
 
 use postgres::quote::{Ident, Literal};
 

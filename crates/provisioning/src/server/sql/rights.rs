@@ -1,4 +1,6 @@
 //! A tenant database's rights: reading them, what they should be, and correcting them.
+//!
+//! Must not send anything: this is only text.
 
 use postgres::quote::{Ident, Literal};
 

@@ -1,4 +1,6 @@
 //! Statements about a login or a fixed role: attributes, membership, password, creation and removal.
+//!
+//! Must not send anything, and must not hold a password: a verifier is given in its place.
 
 use postgres::quote::{Ident, Literal};
 

@@ -94,7 +94,7 @@ fn every_action_on_a_school_locks_and_checks_the_comment_before_it_changes_anyth
 }
 
 #[test]
-fn a_block_holds_no_verifier() {
+fn a_block_contains_no_verifier() {
     let statement = set_password("a", "SCRAM-SHA-256$4096:x", "{}");
     assert!(statement.starts_with("ALTER ROLE") && !statement.contains("DO "));
 }

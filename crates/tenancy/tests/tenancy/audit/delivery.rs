@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::names::{ServerName, TenantId};
-use provisioning::master::tenants::InactiveState;
+use domain::tenant::InactiveState;
 use tenancy::audit::{Audit, Filter, Record, Settings};
 use testing::Version;
 use tokio::net::TcpListener;

@@ -109,19 +109,19 @@ async fn pages_have_neither_gaps_nor_repeats_while_records_are_added() {
             .collect();
         leave(&running.audit, &before);
         world.until_written(school, 90).await;
-        let (mut seen, mut after, mut added) = (Vec::new(), None, 90);
+        let (mut read, mut after, mut added) = (Vec::new(), None, 90);
         loop {
             let page = Audit::list(&mut conn, &Filter::default(), after, 7).await.unwrap();
             let Some(last) = page.last() else { break };
             after = Some((last.at, last.id));
-            seen.extend(page);
+            read.extend(page);
             added += 5;
             leave(&running.audit, &records(school.tenant, 5));
             world.until_written(school, added).await;
         }
         let mut expected = before;
         expected.sort_by_key(|record| std::cmp::Reverse((record.at, record.id)));
-        assert_eq!(seen, expected);
+        assert_eq!(read, expected);
         assert_eq!(running.stop().await, 0);
     }
 }

@@ -52,11 +52,11 @@ async fn the_platforms_partitions_are_kept_although_nothing_is_written_to_them()
 async fn evidence_does_not_wait_for_partitions_that_cannot_be_made_now() {
     let world = World::start(Version::V18, 1).await;
     let school = &world.schools[0];
-    let mut holder = world.superuser(&school.database).await;
-    sqlx::raw_sql("SELECT pg_advisory_lock('app.access_audit'::regclass::oid::bigint)").execute(&mut holder).await.unwrap();
+    let mut lock_owner = world.superuser(&school.database).await;
+    sqlx::raw_sql("SELECT pg_advisory_lock('app.access_audit'::regclass::oid::bigint)").execute(&mut lock_owner).await.unwrap();
     let running = world.running(Settings::default());
     running.audit.record(record(school.tenant, 1));
     world.until_written(school, 1).await;
-    assert_eq!((scalar::<i64>(&mut holder, PARTITIONS).await, scalar::<i64>(&mut holder, IN_DEFAULT).await), (0, 1));
+    assert_eq!((scalar::<i64>(&mut lock_owner, PARTITIONS).await, scalar::<i64>(&mut lock_owner, IN_DEFAULT).await), (0, 1));
     assert_eq!(running.stop().await, 0);
 }

@@ -70,9 +70,9 @@ impl Raw {
         Self(Client::open(redis.url()).unwrap().get_multiplexed_async_connection_with_config(&config).await.unwrap())
     }
 
-    pub(crate) async fn run<T: FromRedisValue>(&mut self, words: &[&str]) -> T {
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]).query_async(&mut self.0).await.unwrap()
+    pub(crate) async fn run<T: FromRedisValue>(&mut self, parts: &[&str]) -> T {
+        let mut command = redis::cmd(parts[0]);
+        command.arg(&parts[1..]).query_async(&mut self.0).await.unwrap()
     }
 
     pub(crate) async fn keys(&mut self) -> Vec<String> {

@@ -97,8 +97,8 @@ async fn a_query_that_is_dropped_at_any_point_does_not_poison_the_next_user() {
         }
         drop(connection);
         let mut connection = pools.connection(&target).await.unwrap();
-        let seen: i64 = sqlx::query_scalar("SELECT $1::int8").bind(i64::from(polls)).fetch_one(&mut *connection).await.unwrap();
-        assert_eq!(seen, i64::from(polls));
+        let found: i64 = sqlx::query_scalar("SELECT $1::int8").bind(i64::from(polls)).fetch_one(&mut *connection).await.unwrap();
+        assert_eq!(found, i64::from(polls));
         assert!(!in_transaction(&mut connection).await, "after {polls} polls");
         connection.finish();
     }
@@ -139,7 +139,7 @@ async fn a_dirty_sessions_settings_tables_and_locks_are_gone_for_the_next_user()
                 .execute("SET search_path = public; CREATE TEMPORARY TABLE left_over (); SELECT pg_advisory_lock(7); LISTEN news")
                 .await
                 .unwrap();
-            connection.mark_dirty();
+            connection.set_dirty();
             if finished {
                 connection.finish();
             } else {
@@ -148,8 +148,8 @@ async fn a_dirty_sessions_settings_tables_and_locks_are_gone_for_the_next_user()
             let mut connection = pools.connection(&target).await.unwrap();
             let query = "SELECT current_setting('search_path'), to_regclass('pg_temp.left_over') IS NULL,
                 (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'), (SELECT count(*) FROM pg_listening_channels())";
-            let seen: (String, bool, i64, i64) = sqlx::query_as(query).fetch_one(&mut *connection).await.unwrap();
-            assert_eq!(seen, ("pg_catalog,app,pg_temp".to_owned(), true, 0, 0));
+            let found: (String, bool, i64, i64) = sqlx::query_as(query).fetch_one(&mut *connection).await.unwrap();
+            assert_eq!(found, ("pg_catalog,app,pg_temp".to_owned(), true, 0, 0));
         }
     }
 }

@@ -8,7 +8,7 @@ use tenancy::circuit_breaker::BreakerSettings;
 use tenancy::pools::{Error, Limits, Pools};
 use testing::{Version, until};
 
-use super::fleet::{Fleet, PATIENCE, ask, database, id, limits, pid, usage};
+use super::fleet::{Fleet, PATIENCE, database, id, limits, pid, request_connection, usage};
 
 #[tokio::test]
 async fn an_idle_connection_whose_backend_was_killed_is_replaced_unseen() {
@@ -116,14 +116,14 @@ async fn closing_an_epoch_ends_idle_connections_waiters_and_busy_ones_when_given
 
     let new = fleet.target_of(0, 2, "right");
     let mut second = pools.connection(&new).await.unwrap();
-    let waiting = ask(&pools, &new);
+    let waiting = request_connection(&pools, &new);
     until("one waits", async || usage(&pools).waiting == 1).await;
     busy.finish();
     let mut third = waiting.await.unwrap().unwrap();
     assert_ne!(pid(&mut second).await, pid(&mut third).await);
     until("the old busy one is gone", async || fleet.sessions().await == 2).await;
 
-    let waiting = ask(&pools, &new);
+    let waiting = request_connection(&pools, &new);
     until("one waits", async || usage(&pools).waiting == 1).await;
     pools.close(id(0), 3);
     assert!(matches!(waiting.await.unwrap(), Err(Error::Stale)));
@@ -136,7 +136,7 @@ async fn draining_refuses_new_and_waiting_requests_and_lasts_until_busy_ones_are
     let (first, second) = (pools.connection(&fleet.target(0)).await.unwrap(), pools.connection(&fleet.target(0)).await.unwrap());
     second.finish();
     let busy = pools.connection(&fleet.target(1)).await.unwrap();
-    let waiting = ask(&pools, &fleet.target(1));
+    let waiting = request_connection(&pools, &fleet.target(1));
     until("one waits", async || usage(&pools).waiting == 1).await;
     let drain = tokio::spawn({
         let pools = Arc::clone(&pools);

@@ -101,7 +101,7 @@ pub(crate) async fn in_transaction(connection: &mut PgConnection) -> bool {
 }
 
 /// Asks in a task of its own.
-pub(crate) fn ask(pools: &Arc<Pools>, target: &Arc<Target>) -> JoinHandle<Result<Connection, Error>> {
+pub(crate) fn request_connection(pools: &Arc<Pools>, target: &Arc<Target>) -> JoinHandle<Result<Connection, Error>> {
     let (pools, target) = (Arc::clone(pools), Arc::clone(target));
     tokio::spawn(async move { pools.connection(&target).await })
 }

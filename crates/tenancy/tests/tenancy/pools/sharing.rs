@@ -9,7 +9,7 @@ use tenancy::pools::{Error, Limits, Pools};
 use testing::{Version, until};
 use tokio_util::sync::CancellationToken;
 
-use super::fleet::{Fleet, ask, database, id, limits, pid, usage};
+use super::fleet::{Fleet, database, id, limits, pid, request_connection, usage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_tenants_share_ten_connections_and_there_is_never_an_eleventh() {
@@ -29,12 +29,12 @@ async fn two_hundred_tenants_share_ten_connections_and_there_is_never_an_elevent
     let workers = (0..30).map(|worker| {
         let (fleet, pools) = (Arc::clone(&fleet), Arc::clone(&pools));
         tokio::spawn(async move {
-            for turn in 0..10 {
-                let tenant = (worker * 7 + turn * 31) % 200;
+            for round in 0..10 {
+                let tenant = (worker * 7 + round * 31) % 200;
                 let mut connection = pools.connection(&fleet.target(tenant)).await.unwrap();
                 assert_eq!(database(&mut connection).await, format!("school_{}", tenant % 40));
                 assert!(usage(&pools).open <= 10);
-                if turn % 3 == 0 { drop(connection) } else { connection.finish() }
+                if round % 3 == 0 { drop(connection) } else { connection.finish() }
             }
         })
     });
@@ -70,7 +70,7 @@ async fn an_idle_connection_is_lent_and_none_is_opened_for_who_has_none_or_while
     let mut lent = pools.idle_connection(&fleet.target(0)).unwrap();
     assert_eq!(database(&mut lent).await, "school_0");
     assert!(pools.idle_connection(&fleet.target(0)).is_none() && usage(&pools).open == 1, "a second one was opened");
-    let waiting = ask(&pools, &fleet.target(1));
+    let waiting = request_connection(&pools, &fleet.target(1));
     until("another waits", async || usage(&pools).waiting == 1).await;
     lent.finish();
     let connection = waiting.await.unwrap().unwrap();
@@ -88,9 +88,9 @@ async fn a_hundred_waiting_requests_of_one_tenant_do_not_hold_up_another() {
     for _ in 0..4 {
         held.push(pools.connection(&fleet.target(0)).await.unwrap());
     }
-    let noisy: Vec<_> = (0..100).map(|_| ask(&pools, &fleet.target(0))).collect();
+    let noisy: Vec<_> = (0..100).map(|_| request_connection(&pools, &fleet.target(0))).collect();
     until("a hundred wait", async || usage(&pools).waiting == 100).await;
-    let quiet = ask(&pools, &fleet.target(1));
+    let quiet = request_connection(&pools, &fleet.target(1));
     until("one more waits", async || usage(&pools).waiting == 101).await;
     held.pop().unwrap().finish();
     let mut connection = quiet.await.unwrap().unwrap();
@@ -107,7 +107,7 @@ async fn a_tenant_has_no_more_connections_than_its_setting_and_the_cap_allow() {
     let fleet = Fleet::start(Version::V18, 1).await;
     let pools = Pools::new(Limits { tenant_cap: 2, ..limits() });
     let (first, _second) = (pools.connection(&fleet.target(0)).await.unwrap(), pools.connection(&fleet.target(0)).await.unwrap());
-    let third = ask(&pools, &fleet.target(0));
+    let third = request_connection(&pools, &fleet.target(0));
     until("the third waits", async || usage(&pools).waiting == 1).await;
     assert_eq!(usage(&pools).open, 2);
     first.finish();
@@ -120,7 +120,7 @@ async fn with_four_waiters_for_each_connection_a_tenant_is_busy_and_others_are_n
     let fleet = Fleet::start(Version::V18, 2).await;
     let pools = Pools::new(Limits { tenant_cap: 1, ..limits() });
     let held = pools.connection(&fleet.target(0)).await.unwrap();
-    let waiting: Vec<_> = (0..4).map(|_| ask(&pools, &fleet.target(0))).collect();
+    let waiting: Vec<_> = (0..4).map(|_| request_connection(&pools, &fleet.target(0))).collect();
     until("four wait", async || usage(&pools).waiting == 4).await;
     assert!(matches!(pools.connection(&fleet.target(0)).await, Err(Error::Busy)));
     pools.connection(&fleet.target(1)).await.unwrap().finish();
@@ -145,7 +145,7 @@ async fn requests_that_are_dropped_while_they_wait_or_connect_leave_no_place_tak
     let fleet = Fleet::start(Version::V18, 2).await;
     let pools = Pools::new(Limits { server_budget: 1, ..limits() });
     let held = pools.connection(&fleet.target(0)).await.unwrap();
-    let waiting: Vec<_> = (0..20).map(|n| ask(&pools, &fleet.target(n % 2))).collect();
+    let waiting: Vec<_> = (0..20).map(|n| request_connection(&pools, &fleet.target(n % 2))).collect();
     until("all wait", async || usage(&pools).waiting == 20).await;
     // Some are dropped in the queue, some at the moment when they are served.
     waiting[..10].iter().for_each(tokio::task::JoinHandle::abort);
@@ -157,7 +157,7 @@ async fn requests_that_are_dropped_while_they_wait_or_connect_leave_no_place_tak
 
     pools.connection(&fleet.target(0)).await.unwrap().finish();
     fleet.server.pause().unwrap();
-    let connecting = ask(&pools, &fleet.target_of(0, 2, "right"));
+    let connecting = request_connection(&pools, &fleet.target_of(0, 2, "right"));
     until("it connects to a server that hangs", async || usage(&pools).open == 1 && usage(&pools).idle == 0).await;
     connecting.abort();
     until("its place is free", async || usage(&pools).open == 0).await;

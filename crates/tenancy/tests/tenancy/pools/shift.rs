@@ -51,8 +51,8 @@ async fn request(fleet: &Fleet, pools: &Arc<Pools>, epochs: &[AtomicI64; 5], ran
     };
     assert_eq!(database(&mut connection).await, format!("school_{tenant}"));
     let query = "SELECT current_setting('search_path'), to_regclass('pg_temp.left_over') IS NULL";
-    let seen: (String, bool) = sqlx::query_as(query).fetch_one(&mut *connection).await.unwrap();
-    assert_eq!(seen, ("pg_catalog,app,pg_temp".to_owned(), true));
+    let found: (String, bool) = sqlx::query_as(query).fetch_one(&mut *connection).await.unwrap();
+    assert_eq!(found, ("pg_catalog,app,pg_temp".to_owned(), true));
     assert!(!in_transaction(&mut connection).await);
     match random.below(9) {
         0 => drop(connection),
@@ -61,7 +61,7 @@ async fn request(fleet: &Fleet, pools: &Arc<Pools>, epochs: &[AtomicI64; 5], ran
         3 => drop(tokio::time::timeout(Duration::from_micros(random.below(2_000)), connection.execute("SELECT pg_sleep(0.002)")).await),
         4 => {
             connection.execute("SET search_path = public; CREATE TEMPORARY TABLE left_over ()").await.unwrap();
-            connection.mark_dirty();
+            connection.set_dirty();
             connection.finish();
         }
         5 => {

@@ -7,11 +7,11 @@ use domain::names::TenantId;
 use futures::future::join_all;
 use tenancy::SCHEMA;
 use tenancy::registry_cache::{RegistryCache, Settings, State};
-use testing::Version;
+use testing::{PATIENCE, Version};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::fixture::{Followed, PATIENCE, moved, settings, size, state};
+use super::fixture::{Followed, moved, settings, size, state};
 use crate::master::Master;
 
 #[tokio::test]
@@ -36,20 +36,20 @@ async fn everything_is_loaded_and_a_new_route_is_heard_of_without_a_poll() {
 }
 
 #[tokio::test]
-async fn a_change_is_told_after_memory_has_it() {
+async fn a_change_is_announced_after_memory_has_it() {
     let master = Master::start(Version::V18).await;
     let tenant = master.school(1, "norte").await;
     let cache = RegistryCache::load(master.api(), master.opening.clone(), settings()).await.unwrap();
-    let (told, mut changes) = mpsc::unbounded_channel();
+    let (sender, mut changes) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
-    let seen = Arc::clone(&cache);
-    let on_change = move |tenant, epoch| told.send((tenant, epoch, seen.cached(tenant).unwrap().epoch)).unwrap();
+    let observer = Arc::clone(&cache);
+    let on_change = move |tenant, epoch| sender.send((tenant, epoch, observer.cached(tenant).unwrap().epoch)).unwrap();
     let following = tokio::spawn(Arc::clone(&cache).follow(on_change, stop.clone()));
     for size in 1..20 {
         master.publish(&moved(&master.publication(1, "norte"), size)).await;
-        let (told_of, epoch, known) = tokio::time::timeout(PATIENCE, changes.recv()).await.unwrap().unwrap();
-        assert_eq!(told_of, tenant);
-        assert!(known >= epoch, "told of epoch {epoch} while memory had {known}");
+        let (tenant_of_change, epoch, known) = tokio::time::timeout(PATIENCE, changes.recv()).await.unwrap().unwrap();
+        assert_eq!(tenant_of_change, tenant);
+        assert!(known >= epoch, "the announced epoch is {epoch} and memory had {known}");
     }
     stop.cancel();
     following.await.unwrap();
@@ -95,9 +95,9 @@ async fn writers_that_commit_late_and_in_any_order_are_not_missed() {
         join_all(tenants.iter().enumerate().map(|(n, &tenant)| write(tenant, round, (n + usize::try_from(round).unwrap()) % 4 != 0))).await;
     }
     // What the last committed round of each school was.
-    let wanted: Vec<_> = (0..8_u16).map(|n| (1..=10_u16).rev().find(|round| !(n + round).is_multiple_of(4))).collect();
+    let expected: Vec<_> = (0..8_u16).map(|n| (1..=10_u16).rev().find(|round| !(n + round).is_multiple_of(4))).collect();
     let sizes = |cache: &RegistryCache| tenants.iter().map(|&tenant| size(cache, tenant)).collect::<Vec<_>>();
-    followed.until("every school's last write", |cache| sizes(cache) == wanted).await;
+    followed.until("every school's last write", |cache| sizes(cache) == expected).await;
 }
 
 #[tokio::test]
@@ -107,8 +107,8 @@ async fn a_row_that_is_removed_by_hand_is_forgotten_and_its_connections_are_old(
     let mut followed = Followed::start(&master, settings()).await;
     master.school(2, "sul").await;
     master.write(&format!("DELETE FROM registry.tenants WHERE id = '{tenant}'")).await;
-    let told = async { while followed.changes.recv().await.unwrap() != (tenant, i64::MAX) {} };
-    tokio::time::timeout(PATIENCE, told).await.unwrap();
+    let announced = async { while followed.changes.recv().await.unwrap() != (tenant, i64::MAX) {} };
+    tokio::time::timeout(PATIENCE, announced).await.unwrap();
     assert!(followed.cache.cached(tenant).is_none());
     followed.until("the other school", |cache| cache.len() == 1).await;
     assert!(followed.cache.by_id(tenant).await.unwrap().is_none());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use domain::names::TenantId;
 use provisioning::master::tenants::Publication;
 use tenancy::registry_cache::{CachedTenant, RegistryCache, Settings, State};
-use testing::until;
+use testing::{PATIENCE, until};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -15,9 +15,6 @@ use crate::master::Master;
 
 /// Longer than any test.
 pub(crate) const NEVER: Duration = Duration::from_hours(1);
-
-/// For what must happen, on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) fn settings() -> Settings {
     Settings { poll: NEVER, ..Settings::default() }
@@ -33,37 +30,32 @@ pub(crate) struct Followed {
 impl Followed {
     pub(crate) async fn start(master: &Master, settings: Settings) -> Self {
         let cache = RegistryCache::load(master.api(), master.opening.clone(), settings).await.unwrap();
-        let (told, changes) = mpsc::unbounded_channel();
+        let (sender, changes) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let following = Arc::clone(&cache).follow(move |tenant, epoch| told.send((tenant, epoch)).unwrap_or_default(), stop.clone());
+        let following = Arc::clone(&cache).follow(move |tenant, epoch| sender.send((tenant, epoch)).unwrap_or_default(), stop.clone());
         let loaded = Instant::now();
         tokio::spawn(following);
-        let line_is_up = || {
+        let line_is_up = async || {
             let since = loaded.elapsed();
             cache.age() < since
         };
-        eventually("a line to the registry", line_is_up).await;
+        until("a line to the registry", line_is_up).await;
         Self { cache, changes, _stop: stop.drop_guard() }
     }
 
-    /// Waits until the cache has announced a change after which `holds`, which did not hold before.
-    pub(crate) async fn until(&mut self, what: &str, mut holds: impl FnMut(&RegistryCache) -> bool) {
-        let told = async {
-            while !holds(&self.cache) {
+    /// Waits until the cache has announced a change after which `condition` is true.
+    pub(crate) async fn until(&mut self, what: &str, mut condition: impl FnMut(&RegistryCache) -> bool) {
+        let announced = async {
+            while !condition(&self.cache) {
                 self.changes.recv().await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, told).await.unwrap_or_else(|_| panic!("never happened: {what}"));
+        tokio::time::timeout(PATIENCE, announced).await.unwrap_or_else(|_| panic!("never happened: {what}"));
     }
 
     pub(crate) async fn until_epoch(&mut self, tenant: TenantId, epoch: i64) {
         self.until("the new route", |cache| cache.cached(tenant).is_some_and(|entry| entry.epoch >= epoch)).await;
     }
-}
-
-/// Waits for what no change is told of.
-pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
-    until(what, async || holds()).await;
 }
 
 pub(crate) fn stranger(n: u128) -> TenantId {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use domain::tenant::InactiveState;
 use futures::future::join_all;
-use provisioning::master::tenants::InactiveState;
 use tenancy::registry_cache::{Error, RegistryCache, Settings};
 use testing::Version;
 
@@ -76,7 +76,7 @@ async fn an_older_registry_is_refused_with_what_to_do_and_a_missing_one_is_an_er
     let load = async || RegistryCache::load(master.api(), master.opening.clone(), settings()).await.err();
     assert!(load().await.is_none());
     master.write("DELETE FROM registry.schema_migrations WHERE version = (SELECT max(version) FROM registry.schema_migrations)").await;
-    let Some(Error::Outdated { found, needed }) = load().await else { panic!("an outdated registry was taken") };
+    let Some(Error::SchemaOutdated { found, needed }) = load().await else { panic!("an outdated registry was taken") };
     assert_eq!(found + 1, needed);
     master.write("DROP TABLE registry.schema_migrations").await;
     assert!(matches!(load().await, Some(Error::Registry(_))));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenancy::registry_cache::{Error, RegistryCache, Settings, State};
-use testing::Version;
+use testing::{Version, until};
 
-use super::fixture::{Followed, eventually, moved, settings, size, state, stranger};
+use super::fixture::{Followed, moved, settings, size, state, stranger};
 use crate::master::{API_LOGIN, Master};
 
 #[tokio::test]
@@ -73,18 +73,18 @@ async fn a_registry_that_hangs_makes_errors_in_time_and_what_is_known_is_served(
     let cache = &followed.cache;
     master.server.pause().unwrap();
     assert!(cache.by_id(stranger(9)).await.is_err());
-    eventually("an age that no poll confirms", || cache.age() > Duration::from_secs(1)).await;
+    until("an age that no poll confirms", async || cache.age() > Duration::from_secs(1)).await;
     assert_eq!(size(cache, tenant), Some(100));
     master.server.resume().unwrap();
-    eventually("a fresh confirmation", || cache.age() < Duration::from_millis(500)).await;
-    let asked = async {
+    until("a fresh confirmation", async || cache.age() < Duration::from_millis(500)).await;
+    let answered = async {
         loop {
             if let Ok(found) = cache.by_id(stranger(9)).await {
                 break found;
             }
         }
     };
-    assert!(tokio::time::timeout(Duration::from_mins(1), asked).await.unwrap().is_none());
+    assert!(tokio::time::timeout(Duration::from_mins(1), answered).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -98,6 +98,6 @@ async fn a_line_that_is_dead_without_knowing_it_is_left_for_a_new_one() {
     master.publish(&moved(&master.publication(1, "norte"), 7)).await;
     followed.until("a change after the line died", |cache| size(cache, tenant) == Some(7)).await;
     let cache = &followed.cache;
-    eventually("a fresh confirmation", || cache.age() < Duration::from_millis(200)).await;
+    until("a fresh confirmation", async || cache.age() < Duration::from_millis(200)).await;
     master.server.resume().unwrap();
 }

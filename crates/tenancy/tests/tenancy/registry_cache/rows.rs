@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::tenant::InactiveState;
 use futures::future::join_all;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::tenants::InactiveState;
 use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::registry_cache::{Fault, RegistryCache, Settings, State};
-use testing::Version;
+use testing::{Version, until};
 
-use super::fixture::{Followed, eventually, moved, settings, size, state, stranger};
+use super::fixture::{Followed, moved, settings, size, state, stranger};
 use crate::master::Master;
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn a_rotated_key_is_read_from_the_file_whether_the_file_or_the_row_comes_f
     assert_eq!(size(&followed.cache, norte), Some(7));
     write(&format!("{}{}", keys[1].expose_secret(), keys[0].expose_secret()));
     let cache = Arc::clone(&followed.cache);
-    eventually("the late key", || size(&cache, sul) == Some(8)).await;
+    until("the late key", async || size(&cache, sul) == Some(8)).await;
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn a_late_key_is_found_even_if_the_line_is_never_silent() {
         }
     };
     tokio::select! {
-        () = eventually("the late key", || size(&cache, sul) == Some(8)) => {}
+        () = until("the late key", async || size(&cache, sul) == Some(8)) => {}
         () = noise => {}
     }
 }

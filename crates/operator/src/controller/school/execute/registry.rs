@@ -3,9 +3,9 @@
 //! Must not write to a row of another School or cluster: every statement compares the owner.
 
 use domain::school::action::RegistryAction;
-use domain::tenant::TenantState;
+use domain::tenant::InactiveState;
 use kube::ResourceExt as _;
-use provisioning::master::tenants::{self, Change, InactiveState, Reservation, Reserved};
+use provisioning::master::tenants::{self, Change, Publication, Reservation, Reserved};
 use provisioning::master::users;
 use registry::password;
 
@@ -26,9 +26,9 @@ pub(super) async fn execute(ctx: &Context, observation: &Observation, action: Re
             users::create_admin(&ctx.registry, observation.owner, &desired(observation)?.admin, &hash).await?;
             Ok(())
         }
-        // The state to publish follows from the spec, as the planner's does.
-        RegistryAction::PublishRoute(_) => {
+        RegistryAction::PublishRoute(state) => {
             let publication = assigned(observation)?.publication(ctx, observation).ok_or(Error::Overtaken("the school's route"))?;
+            let publication = Publication { state, ..publication };
             ours(tenants::publish(&ctx.registry, &publication, &ctx.keyring).await?)
         }
         RegistryAction::SetTenantState(state) => set_state(ctx, observation, state).await,
@@ -53,17 +53,9 @@ async fn reserve(ctx: &Context, observation: &Observation) -> Result<()> {
     Ok(())
 }
 
-async fn set_state(ctx: &Context, observation: &Observation, state: TenantState) -> Result<()> {
-    let withdrawn = match state {
-        TenantState::Suspended => InactiveState::Suspended,
-        TenantState::Retained => InactiveState::Retained,
-        TenantState::Deleted => InactiveState::Deleted,
-        TenantState::Provisioning | TenantState::Active => {
-            return Err(Error::Bug(format!("{state:?} is set by reserving or publishing only")));
-        }
-    };
-    ours(tenants::set_state(&ctx.registry, observation.owner, withdrawn).await?)?;
-    if state == TenantState::Deleted {
+async fn set_state(ctx: &Context, observation: &Observation, state: InactiveState) -> Result<()> {
+    ours(tenants::set_state(&ctx.registry, observation.owner, state).await?)?;
+    if state == InactiveState::Deleted {
         placement::release(ctx, observation.owner.id);
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Observing what exists under a School's recorded names.
 //!
-//! Must not change anything. A server that does not answer is a fact; its own controller is only told to observe it again.
+//! Must not change anything. A server that does not answer is a fact; its own controller rechecks it.
 
 use domain::school::desired::Desired;
 use domain::school::observed::{CatalogFacts, Names, ObservedDatabase, ObservedTenant, ServerObservation, Unavailable};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::condition::Reason;
 use domain::names::{SecretName, ServerName};
-use domain::server::plan::Obstacle;
+use domain::server::observed::Obstacle;
 use domain::server::{DesiredServer, TlsMode};
 use postgres::session::{Credentials, Endpoint, Tls};
 use secrecy::ExposeSecret as _;

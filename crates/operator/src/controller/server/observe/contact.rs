@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use domain::condition::Reason;
-use domain::server::plan::{Identity, Obstacle, ServerFacts};
+use domain::server::observed::{Identity, Obstacle, ServerFacts};
 use postgres::session::{self, Credentials, Purpose};
 use provisioning::server::identity::{self, Rights};
 use provisioning::server::prepare::{self, Preparation};

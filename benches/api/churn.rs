@@ -1,6 +1,6 @@
 //! Thousands of tenants in turn over a budget of connections that fits few of them: every request opens one and closes somebody else's.
 //!
-//! Through the pools alone, in this process: what is asked is whether a budget holds and what breaking in a connection for nearly every request costs.
+//! It runs through the pools alone, in this process. It measures whether the budget is kept and what replacing a connection at nearly every request costs.
 //! A server of its own, whose databases are empty, because thousands of databases with a schema do not fit onto a small disk.
 
 use std::sync::Arc;
@@ -40,9 +40,9 @@ const SPARE_MIB: u64 = 12 * 1024;
 
 /// What was measured.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Turn {
+pub(crate) struct Churn {
     tenants: usize,
-    wanted: usize,
+    requested: usize,
     free_mib: u64,
     /// Each tenant in turn; then so few that each keeps its connection.
     over: Run,
@@ -62,15 +62,15 @@ struct Run {
     opened: i64,
 }
 
-impl Turn {
+impl Churn {
     /// The budget held and nobody was refused.
-    pub(crate) fn holds(&self) -> bool {
-        let holds = |run: &Run| run.errors == 0 && run.most <= i64::from(BUDGET);
-        holds(&self.over) && holds(&self.within)
+    pub(crate) fn is_within_budget(&self) -> bool {
+        let is_met = |run: &Run| run.errors == 0 && run.most <= i64::from(BUDGET);
+        is_met(&self.over) && is_met(&self.within)
     }
 }
 
-pub(crate) async fn run(options: &Options) -> Outcome<Turn> {
+pub(crate) async fn run(options: &Options) -> Outcome<Churn> {
     let free_mib = free_mib()?;
     let fits = usize::try_from(free_mib.saturating_sub(SPARE_MIB) / DATABASE_MIB)?;
     let tenants = options.tenants.min(fits).max(BUDGET as usize);
@@ -81,7 +81,7 @@ pub(crate) async fn run(options: &Options) -> Outcome<Turn> {
     enter(&targets).await?;
     let over = measure(&admin, &targets, AT_ONCE, 2 * tenants).await?;
     let within = measure(&admin, &targets[..FITTING], FITTING / 2, 4 * tenants).await?;
-    Ok(Turn { tenants, wanted: options.tenants, free_mib, over, within })
+    Ok(Churn { tenants, requested: options.tenants, free_mib, over, within })
 }
 
 /// What is left on the disk that servers of tests are on.
@@ -124,7 +124,7 @@ async fn make(server: &Postgres, admin: &PgPool, tenants: usize) -> Outcome<Vec<
     let target = |number| {
         let (database, login) = names(number)?;
         let pool = PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true };
-        let route = Route { server: ServerName::parse("turn")?, endpoint: endpoint.clone(), database, login, pool };
+        let route = Route { server: ServerName::parse("churn")?, endpoint: endpoint.clone(), database, login, pool };
         Outcome::Ok(Arc::new(Target::new(TenantId(Uuid::new_v4()), 1, &route, password.clone())))
     };
     (0..tenants).map(target).collect()
@@ -133,7 +133,7 @@ async fn make(server: &Postgres, admin: &PgPool, tenants: usize) -> Outcome<Vec<
 /// Each tenant once, few at a time: the first session in a new database builds its catalog's cache file, which no later one pays for.
 async fn enter(targets: &[Arc<Target>]) -> Outcome {
     let pools = Pools::new(Limits { server_budget: 4, wait: Duration::from_secs(30), ..Limits::default() });
-    let all = futures::stream::iter(0..targets.len()).map(|number| ask(&pools, targets, number)).buffer_unordered(MAKERS);
+    let all = futures::stream::iter(0..targets.len()).map(|number| use_connection(&pools, targets, number)).buffer_unordered(MAKERS);
     all.try_collect::<Vec<()>>().await?;
     pools.drain(Duration::from_secs(10)).await;
     Ok(())
@@ -161,7 +161,7 @@ async fn measure(admin: &PgPool, targets: &[Arc<Target>], at_once: usize, reques
                     return (latencies, errors);
                 }
                 let since = Instant::now();
-                match ask(&pools, &targets, number % targets.len()).await {
+                match use_connection(&pools, &targets, number % targets.len()).await {
                     Ok(()) => latencies.push(since.elapsed().as_secs_f64() * 1e3),
                     Err(error) => errors.push(telemetry::logs::chain(&*error)),
                 }
@@ -183,7 +183,7 @@ async fn measure(admin: &PgPool, targets: &[Arc<Target>], at_once: usize, reques
 }
 
 /// One statement in a tenant's database, which must be that tenant's.
-async fn ask(pools: &Arc<Pools>, targets: &[Arc<Target>], number: usize) -> Outcome {
+async fn use_connection(pools: &Arc<Pools>, targets: &[Arc<Target>], number: usize) -> Outcome {
     let mut conn = pools.connection(&targets[number]).await?;
     let found: String = sqlx::query_scalar("SELECT current_database()::text").fetch_one(&mut *conn).await?;
     conn.finish();
@@ -209,9 +209,10 @@ async fn sessions(admin: &PgPool) -> Outcome<i64> {
     Ok(row.try_get(0)?)
 }
 
-pub(crate) fn print(out: &mut Table, turn: &Turn) {
-    let Turn { tenants, wanted, free_mib, over, within } = turn;
-    let scaled = if tenants < wanted { format!(" (of {wanted} wanted: {} GiB of disk were free)", free_mib / 1024) } else { String::new() };
+pub(crate) fn print(out: &mut Table, churn: &Churn) {
+    let Churn { tenants, requested, free_mib, over, within } = churn;
+    let scaled =
+        if tenants < requested { format!(" (of {requested} requested: {} GiB of disk were free)", free_mib / 1024) } else { String::new() };
     out.title(&format!("D  {tenants} tenants{scaled} in turn over {BUDGET} connections, {AT_ONCE} requests at a time; beside it {FITTING} tenants over the same"));
     out.head("", &["all", "that fit"]);
     let mut row = |name: &str, figure: fn(&Run) -> f64| out.row(name, &[figure(over), figure(within)]);
@@ -226,5 +227,5 @@ pub(crate) fn print(out: &mut Table, turn: &Turn) {
     if let Some(error) = over.first_error.as_ref().or(within.first_error.as_ref()) {
         out.line(&format!("   an error: {error}"));
     }
-    out.verdict(turn.holds());
+    out.verdict(churn.is_within_budget());
 }

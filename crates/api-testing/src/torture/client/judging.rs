@@ -3,16 +3,16 @@
 use serde_json::json;
 
 use super::super::schools::{Made, Phase, Subject};
-use super::request::{Ask, Caller, Named, Then, refusal};
-use super::{Answer, Asker};
+use super::request::{Caller, Named, Operation, Then, refusal};
+use super::{Answer, Client};
 
-impl Asker<'_> {
+impl Client<'_> {
     pub(super) fn judge(
         &self,
         subject: &Subject,
         caller: Caller,
         named: Named,
-        ask: &Ask,
+        operation: &Operation,
         answer: &Answer,
         (before, after): (Phase, Phase),
     ) {
@@ -20,11 +20,11 @@ impl Asker<'_> {
         findings.answered(answer.status);
         let context = |what: &str| {
             let text = String::from_utf8_lossy(&answer.bytes);
-            format!("{what}: {} as {caller:?} with {named:?}: {ask:?}\n  {} {text:.600}", subject.marker, answer.status)
+            format!("{what}: {} as {caller:?} with {named:?}: {operation:?}\n  {} {text:.600}", subject.marker, answer.status)
         };
         let refusal = refusal(caller, named);
         let own = matches!((caller, &refusal), (Caller::Admin | Caller::Reader, None)).then_some(subject.index);
-        self.search(own, ask, answer, &context);
+        self.search(own, operation, answer, &context);
 
         let code = answer.body["error"]["code"].as_str().unwrap_or_default();
         let for_now = matches!(answer.status, 429 | 503);
@@ -39,30 +39,31 @@ impl Asker<'_> {
         }
         let suspended = answer.status == 403 && code == "TENANT_SUSPENDED";
         let (closed, open) = (before == after && before.suspended(), before == after && before.serves());
-        let right = if closed { suspended } else { for_now || ask.expected.contains(&answer.status) && !suspended || suspended && !open };
+        let right =
+            if closed { suspended } else { for_now || operation.expected.contains(&answer.status) && !suspended || suspended && !open };
         if !right {
             findings.unexpected(|| context(if closed { "suspended" } else { "not as expected" }));
         }
         if open {
             findings.entitled(!for_now);
         }
-        if answer.status == 200 && !Self::shows_as_it_should(subject, ask, answer) {
+        if answer.status == 200 && !Self::shows_as_it_should(subject, operation, answer) {
             findings.unexpected(|| context("shows other than it should"));
         }
     }
 
     /// The one question of all this: is anything of anybody else's in the answer?
-    pub(super) fn search(&self, own: Option<usize>, ask: &Ask, answer: &Answer, context: &impl Fn(&str) -> String) {
+    pub(super) fn search(&self, own: Option<usize>, operation: &Operation, answer: &Answer, context: &impl Fn(&str) -> String) {
         let oracle = &self.arena.oracle;
         // Who reads an audit reads which ids were asked for, and those may be another school's: a record of it tells what a caller sent, not what it got.
-        let asked_for = |bytes: &[u8]| oracle.markers_in(own, bytes);
+        let requested = |bytes: &[u8]| oracle.markers_in(own, bytes);
         let shown = |bytes: &[u8]| oracle.foreign(own, bytes);
-        let found = if ask.path.starts_with("/audit") {
-            asked_for(&answer.bytes)
-        } else if ask.path.ends_with("/export") && answer.status == 200 {
+        let found = if operation.path.starts_with("/audit") {
+            requested(&answer.bytes)
+        } else if operation.path.ends_with("/export") && answer.status == 200 {
             let mut rest = answer.body.clone();
             let accesses = rest["data"]["accesses"].take();
-            [asked_for(accesses.to_string().as_bytes()), shown(rest.to_string().as_bytes())].concat()
+            [requested(accesses.to_string().as_bytes()), shown(rest.to_string().as_bytes())].concat()
         } else {
             shown(&answer.bytes)
         };
@@ -72,18 +73,18 @@ impl Asker<'_> {
         }
     }
 
-    pub(super) fn shows_as_it_should(subject: &Subject, ask: &Ask, answer: &Answer) -> bool {
-        match ask.then {
+    pub(super) fn shows_as_it_should(subject: &Subject, operation: &Operation, answer: &Answer) -> bool {
+        match operation.then {
             Then::Shows => answer.body.to_string().contains(&subject.marker),
             Then::ShowsNothing => answer.body["data"] == json!([]),
             _ => true,
         }
     }
 
-    pub(super) fn learn(&self, subject: &Subject, ask: &Ask, answer: Option<&Answer>) {
+    pub(super) fn learn(&self, subject: &Subject, operation: &Operation, answer: Option<&Answer>) {
         let status = answer.map(|answer| answer.status);
         let id = || answer.and_then(|answer| answer.body["data"]["id"].as_str()).and_then(|id| id.parse().ok());
-        match ask.then {
+        match operation.then {
             Then::Nothing | Then::Shows | Then::ShowsNothing => {}
             Then::List => {
                 if let Some(cursor) = answer.and_then(|answer| answer.body["next"].as_str()) {
@@ -93,9 +94,9 @@ impl Asker<'_> {
             Then::Made(serial) => match id().filter(|_| status == Some(201)) {
                 Some(id) => {
                     self.arena.oracle.learn(subject.index, id);
-                    subject.ledger().present.push(Made { serial, id });
+                    subject.children().present.push(Made { serial, id });
                 }
-                None => subject.ledger().unknown.push(serial),
+                None => subject.children().unknown.push(serial),
             },
             Then::Same(made) => {
                 if status == Some(201) && id() != Some(made.id) {
@@ -103,14 +104,14 @@ impl Asker<'_> {
                 }
             }
             Then::Removed { made, first } => match status {
-                Some(204) => subject.ledger().removed.push(made.serial),
+                Some(204) => subject.children().removed.push(made.serial),
                 Some(404) => {
                     if first {
                         self.arena.findings.wrong_row(|| format!("{}: {made:?} is lost", subject.marker));
                     }
-                    subject.ledger().removed.push(made.serial);
+                    subject.children().removed.push(made.serial);
                 }
-                _ => subject.ledger().removing.push(made),
+                _ => subject.children().removing.push(made),
             },
         }
     }

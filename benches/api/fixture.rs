@@ -1,4 +1,4 @@
-//! What all phases stand on: a durable PostgreSQL server with the master database and schools, and APIs started on it as users start them.
+//! What every phase needs: a durable PostgreSQL server with the master database and schools, and APIs started on it as users start them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ const MASTER: &str = "dailycare_master";
 pub(crate) const UNLIMITED: [&str; 4] = ["--tenant-rate", "1000000", "--tenant-burst", "1000000"];
 
 /// See the module.
-pub(crate) struct Ground {
+pub(crate) struct Fixture {
     pub(crate) platform: Platform,
     pub(crate) signer: Signer,
     pub(crate) files: TempDir,
@@ -44,7 +44,7 @@ pub(crate) struct Bares {
     pub(crate) edged: SocketAddr,
 }
 
-impl Ground {
+impl Fixture {
     pub(crate) async fn start(api: Option<PathBuf>) -> Outcome<Self> {
         let beside = || -> Option<PathBuf> { Some(std::env::current_exe().ok()?.parent()?.parent()?.join("dailycare")) };
         let api = api.or_else(beside).filter(|program| program.exists()).ok_or("dailycare is missing: run cargo build --release")?;

@@ -1,4 +1,4 @@
-//! What is asked, by whom, for which school, and the answers that this may get.
+//! The requests: what they do, who sends them, for which school, and the answers that they may get.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::super::schools::{Made, Subject, key};
 
-/// Who asks.
+/// Who sends the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Caller {
     Admin,
@@ -34,9 +34,9 @@ pub(super) enum Named {
     Malformed(u64),
 }
 
-/// What is asked for.
+/// One request to send.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub(super) struct Operation {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) body: Option<Value>,
@@ -97,23 +97,23 @@ pub(super) fn malformed(way: u64, subject: &Subject, other: &Subject) -> String 
     }
 }
 
-pub(super) fn read(path: String, expected: &'static [u16], then: Then) -> Ask {
-    Ask { method: Method::GET, path, body: None, key: None, condition: None, expected, then }
+pub(super) fn read(path: String, expected: &'static [u16], then: Then) -> Operation {
+    Operation { method: Method::GET, path, body: None, key: None, condition: None, expected, then }
 }
 
-pub(super) fn create(subject: &Subject, serial: u64) -> Ask {
+pub(super) fn create(subject: &Subject, serial: u64) -> Operation {
     let (body, key) = (Some(subject.child(serial)), Some(key(serial)));
-    Ask { method: Method::POST, body, key, ..read("/children".into(), &[201], Then::Made(serial)) }
+    Operation { method: Method::POST, body, key, ..read("/children".into(), &[201], Then::Made(serial)) }
 }
 
-pub(super) fn change(id: Uuid, marker: &str, expected: &'static [u16]) -> Ask {
+pub(super) fn change(id: Uuid, marker: &str, expected: &'static [u16]) -> Operation {
     let body = Some(json!({ "notes": format!("{marker} alterada") }));
-    Ask { method: Method::PATCH, body, condition: Some("*"), ..read(format!("/children/{id}"), expected, Then::Nothing) }
+    Operation { method: Method::PATCH, body, condition: Some("*"), ..read(format!("/children/{id}"), expected, Then::Nothing) }
 }
 
-pub(super) fn remove(made: Made, first: bool) -> Ask {
+pub(super) fn remove(made: Made, first: bool) -> Operation {
     let then = Then::Removed { made, first };
-    Ask {
+    Operation {
         method: Method::DELETE,
         condition: Some("*"),
         ..read(format!("/children/{}", made.id), if first { &[204] } else { &[204, 404] }, then)

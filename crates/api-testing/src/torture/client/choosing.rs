@@ -3,10 +3,10 @@
 use reqwest::Method;
 
 use super::super::schools::{Made, NEVER, Subject};
-use super::Asker;
-use super::request::{Ask, Caller, GONE, Named, READS, Then, change, create, read, remove};
+use super::Client;
+use super::request::{Caller, GONE, Named, Operation, READS, Then, change, create, read, remove};
 
-impl<'a> Asker<'a> {
+impl<'a> Client<'a> {
     /// One school for some thirty requests, and any other now and then.
     pub(super) fn subject(&mut self) -> &'a Subject {
         if self.random.below(30) == 0 {
@@ -52,7 +52,7 @@ impl<'a> Asker<'a> {
     }
 
     /// What somebody who may do everything in the school asks for.
-    pub(super) fn entitled(&mut self, subject: &Subject) -> Ask {
+    pub(super) fn entitled(&mut self, subject: &Subject) -> Operation {
         let planted = *self.random.pick(&subject.planted);
         let other = self.other(subject);
         let theirs = *self.random.pick(&other.planted);
@@ -69,7 +69,7 @@ impl<'a> Asker<'a> {
             46..48 => read(format!("/children?guardian_id={}", other.guardian), READS, Then::ShowsNothing),
             48..58 => read(format!("/children/{theirs}"), GONE, Then::Nothing),
             58..61 => change(theirs, &subject.marker, GONE),
-            61..63 => Ask {
+            61..63 => Operation {
                 method: Method::DELETE,
                 path: format!("/children/{theirs}"),
                 condition: Some("*"),
@@ -79,7 +79,7 @@ impl<'a> Asker<'a> {
             68..78 => self.documented(subject, other),
             78..90 => create(subject, subject.next()),
             90..95 => Self::again(subject),
-            _ => match subject.ledger().present.pop() {
+            _ => match subject.children().present.pop() {
                 Some(made) => remove(made, true),
                 None => create(subject, subject.next()),
             },
@@ -87,19 +87,19 @@ impl<'a> Asker<'a> {
     }
 
     /// A creation that was asked for before, whether or not its answer came.
-    pub(super) fn again(subject: &Subject) -> Ask {
-        let mut ledger = subject.ledger();
-        if let Some(serial) = ledger.unknown.pop() {
+    pub(super) fn again(subject: &Subject) -> Operation {
+        let mut children = subject.children();
+        if let Some(serial) = children.unknown.pop() {
             return create(subject, serial);
         }
-        match ledger.present.last().copied() {
-            Some(made) => Ask { then: Then::Same(made), ..create(subject, made.serial) },
+        match children.present.last().copied() {
+            Some(made) => Operation { then: Then::Same(made), ..create(subject, made.serial) },
             None => read("/children?limit=1".into(), READS, Then::List),
         }
     }
 
     /// Any path of the document, with ids of either school: whatever it answers, it holds nothing of the other's.
-    pub(super) fn documented(&mut self, subject: &Subject, other: &Subject) -> Ask {
+    pub(super) fn documented(&mut self, subject: &Subject, other: &Subject) -> Operation {
         let template = self.random.pick(&self.arena.paths).clone();
         let ids = [subject.planted[0], other.planted[0], other.class, subject.class, other.guardian, other.admin];
         let mut path = String::new();
@@ -115,13 +115,13 @@ impl<'a> Asker<'a> {
     }
 
     /// What refused people ask for: if it were done, the count of rows in the end would show it.
-    pub(super) fn harmless(&mut self, subject: &Subject, reader: bool) -> Ask {
+    pub(super) fn harmless(&mut self, subject: &Subject, reader: bool) -> Operation {
         let planted = *self.random.pick(&subject.planted);
         let (reads, writes): (&[u16], &[u16]) = if reader { (READS, &[403]) } else { (&[], &[]) };
         match self.random.below(6) {
-            0 => Ask { expected: writes, then: Then::Nothing, ..create(subject, NEVER + self.random.below(NEVER)) },
-            1 => Ask { expected: writes, ..change(planted, &subject.marker, writes) },
-            2 => Ask { expected: writes, then: Then::Nothing, ..remove(Made { serial: 0, id: planted }, false) },
+            0 => Operation { expected: writes, then: Then::Nothing, ..create(subject, NEVER + self.random.below(NEVER)) },
+            1 => Operation { expected: writes, ..change(planted, &subject.marker, writes) },
+            2 => Operation { expected: writes, then: Then::Nothing, ..remove(Made { serial: 0, id: planted }, false) },
             3 => read(format!("/children/{planted}"), reads, Then::Nothing),
             4 => read("/children?limit=3".into(), reads, Then::Nothing),
             _ => read(format!("/children?name={}", subject.marker), reads, Then::Nothing),

@@ -1,4 +1,4 @@
-//! Clients that ask for everything, theirs or not. `choosing` says what they ask, `judging` what they make of the answer.
+//! Clients that send requests of every kind, permitted or not. `choosing` picks the next request, `judging` checks its answer.
 
 mod choosing;
 mod judging;
@@ -13,7 +13,7 @@ use testing::Random;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use self::request::{Ask, Caller, Named, create, malformed, refusal, remove};
+use self::request::{Caller, Named, Operation, create, malformed, refusal, remove};
 use super::report::Fault;
 use super::schools::Subject;
 use super::{Arena, Running};
@@ -30,7 +30,7 @@ struct Answer {
 }
 
 /// One client.
-pub(crate) struct Asker<'a> {
+pub(crate) struct Client<'a> {
     arena: &'a Arena,
     random: Random,
     http: reqwest::Client,
@@ -49,7 +49,7 @@ pub(crate) async fn documented(api: &Running) -> Vec<String> {
     paths
 }
 
-impl<'a> Asker<'a> {
+impl<'a> Client<'a> {
     pub(crate) fn new(arena: &'a Arena, seed: u64) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).pool_idle_timeout(Duration::from_secs(2)).build().unwrap();
         let mut random = Random::new(seed);
@@ -58,16 +58,16 @@ impl<'a> Asker<'a> {
     }
 
     /// One request of any kind, judged.
-    pub(crate) async fn ask(&mut self) {
+    pub(crate) async fn send_one(&mut self) {
         let subject = self.subject();
         let (caller, named) = (self.caller(), self.named());
-        let ask = if matches!((caller, refusal(caller, named)), (Caller::Admin, None)) {
+        let operation = if matches!((caller, refusal(caller, named)), (Caller::Admin, None)) {
             self.entitled(subject)
         } else {
             self.harmless(subject, matches!(caller, Caller::Reader))
         };
         let before = subject.phase();
-        let request = self.request(subject, caller, named, &ask);
+        let request = self.request(subject, caller, named, &operation);
         let hurried = (self.random.below(50) == 0).then(|| Duration::from_millis(self.random.below(15)));
         let answer = match hurried {
             Some(patience) => timeout(patience, fetch(request)).await.ok(),
@@ -79,44 +79,44 @@ impl<'a> Asker<'a> {
                 None
             }
             Some(Err(error)) => {
-                self.arena.findings.unexpected(|| format!("{caller:?} {named:?} {ask:?}: no answer: {error:?}"));
+                self.arena.findings.unexpected(|| format!("{caller:?} {named:?} {operation:?}: no answer: {error:?}"));
                 None
             }
             Some(Ok(answer)) => Some(answer),
         };
         let after = subject.phase();
         if let Some(answer) = &answer {
-            self.judge(subject, caller, named, &ask, answer, (before, after));
+            self.judge(subject, caller, named, &operation, answer, (before, after));
         }
-        self.learn(subject, &ask, answer.as_ref());
+        self.learn(subject, &operation, answer.as_ref());
     }
 
-    /// Asks again for all that is unknown, until it is known.
+    /// Repeats every request whose outcome is unknown, until it is known.
     pub(crate) async fn settle(&mut self, subject: &Subject) {
         loop {
-            let ask = {
-                let mut ledger = subject.ledger();
-                match (ledger.unknown.pop(), ledger.removing.pop()) {
+            let operation = {
+                let mut children = subject.children();
+                match (children.unknown.pop(), children.removing.pop()) {
                     (None, None) => return,
                     (None, Some(made)) => remove(made, false),
                     (Some(serial), removing) => {
-                        ledger.removing.extend(removing);
+                        children.removing.extend(removing);
                         create(subject, serial)
                     }
                 }
             };
-            let request = self.request(subject, Caller::Admin, Named::Nothing, &ask);
+            let request = self.request(subject, Caller::Admin, Named::Nothing, &operation);
             let answer = fetch(request).await;
             if let Ok(answer) = &answer {
-                self.judge(subject, Caller::Admin, Named::Nothing, &ask, answer, (subject.phase(), subject.phase()));
+                self.judge(subject, Caller::Admin, Named::Nothing, &operation, answer, (subject.phase(), subject.phase()));
             }
-            self.learn(subject, &ask, answer.ok().as_ref());
+            self.learn(subject, &operation, answer.ok().as_ref());
         }
     }
 
-    fn request(&mut self, subject: &Subject, caller: Caller, named: Named, ask: &Ask) -> RequestBuilder {
+    fn request(&mut self, subject: &Subject, caller: Caller, named: Named, operation: &Operation) -> RequestBuilder {
         let address = self.arena.replicas()[self.replica].address;
-        let mut request = self.http.request(ask.method.clone(), format!("http://{address}/api/v1{}", ask.path));
+        let mut request = self.http.request(operation.method.clone(), format!("http://{address}/api/v1{}", operation.path));
         let signer = &self.arena.signer;
         let token = match caller {
             Caller::Admin => Some(signer.token(subject.admin, Some(subject.tenant), "SchoolAdmin")),
@@ -135,13 +135,13 @@ impl<'a> Asker<'a> {
         for (name, value) in self.headers(subject, named) {
             request = request.header(name, value);
         }
-        if let Some(key) = &ask.key {
+        if let Some(key) = &operation.key {
             request = request.header("idempotency-key", key);
         }
-        if let Some(condition) = ask.condition {
+        if let Some(condition) = operation.condition {
             request = request.header("if-match", condition);
         }
-        match &ask.body {
+        match &operation.body {
             Some(body) => request.json(body),
             None => request,
         }

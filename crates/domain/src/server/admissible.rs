@@ -1,0 +1,26 @@
+//! What must hold where an action on a server lands, whatever planned it. Nothing lands on a server whose identity is not the recorded one.
+//!
+//! Written apart from the planner, and must stay so: the planner's test uses it as its oracle, and the engine checks it before every action.
+
+use super::action::{Action, ObjectAction, ServerAction};
+use super::observed::{Identity, ObservedServer};
+
+/// Whether `action` may land.
+#[must_use]
+pub fn admissible(observed: &ObservedServer, action: Action) -> bool {
+    let facts = observed.contact.as_ref().ok().filter(|_| observed.finalizer && !observed.deleting);
+    match action {
+        Action::Object(ObjectAction::AddFinalizer) => !observed.finalizer && !observed.deleting,
+        Action::Object(ObjectAction::RemoveFinalizer) => observed.finalizer && observed.deleting && !observed.in_use,
+        Action::Object(ObjectAction::RecordIdentity) => facts.is_some_and(|facts| facts.identity == Identity::Unrecorded),
+        Action::Server(action) => facts.is_some_and(|facts| {
+            let usable = facts.identity == Identity::Same && facts.supported && facts.lacking.is_empty() && facts.writable;
+            usable
+                && match action {
+                    ServerAction::PrepareRoles => true,
+                    ServerAction::CloseMaintenance | ServerAction::BuildTemplate => facts.roles,
+                    ServerAction::DropStale => facts.roles && facts.template,
+                }
+        }),
+    }
+}

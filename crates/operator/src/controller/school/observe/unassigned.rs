@@ -1,0 +1,116 @@
+//! Observing where a School without recorded names may go.
+//!
+//! Must not reserve a place: `placement` does, in a step of its own.
+
+use std::collections::BTreeMap;
+
+use domain::names::ServerName;
+use domain::placement::{Candidate, Cause, Placement, Unplaced};
+use domain::school::desired::{Desired, DesiredSchool};
+use domain::server::AllowedNamespaces;
+use kube::ResourceExt as _;
+use provisioning::master::{TenantRef, tenants};
+
+use crate::controller::context::Context;
+use crate::controller::error::Result;
+use crate::crd::School;
+use crate::kubernetes::cluster::namespace_labels;
+
+/// Where a School without recorded names may go.
+pub struct UnassignedObservation {
+    options: Options,
+    /// Where it would go with the present reservations; once reserved, where it goes.
+    pub(super) placement: Result<Placement, Unplaced>,
+}
+
+/// What there is to choose from.
+enum Options {
+    /// Nothing: the School is being deleted.
+    Deleted,
+    /// The server that the registry has for this tenant, because a status was lost.
+    Registered(ServerName),
+    /// These servers.
+    Candidates(Vec<Candidate>),
+}
+
+/// Observes where the School may go.
+///
+/// # Errors
+/// When the registry or the API server does not answer.
+pub(super) async fn observe(ctx: &Context, school: &School, desired: &Desired, owner: TenantRef) -> Result<UnassignedObservation> {
+    let options = match desired {
+        Desired::Deleted(_) => Options::Deleted,
+        Desired::Present(desired) => {
+            if let Some(server) = registered(ctx, owner).await? {
+                Options::Registered(server)
+            } else {
+                ctx.reservations_loaded.wait().await;
+                Options::Candidates(candidates(ctx, school, desired).await?)
+            }
+        }
+    };
+    let placement = options.placement(desired, |school, candidates| ctx.reservations.preview(owner.id, &school.placement, candidates));
+    Ok(UnassignedObservation { options, placement })
+}
+
+impl UnassignedObservation {
+    /// The server that the registry has for this tenant.
+    pub(in crate::controller::school) fn registered(&self) -> Option<&ServerName> {
+        match &self.options {
+            Options::Registered(server) => Some(server),
+            Options::Deleted | Options::Candidates(_) => None,
+        }
+    }
+
+    /// Chooses again, with `choose` where there are several servers.
+    pub(in crate::controller::school) fn choose_again(
+        &mut self,
+        desired: &Desired,
+        choose: impl FnOnce(&DesiredSchool, &[Candidate]) -> Result<Placement, Unplaced>,
+    ) {
+        self.placement = self.options.placement(desired, choose);
+    }
+}
+
+impl Options {
+    fn placement(
+        &self,
+        desired: &Desired,
+        choose: impl FnOnce(&DesiredSchool, &[Candidate]) -> Result<Placement, Unplaced>,
+    ) -> Result<Placement, Unplaced> {
+        match (self, desired) {
+            (Self::Registered(server), Desired::Present(school)) => {
+                let reason = "the registry has this tenant on that server".to_owned();
+                Ok(Placement { server: server.clone(), tier: school.placement.tier, reason })
+            }
+            (Self::Candidates(candidates), Desired::Present(school)) => choose(school, candidates),
+            (Self::Deleted, _) | (_, Desired::Deleted(_)) => {
+                Err(Unplaced { cause: Cause::NotFound, message: "the School is being deleted and was never placed".to_owned() })
+            }
+        }
+    }
+}
+
+async fn registered(ctx: &Context, owner: TenantRef) -> Result<Option<ServerName>> {
+    let observed = tenants::observe(&ctx.registry, owner.id, None, None).await?;
+    Ok(observed.row.filter(|row| row.is_of(owner)).and_then(|row| row.server))
+}
+
+async fn candidates(ctx: &Context, school: &School, desired: &DesiredSchool) -> Result<Vec<Candidate>> {
+    let servers = ctx.servers.all();
+    let selective = servers.iter().any(|(_, state)| state.desired.allowed != AllowedNamespaces::All);
+    let namespace = school.namespace().unwrap_or_default();
+    let labels = if selective { namespace_labels(&ctx.client, &namespace).await?.unwrap_or_default() } else { BTreeMap::default() };
+    let requested = desired.placement.server.as_ref();
+    let candidates =
+        servers.into_iter().filter(|(name, _)| requested.is_none_or(|requested| requested == name)).map(|(name, state)| Candidate {
+            name,
+            namespace_allowed: state.desired.allowed.allows(&labels),
+            tiers: state.desired.tiers,
+            schedulable: state.desired.schedulable,
+            ready: state.fitness.is_ok() && state.template,
+            schools: 0,
+            capacity: state.desired.max_schools,
+        });
+    Ok(candidates.collect())
+}
