@@ -25,9 +25,10 @@ fn applying_the_same_manifest_again_changes_no_generation_and_writes_nothing() {
         let second = world.schools(&namespace).patch("yew", &tool, &Patch::Apply(&manifest)).await.unwrap();
         assert_eq!((first.metadata.generation, whole(&first)), (before.metadata.generation, whole(&second)));
         assert_eq!(first.status, before.status);
-        // Turns of one School follow each other: once this change is told, whatever the others wrote is written.
+        // Reconciles of one School follow each other: once the write for this change is in the audit log, so is whatever an earlier one wrote.
         world.merge_school(&namespace, "yew", json!({"spec": {"displayName": "One change"}})).await.unwrap();
         world.ready(&namespace, "yew").await;
+        world.until("the audit log has the write", async || world.operator_writes(&namespace).len() > writes).await;
         assert_eq!(world.operator_writes(&namespace)[writes..], ["patch schools yew status"]);
     });
 }
