@@ -52,7 +52,8 @@ pub async fn build(pool: &PgPool, endpoint: &Endpoint, migrator: &Credentials, m
         }
         send::send_long(&mut conn, sql::create_building(&building), "creating a database for the template").await?;
         send::send(&mut conn, sql::admit_migrator(&building), "admitting the migrator").await?;
-        send::within(send::LONG, "building the template", fill(endpoint, migrator, &building, migrations)).await?;
+        let filled = send::meanwhile(&mut conn, fill(endpoint, migrator, &building, migrations));
+        send::within(send::LONG, "building the template", filled).await?;
         send::send(&mut conn, sql::freeze(&building, &template), "freezing the template").await?;
     }
     send::send(&mut conn, sql::advisory_unlock(LOCK), "releasing the builders' lock").await?;
