@@ -113,7 +113,7 @@ fn a_wrong_admin_secret_is_told_to_the_schools_as_what_it_is_and_that_they_are_s
 async fn with_tls(world: &World, name: &str) -> (Postgres, tempfile::TempDir) {
     let scratch = tempfile::tempdir().unwrap();
     let options = PostgresOptions { tls: true, directory: Some(scratch.path().join(name)), ..PostgresOptions::default() };
-    let server = Postgres::start(Version::V18, options).await.unwrap();
+    let server = Postgres::start(Version::V15, options).await.unwrap();
     world.admin_secret(&format!("{name}-admin"), "postgres", server.superuser_password()).await;
     (server, scratch)
 }

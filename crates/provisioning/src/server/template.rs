@@ -52,7 +52,7 @@ pub async fn build(pool: &PgPool, endpoint: &Endpoint, migrator: &Credentials, m
         }
         send::send_long(&mut conn, sql::create_building(&building), "creating a database for the template").await?;
         send::send(&mut conn, sql::admit_migrator(&building), "admitting the migrator").await?;
-        let filled = send::meanwhile(&mut conn, fill(endpoint, migrator, &building, migrations));
+        let filled = Box::pin(send::meanwhile(&mut conn, fill(endpoint, migrator, &building, migrations)));
         send::within(send::LONG, "building the template", filled).await?;
         send::send(&mut conn, sql::freeze(&building, &template), "freezing the template").await?;
     }

@@ -88,7 +88,7 @@ async fn the_server_ends_a_session_of_the_operator_whose_client_is_silent() {
             ("tcp_keepalives_idle", "10"),
             ("tcp_keepalives_interval", "5"),
             ("tcp_keepalives_count", "3"),
-            ("tcp_user_timeout", "25s"),
+            ("tcp_user_timeout", "25000"),
             ("idle_session_timeout", "3min"),
         ] {
             let query = format!("SELECT current_setting('{setting}')");

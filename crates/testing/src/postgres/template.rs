@@ -1,6 +1,6 @@
 //! A data directory prepared once per version and machine user, so that a fresh server costs a copy and not an `initdb`.
 //!
-//! All copies share the superuser's password. It was drawn at random on this machine and lies beside the template, readable by its
+//! All copies share the superuser's password, but each has a system identifier of its own. It was drawn at random on this machine and lies beside the template, readable by its
 //! owner only; who can read it can read the servers' files too.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -32,6 +32,7 @@ pub(super) async fn instantiate(version: Version, account: &Account, cache: &Pat
         run(argv!["rm", "-rf", copy]).await?;
         run(account.run(argv!["cp", "-R", "-p", template.join("data"), copy])).await?;
         run(argv!["install", "-m", "0600", template.join("password"), password]).await?;
+        super::identity::renew(&copy)?;
         fs::rename(&copy, &data).doing(|| format!("create {}", data.display()))?;
     }
     fs::read_to_string(&password).doing(|| format!("read {}", password.display()))
