@@ -1,4 +1,6 @@
 //! A server on which there may be a master database, administered as superuser or as the plain admin that hosted PostgreSQL gives.
+//!
+//! Must not know the API.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "a fixture fails as a test's assertions do")]
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! A platform without Kubernetes: a PostgreSQL server with the master database and schools on it, made by the same functions that the operator calls.
 //!
 //! For tests and benches of the API, which needs schools and routes and must not care who made them.
+//! Must not repeat a step of the product: it calls the product's functions.
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
 use domain::tenant::{InactiveState, Profile, TenantState};

@@ -1,4 +1,6 @@
 //! A private PostgreSQL server: started from a prepared copy in well under a second, killed, paused and started again at will.
+//!
+//! Must not know the product.
 
 mod options;
 mod template;

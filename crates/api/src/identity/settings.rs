@@ -1,4 +1,6 @@
 //! How identity is set up, and why it may not be.
+//!
+//! Must not read files or the environment: the command line does.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! A data directory prepared once per version and machine user, so that a fresh server costs a copy and not an `initdb`.
 //!
 //! All copies share the superuser's password. It was drawn at random on this machine and lies beside the template, readable by its
-//! owner only; who can read it can read the servers' files too.
+//! owner only; who can read it can read the servers' files too. Must not change a template that stands: another run may be copying it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write as _;
