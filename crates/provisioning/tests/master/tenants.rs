@@ -14,7 +14,7 @@ use sqlx::postgres::PgPool;
 use testing::Version;
 use uuid::Uuid;
 
-use crate::fixtures::{Admin, CLUSTER, Master, publication, registry, reservation, tenant_ref, written};
+use crate::fixtures::{CLUSTER, Master, publication, registry, reservation, tenant_ref, written};
 use crate::users::person;
 
 type Alter = fn(&mut Publication);

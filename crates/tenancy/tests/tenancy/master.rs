@@ -14,7 +14,7 @@ use registry::route::{PoolSettings, Route};
 use registry::seal::OpeningKeys;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
-use testing::{Postgres, PostgresOptions, Version};
+use testing::{Postgres, Version};
 use uuid::Uuid;
 
 const DATABASE: &str = "dailycare_master";

@@ -70,7 +70,8 @@ pub(super) async fn prepared(
         forget_unused(cache, &family);
         fs::create_dir(making).doing(|| format!("create {}", making.display()))?;
         let notes = prepare(making).await?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(making.join(NOTES)).doing(|| "create notes".into())?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(making.join(NOTES)).doing(|| "create notes".into())?;
         file.write_all(notes.as_bytes()).doing(|| "write notes".into())
     })
     .await?;
