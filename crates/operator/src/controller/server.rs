@@ -73,7 +73,7 @@ impl Kind for Servers {
     fn remember(ctx: &Context, observation: &mut Observation) {
         if remember(ctx, observation) {
             let (reason, message) = status::summary(&Self::facts(ctx, observation));
-            tracing::info!(reachable = observation.contact.is_ok(), reason = reason.label(), message, "server state changed");
+            tracing::info!(reachable = observation.contact.is_ok(), reason = reason.label(), explanation = message, "server state changed");
             requeue_schools(ctx, &observation.name);
         }
     }

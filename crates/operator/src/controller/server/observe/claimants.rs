@@ -32,13 +32,10 @@ pub(super) fn other_holder(
 /// An object that has recorded the identifier, or has recorded none and was answered by this server.
 fn claimant(ctx: &Context, object: &DatabaseServer, identifier: &str) -> Option<Claimant> {
     let name = ServerName::parse(&object.name_any()).ok()?;
-    let recorded = match object.status.as_ref().and_then(|status| status.system_identifier.as_deref()) {
-        Some(recorded) if recorded == identifier => true,
-        Some(_) => return None,
-        None if ctx.servers.get(&name)?.identifier.as_deref() == Some(identifier) => false,
-        None => return None,
-    };
-    Some(Claimant { name, created: created(object), recorded })
+    let recorded = object.status.as_ref().and_then(|status| status.system_identifier.as_deref());
+    let answered = ctx.servers.get(&name).and_then(|state| state.identifier);
+    let claimed = recorded.or(answered.as_deref())? == identifier;
+    claimed.then(|| Claimant { name, created: created(object), recorded: recorded.is_some() })
 }
 
 fn created(object: &DatabaseServer) -> i64 {
