@@ -132,7 +132,7 @@ fn openssl(directory: &Path, arguments: &str) {
 /// Gives a running server another certificate. Its files keep their owners.
 async fn present(server: &Postgres, directory: &Path, made: &Path) {
     for file in ["server.crt", "server.key"] {
-        fs::write(directory.join(file), fs::read(made.join(file)).unwrap()).unwrap();
+        fs::write(directory.join("data").join(file), fs::read(made.join(file)).unwrap()).unwrap();
     }
     order(server, "postgres", "SELECT pg_reload_conf()").await;
 }
