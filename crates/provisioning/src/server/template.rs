@@ -60,13 +60,16 @@ pub async fn build(pool: &PgPool, endpoint: &Endpoint, migrator: &Credentials, m
     Ok(())
 }
 
-/// Applies every file, then gathers the statistics and freezes the rows that copies start with.
+/// Applies every file, each in a session of its own as in a school, so that a file works here if it works there. Then gathers the statistics and freezes
+/// the rows that copies start with.
 async fn fill(endpoint: &Endpoint, migrator: &Credentials, building: &str, migrations: &Migrations) -> Result<()> {
-    let mut conn = migrate::log_in(endpoint, migrator, building).await?;
     for migration in migrations.all() {
+        let mut conn = migrate::log_in(endpoint, migrator, building).await?;
         migrations.apply(&mut conn, migration, None).await?;
+        conn.close().await.doing("ending a migration's session")?;
     }
     let doing = "vacuuming the template";
+    let mut conn = migrate::log_in(endpoint, migrator, building).await?;
     sqlx::raw_sql("VACUUM (FREEZE, ANALYZE)").execute(&mut conn).await.doing(doing)?;
     // A database with a session cannot be renamed.
     conn.close().await.doing(doing)?;

@@ -125,12 +125,84 @@ async fn a_table_in_use_makes_a_migration_contended_not_invalid() {
 }
 
 #[tokio::test]
-async fn a_file_that_ends_its_transaction_is_reported_and_not_recorded() {
+async fn a_statement_that_cannot_run_in_a_transaction_is_a_mistake_of_the_file() {
     let (_master, mut conn) = server().await;
-    let list = migrations(&["CREATE TABLE app.a (); COMMIT; BEGIN"]);
-    let error = list.apply(&mut conn, &list.all()[0], None).await.unwrap_err();
-    assert!(matches!(error, Error::EndedTransaction { .. }), "{error:?}");
-    assert_eq!(list.applied(&mut conn).await.unwrap(), 0);
+    let cases = [
+        ("CREATE INDEX CONCURRENTLY b ON app.a (b)", "25001"),
+        ("DO $$ BEGIN COMMIT; END $$", "2D000"),
+        ("INSERT INTO app.a (c) VALUES (1); ALTER TABLE app.a ADD d int", "55006"),
+    ];
+    for (statement, code) in cases {
+        let table = "CREATE TABLE app.a (b int, c int REFERENCES app.a (e) DEFERRABLE INITIALLY DEFERRED, e int PRIMARY KEY DEFAULT 1)";
+        let list = migrations(&[table, statement]);
+        let error = bring(&mut conn, &list).await.unwrap_err();
+        assert_eq!((error.class(), error.sqlstate().as_deref()), (Class::Invalid, Some(code)), "{statement}");
+        assert_eq!(list.applied(&mut conn).await.unwrap(), 1);
+    }
+}
+
+const TABLE: &str = "CREATE TABLE app.a (b int); INSERT INTO app.a VALUES (1), (1)";
+const ALONE: &str = "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS a_b_key ON app.a (b);";
+const INDEX: &str = "SELECT coalesce((SELECT indisvalid::text FROM pg_index WHERE indexrelid = to_regclass('app.a_b_key')), 'none')";
+
+async fn text(conn: &mut PgConnection, query: &'static str) -> String {
+    sqlx::query_scalar(query).fetch_one(conn).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_file_without_transaction_makes_its_index_and_leaves_none_when_it_fails() {
+    let (_master, mut conn) = server().await;
+    let list = migrations(&[TABLE, ALONE]);
+    let comment = Some("COMMENT ON DATABASE postgres IS 'at 2'");
+    list.apply(&mut conn, &list.all()[0], None).await.unwrap();
+    let error = list.apply(&mut conn, &list.all()[1], comment).await.unwrap_err();
+    assert_eq!((error.class(), error.sqlstate().as_deref()), (Class::Invalid, Some("23505")));
+    assert_eq!((list.applied(&mut conn).await.unwrap(), text(&mut conn, INDEX).await.as_str()), (1, "none"));
+    execute(&mut conn, "DELETE FROM app.a WHERE ctid = (SELECT max(ctid) FROM app.a)").await;
+    assert_eq!(list.apply(&mut conn, &list.all()[1], comment).await.unwrap(), Applied::Now);
+    assert_eq!(list.apply(&mut conn, &list.all()[1], comment).await.unwrap(), Applied::Already);
+    assert_eq!((list.applied(&mut conn).await.unwrap(), text(&mut conn, INDEX).await.as_str()), (2, "true"));
+    let comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'postgres'";
+    assert_eq!(text(&mut conn, comment).await, "at 2");
+    assert_eq!(text(&mut conn, "SHOW lock_timeout").await, "0");
+    assert_eq!(text(&mut conn, "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory'").await, "0");
+}
+
+#[tokio::test]
+async fn a_file_without_transaction_is_resumed_wherever_it_was_stopped() {
+    let (_master, mut conn) = server().await;
+    let list = migrations(&[TABLE, ALONE]);
+    list.apply(&mut conn, &list.all()[0], None).await.unwrap();
+    // Stopped within: an index that is not valid, and that refuses rows nevertheless.
+    let unfinished = "CREATE UNIQUE INDEX CONCURRENTLY a_b_key ON app.a (b)";
+    assert_eq!(refusal(&mut conn, unfinished).await.as_deref(), Some("23505"));
+    assert_eq!(text(&mut conn, INDEX).await, "false");
+    execute(&mut conn, "DELETE FROM app.a WHERE ctid = (SELECT max(ctid) FROM app.a)").await;
+    assert_eq!(list.apply(&mut conn, &list.all()[1], None).await.unwrap(), Applied::Now);
+    assert_eq!(text(&mut conn, INDEX).await, "true");
+    // Stopped before its record.
+    execute(&mut conn, "DELETE FROM app.schema_migrations WHERE version = 2").await;
+    assert_eq!(list.apply(&mut conn, &list.all()[1], None).await.unwrap(), Applied::Now);
+    assert_eq!(list.applied(&mut conn).await.unwrap(), 2);
+    // Something else has the index's name.
+    execute(&mut conn, "DELETE FROM app.schema_migrations WHERE version = 2; DROP INDEX app.a_b_key; CREATE TABLE app.a_b_key ()").await;
+    assert!(matches!(list.apply(&mut conn, &list.all()[1], None).await, Err(Error::NoIndex { .. })));
+    assert_eq!(list.applied(&mut conn).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn runners_that_meet_at_a_file_without_transaction_apply_it_once() {
+    let (master, mut conn) = server().await;
+    let list = migrations(&["CREATE TABLE app.a (b int)", ALONE]);
+    list.apply(&mut conn, &list.all()[0], None).await.unwrap();
+    let runs = (0..5).map(async |_| {
+        let mut conn = master.superuser("postgres").await;
+        list.apply(&mut conn, &list.all()[1], None).await
+    });
+    let done = futures::future::join_all(runs).await;
+    assert_eq!(done.iter().filter(|applied| matches!(applied, Ok(Applied::Now))).count(), 1, "{done:?}");
+    assert!(done.iter().all(|applied| matches!(applied, Ok(_) | Err(Error::Busy { .. }))), "{done:?}");
+    assert_eq!(list.applied(&mut conn).await.unwrap(), 2);
 }
 
 #[tokio::test]

@@ -114,3 +114,17 @@ async fn old_templates_and_spares_go_and_what_only_looks_like_them_stays() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_a_file_leaves_in_its_session_reaches_no_later_file_of_the_template() {
+    on_every_server(async |server| {
+        server.and_then("0003_scratch.sql", "CREATE TEMP TABLE scratch (); SET app.leak = 'x'; SET search_path = nowhere;");
+        let clean = "DO $$ BEGIN IF current_setting('app.leak', true) <> '' THEN RAISE 'leaked'; END IF; END $$";
+        server.build(&server.and_then("0004_clean.sql", clean)).await.unwrap();
+        let needing = server.and_then("0005_needs_scratch.sql", "SELECT FROM scratch;");
+        let failed = server.build(&needing).await.unwrap_err();
+        assert!(matches!(failed, Error::Migration { ref file, .. } if file == "0005_needs_scratch.sql"), "{failed:?}");
+        assert_eq!(failed.class(), Class::Invalid);
+    })
+    .await;
+}

@@ -5,6 +5,7 @@
 use postgres::quote::{Ident, Literal};
 
 use super::block::{block, end, lock};
+use super::rights::set_search_path;
 use crate::server::{APP, MIGRATOR, OWNER};
 
 /// An SQL condition: a complete staged database that belongs to no school.
@@ -63,7 +64,7 @@ pub(in crate::server) fn claim(claim: &SpareClaim<'_>) -> String {
          COMMENT ON ROLE {login} IS {}; \
          ALTER DATABASE {spare} RENAME TO {database}; \
          REVOKE ALL ON DATABASE {database} FROM PUBLIC; \
-         GRANT CONNECT ON DATABASE {database} TO {login}, {}; \
+         GRANT CONNECT ON DATABASE {database} TO {login}, {}; {set_search_path} \
          COMMENT ON DATABASE {database} IS {}; \
          ALTER DATABASE {database} ALLOW_CONNECTIONS true; \
          COMMIT",
@@ -73,5 +74,6 @@ pub(in crate::server) fn claim(claim: &SpareClaim<'_>) -> String {
         Literal(claim.login_comment),
         Ident(MIGRATOR),
         Literal(claim.comment),
+        set_search_path = set_search_path(claim.database),
     )
 }
