@@ -5,6 +5,7 @@
 use postgres::quote::{Ident, Literal};
 
 use super::block::{block, end, lock};
+use super::database::collates_as_now;
 use super::rights::set_search_path;
 use crate::server::{APP, MIGRATOR, OWNER};
 
@@ -12,8 +13,9 @@ use crate::server::{APP, MIGRATOR, OWNER};
 pub(in crate::server) fn is_spare(database: &str) -> String {
     format!(
         "{database}.datname ~ '^dc_spare_[0-9a-f]{{12}}_[0-9a-f]{{32}}$' AND {database}.datdba = {}::regrole \
-         AND NOT {database}.datallowconn AND {database}.datconnlimit = -1 AND shobj_description({database}.oid, 'pg_database') IS NULL",
-        Literal(&Ident(OWNER).to_string())
+         AND NOT {database}.datallowconn AND {database}.datconnlimit = -1 AND shobj_description({database}.oid, 'pg_database') IS NULL AND {}",
+        Literal(&Ident(OWNER).to_string()),
+        collates_as_now(database),
     )
 }
 
