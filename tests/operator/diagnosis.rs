@@ -237,18 +237,18 @@ async fn pass(mut client: TcpStream, port: u16, kind: Pooler) -> std::io::Result
     let length = client.read_u32().await?;
     let mut packet = vec![0; usize::try_from(length).unwrap_or_default().saturating_sub(4)];
     client.read_exact(&mut packet).await?;
-    let (version, words) = packet.split_at(4);
-    let mut words: Vec<_> = words.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+    let (version, parts) = packet.split_at(4);
+    let mut parts: Vec<_> = parts.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
     if matches!(kind, Pooler::Refusing) {
         let fields = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: options\0\0";
         client.write_u8(b'E').await?;
         client.write_u32(u32::try_from(fields.len() + 4).unwrap_or_default()).await?;
         return client.write_all(fields).await;
     }
-    if let Some(at) = words.iter().position(|word| word == b"options") {
-        words.drain(at..at + 2);
+    if let Some(at) = parts.iter().position(|part| part == b"options") {
+        parts.drain(at..at + 2);
     }
-    let rest = words.join(&0);
+    let rest = parts.join(&0);
     let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
     server.write_u32(u32::try_from(rest.len() + 8).unwrap_or_default()).await?;
     server.write_all(version).await?;
