@@ -176,13 +176,11 @@ pub async fn remove(pool: &PgPool, tenant: TenantId, id: UserId, if_match: &IfMa
         let mut transaction = begin(pool).await?;
         leave_an_administrator(&mut transaction, tenant, id).await?;
         lock_version(&mut transaction, tenant, id, if_match).await?;
-        let update = "
-            UPDATE registry.users SET is_deleted = true, is_active = false, email = id || '@removed.invalid', phone_number = NULL,
-                password_hash = '!', name = CASE WHEN role = 'Guardian' THEN '-' ELSE name END
-            WHERE tenant_id = $1 AND id = $2 AND NOT is_deleted";
-        let query = sqlx::query(update).bind(tenant.0).bind(id.0);
-        let removed = query.execute(&mut *transaction).await.doing("removing an account").map_err(unavailable)?;
-        if removed.rows_affected() != 1 {
+        let erase = "
+            SELECT registry.erase_accounts(ARRAY(SELECT id FROM registry.users WHERE tenant_id = $1 AND id = $2 AND NOT is_deleted))";
+        let query = sqlx::query_scalar(erase).bind(tenant.0).bind(id.0);
+        let removed: i64 = query.fetch_one(&mut *transaction).await.doing("removing an account").map_err(unavailable)?;
+        if removed != 1 {
             return Err(Code::NotFound.into());
         }
         commit_with(transaction, record).await

@@ -150,16 +150,16 @@ pub async fn reset_school_admin(conn: &mut PgConnection, code: &SchoolCode, emai
     Ok(AdminReset::Done { id, email })
 }
 
-/// Closes an account of the platform's staff and writes an audit record; none when no such account has this e-mail address. Otherwise as
-/// [`create_platform_admin`].
+/// Closes an account of the platform's staff, erases what is personal in it but the name, and writes an audit record; none when no such account has this
+/// e-mail address. Otherwise as [`create_platform_admin`].
 ///
 /// # Errors
 /// When the registry fails.
 pub async fn remove_platform_admin(conn: &mut PgConnection, email: &str) -> Result<Option<Uuid>> {
     let update = "
-        WITH done AS (
-            UPDATE registry.users SET is_deleted = true, is_active = false
-            WHERE role = 'PlatformAdmin' AND lower(email) = lower($1) AND NOT is_deleted RETURNING id),
+        WITH account AS MATERIALIZED (
+            SELECT id FROM registry.users WHERE role = 'PlatformAdmin' AND lower(email) = lower($1) AND NOT is_deleted),
+        done AS MATERIALIZED (SELECT id FROM account WHERE registry.erase_accounts(ARRAY[id]) = 1),
         audited AS (
             INSERT INTO registry.access_audit (user_id, action, resource, success)
             SELECT id, 'platform:remove_admin', 'dailycare platform-admin', true FROM done)
