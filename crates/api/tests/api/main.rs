@@ -14,6 +14,7 @@
 mod cache;
 mod care;
 mod children;
+mod devices;
 mod docs;
 mod edge;
 mod exports;
