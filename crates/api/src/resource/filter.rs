@@ -67,7 +67,7 @@ pub const USUAL: u32 = 50;
 /// See [`USUAL`].
 pub const MOST: u32 = 200;
 
-/// What a list is asked for.
+/// What a request asks of a list.
 #[derive(Clone, Debug)]
 pub struct ListQuery<F> {
     /// How many rows.
@@ -76,7 +76,7 @@ pub struct ListQuery<F> {
     after: Option<String>,
     /// Which rows.
     pub filter: F,
-    /// Nothing was asked for at all: the first page, as most callers see it.
+    /// The request has no parameter: it asks for the first page, as most do.
     pub plain: bool,
 }
 
@@ -137,6 +137,7 @@ fn read<F: DeserializeOwned + IntoParams + 'static>(query: &str) -> Result<F> {
     })
 }
 
+<<<<<<< HEAD
 /// The query string with the plus of each time's offset, which stands for a space in a query string and which many clients send as it is.
 fn with_offsets(query: &str) -> String {
     let mut restored = form_urlencoded::Serializer::new(String::new());
@@ -154,6 +155,9 @@ fn with_offsets(query: &str) -> String {
 }
 
 /// The query string of what has no pages.
+=======
+/// The query string of a resource without pages.
+>>>>>>> main
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters<F>(pub F);
 
