@@ -199,16 +199,12 @@ impl Issuer {
     }
 }
 
-<<<<<<< HEAD
 fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, Error> {
     let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| Error::Authority)?;
     if certificates.is_empty() { Err(Error::Authority) } else { Ok(certificates) }
 }
 
-/// The keys that can be used. One whose id another has too cannot be: which of them is meant is not known.
-=======
 /// The keys that can be used. Keys that share an id are left out: a token cannot say which of them it means.
->>>>>>> main
 fn parse(body: &[u8]) -> Result<HashMap<String, Arc<VerifyingKey>>, Error> {
     let document: Value = serde_json::from_slice(body).map_err(|_| Error::NoKey)?;
     let list = document.get("keys").and_then(Value::as_array).ok_or(Error::NoKey)?;

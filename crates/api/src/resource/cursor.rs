@@ -13,11 +13,7 @@ use uuid::Uuid;
 use crate::answer::Page;
 use crate::error::{Code, Error, Result};
 
-<<<<<<< HEAD
-/// Longer than any that is made: [`LONGEST_PLACE`] bytes, each of which JSON may write as six, an id, a list's name, in base64.
-=======
-/// The longest cursor that this program makes: a name of 200 characters, an id, a list's name, in base64.
->>>>>>> main
+/// The longest cursor that this program makes: [`LONGEST_PLACE`] bytes, each of which JSON may write as six, an id, a list's name, in base64.
 const LONGEST: usize = 2048;
 
 /// Bytes of a place that a cursor holds whole. A name of 200 characters may be sorted by thousands of bytes.

@@ -137,7 +137,6 @@ fn read<F: DeserializeOwned + IntoParams + 'static>(query: &str) -> Result<F> {
     })
 }
 
-<<<<<<< HEAD
 /// The query string with the plus of each time's offset, which stands for a space in a query string and which many clients send as it is.
 fn with_offsets(query: &str) -> String {
     let mut restored = form_urlencoded::Serializer::new(String::new());
@@ -154,10 +153,7 @@ fn with_offsets(query: &str) -> String {
     restored.finish()
 }
 
-/// The query string of what has no pages.
-=======
 /// The query string of a resource without pages.
->>>>>>> main
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters<F>(pub F);
 

@@ -140,7 +140,8 @@ impl Delivery {
             }
             Err(error) => {
                 if error.is(postgres::error::READ_ONLY) {
-                    conn.leave_standby();
+                    // The batch is tried again later, on whatever connection there is then.
+                    let _ = conn.leave_standby();
                 }
                 Err(error.into())
             }

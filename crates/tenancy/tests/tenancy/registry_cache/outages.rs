@@ -109,7 +109,7 @@ async fn a_session_of_the_master_database_that_leads_to_a_standby_reads_on_and_i
     let first = pid().await;
     until("another session", async || pid().await != first).await;
     master.superuser("SELECT pg_promote()").await;
-    let mut some = async || {
+    let some = async || {
         let mut pids = BTreeSet::new();
         for _ in 0..20 {
             pids.insert(pid().await);
