@@ -21,9 +21,10 @@ const SCHOOLS: &str = "dailycare_operator_schools";
 const SERVER_UP: &str = "dailycare_operator_server_up";
 const SERVER_SCHOOLS: &str = "dailycare_operator_server_schools";
 const LOG_RECORDS_LOST: &str = "dailycare_operator_log_records_lost_total";
+const ODD_ROWS: &str = "dailycare_operator_registry_odd_rows";
 
 /// Every metric there is.
-pub const METRICS: [Metric; 10] = [
+pub const METRICS: [Metric; 11] = [
     Metric { name: RECONCILE_DURATION, kind: Kind::Histogram, labels: &["kind"], help: "How long one reconcile of one object took." },
     Metric { name: RECONCILE_ERRORS, kind: Kind::Counter, labels: &["kind", "class"], help: "Reconciles that failed, by class of error." },
     Metric { name: QUEUE_DEPTH, kind: Kind::Gauge, labels: &["kind"], help: "Objects that wait to be reconciled." },
@@ -39,6 +40,7 @@ pub const METRICS: [Metric; 10] = [
         labels: &[],
         help: "Log records that were lost because what reads the log was too slow or stuck.",
     },
+    Metric { name: ODD_ROWS, kind: Kind::Gauge, labels: &[], help: "Rows of the registry that name no possible server and count nowhere." },
 ];
 
 /// Seconds. A new School takes tens of milliseconds, a migration minutes.
@@ -110,6 +112,11 @@ fn log_records_lost(count: u64) {
     counter!(LOG_RECORDS_LOST).absolute(count);
 }
 
+/// Rows of the registry that count nowhere.
+pub fn odd_rows(count: usize) {
+    gauge!(ODD_ROWS).set(u32::try_from(count).unwrap_or(u32::MAX));
+}
+
 /// Schools that have the same labels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Group {
@@ -166,6 +173,7 @@ mod tests {
             server_up("pg-1", true);
             server_schools("pg-1", "active", 7);
             log_records_lost(2);
+            odd_rows(1);
             SchoolCounts::default().record([Group { ready: true, tier: "basic", server: "pg-1".to_owned() }]);
         });
         assert_exposed(&text, &METRICS);

@@ -198,12 +198,12 @@ impl Resource for MedicationAdministrations {
         if !wrong.is_empty() {
             return Err(Error::invalid(wrong));
         }
-        if given && facts.given {
+        if given && facts.apart == Some(0) {
             let message = Text::new("já foi administrada a esta hora", "the dose was already given at this time");
             return Err(Error::conflict("administered_at", "taken", message));
         }
         let confirmed = value.get("confirm_repeat").and_then(Value::as_bool) == Some(true);
-        if given && facts.recent && !confirmed {
+        if given && facts.apart.is_some() && !confirmed {
             let message = Text::new(
                 "outra dose foi administrada há menos de 30 minutos; confirme com confirm_repeat se esta também o foi",
                 "another dose was given within 30 minutes; confirm with confirm_repeat that this one was given too",
