@@ -17,6 +17,7 @@ use super::day;
 use crate::access::permission::{HealthAdminister, HealthDelete, HealthRead, HealthUpdate};
 use crate::error::{Error, Field, Result, Text};
 use crate::resource::filter::equal;
+use crate::resource::stored::StoredMoment;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
 
 /// The resource.
@@ -42,6 +43,7 @@ pub struct MedicationAdministration {
     #[schema(value_type = DoseOutcome)]
     pub outcome: String,
     /// Time at which the dose was given or refused, or was due if it was missed, in RFC 3339 format.
+    #[sqlx(try_from = "StoredMoment")]
     pub administered_at: DateTime<Utc>,
     /// Amount that was given, such as `5 ml`; null if none was.
     pub dose_given: Option<String>,
