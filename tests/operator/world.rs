@@ -180,6 +180,11 @@ impl World {
         Some(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, String::from_utf8(value.0).unwrap())).collect())
     }
 
+    /// A Secret's object.
+    pub async fn secret_object(&self, namespace: &str, name: &str) -> Option<Secret> {
+        Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(name).await.unwrap()
+    }
+
     /// A superuser's session.
     pub async fn superuser(server: &Postgres, database: &str) -> PgConnection {
         PgConnection::connect(&server.superuser_url(database)).await.unwrap()
