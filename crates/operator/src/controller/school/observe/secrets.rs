@@ -18,7 +18,7 @@ pub enum SecretReading {
     /// A Secret of that name which this School does not control.
     Foreign,
     /// The School's.
-    Ours(ObservedSecret),
+    Ours(Box<ObservedSecret>),
     /// It could not be read.
     Failed(Error),
     /// It was not read: the School is being deleted.
@@ -61,7 +61,7 @@ pub(super) async fn read(ctx: &Context, school: &School, desired: &Desired, name
     let uid = school.uid().unwrap_or_default();
     match secrets::read(&ctx.client, &school.namespace().unwrap_or_default(), name).await {
         Ok(None) => SecretReading::Absent,
-        Ok(Some(secret)) if secret.is_controlled_by(&uid) => SecretReading::Ours(secret),
+        Ok(Some(secret)) if secret.is_controlled_by(&uid) => SecretReading::Ours(Box::new(secret)),
         Ok(Some(secret)) if secret.is_left_by_predecessor(&School::kind(&()), &school.name_any(), &uid) => {
             SecretReading::Failed(Error::Leftover(name.to_owned()))
         }
