@@ -62,8 +62,10 @@ impl World {
 
     /// A world of one's own, with an operator that needs no Lease, and both servers declared.
     pub async fn new(setup: Setup) -> Self {
-        let (plane, pg18, pg15) =
-            tokio::join!(ControlPlane::private(), Postgres::start(Version::V18, setup.pg18), Postgres::start(Version::V15, setup.pg15));
+        let starting = async {
+            tokio::join!(ControlPlane::private(), Postgres::start(Version::V18, setup.pg18), Postgres::start(Version::V15, setup.pg15))
+        };
+        let (plane, pg18, pg15) = Box::pin(starting).await;
         let (plane, pg18, pg15) = (plane.unwrap(), pg18.unwrap(), pg15.unwrap());
         let client = plane.client().await.unwrap();
         kubernetes::install_crds(&client, print::all()).await.unwrap();
