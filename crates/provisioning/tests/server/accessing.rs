@@ -1,7 +1,8 @@
 //! Opening, closing, barring and repairing.
 
 use domain::retry::Class;
-use domain::school::observed::{DatabaseAccess, ObservedLogin};
+use domain::school::observed::{DatabaseAccess, ObservedDatabase, ObservedLogin};
+use postgres::session::{self, Credentials, Purpose};
 use provisioning::scram;
 use provisioning::server::drop::drop_database;
 use provisioning::server::{Error, access};
@@ -49,6 +50,28 @@ fn superuser_drifts(school: &School) -> Vec<String> {
             "GRANT CONNECT ON DATABASE {database} TO stranger WITH GRANT OPTION; SET ROLE stranger; GRANT CONNECT ON DATABASE {database} TO PUBLIC"
         ),
     ]
+}
+
+#[tokio::test]
+async fn members_of_the_monitoring_role_enter_every_school_open_or_closed_and_keep_that() {
+    on_every_server(async |server| {
+        let (school, closed) = (server.school("watched").await, server.school("shut").await);
+        access::close(&server.pool, &closed.objects).await.unwrap();
+        server.as_superuser("CREATE ROLE exporter LOGIN PASSWORD 'watches' IN ROLE dailycare_monitor").await;
+        for (school, expected) in [(&school, DatabaseAccess::Open), (&closed, DatabaseAccess::Closed)] {
+            assert_eq!(server.access(school).await, expected);
+            let credentials = Credentials { username: "exporter".into(), password: "watches".into() };
+            let settings = session::options(&server.endpoint, &credentials, school.database(), Purpose::Operator);
+            let mut conn = session::connect(&settings, "watching").await.unwrap();
+            let refused = sqlx::raw_sql("SELECT FROM app.children").execute(&mut conn).await.unwrap_err();
+            assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"), "it may enter and read nothing");
+        }
+        server.as_admin(&format!("GRANT CONNECT ON DATABASE {} TO exporter", school.database())).await;
+        assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "a right of one's own is none that stays");
+        access::open(&server.pool, &school.objects, LIMIT).await.unwrap();
+        assert_eq!(server.access(&school).await, DatabaseAccess::Open);
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -259,6 +282,25 @@ async fn closing_takes_connect_from_a_foreign_role_of_the_logins_name_and_nothin
         assert_eq!(server.access(&school).await, DatabaseAccess::Closed);
         let untouched = format!("SELECT rolcanlogin AND rolcreatedb FROM pg_roles WHERE rolname = '{}'", school.login());
         assert!(server.query::<bool>(&untouched).await);
+        assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn closing_takes_login_from_ours_although_the_database_lost_its_comment_and_leaves_that_alone() {
+    on_every_server(async |server| {
+        let school = server.school("uncommented").await;
+        let session = server.log_in(&school, school.database()).await.unwrap();
+        server.as_admin(&format!("COMMENT ON DATABASE {} IS NULL", school.database())).await;
+        assert_eq!(server.observe(&school).await.database, ObservedDatabase::Foreign { entered: true });
+        let row = format!("SELECT d::text FROM pg_database d WHERE datname = '{}'", school.database());
+        let before: String = server.query(&row).await;
+        access::close(&server.pool, &school.objects).await.unwrap();
+        assert_eq!(server.observe(&school).await.database, ObservedDatabase::Foreign { entered: false });
+        assert_eq!(server.query::<String>(&row).await, before);
+        drop(session);
+        server.log_in(&school, school.database()).await.unwrap_err();
         assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
     })
     .await;

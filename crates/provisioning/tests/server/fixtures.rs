@@ -128,7 +128,7 @@ impl Server {
             )
             .await;
         }
-        assert_eq!(prepare::close_maintenance_databases(&mut conn).await.unwrap(), Vec::<String>::new());
+        assert_eq!(prepare::close_maintenance_databases(&mut conn).await.unwrap().open, Vec::<String>::new());
         self.build(&self.migrations).await.unwrap();
     }
 
@@ -214,7 +214,7 @@ impl Server {
 
     pub(crate) async fn observe(&self, school: &School) -> CatalogFacts {
         let mut conn = self.pool.acquire().await.unwrap();
-        catalog::observe(&mut conn, &self.migrations, &[school.expected()]).await.unwrap()[0]
+        catalog::observe(&mut conn, &self.migrations, &[school.expected()]).await.unwrap()[0].facts
     }
 
     pub(crate) async fn access(&self, school: &School) -> DatabaseAccess {
