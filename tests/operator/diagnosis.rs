@@ -34,7 +34,7 @@ fn message(school: &School, kind: &str) -> String {
 
 /// Since when a School has been ready.
 fn ready_since(school: &School) -> String {
-    let ready = conditions(Some(school)).into_iter().find(|c| c.type_ == "Ready" && c.status == "True").expect("ready");
+    let ready = conditions(Some(school)).into_iter().find(|c| c.type_ == "Ready" && c.status == "True").unwrap();
     format!("{:?}", ready.last_transition_time)
 }
 
@@ -215,9 +215,9 @@ fn a_server_without_tls_and_a_certificate_for_another_name_are_told_in_words() {
 /// What stands between the operator and a server.
 #[derive(Clone, Copy)]
 enum Pooler {
-    /// Refuses the startup packet's options, as PgBouncer does by default.
+    /// Refuses the startup packet's options, as `PgBouncer` does by default.
     Refusing,
-    /// Leaves them out, as PgBouncer does when it is told to ignore them.
+    /// Leaves them out, as `PgBouncer` does when it is told to ignore them.
     Forgetful,
 }
 

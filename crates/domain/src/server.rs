@@ -4,9 +4,9 @@
 
 pub mod action;
 pub mod admissible;
+pub mod claimant;
 mod desired;
 pub mod fitness;
-pub mod holder;
 pub mod observed;
 pub mod plan;
 pub mod status;

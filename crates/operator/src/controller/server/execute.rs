@@ -65,7 +65,7 @@ async fn on_server(ctx: &Context, object: &DatabaseServer, contact: &Contact, ac
             let mut conn = session(contact).await?;
             let closing = prepare::close_maintenance_databases(&mut conn).await?;
             conn.release();
-            tell_closed(ctx, object, &closing.closed);
+            report_closed(ctx, object, &closing.closed);
         }
         ServerAction::BuildTemplate => {
             template::build(connection.pool(), &connection.endpoint, &contact.migrator, &ctx.migrations).await?;
@@ -76,7 +76,7 @@ async fn on_server(ctx: &Context, object: &DatabaseServer, contact: &Contact, ac
 }
 
 /// Monitoring and backup roles may have been let in as everybody was, and must hear why they are not any more.
-fn tell_closed(ctx: &Context, object: &DatabaseServer, closed: &[String]) {
+fn report_closed(ctx: &Context, object: &DatabaseServer, closed: &[String]) {
     if !closed.is_empty() {
         let note = format!(
             "every login could connect to {}; now only members of {MONITOR} can, and roles that have CONNECT there. Grant {MONITOR} to monitoring and backup roles",

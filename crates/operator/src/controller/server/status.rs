@@ -55,7 +55,7 @@ pub(super) fn conditions(
     };
     let mut conditions = status::report(observed, plan, capacity, overdue);
     if let Ok(contact) = &observation.contact {
-        tell_who_may_enter(&mut conditions, contact);
+        report_who_may_enter(&mut conditions, contact);
         warn_of_open_databases(&mut conditions, &contact.open_databases, &contact.connection.admin.username);
     }
     conditions
@@ -82,7 +82,7 @@ pub(super) fn complete(ctx: &Context, observation: &Observation) -> DatabaseServ
 }
 
 /// Monitoring and backup roles are kept out like everybody else, unless they are members of one role.
-fn tell_who_may_enter(conditions: &mut [Condition], contact: &Contact) {
+fn report_who_may_enter(conditions: &mut [Condition], contact: &Contact) {
     let reachable = conditions.iter_mut().find(|condition| condition.type_ == ConditionType::Reachable && !contact.facts.full);
     if let (Some(reachable), true) = (reachable, contact.facts.roles && contact.facts.closed) {
         reachable.message = format!("the server answers; monitoring and backup roles may connect to its databases as members of {MONITOR}");

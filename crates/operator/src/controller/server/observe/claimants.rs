@@ -1,9 +1,9 @@
 //! The other `DatabaseServer`s that may be for the same PostgreSQL server.
 //!
-//! Must not decide which of them has it: [`domain::server::holder`] does.
+//! Must not decide which of them has it: [`domain::server::claimant`] does.
 
 use domain::names::ServerName;
-use domain::server::holder::{self, Claimant};
+use domain::server::claimant::{self as claimants, Claimant};
 use domain::server::observed::Identity;
 use kube::ResourceExt as _;
 
@@ -11,7 +11,7 @@ use crate::controller::context::Context;
 use crate::crd::DatabaseServer;
 
 /// The object that has the server with this identifier, if that is not this object.
-pub(super) fn other_holder(
+pub(super) fn earlier_claimant(
     ctx: &Context,
     object: &DatabaseServer,
     name: &ServerName,
@@ -26,7 +26,7 @@ pub(super) fn other_holder(
     };
     let own = Claimant { name: name.clone(), created: created(object), recorded };
     let objects = ctx.server_objects.state();
-    holder::other_holder(&own, objects.iter().filter_map(|other| claimant(ctx, other, identifier)))
+    claimants::earlier_claimant(&own, objects.iter().filter_map(|other| claimant(ctx, other, identifier)))
 }
 
 /// An object that has recorded the identifier, or has recorded none and was answered by this server.

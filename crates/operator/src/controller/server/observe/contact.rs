@@ -91,7 +91,7 @@ async fn query(source: Source<'_>, connection: Arc<ServerConnection>, conn: &mut
     let migrator = Credentials { username: provisioning::server::MIGRATOR.to_owned(), password };
     let mut facts = ServerFacts {
         identity: known,
-        taken_by: claimants::other_holder(ctx, object, name, known, &identity.system_identifier),
+        taken_by: claimants::earlier_claimant(ctx, object, name, known, &identity.system_identifier),
         supported: identity.version_num >= identity::OLDEST_VERSION,
         lacking: lacking(identity.rights),
         writable: !identity.read_only,

@@ -17,7 +17,7 @@ pub struct Claimant {
 
 /// The object that has the server, if that is not `own`. Of objects created in the same second, the first by name has it.
 #[must_use]
-pub fn other_holder(own: &Claimant, others: impl IntoIterator<Item = Claimant>) -> Option<ServerName> {
+pub fn earlier_claimant(own: &Claimant, others: impl IntoIterator<Item = Claimant>) -> Option<ServerName> {
     let rank = |claimant: &Claimant| (!claimant.recorded, claimant.created, claimant.name.to_string());
     let first = others.into_iter().filter(|other| other.name != own.name).min_by_key(rank)?;
     (rank(&first) < rank(own)).then_some(first.name)
@@ -40,12 +40,12 @@ mod tests {
             claimant("recorded-early-a", 3, true),
         ];
         for own in &all {
-            let holder = other_holder(own, all.clone());
+            let earlier = earlier_claimant(own, all.clone());
             let expected = (own.name.as_str() != "recorded-early-a").then(|| "recorded-early-a".to_owned());
-            assert_eq!(holder.map(|name| name.to_string()), expected, "{own:?}");
+            assert_eq!(earlier.map(|name| name.to_string()), expected, "{own:?}");
         }
-        assert_eq!(other_holder(&all[1], []), None);
+        assert_eq!(earlier_claimant(&all[1], []), None);
         let older = claimant("older", 0, false);
-        assert_eq!(other_holder(&all[1], [older]).unwrap().as_str(), "older", "before anything is recorded the older one has it");
+        assert_eq!(earlier_claimant(&all[1], [older]).unwrap().as_str(), "older", "before anything is recorded the older one has it");
     }
 }
