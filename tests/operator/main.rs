@@ -5,6 +5,7 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod apiserver;
+mod certificates;
 mod conflicts;
 mod crashing;
 mod deleting;
@@ -25,4 +26,5 @@ mod secrecy;
 mod servers;
 mod sources;
 mod suspending;
+mod urgency;
 mod world;

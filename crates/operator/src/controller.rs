@@ -4,6 +4,7 @@
 
 mod backoff;
 pub mod cache;
+mod changes;
 mod concurrency;
 mod conditions;
 pub mod context;
@@ -13,11 +14,14 @@ mod events;
 mod freshness;
 mod maintenance;
 pub mod preview;
+mod refused_logins;
 mod requeue;
+mod requeue_waiting;
 mod reservations;
 pub mod run;
 pub mod school;
 pub mod server;
 pub mod server_cache;
 pub mod timing;
+mod waiting;
 mod watch;

@@ -13,12 +13,7 @@ use postgres::session::{self, Credentials, Endpoint, Purpose, Tls};
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use tokio::sync::Semaphore;
-
-/// Databases staged at once on one server; more only compete for its disk.
-const STAGED_AT_ONCE: usize = 4;
-/// Connections of the operator to one server beyond one for each School that is reconciled at once.
-const SPARE_CONNECTIONS: u32 = 2;
+use tokio::time::Instant;
 
 /// How to connect to one server as its admin. Replaced when its address, admin login or TLS changes.
 #[derive(Debug)]
@@ -31,22 +26,20 @@ pub struct ServerConnection {
     pub maintenance: String,
     /// Bounded pool of admin sessions; opens connections when first used.
     pub pool: PgPool,
-    /// A permit for each database that is being staged.
-    pub staging: Semaphore,
 }
 
 impl ServerConnection {
-    /// Opens nothing yet.
+    /// Opens nothing yet, and never more than `connections`.
     #[must_use]
-    pub fn new(endpoint: Endpoint, admin: Credentials, maintenance: String, concurrency: u16) -> Self {
+    pub fn new(endpoint: Endpoint, admin: Credentials, maintenance: String, connections: u32) -> Self {
         let options = session::options(&endpoint, &admin, &maintenance, Purpose::Operator);
         let pool = PgPoolOptions::new()
-            .max_connections(u32::from(concurrency) + SPARE_CONNECTIONS)
+            .max_connections(connections)
             .acquire_timeout(session::CONNECT_TIMEOUT)
             .idle_timeout(Duration::from_secs(90))
             .max_lifetime(Duration::from_mins(30))
             .connect_lazy_with(options);
-        Self { endpoint, admin, maintenance, pool, staging: Semaphore::new(STAGED_AT_ONCE) }
+        Self { endpoint, admin, maintenance, pool }
     }
 
     /// It was made from these settings.
@@ -56,6 +49,12 @@ impl ServerConnection {
             && self.maintenance == maintenance
             && self.admin.username == admin.username
             && self.admin.password.expose_secret() == admin.password.expose_secret()
+    }
+
+    /// Both were made from the same settings.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.is_to(&other.endpoint, &other.admin, &other.maintenance)
     }
 
     /// The certificates that clients verify this server with.
@@ -83,21 +82,44 @@ pub struct ServerState {
     pub template: bool,
 }
 
+/// For how many observations in a row, and how long, a server must not answer before its Schools are told: most interruptions are shorter, and telling
+/// thousands of Schools costs each two writes and two Events.
+const SILENT_OBSERVATIONS: u32 = 3;
+
 /// Every server observed so far.
 #[derive(Debug, Default)]
-pub struct ServerCache(RwLock<HashMap<ServerName, ServerState>>);
+pub struct ServerCache(RwLock<HashMap<ServerName, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    state: ServerState,
+    /// Since when it has not answered although `state` says that it does, and how often.
+    silence: Option<(Instant, u32)>,
+}
 
 impl ServerCache {
-    /// Replaces what is known of a server. True when something changed that matters to Schools.
-    pub fn put(&self, name: &ServerName, state: ServerState) -> bool {
+    /// Replaces what is known of a server. True when something changed that matters to Schools. What is known of a server that served stays for a few
+    /// observations, and for `grace`, in which it does not answer.
+    pub fn put(&self, name: &ServerName, state: ServerState, grace: Duration, now: Instant) -> bool {
         let mut servers = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let matters = servers.get(name).is_none_or(|before| {
+        if let Some(entry) = servers.get_mut(name)
+            && entry.state.fitness.is_ok()
+            && state.fitness == Err(Unavailable::Unreachable)
+            && entry.state.desired == state.desired
+        {
+            let (since, times) = entry.silence.unwrap_or((now, 0));
+            entry.silence = Some((since, times.saturating_add(1)));
+            if times.saturating_add(1) < SILENT_OBSERVATIONS || now.saturating_duration_since(since) < grace {
+                return false;
+            }
+        }
+        let matters = servers.get(name).is_none_or(|Entry { state: before, .. }| {
             before.fitness != state.fitness
                 || before.template != state.template
                 || before.desired != state.desired
                 || !same_connection(before.connection.as_ref(), state.connection.as_ref())
         });
-        servers.insert(name.clone(), state);
+        servers.insert(name.clone(), Entry { state, silence: None });
         matters
     }
 
@@ -109,13 +131,13 @@ impl ServerCache {
     /// What is known of one server; none when it was never observed.
     #[must_use]
     pub fn get(&self, name: &ServerName) -> Option<ServerState> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|entry| entry.state.clone())
     }
 
     /// Every server's name and state.
     #[must_use]
     pub fn all(&self) -> Vec<(ServerName, ServerState)> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, state)| (name.clone(), state.clone())).collect()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, entry)| (name.clone(), entry.state.clone())).collect()
     }
 }
 
@@ -124,5 +146,58 @@ fn same_connection(before: Option<&Arc<ServerConnection>>, now: Option<&Arc<Serv
         (Some(before), Some(now)) => Arc::ptr_eq(before, now),
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::server::{AllowedNamespaces, Host, TlsMode};
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(10);
+
+    fn state(fitness: Result<(), Unavailable>) -> ServerState {
+        let host = Host::parse("pg.example").unwrap();
+        let desired = DesiredServer {
+            host,
+            port: 5432,
+            tls: TlsMode::Require,
+            tiers: Vec::new(),
+            max_schools: None,
+            schedulable: true,
+            allowed: AllowedNamespaces::All,
+        };
+        ServerState { desired, connection: None, migrator: None, fitness, template: true }
+    }
+
+    #[test]
+    fn schools_are_not_told_of_a_server_that_did_not_answer_once_or_for_a_moment() {
+        let (cache, name, began) = (ServerCache::default(), ServerName::parse("pg-1").unwrap(), Instant::now());
+        let put = |fitness, seconds| cache.put(&name, state(fitness), GRACE, began + Duration::from_secs(seconds));
+        let silent = Err(Unavailable::Unreachable);
+        assert!(put(Ok(()), 0));
+        assert!(!put(silent, 10), "one failed probe flips a server");
+        assert!(!put(Ok(()), 11), "and back");
+        assert!(![20, 21, 22, 23].into_iter().any(|second| put(silent, second)), "so do several within a moment");
+        assert_eq!(cache.get(&name).unwrap().fitness, Ok(()));
+        assert!(put(silent, 30), "Schools are never told of a server that stays away");
+        assert_eq!(cache.get(&name).unwrap().fitness, silent);
+        assert!(!put(silent, 31));
+        assert!(put(Ok(()), 32));
+        // By time alone it is not away: the operator may have been paused.
+        assert!(!put(silent, 40) && !put(silent, 400) && put(silent, 401));
+    }
+
+    #[test]
+    fn what_is_not_silence_or_follows_a_changed_spec_is_told_at_once() {
+        for unavailable in [Unavailable::NotReady, Unavailable::IdentityMismatch] {
+            let (cache, name, now) = (ServerCache::default(), ServerName::parse("pg-1").unwrap(), Instant::now());
+            assert!(cache.put(&name, state(Ok(())), GRACE, now) && cache.put(&name, state(Err(unavailable)), GRACE, now));
+            assert!(cache.put(&name, state(Ok(())), GRACE, now));
+            let mut moved = state(Err(Unavailable::Unreachable));
+            moved.desired.port = 5433;
+            assert!(cache.put(&name, moved, GRACE, now), "the old address says nothing about the new one");
+        }
     }
 }

@@ -23,7 +23,9 @@ pub(super) async fn execute(ctx: &Context, observation: &Observation, action: Se
     let connection = assigned.connection().ok_or(Error::Overtaken("the server"))?;
     let (objects, pool) = (assigned.objects(owner), &connection.pool);
     match action {
-        ServerAction::StageDatabase => stage(ctx, connection).await?,
+        ServerAction::StageDatabase => {
+            stage::stage(pool, ctx.migrations.digest()).await?;
+        }
         ServerAction::ClaimDatabase => claim_database(ctx, observation, assigned, connection).await?,
         ServerAction::RestoreLogin => access::restore_login(pool, &objects, owner.school).await?,
         ServerAction::SetPassword => {
@@ -58,13 +60,6 @@ async fn still_to_be_dropped(ctx: &Context, observation: &Observation) -> Result
         Desired::Deleted(DeletionPolicy::Delete) => Ok(()),
         Desired::Deleted(DeletionPolicy::Retain) | Desired::Present(_) => Err(Error::Overtaken("the School")),
     }
-}
-
-async fn stage(ctx: &Context, connection: &ServerConnection) -> Result<()> {
-    let permit = connection.staging.acquire().await.map_err(|_| Error::Overtaken("the server"))?;
-    stage::stage(&connection.pool, ctx.migrations.digest()).await?;
-    std::mem::drop(permit);
-    Ok(())
 }
 
 async fn claim_database(

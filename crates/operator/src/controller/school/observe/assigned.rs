@@ -93,7 +93,7 @@ impl AssignedObservation {
         TenantObjects { database: self.names.database.clone(), login: self.names.login.clone(), tenant: owner.id, cluster: owner.cluster }
     }
 
-    /// Reads the server's catalogs about this School. A server that does not answer is a fact, and is rechecked by its own controller at once.
+    /// Reads the server's catalogs about this School. A server that is away is a fact; one that does not answer now is rechecked by its own controller at once.
     ///
     /// # Errors
     /// When the server answered, but not what was asked.
@@ -127,7 +127,12 @@ impl AssignedObservation {
             Ok(catalog) => Ok(ServerObservation::Available(catalog)),
             Err(error) => {
                 ctx.recheck.one(reference);
-                if !error.is_unreachable() {
+                // One query that was not answered is tried again. Only its own controller finds that a server is away; but routes stop at once.
+                let leaving = match desired {
+                    Desired::Present(school) => school.suspended,
+                    Desired::Deleted(_) => true,
+                };
+                if !error.is_unreachable() || !leaving {
                     return Err(error.into());
                 }
                 tracing::warn!(server = %self.names.server, error = chain(&error), "the server does not answer");

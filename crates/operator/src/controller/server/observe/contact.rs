@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use domain::condition::Reason;
+use domain::names::ServerName;
 use domain::server::observed::{Identity, Obstacle, ServerFacts};
+use kube::ResourceExt as _;
 use postgres::session::{self, Credentials, Purpose};
 use provisioning::server::identity::{self, Rights};
 use provisioning::server::prepare::{self, Preparation};
@@ -13,26 +15,43 @@ use provisioning::server::template;
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use telemetry::logs::chain;
+use tokio::time::Instant;
 
 use super::Contact;
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
 use crate::controller::server_cache::ServerConnection;
+use crate::controller::watch;
 use crate::crd::DatabaseServer;
+
+/// What a server says that refuses a login: password, rule in `pg_hba.conf`, database.
+const LOGIN_REFUSED: [&str; 3] = ["28P01", "28000", "3D000"];
 
 pub(super) async fn observe(
     ctx: &Context,
     object: &DatabaseServer,
     connection: Arc<ServerConnection>,
 ) -> Result<Result<Contact, Obstacle>> {
+    let Ok(name) = ServerName::parse(&object.name_any()) else { return Err(Error::Bug("a server has no name".to_owned())) };
+    let requested = watch::requested(object);
+    if let Some(refused) = ctx.refused_logins.too_early(&name, &connection, requested, Instant::now()) {
+        return Ok(Err(refused));
+    }
     let options = session::options(&connection.endpoint, &connection.admin, &connection.maintenance, Purpose::Operator);
     let mut conn = match session::connect(&options, "connecting to the server").await {
         Ok(conn) => conn,
         Err(error) => {
             tracing::debug!(error = chain(&error), "the server cannot be connected to");
-            return Ok(Err(obstacle(&error)));
+            let obstacle = obstacle(&error);
+            if error.sqlstate().is_some_and(|code| LOGIN_REFUSED.contains(&code.as_str())) {
+                ctx.refused_logins.record(&name, &connection, requested, obstacle.clone(), Instant::now());
+            } else {
+                ctx.refused_logins.forget(&name);
+            }
+            return Ok(Err(obstacle));
         }
     };
+    ctx.refused_logins.forget(&name);
     let answered = query(ctx, object, connection, &mut conn).await;
     // What was answered counts, whether or not the connection ends cleanly.
     let _ = tokio::time::timeout(session::CONNECT_TIMEOUT, conn.close()).await;
