@@ -1,7 +1,7 @@
 //! `make bench-api`: what the API costs beside the same handler without it, and whether its bounds hold, from one run on servers of its own.
 //!
 //! Prints each budget and whether it is met. Judges no time, because a machine's speed is none of its business; it fails when an answer is wrong, a request
-//! is refused that should not be, or more connections are open than the budget allows.
+//! is refused that should not be, or more connections are open than the budget allows. Must not measure anything itself: each phase does.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is for people")]
 
 #[path = "api/bare.rs"]

@@ -2,6 +2,7 @@
 //!
 //! Measures and prints; judges no time, because a machine's speed is none of its business. It fails when something that was deleted is
 //! still there, when a write happens at rest, or when the operator finds anything to correct in what the floor made.
+//! Must not measure anything itself: each phase does.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is for people")]
 
 #[path = "provision/audit.rs"]

@@ -2,6 +2,7 @@
 //!
 //! Its state is in `.dev/` of the clone. It starts and stops its own processes only, and an existing cluster or server is used only
 //! when it is named for this purpose: a `KUBECONFIG` that happens to be in the environment may be anybody's production.
+//! Must not stop a process that it did not start.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is for people and for the shell")]
 
 mod samples;

@@ -1,5 +1,7 @@
 //! The samples of `config/samples` as they fit the local cluster: an overlay for `kubectl apply -k` that gives each `DatabaseServer` the
 //! address of a server that runs here, and its admin Secret. It changes no sample, and what a sample says about schools stays as it is.
+//!
+//! Must not change `config/samples`.
 
 use std::path::{Component, Path, PathBuf};
 use std::{fs, iter};

@@ -1,7 +1,7 @@
 //! `make torture-api`: the isolation torture of `crates/api/tests/api/isolation.rs` at length, on servers of its own.
 //!
 //! Ends with a report, and with a failure when anything of one school's was in an answer or database of another's, an answer was not one that its request may
-//! get, a row was lost or doubled, or the run could not have shown it.
+//! get, a row was lost or doubled, or the run could not have shown it. Must not hold the torture itself: `api-testing` does.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's output is for people")]
 
 use std::process::ExitCode;

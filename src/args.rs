@@ -1,4 +1,6 @@
 //! The flags of every subcommand, each with an environment variable, and the settings that they make. Nothing else reads the environment.
+//!
+//! Must not start anything.
 
 pub(crate) mod api;
 pub(crate) mod operator;

@@ -1,4 +1,6 @@
 //! The one binary. It only hands over to the command line; nothing is decided here.
+//!
+//! Must not decide anything.
 
 mod args;
 #[cfg(test)]

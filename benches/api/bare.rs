@@ -1,6 +1,6 @@
 //! What the API is measured against: the same query and the same answer from one handler on one fixed pool, without tokens, tenants, rights or audit.
 //!
-//! A process of its own, as the API is, so that its processor time can be told apart.
+//! A process of its own, as the API is, so that its processor time can be told apart. Must not do more than the query and its answer.
 
 use std::net::SocketAddr;
 use std::str::FromStr as _;

@@ -1,5 +1,7 @@
 //! What Redis saves where it is used: the documents that the API keeps there, and a user's first request, whose rights are read from the school's
 //! database whatever Redis does. Each without Redis, with it, and with a Redis that is gone.
+//!
+//! Must not judge.
 
 use std::sync::Arc;
 use std::time::Duration;

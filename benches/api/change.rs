@@ -1,4 +1,6 @@
 //! How soon a change of a route takes effect: from the commit of the row to the first answer by its new state.
+//!
+//! Must not judge.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Thousands of tenants in turn over a budget of connections that fits few of them: every request opens one and closes somebody else's.
 //!
 //! It runs through the pools alone, in this process. It measures whether the budget is kept and what replacing a connection at nearly every request costs.
-//! A server of its own, whose databases are empty, because thousands of databases with a schema do not fit onto a small disk.
+//! A server of its own, whose databases are empty, because thousands of databases with a schema do not fit onto a small disk. Must not judge.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,6 @@
 //! The load: HTTP/1.1 over connections that are kept, with as little work of its own as can be, because it shares the cores with what it measures.
+//!
+//! Must not verify answers beyond their status.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! What every phase needs: a durable PostgreSQL server with the master database and schools, and APIs started on it as users start them.
+//!
+//! Must not measure.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,4 +1,6 @@
 //! A quiet school beside one that sends a hundred times its load, and slow queries at that: with the limits that the API has unless told otherwise.
+//!
+//! Must not judge.
 
 use std::time::Duration;
 

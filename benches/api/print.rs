@@ -1,4 +1,6 @@
 //! The result for a person.
+//!
+//! Must not compute figures.
 
 use std::fmt::Write as _;
 

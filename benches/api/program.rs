@@ -1,4 +1,6 @@
 //! The processes that are measured: `dailycare api` as users run it, and the bare server. Killed when dropped.
+//!
+//! Must not measure.
 
 use std::fs::File;
 use std::net::SocketAddr;

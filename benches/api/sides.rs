@@ -1,5 +1,7 @@
 //! A request through token, tenant, rights and pool to a select, beside the same query and answer without any of it. Short slices in turn, so that whatever
 //! else the machine does hits every side.
+//!
+//! Must not judge.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! Tokens as the API itself would sign them, without a login for each of thousands of users: a login hashes a password, which is not what is measured.
+//!
+//! Must not use another key than the measured API's.
 
 use api::identity::SigningKeys;
 use aws_lc_rs::signature::Ed25519KeyPair;

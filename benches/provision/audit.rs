@@ -1,4 +1,6 @@
 //! What the operator asked of the API server, by the API server's own word: its audit log.
+//!
+//! Must not count the requests of others than the operator.
 
 use std::collections::BTreeMap;
 use std::fs::File;

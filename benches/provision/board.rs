@@ -1,4 +1,6 @@
 //! Which Schools are Ready and which are gone, as a watch shows it. The same watch runs in every phase, so that it costs each the same.
+//!
+//! Must not write.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,6 @@
 //! What all phases stand on: one private control plane, two durable PostgreSQL servers, and the ways into them.
+//!
+//! Must not measure.
 
 use std::fs;
 use std::path::{Path, PathBuf};

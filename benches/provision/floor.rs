@@ -2,6 +2,7 @@
 //!
 //! For each school the statements of [`crate::statements`], and five API calls besides the apply: finalizer, names, two Secrets, final status.
 //! Hashing and verifiers are part of it. Four workers for each server, each of which does one school after the other.
+//! Must not look at anything before it writes.
 
 use std::sync::Arc;
 use std::time::Instant;

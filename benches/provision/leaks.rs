@@ -1,4 +1,6 @@
 //! What is left after everything was deleted.
+//!
+//! Must not remove anything.
 
 use std::time::{Duration, Instant};
 

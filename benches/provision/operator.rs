@@ -1,4 +1,6 @@
 //! The operator as users run it: the release program, as its own ServiceAccount, with a leader Lease.
+//!
+//! Must not measure.
 
 use std::fs::OpenOptions;
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,6 @@
 //! The phases, in the order in which they run, and what each found.
+//!
+//! Must not print.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,6 @@
 //! The result for a person. Ratios are of one round each, so that both sides had the same machine.
+//!
+//! Must not compute figures.
 
 use std::fmt::Write as _;
 

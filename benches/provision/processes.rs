@@ -1,4 +1,6 @@
 //! What a process has used: processor time and memory, as Linux tells it.
+//!
+//! Must not sum up: `usage` does.
 
 use std::fs;
 

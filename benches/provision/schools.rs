@@ -1,4 +1,6 @@
 //! Applying and deleting Schools, as a GitOps client would: many at once, eight requests in flight.
+//!
+//! Must not wait for the operator.
 
 use std::collections::HashMap;
 use std::time::Instant;

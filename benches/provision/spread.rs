@@ -1,4 +1,6 @@
 //! Figures of repeated measurements: how far they lie apart is part of the result.
+//!
+//! Must not round.
 
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! A school's SQL without anything around it: the statements that the operator sends to make one, and none that it sends to look.
 //!
 //! In order: reserve the code (1 statement), copy the frozen template into a spare (`CREATE DATABASE … STRATEGY WAL_LOG`, and setting and resetting
-//! its time-out), claim it (1 transaction in 2 messages), insert the administrator (1 statement), publish the route (2 statements).
+//! its time-out), claim it (1 transaction in 2 messages), insert the administrator (1 statement), publish the route (2 statements). Must not read.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! Where processor time goes: the machine's few cores are shared by all parts, so what one of them saves is time for the others.
+//!
+//! Must not print.
 
 use std::ops::Sub;
 

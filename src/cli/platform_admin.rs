@@ -1,5 +1,7 @@
 //! `dailycare platform-admin`: creates and removes accounts of the platform's staff and resets their passwords. It shows a temporary password once.
 //! It needs the operator's access to the master database, which forbids the API to create or change such an account.
+//!
+//! Must not write SQL: `provisioning::master::users` does.
 
 use std::error::Error;
 use std::io::{self, Write as _};

@@ -1,4 +1,6 @@
 //! Holds `docs/using/concepts.md`, which is written by hand, to the lists of conditions and reasons: it explains each of them.
+//!
+//! Must not write the page.
 
 use std::path::Path;
 

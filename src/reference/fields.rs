@@ -1,4 +1,6 @@
 //! The custom resources' fields, from their schemas: `docs/using/crd-reference.md`.
+//!
+//! Must not describe a field itself: the types' docstrings do.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,6 @@
 //! The metrics of both programs, from their tables: `docs/running/metrics.md`.
+//!
+//! Must not describe a metric itself: the tables do.
 
 use std::fmt::Write as _;
 

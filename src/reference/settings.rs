@@ -1,4 +1,6 @@
 //! The flags of every subcommand and their environment variables, from clap: `docs/using/settings.md`.
+//!
+//! Must not describe a flag itself: its docstring does.
 
 use std::fmt::Write as _;
 

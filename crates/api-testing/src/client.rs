@@ -1,4 +1,6 @@
 //! Somebody who sends requests. Every answer is held to the OpenAPI document.
+//!
+//! Must not judge an answer beyond the document: tests do.
 
 use std::net::SocketAddr;
 

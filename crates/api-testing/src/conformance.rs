@@ -1,4 +1,6 @@
 //! Holds every answer that a test gets to the OpenAPI document: route, status, headers and body are documented, or the test fails.
+//!
+//! Must not excuse an answer.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};

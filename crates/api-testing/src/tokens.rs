@@ -1,4 +1,6 @@
 //! Tokens as the API signs them, and tokens that it must refuse.
+//!
+//! Must not use the keys of a running API, except where a test hands them over.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};

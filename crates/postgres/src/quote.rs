@@ -1,5 +1,7 @@
 //! The only place where text becomes part of a statement. Utility statements (CREATE, ALTER, GRANT, COMMENT) take no parameters, so identifiers and
 //! literals are quoted here, by PostgreSQL's own rules, and nowhere else.
+//!
+//! Must not send anything.
 
 use std::fmt;
 

@@ -1,6 +1,8 @@
 //! Connection settings. Every session pins in its startup packet what a database or role could otherwise set against us (`search_path`, time-outs), because
 //! startup options outrank `ALTER DATABASE … SET` and `ALTER ROLE … SET`. Everything that
 //! matters is set here, so that `PG*` variables cannot weaken it; `~/.pgpass` is not read.
+//!
+//! Must not keep connections: pools belong to the callers.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Connection URLs, `postgres://user:password@host:port/database?sslmode=…&sslrootcert=file`, as administrators write them into Secrets.
 //!
-//! Errors say which part is wrong and never quote any of it: a password with a stray `@` or `?` would end up in another part.
+//! Errors say which part is wrong and never quote any of it: a password with a stray `@` or `?` would end up in another part. Must not connect.
 
 use std::path::Path;
 

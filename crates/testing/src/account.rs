@@ -2,6 +2,7 @@
 //!
 //! The cache and the clone of a root user often lie below a home directory that nobody else may enter. Instead of copying programs
 //! and data to somewhere public, the server keeps the one capability to search directories.
+//! Must not change who owns anything outside the test's own directories.
 
 use std::ffi::OsString;
 use std::fs;

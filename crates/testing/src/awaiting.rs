@@ -1,4 +1,6 @@
-//! Waiting for what another task, process or server does. The bound is only for a broken machine or product: no test may measure time with it.
+//! Waiting for what another task, process or server does.
+//!
+//! The bound is only for a broken machine or product: a test must not measure time with it.
 #![expect(clippy::missing_panics_doc, clippy::panic, reason = "an assertion of tests")]
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! A certificate authority and one server certificate for the loopback address, made by openssl in milliseconds.
 //! For servers on this machine only: the authority's key lies beside its certificate.
+//!
+//! Must not be used for anything but loopback.
 
 use std::fs;
 use std::path::{Path, PathBuf};

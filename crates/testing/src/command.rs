@@ -1,4 +1,6 @@
 //! Programs that do their work and end: openssl, initdb, cp. Servers are [`super::Process`]es instead.
+//!
+//! Must not start a server.
 
 use std::ffi::OsString;
 use std::process::Stdio;

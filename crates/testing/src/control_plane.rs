@@ -1,5 +1,7 @@
 //! A private Kubernetes control plane: etcd, kube-apiserver and kube-controller-manager, without a node. Everything that is not a
 //! running pod is the real thing: CRDs and CEL, server-side apply, watches, RBAC, finalizers, garbage collection, Jobs as objects.
+//!
+//! Must not know the product.
 
 mod flags;
 mod identity;

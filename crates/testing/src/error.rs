@@ -1,5 +1,7 @@
 //! Why a server could not be started, driven or stopped. It says where the log is and how it ends: a failed start is read in a
 //! test's output, not in the debugger.
+//!
+//! Must not print.
 
 use std::error::Error as _;
 use std::path::PathBuf;

@@ -1,4 +1,6 @@
 //! What tests do to an API server before they begin: install CRDs, make namespaces, take another identity.
+//!
+//! Must not know the operator.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,6 @@
 //! A server on which there may be a master database, administered as superuser or as the plain admin that hosted PostgreSQL gives.
+//!
+//! Must not know the API.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "a fixture fails as a test's assertions do")]
 
 use std::fs;
@@ -12,6 +14,9 @@ use super::{Postgres, PostgresOptions, Version};
 
 /// The database's name.
 pub const DATABASE: &str = "dailycare_master";
+
+/// The plain admin's login.
+const PLAIN: &str = "plain";
 
 /// As whom the product administers a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +50,28 @@ impl Master {
 
     /// A server with these options, without a master database yet.
     pub async fn start_with(version: Version, admin: Admin, options: PostgresOptions) -> Self {
-        let server = Postgres::start(version, options).await.unwrap();
+        Self::administered(Postgres::start(version, options).await.unwrap(), admin).await
+    }
+
+    /// A server that logs every statement and has the master database, which a plain admin made once for each build of a test program; and its owner's pool.
+    pub async fn bootstrapped(version: Version) -> (Self, PgPool) {
+        let prepare = async |server| {
+            let master = Self::administered(server, Admin::Plain).await;
+            // Its sessions end before the server does.
+            master.bootstrap().await.close().await;
+            Ok((master.server, master.password))
+        };
+        let options = PostgresOptions::default().with("log_statement", "all");
+        let (server, password) = Box::pin(Postgres::start_prepared(version, options, "master", prepare)).await.unwrap();
+        let master = Self { server, admin: PLAIN.to_owned(), password };
+        let pool = master.bootstrap().await;
+        (master, pool)
+    }
+
+    async fn administered(server: Postgres, admin: Admin) -> Self {
         let (admin, password) = match admin {
             Admin::Superuser => ("postgres".to_owned(), server.superuser_password().to_owned()),
-            Admin::Plain => ("plain".to_owned(), server.create_plain_admin("plain").await.unwrap()),
+            Admin::Plain => (PLAIN.to_owned(), server.create_plain_admin(PLAIN).await.unwrap()),
         };
         Self { server, admin, password }
     }

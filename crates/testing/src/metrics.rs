@@ -1,4 +1,6 @@
 //! What a scrape must show.
+//!
+//! Must not start anything.
 #![expect(clippy::missing_panics_doc, reason = "an assertion of tests")]
 
 use telemetry::metrics::Metric;

@@ -1,4 +1,6 @@
 //! The operator as its own process, told where to work: for tests that kill it, read its log or watch it from outside.
+//!
+//! Must not link the operator: it runs the program.
 
 use std::ffi::OsString;
 use std::fs;

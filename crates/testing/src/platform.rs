@@ -1,6 +1,7 @@
 //! A platform without Kubernetes: a PostgreSQL server with the master database and schools on it, made by the same functions that the operator calls.
 //!
 //! For tests and benches of the API, which needs schools and routes and must not care who made them.
+//! Must not repeat a step of the product: it calls the product's functions.
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
 use domain::tenant::{InactiveState, Profile, TenantState};
@@ -61,39 +62,50 @@ pub struct School {
     password: SecretString,
 }
 
+/// The superuser's pool, and where the master database is.
+fn connections(server: &Postgres) -> (PgPool, Target) {
+    let endpoint = Endpoint { host: server.host().into(), port: server.port(), tls: Tls::Disable };
+    let credentials = Credentials { username: "postgres".into(), password: server.superuser_password().to_owned().into() };
+    let connect = options(&endpoint, &credentials, "postgres", Purpose::Operator);
+    let admin = PgPoolOptions::new().max_connections(8).connect_lazy_with(connect);
+    (admin, Target { endpoint, credentials, database: MASTER.into() })
+}
+
+/// What every platform has before its first school: master database, roles, template, and the API's login, whose password is returned.
+async fn prepare(server: &Postgres, master: &Migrations, tenant: &Migrations) -> Result<String> {
+    let (admin, target) = connections(server);
+    let operator = Box::pin(provisioning::master::bootstrap(&target, master)).await.map_err(Error::product)?;
+    let migrator = Credentials { username: MIGRATOR.into(), password: random_token()?.into() };
+    let mut conn = admin.acquire().await.map_err(Error::product)?;
+    let desired = DesiredRoles { cluster: CLUSTER, password: &migrator.password, fingerprint: "fingerprint" };
+    prepare::prepare_roles(&mut conn, &desired).await.map_err(Error::product)?;
+    prepare::close_maintenance_databases(&mut conn).await.map_err(Error::product)?;
+    Box::pin(template::build(&admin, &target.endpoint, &migrator, tenant)).await.map_err(Error::product)?;
+    let password = random_token()?;
+    let create = format!("CREATE ROLE {API_LOGIN} LOGIN PASSWORD '{password}' IN ROLE {}", provisioning::master::bootstrap::API);
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *conn).await.map_err(Error::product)?;
+    drop(conn);
+    // Their sessions end before the server does.
+    operator.close().await;
+    admin.close().await;
+    Ok(password)
+}
+
 impl Platform {
-    /// Starts a server, makes the master database, and builds the template of the tenant schema.
+    /// Starts a server that has the master database and the template of the tenant schema. They are made once for each build of a test program.
     ///
     /// # Errors
     /// When any of it fails.
     pub async fn start(version: Version, options: PostgresOptions) -> Result<Self> {
-        let server = Postgres::start(version, options).await?;
-        Self::on(server).await
-    }
-
-    async fn on(server: Postgres) -> Result<Self> {
-        let endpoint = Endpoint { host: server.host().into(), port: server.port(), tls: Tls::Disable };
-        let credentials = Credentials { username: "postgres".into(), password: server.superuser_password().to_owned().into() };
-        let connect = self::options(&endpoint, &credentials, "postgres", Purpose::Operator);
-        let admin = PgPoolOptions::new().max_connections(8).connect_lazy_with(connect);
-        let migrations = Migrations::tenant().map_err(Error::product)?;
-        let master = Target { endpoint: endpoint.clone(), credentials, database: MASTER.into() };
-        let operator =
-            provisioning::master::bootstrap(&master, &Migrations::master().map_err(Error::product)?).await.map_err(Error::product)?;
+        let (tenant, master) = (Migrations::tenant().map_err(Error::product)?, Migrations::master().map_err(Error::product)?);
+        let prepare = async |server| prepare(&server, &master, &tenant).await.map(|password| (server, password));
+        let (server, api_password) = Box::pin(Postgres::start_prepared(version, options, "platform", prepare)).await?;
+        let (admin, target) = connections(&server);
+        let operator = provisioning::master::bootstrap(&target, &master).await.map_err(Error::product)?;
         let sealing_keys = Keyring::generate_file("k1").map_err(Error::product)?;
         let opening_keys = Keyring::opening_file(&sealing_keys).map_err(Error::product)?;
         let keyring = Keyring::parse(&sealing_keys).map_err(Error::product)?;
-        let migrator = Credentials { username: MIGRATOR.into(), password: random_token()?.into() };
-        let mut conn = admin.acquire().await.map_err(Error::product)?;
-        let desired = DesiredRoles { cluster: CLUSTER, password: &migrator.password, fingerprint: "fingerprint" };
-        prepare::prepare_roles(&mut conn, &desired).await.map_err(Error::product)?;
-        prepare::close_maintenance_databases(&mut conn).await.map_err(Error::product)?;
-        template::build(&admin, &endpoint, &migrator, &migrations).await.map_err(Error::product)?;
-        let api_password = random_token()?;
-        let create = format!("CREATE ROLE {API_LOGIN} LOGIN PASSWORD '{api_password}' IN ROLE {}", provisioning::master::bootstrap::API);
-        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *conn).await.map_err(Error::product)?;
-        drop(conn);
-        Ok(Self { server, operator, sealing_keys, opening_keys, admin, keyring, migrations, api_password })
+        Ok(Self { server, operator, sealing_keys, opening_keys, admin, keyring, migrations: tenant, api_password })
     }
 
     /// The master database's URL for the API's login, password included.

@@ -1,5 +1,7 @@
 //! Loopback ports that stay ours. Asking the kernel for a free port and letting go of it again invites another test to take it
 //! before the server binds, or while the server is down for a moment; a lock file per port keeps it reserved for its holder.
+//!
+//! Must not bind the port itself.
 
 use std::env;
 use std::fs::{self, File};

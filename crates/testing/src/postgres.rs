@@ -1,4 +1,6 @@
 //! A private PostgreSQL server: started from a prepared copy in well under a second, killed, paused and started again at will.
+//!
+//! Must not know the product.
 
 mod options;
 mod template;
@@ -51,12 +53,36 @@ impl Postgres {
     /// # Errors
     /// When the programs are not installed, or the server does not start; then with the end of its log.
     pub async fn start(version: Version, options: PostgresOptions) -> Result<Self> {
+        Self::start_from(None, version, options).await
+    }
+
+    /// Starts a server on a copy of data that `prepare` made once for this build of this program, and returns with it the notes that `prepare` made then. `recipe`
+    /// names what is prepared.
+    ///
+    /// # Errors
+    /// As [`Postgres::start`], or when `prepare` fails.
+    pub async fn start_prepared(
+        version: Version,
+        options: PostgresOptions,
+        recipe: &str,
+        prepare: impl AsyncFnOnce(Self) -> Result<(Self, String)>,
+    ) -> Result<(Self, String)> {
+        let follow = async |directory: &Path| {
+            let options = PostgresOptions { directory: Some(directory.to_owned()), ..PostgresOptions::default() };
+            let (mut server, notes) = prepare(Self::start(version, options).await?).await?;
+            server.stop().await.map(|()| notes)
+        };
+        let (template, notes) = Box::pin(template::prepared(version, &programs::cache(), recipe, follow)).await?;
+        Ok((Self::start_from(Some(&template), version, options).await?, notes))
+    }
+
+    async fn start_from(template: Option<&Path>, version: Version, options: PostgresOptions) -> Result<Self> {
         let scratch = if options.directory.is_none() { Some(Scratch::create(version.name())?) } else { None };
         let directory = options.directory.clone().or_else(|| scratch.as_ref().map(|scratch| scratch.path().to_owned())).unwrap_or_default();
         fs::create_dir_all(&directory).doing(|| format!("create {}", directory.display()))?;
         let account = Account::unprivileged()?;
         let data = directory.join("data");
-        let password = template::instantiate(version, &account, &programs::cache(), &directory).await?;
+        let password = template::instantiate(version, &account, &programs::cache(), template, &directory).await?;
         let program = programs::postgres_bin(version.name())?.join("postgres");
         let launch = launch(version, &directory, options.lifetime, account.run(argv![program, "-D", data]));
         let certificates = if options.tls { Some(Certificates::in_directory(&directory).await?) } else { None };

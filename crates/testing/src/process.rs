@@ -4,7 +4,7 @@
 //! kernel closes that when this process ends, however it ends, and the shell then ends the server. (PDEATHSIG would follow the
 //! *thread* that started the server, and async runtimes end threads as they like.)
 //! A [`Lifetime::Detached`] process is recorded in a file together with its start time, so that whoever stops it later never hits
-//! a process that has got the same id since.
+//! a process that has got the same id since. Must not signal a process that it did not start.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};

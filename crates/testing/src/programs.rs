@@ -1,4 +1,6 @@
 //! Where the pinned programs are. It only looks; `dev/install` is what fetches and builds them.
+//!
+//! Must not fetch anything.
 
 use std::env;
 use std::path::PathBuf;

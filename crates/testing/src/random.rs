@@ -1,4 +1,6 @@
 //! Credentials of throw-away servers.
+//!
+//! Must not be used for anything that lasts.
 
 use aws_lc_rs::rand;
 

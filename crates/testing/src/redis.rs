@@ -1,6 +1,6 @@
 //! A private Redis server (Valkey, which speaks Redis' protocol): started in milliseconds, paused, killed and started again at will.
 //!
-//! It keeps nothing on disk unless told to: [`Redis::start_again`] gives an empty server, or what a test let it `SAVE`.
+//! It keeps nothing on disk unless told to: [`Redis::start_again`] gives an empty server, or what a test let it `SAVE`. Must not know the product.
 
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};

@@ -1,5 +1,7 @@
 //! A directory of a test's own in the system's temporary directory. It is removed when dropped; what a killed or failed run leaves
 //! behind stays readable until the next run sweeps it away.
+//!
+//! Must not remove the directory of a process that lives.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,6 @@
 //! What goes wrong meanwhile, again and again until it is told to stop; every fault is undone before its task ends.
+//!
+//! Must not judge: `judging` and `count` do.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Clients that send requests of every kind, permitted or not. `choosing` picks the next request, `judging` checks its answer.
+//!
+//! Must not cause faults: `chaos` does.
 
 mod choosing;
 mod judging;

@@ -1,4 +1,6 @@
 //! What the databases hold in the end, against what was acknowledged: nothing lost, nothing doubled, nothing of anybody else's.
+//!
+//! Must not run while requests run.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,6 @@
 //! Whose bytes are these? Every school has a marker that nobody could guess, in everything that it holds; ids are known by their school too.
+//!
+//! Must not ask the API.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};

@@ -1,4 +1,6 @@
 //! What was found, counted while it happens and told in the end.
+//!
+//! Must not stop the run.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,6 @@
 //! One school of the torture: its canaries, the state that its callers may rely on, and what it was acknowledged.
+//!
+//! Must not send requests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -24,14 +24,14 @@ pub(super) struct Account {
     pub(super) is_locked: bool,
     /// The school's state; none for platform staff.
     tenant_state: Option<String>,
-    /// From which second on this account's tokens count, or now if that is later: when a token given now is issued.
+    /// This account's tokens count from this second on. It is the present time if that is later: a token that is issued now carries it.
     pub(super) issue_at: i64,
 }
 
 /// Which account.
 #[derive(Clone, Copy)]
 pub(super) enum AccountLookup<'a> {
-    /// Whatever its case.
+    /// Upper and lower case are the same.
     Email(&'a str),
     Id(Uuid),
 }
@@ -83,7 +83,7 @@ impl Account {
         query.fetch_optional(conn).await.doing("locking an account")
     }
 
-    /// Whether the school lets its people in.
+    /// Whether the school is open for logins.
     pub(super) fn admitted(&self) -> Result<(), Error> {
         match self.tenant_state.as_deref() {
             Some("active") => Ok(()),
@@ -96,7 +96,7 @@ impl Account {
 }
 
 /// Counts a wrong password. From the fifth wrong password on, each doubles the lockout, up to 15 minutes. While the account is locked nothing counts, so that
-/// nobody keeps an account locked by trying on. The nil UUID matches no account, and costs the same statement.
+/// nobody keeps an account locked by more attempts. The nil UUID matches no account, and costs the same statement.
 pub(super) async fn failed(conn: &mut PgConnection, id: Uuid) -> Result<()> {
     let update = "
         UPDATE registry.users SET failed_logins = failed_logins + 1,
@@ -110,7 +110,7 @@ pub(super) async fn failed(conn: &mut PgConnection, id: Uuid) -> Result<()> {
 pub(super) async fn succeeded(conn: &mut PgConnection, id: Uuid, rehashed: Option<&str>) -> Result<()> {
     let doing = "recording a login";
     if rehashed.is_some() {
-        // The same password: no session ends by it.
+        // The password is the same, so no session ends.
         sqlx::query("SELECT set_config('registry.rehash', 'on', true)").execute(&mut *conn).await.doing(doing)?;
     }
     let update = "
@@ -119,7 +119,7 @@ pub(super) async fn succeeded(conn: &mut PgConnection, id: Uuid, rehashed: Optio
     sqlx::query(update).bind(id).bind(rehashed).execute(conn).await.doing(doing).map(|_| ())
 }
 
-/// A new password of the user's own choice. Ends every session; answers when a token given now is issued.
+/// Stores a password that the user chose. Ends every session; returns the time of issue of a token that is issued now.
 pub(super) async fn change_password(conn: &mut PgConnection, id: Uuid, hash: &str) -> Result<i64> {
     let update = "
         UPDATE registry.users SET password_hash = $2, must_change_password = false, failed_logins = 0, locked_until = NULL

@@ -29,7 +29,7 @@ impl Attempts {
         self.0.take(&client.network()).map_err(|wait| Error::new(Code::TooManyRequests).after(wait.max(Duration::from_secs(1))))
     }
 
-    /// Forgets who has been quiet.
+    /// Forgets addresses without recent attempts.
     pub(super) fn forget(&self) {
         self.0.forget();
     }

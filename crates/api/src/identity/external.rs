@@ -65,7 +65,7 @@ impl External {
     }
 }
 
-/// Why an issuer's keys could not be had.
+/// Why an issuer's keys could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is not one that keys are fetched from.
@@ -85,7 +85,7 @@ pub enum Error {
     NoKey,
 }
 
-/// A key could not be looked for: the issuer does not answer, and what it said before is too old.
+/// It is unknown whether the issuer has a key: it does not answer, and its last key set is too old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the issuer's keys are not known")]
 pub(super) struct Unknown;
@@ -135,13 +135,13 @@ impl Issuer {
         if fresh { Ok(held.keys.get(kid).cloned()) } else { Err(Unknown) }
     }
 
-    /// When to fetch without being asked: soon again while that fails.
+    /// When to fetch although no key is missing; sooner while fetching fails.
     pub(super) fn due(&self) -> Duration {
         let age = self.held.read().unwrap_or_else(PoisonError::into_inner).fetched.map(|fetched| fetched.elapsed());
         age.and_then(|age| self.settings.period.checked_sub(age)).map_or(self.settings.pause, |left| left.max(self.settings.pause))
     }
 
-    /// Fetches the keys, unless that was tried a moment ago; who comes while it is under way waits for it.
+    /// Fetches the keys, unless that was tried a moment ago. Callers that come during a fetch wait for it.
     pub(super) async fn refresh(self: &Arc<Self>) {
         let mut last = Arc::clone(&self.flight).lock_owned().await;
         if last.is_some_and(|last| last.elapsed() < self.settings.pause) {
@@ -185,7 +185,7 @@ impl Issuer {
     }
 }
 
-/// The keys that can be used. One whose id another has too cannot be: which of them is meant is not known.
+/// The keys that can be used. Keys that share an id are left out: a token cannot say which of them it means.
 fn parse(body: &[u8]) -> Result<HashMap<String, Arc<VerifyingKey>>, Error> {
     let document: Value = serde_json::from_slice(body).map_err(|_| Error::NoKey)?;
     let list = document.get("keys").and_then(Value::as_array).ok_or(Error::NoKey)?;

@@ -164,11 +164,11 @@ impl SigningKey {
     }
 }
 
-/// The mounted file, and what it last said that could be used.
+/// The mounted file, and the last usable keys that it held.
 pub(super) struct KeyFile {
     path: PathBuf,
     keys: RwLock<Arc<SigningKeys>>,
-    /// SHA-256 of what was read last, usable or not: a file that stays bad is complained about once.
+    /// SHA-256 of what was read last, usable or not: a file that stays unusable is logged once.
     last_digest: Mutex<[u8; 32]>,
 }
 
@@ -182,7 +182,7 @@ impl KeyFile {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the file again; what cannot be used leaves the keys as they are.
+    /// Reads the file again. A file that cannot be used leaves the keys as they are.
     pub(super) async fn reread(&self) {
         let (file, digest) = match read(&self.path).await {
             Ok(read) => read,

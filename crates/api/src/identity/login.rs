@@ -91,7 +91,7 @@ pub(super) async fn login(identity: &Identity, email: &str, password: &SecretStr
     session(identity, &account, &token)
 }
 
-/// A password of the user's own choice, for the present one; ends every session and begins one.
+/// Replaces the present password with one that the user chose. Ends every session and begins a new one.
 pub(super) async fn change_password(
     identity: &Identity,
     principal: &Principal,
@@ -145,7 +145,7 @@ pub(super) async fn renew(identity: &Identity, text: &str, origin: &Origin) -> R
     session(identity, &account, &next)
 }
 
-/// Ends a session. One that is not there has ended.
+/// Ends a session. A session that does not exist counts as ended.
 pub(super) async fn logout(identity: &Identity, text: &str, origin: &Origin) -> Result<()> {
     identity.renewals.allow(origin.client)?;
     let Some(token) = RefreshToken::parse(text) else { return Ok(()) };
@@ -159,14 +159,14 @@ pub(super) async fn logout(identity: &Identity, text: &str, origin: &Origin) -> 
     commit(transaction).await
 }
 
-/// Whoever has a token, as the registry knows them now; none for another issuer's users, unless they are an account of the school that their token names.
+/// The user of a token, as the registry has them now; none for another issuer's users, unless they are an account of the school that their token names.
 pub(super) async fn profile(identity: &Identity, principal: &Principal) -> Result<Option<Profile>> {
     let found = find(identity, AccountLookup::Id(principal.user.0)).await?;
     let own = |account: &Account| principal.role.is_some() || account.tenant == principal.tenant.map(|tenant| tenant.0);
     Ok(found.filter(own).as_ref().map(Profile::from))
 }
 
-/// Whether platform staff may act in a school, recorded. Answers when a token given now is issued.
+/// Whether platform staff may act in a school. Records it; returns the time of issue of a token that is issued now.
 pub(super) async fn impersonate(identity: &Identity, by: UserId, tenant: TenantId, reason: &str, origin: &Origin) -> Result<i64> {
     let mut transaction = begin(&identity.pool).await?;
     let account = Account::lock(&mut transaction, by.0).await.map_err(unavailable)?;
@@ -192,7 +192,7 @@ struct Checked {
     rehashed: Option<String>,
 }
 
-/// No lock and no connection is held meanwhile: hashing takes its time, and there may be a queue.
+/// Holds no lock and no connection: hashing is slow, and there may be a queue.
 async fn check(identity: &Identity, found: Option<&Account>, password: &SecretString) -> Result<Checked> {
     let verdict = identity.passwords.verify(password, found.map(|account| account.password_hash.as_str())).await.map_err(busy)?;
     // A locked account is not rehashed: the extra time would reveal a right guess. Nor is an inactive one.

@@ -1,4 +1,6 @@
-//! How identity is set up, and why it may not be.
+//! The settings of identity, and why they may be refused.
+//!
+//! Must not read files or the environment: the command line does.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -57,10 +59,10 @@ impl Settings {
 /// Why identity cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The signing keys cannot be had.
+    /// The signing keys cannot be loaded.
     #[error("the signing keys cannot be used")]
     Keys(#[from] keys::Error),
-    /// The other issuer cannot be asked.
+    /// The external issuer's settings cannot be used.
     #[error("the external issuer cannot be used")]
     External(#[from] external::Error),
     /// Both issuers have one name.

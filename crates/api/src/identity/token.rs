@@ -31,7 +31,7 @@ const LAST: i64 = 253_402_300_799;
 /// Members that would have the token choose its key or its processing.
 const FORBIDDEN: [&str; 7] = ["crit", "jku", "jwk", "x5u", "x5c", "b64", "zip"];
 
-/// A token whose form is right; nothing in it is believed.
+/// A token whose form is right. Its claims are not verified yet.
 pub(super) struct Presented<'a> {
     pub(super) kid: String,
     algorithm: String,
@@ -69,12 +69,12 @@ impl<'a> Presented<'a> {
         Ok(Self { kid, algorithm, claims, message, signature })
     }
 
-    /// Whose token it says it is.
+    /// The issuer that the token names.
     pub(super) fn issuer(&self) -> Option<&str> {
         self.claims.get("iss").and_then(Value::as_str)
     }
 
-    /// Believes the claims if this key signed them by its own algorithm.
+    /// Returns the claims if this key signed them by its own algorithm.
     pub(super) fn verify(self, key: &VerifyingKey) -> Result<Claims> {
         if self.algorithm != key.name {
             return Err(Refusal("the token names another algorithm than its key's"));

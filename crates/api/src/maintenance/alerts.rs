@@ -1,4 +1,6 @@
 //! Holds the alerts together: the rules that Prometheus takes, their pages in the runbook, and the metrics that there are.
+//!
+//! Must not list a metric or a page by hand: it compares what the files say.
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::answer::Page;
 use crate::error::{Code, Error, Result};
 
-/// Longer than any that is made: a name of 200 characters, an id, a list's name, in base64.
+/// The longest cursor that this program makes: a name of 200 characters, an id, a list's name, in base64.
 const LONGEST: usize = 2048;
 
 /// A place in a list.

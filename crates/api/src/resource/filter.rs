@@ -65,7 +65,7 @@ pub const USUAL: u32 = 50;
 /// See [`USUAL`].
 pub const MOST: u32 = 200;
 
-/// What a list is asked for.
+/// What a request asks of a list.
 #[derive(Clone, Debug)]
 pub struct ListQuery<F> {
     /// How many rows.
@@ -74,7 +74,7 @@ pub struct ListQuery<F> {
     after: Option<String>,
     /// Which rows.
     pub filter: F,
-    /// Nothing was asked for at all: the first page, as most callers see it.
+    /// The request has no parameter: it asks for the first page, as most do.
     pub plain: bool,
 }
 
@@ -134,7 +134,7 @@ fn read<F: DeserializeOwned + IntoParams + 'static>(query: &str) -> Result<F> {
     })
 }
 
-/// The query string of what has no pages.
+/// The query string of a resource without pages.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters<F>(pub F);
 

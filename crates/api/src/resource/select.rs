@@ -30,9 +30,9 @@ impl Order {
     }
 }
 
-/// A row with what pages and entity tags need of it.
+/// A row, and what pages and entity tags need.
 pub struct Found<T> {
-    /// What is answered.
+    /// What the response shows.
     pub record: T,
     /// Its id.
     pub id: Uuid,

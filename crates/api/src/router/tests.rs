@@ -1,4 +1,6 @@
 //! The document is OpenAPI 3.1, whole, and the one that is kept in `docs/openapi.json`.
+//!
+//! Must not describe a route: the routes do.
 
 mod wording;
 

@@ -1,6 +1,6 @@
 //! What is, as read from Kubernetes, the registry and the server: facts, never guesses.
 //!
-//! Invariant: unknown is never absent. A source that could not be read is an error of observing, or [`ServerObservation::Unavailable`]; no fact here has a default.
+//! Must not guess: unknown is never absent. A source that could not be read is an error of observing, or [`ServerObservation::Unavailable`]; no fact here has a default.
 
 use crate::names::{DatabaseName, LoginName, SecretName, ServerName, TenantId};
 use crate::placement::{Placement, Unplaced};

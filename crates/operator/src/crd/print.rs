@@ -1,4 +1,6 @@
 //! The CRDs as they are installed: what the derive makes of the types, and the few things it cannot say.
+//!
+//! Must not hold rules: those are in `rule`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;

@@ -89,7 +89,7 @@ pub(super) fn first_administrator() -> Rule {
     .field_path(".spec.adminUser")
 }
 
-/// Nothing moves a placed school, so a wish for another tier would never come true.
+/// Nothing moves a placed school, so another tier would never be granted.
 pub(super) fn bound_tier() -> Rule {
     forbidden(
         "!has(self.status) || !has(self.status.placement) || !has(self.status.placement.tier) || \
@@ -162,7 +162,7 @@ pub(super) fn selector_when_selecting() -> Rule {
         .field_path(".selector")
 }
 
-/// Prefixes whose owners would take over or remove the Secret: the operator itself, GitOps tools that prune what carries their marks, and Kubernetes.
+/// Prefixes whose owners would take over or remove the Secret: the operator itself, GitOps tools that prune what carries their labels, and Kubernetes.
 pub(super) const RESERVED: [&str; 7] = [
     "dailycare.io/",
     "app.kubernetes.io/",

@@ -1,4 +1,6 @@
 //! The schemas: sound by themselves, each rule with objects on both sides of it, and the files in `crds/` up to date.
+//!
+//! Must not test conversions: `convert` does.
 
 #[path = "../../tests/crd/cases.rs"]
 mod cases;

@@ -1,4 +1,6 @@
 //! Conditions as the API conventions want them: `lastTransitionTime` moves only when `status` does. Pure.
+//!
+//! Must not choose a status or reason.
 
 use domain::condition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

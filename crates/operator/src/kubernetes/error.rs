@@ -1,4 +1,6 @@
 //! Errors of Kubernetes calls, classified once by status code and reason, never by message text.
+//!
+//! Must not log: callers report an error once.
 
 use std::time::Duration;
 

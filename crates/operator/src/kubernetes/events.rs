@@ -1,4 +1,4 @@
-//! Events for people who look with `kubectl describe`.
+//! Events for people who run `kubectl describe`.
 //!
 //! Best effort: publishing must never delay or fail a reconcile.
 
@@ -38,7 +38,7 @@ const MAX_NOTE: usize = 1024;
 pub enum Severity {
     /// For the record.
     Normal,
-    /// Something is not as it should be.
+    /// Something needs attention.
     Warning,
 }
 

@@ -57,7 +57,7 @@ pub struct Held {
     keeper: JoinHandle<()>,
 }
 
-/// What came of one try.
+/// The outcome of one attempt.
 enum Try {
     Ours(Box<Lease>),
     Theirs,
@@ -105,7 +105,7 @@ impl Contender {
         Held { lost, renewed, renew_deadline, release, keeper }
     }
 
-    /// Renews until told to release, or until the lease is lost. However this ends, even by a panic, the guard tells.
+    /// Renews until told to release, or until the lease is lost. The guard reports every end, also a panic.
     async fn keep(mut self, mut lease: Lease, renewed: watch::Sender<Instant>, mut released: oneshot::Receiver<()>, _lost: DropGuard) {
         loop {
             let deadline = *renewed.borrow() + self.timing.renew_deadline;
@@ -137,7 +137,7 @@ impl Contender {
         }
     }
 
-    /// Writes on top of what we wrote last; only when that is refused, looks who did.
+    /// Writes over our last write. Only when that is refused, reads who wrote since.
     async fn renew(&mut self, last: &Lease) -> Result<Try> {
         match self.write(last).await? {
             Try::Raced => self.attempt().await,
@@ -191,7 +191,7 @@ fn unless_raced(written: Result<Lease, Error>) -> Result<Try> {
 }
 
 impl Held {
-    /// Resolves when the lease is lost: taken by another, not renewed in time, or no longer looked after. Then the process must exit; nothing that
+    /// Resolves when the lease is lost: taken by another, not renewed in time, or its renewal ended. Then the process must exit; nothing that
     /// it still does may be started.
     pub async fn lost(&self) {
         self.lost.cancelled().await;

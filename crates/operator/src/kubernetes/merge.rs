@@ -1,4 +1,6 @@
 //! The difference of two JSON values as a merge patch (RFC 7396). Pure.
+//!
+//! Must not know what the values are.
 
 use serde_json::{Map, Value};
 

@@ -1,5 +1,7 @@
 //! Finalizers, status and fresh reads of any kind. Every write carries the identity of the object that it was decided on, so that it cannot
 //! fall on a successor of the same name.
+//!
+//! Must not know a kind, and must not retry: the engine observes again instead.
 
 use std::fmt::Debug;
 

@@ -18,7 +18,7 @@ pub use content::{AdminContent, CredentialsContent, DesiredSecret, REVISION_ANNO
 
 use super::{Error, FIELD_MANAGER, Result, within};
 
-/// What came of a create.
+/// The outcome of a create.
 #[derive(Debug)]
 pub enum Creation {
     /// The Secret is there now, as asked for.

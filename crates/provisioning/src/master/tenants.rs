@@ -1,6 +1,7 @@
 //! The registry's tenants, as the operator keeps them: reserving a code, observing, publishing a route, taking a tenant out of service.
 //!
 //! Every write has its precondition (the row's School and cluster) in its WHERE clause, and writes nothing when nothing would change.
+//! Must not open routes by itself: the operator decides when.
 
 mod inactive;
 mod observe;

@@ -1,4 +1,6 @@
 //! Counting everything that belongs to one cluster on a server. Changes nothing.
+//!
+//! Must not judge what it counts.
 
 use domain::names::ClusterUid;
 use sqlx::postgres::PgConnection;

@@ -1,4 +1,6 @@
 //! Claiming: a staged database becomes a school's, with login, rights and ownership comments, in one transaction: all of it or nothing.
+//!
+//! Must not take over a database or login that is not a spare or already the school's.
 
 use domain::names::SchoolUid;
 use secrecy::{ExposeSecret as _, SecretString};

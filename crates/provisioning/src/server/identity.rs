@@ -1,4 +1,6 @@
 //! What a server is, and what the admin may do on it. Changes nothing.
+//!
+//! Must not judge whether the server is fit.
 
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;

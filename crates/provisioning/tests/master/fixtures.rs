@@ -15,9 +15,7 @@ use uuid::Uuid;
 
 /// A master database on the newest server, as a plain admin.
 pub(crate) async fn registry() -> (Master, PgPool) {
-    let master = Master::start(Version::V18, Admin::Plain).await;
-    let pool = master.bootstrap().await;
-    (master, pool)
+    Master::bootstrapped(Version::V18).await
 }
 
 /// The SQLSTATE that a statement fails with; none when it succeeds.

@@ -14,7 +14,7 @@ use sqlx::postgres::PgPool;
 use testing::Version;
 use uuid::Uuid;
 
-use crate::fixtures::{Admin, CLUSTER, Master, publication, registry, reservation, tenant_ref, written};
+use crate::fixtures::{CLUSTER, Master, publication, registry, reservation, tenant_ref, written};
 use crate::users::person;
 
 type Alter = fn(&mut Publication);
@@ -30,8 +30,7 @@ async fn observe_school(pool: &PgPool, n: u128, code: &str) -> RegistryObservati
 #[tokio::test]
 async fn of_schools_that_reserve_one_code_at_once_one_has_it_and_the_others_learn_who() {
     for version in Version::ALL {
-        let master = Master::start(version, Admin::Plain).await;
-        let pool = master.bootstrap().await;
+        let (_master, pool) = Master::bootstrapped(version).await;
         let reservations: Vec<_> = (1..=8).map(|n| reservation(n, "norte")).collect();
         let answers = futures::future::join_all(reservations.iter().map(|reservation| reserve(&pool, reservation))).await;
         let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
@@ -73,8 +72,7 @@ async fn what_is_observed_is_absent_then_ours_and_of_another_for_everyone_else()
 #[tokio::test]
 async fn publishing_what_is_current_writes_nothing_and_any_difference_is_written() {
     for version in Version::ALL {
-        let master = Master::start(version, Admin::Plain).await;
-        let pool = master.bootstrap().await;
+        let (_master, pool) = Master::bootstrapped(version).await;
         let keyring = keyring();
         let desired = publication(1, "norte");
         assert_eq!(publish(&pool, &desired, &keyring).await.unwrap(), Change::NotOurs);

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use testing::{Postgres, PostgresOptions, Version};
 use uuid::Uuid;
 
+/// The plain admin's login.
+const PLAIN: &str = "dailycare_admin";
 pub(crate) const LIMIT: u16 = 5;
 pub(crate) const FINGERPRINT: &str = "fingerprint";
 pub(crate) const MIGRATOR_PASSWORD: &str = "canary-migrator-password";
@@ -43,6 +45,7 @@ pub(crate) struct Server {
     pub(crate) postgres: Postgres,
     pub(crate) version: Version,
     pub(crate) kind: Admin,
+    password: String,
     pub(crate) endpoint: Endpoint,
     pub(crate) pool: PgPool,
     pub(crate) migrations: Migrations,
@@ -51,17 +54,16 @@ pub(crate) struct Server {
 
 /// Runs a test on each version with each kind of admin, at once, each on a server of its own that is prepared and has the template.
 pub(crate) async fn on_every_server(test: impl AsyncFn(Server)) {
-    Box::pin(on_every_bare_server(async |server| {
-        server.prepare().await;
-        test(server).await;
-    }))
-    .await;
+    Box::pin(everywhere(async |version, kind| test(Server::prepared(version, kind).await).await)).await;
 }
 
 /// The same on servers that nothing was done to.
 pub(crate) async fn on_every_bare_server(test: impl AsyncFn(Server)) {
+    Box::pin(everywhere(async |version, kind| test(Server::bare(version, kind).await).await)).await;
+}
+
+async fn everywhere(run: impl AsyncFn(Version, Admin)) {
     // Boxed: a test's future holds everything that it awaits, four times over.
-    let run = async |version, kind| test(Server::bare(version, kind).await).await;
     tokio::join!(
         Box::pin(run(Version::V15, Admin::Superuser)),
         Box::pin(run(Version::V15, Admin::Plain)),
@@ -70,15 +72,41 @@ pub(crate) async fn on_every_bare_server(test: impl AsyncFn(Server)) {
     );
 }
 
+fn loud() -> PostgresOptions {
+    PostgresOptions::default().with("log_statement", "all")
+}
+
 impl Server {
     pub(crate) async fn bare(version: Version, kind: Admin) -> Self {
-        let postgres = Postgres::start(version, PostgresOptions::default().with("log_statement", "all")).await.unwrap();
-        let endpoint = Endpoint { host: postgres.host().into(), port: postgres.port(), tls: Tls::Disable };
-        let (username, password) = match kind {
-            Admin::Superuser => ("postgres", postgres.superuser_password().to_owned()),
-            Admin::Plain => ("dailycare_admin", postgres.create_plain_admin("dailycare_admin").await.unwrap()),
+        Self::administered(Postgres::start(version, loud()).await.unwrap(), kind).await
+    }
+
+    /// Prepared once, and copied for each test.
+    async fn prepared(version: Version, kind: Admin) -> Self {
+        let prepare = async |postgres| {
+            let server = Self::administered(postgres, kind).await;
+            server.prepare().await;
+            server.pool.close().await;
+            Ok((server.postgres, server.password))
         };
-        let admin = Credentials { username: username.into(), password: password.into() };
+        let recipe = if kind == Admin::Superuser { "tenants-superuser" } else { "tenants-plain" };
+        let (postgres, password) = Box::pin(Postgres::start_prepared(version, loud(), recipe, prepare)).await.unwrap();
+        Self::of(postgres, kind, password)
+    }
+
+    /// A new server, and the admin on it.
+    async fn administered(postgres: Postgres, kind: Admin) -> Self {
+        let password = match kind {
+            Admin::Superuser => postgres.superuser_password().to_owned(),
+            Admin::Plain => postgres.create_plain_admin(PLAIN).await.unwrap(),
+        };
+        Self::of(postgres, kind, password)
+    }
+
+    fn of(postgres: Postgres, kind: Admin, password: String) -> Self {
+        let endpoint = Endpoint { host: postgres.host().into(), port: postgres.port(), tls: Tls::Disable };
+        let username = if kind == Admin::Superuser { "postgres" } else { PLAIN };
+        let admin = Credentials { username: username.into(), password: password.clone().into() };
         let files = tempfile::tempdir().unwrap();
         for (file, sql) in FILES {
             std::fs::write(files.path().join(file), sql).unwrap();
@@ -86,7 +114,7 @@ impl Server {
         let migrations = Migrations::from_dir(Kind::Tenant, files.path()).unwrap();
         let connect = options(&endpoint, &admin, "postgres", Purpose::Operator);
         let pool = PgPoolOptions::new().max_connections(10).connect_lazy_with(connect);
-        Self { postgres, version, kind, endpoint, pool, migrations, files }
+        Self { version: postgres.version(), postgres, kind, password, endpoint, pool, migrations, files }
     }
 
     /// Roles, closed maintenance databases (by the server's owner where the admin may not) and the template.

@@ -14,7 +14,7 @@ use registry::route::{PoolSettings, Route};
 use registry::seal::OpeningKeys;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
-use testing::{Postgres, PostgresOptions, Version};
+use testing::{Postgres, Version};
 use uuid::Uuid;
 
 const DATABASE: &str = "dailycare_master";
@@ -37,13 +37,11 @@ pub(crate) struct Master {
 impl Master {
     /// Its log shows every statement.
     pub(crate) async fn start(version: Version) -> Self {
-        let server = Postgres::start(version, PostgresOptions::default().with("log_statement", "all")).await.unwrap();
-        let admin = server.create_plain_admin("plain").await.unwrap();
-        let operator = provisioning::master::bootstrap(&target(&server, "plain", &admin), &Migrations::master().unwrap()).await.unwrap();
+        let (prepared, operator) = testing::master::Master::bootstrapped(version).await;
         let file = Keyring::generate_file("k1").unwrap();
         let keyring = Keyring::parse(&file).unwrap();
         let opening = OpeningKeys::parse(&Keyring::opening_file(&file).unwrap()).unwrap();
-        let master = Self { server, operator, keyring, opening };
+        let master = Self { server: prepared.server, operator, keyring, opening };
         let create = format!("CREATE ROLE {API_LOGIN} LOGIN PASSWORD '{API_PASSWORD}' IN ROLE dailycare_api");
         master.superuser(&create).await;
         master

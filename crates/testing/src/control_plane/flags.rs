@@ -1,4 +1,6 @@
 //! The command lines of the three programs: what a loopback cluster without nodes needs, and nothing that changes the API's behaviour.
+//!
+//! Must not start anything.
 
 use std::ffi::OsString;
 use std::fs;

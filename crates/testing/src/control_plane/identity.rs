@@ -1,4 +1,6 @@
 //! Who may talk to the private API server: two fixed tokens for the administrator and the controllers, and service accounts on demand.
+//!
+//! Must not be used for a cluster that is not private.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

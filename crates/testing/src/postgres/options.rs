@@ -1,4 +1,6 @@
 //! What can be chosen about a private PostgreSQL server, and the settings file that follows from it.
+//!
+//! Must not write files.
 
 use std::path::PathBuf;
 

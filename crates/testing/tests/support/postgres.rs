@@ -1,6 +1,7 @@
 //! A private server behaves as a real one in every state that tests put it in.
 
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -32,6 +33,27 @@ async fn each_version_keeps_committed_data_over_a_kill_and_a_start() {
         let log = fs::read_to_string(server.log_path()).unwrap();
         assert!(log.contains("was not properly shut down"), "{log}");
     }
+}
+
+#[tokio::test]
+async fn what_a_recipe_prepares_is_prepared_once_and_stands_on_every_server_that_asks_for_it() {
+    let recipe = format!("drawer-{}", uuid::Uuid::new_v4());
+    let followed = AtomicU32::new(0);
+    let start = async || {
+        let prepare = async |server: Postgres| {
+            followed.fetch_add(1, Ordering::Relaxed);
+            sqlx::raw_sql("CREATE TABLE drawer (item text)").execute(&mut connect(&server).await).await.unwrap();
+            Ok((server, "the key lies beside it".to_owned()))
+        };
+        Postgres::start_prepared(Version::V18, PostgresOptions::default(), &recipe, prepare).await.unwrap()
+    };
+    let (first, second) = tokio::join!(start(), start());
+    for (server, notes) in [&first, &second] {
+        sqlx::raw_sql("INSERT INTO drawer VALUES ('sock')").execute(&mut connect(server).await).await.unwrap();
+        let items: i64 = sqlx::query_scalar("SELECT count(*) FROM drawer").fetch_one(&mut connect(server).await).await.unwrap();
+        assert_eq!((items, notes.as_str()), (1, "the key lies beside it"));
+    }
+    assert_eq!(followed.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -1,4 +1,6 @@
 //! The choice of the next request: which school, which caller, what it asks for.
+//!
+//! Must not send or judge.
 
 use reqwest::Method;
 

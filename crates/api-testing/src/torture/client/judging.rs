@@ -1,4 +1,6 @@
 //! The judgement of one answer: whose bytes it holds, whether it is one that the request may get, and what it says of the rows.
+//!
+//! Must not send.
 
 use serde_json::json;
 

@@ -1,4 +1,6 @@
 //! The requests: what they do, who sends them, for which school, and the answers that they may get.
+//!
+//! Must not send.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! The link between a child and a guardian: its record, its body, and its statements.
 //!
-//! Must not know HTTP or permissions.
+//! Must not check permissions or choose a status code.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,6 @@
 //! The tests of the tests: planners with a planted bug, each of which the properties must catch.
+//!
+//! Must not change the real planner: each bug wraps it.
 
 use super::*;
 use crate::plan::Plan::{Execute, Refuse, Settled, Wait};

@@ -1,4 +1,6 @@
 //! Where paths lead: drift settles again, and the steps of the main stories stand in a golden file.
+//!
+//! Must not assert single facts: the exhaustive properties do.
 
 use std::fmt::Write as _;
 

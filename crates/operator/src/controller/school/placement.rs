@@ -1,6 +1,7 @@
 //! The places that Schools have reserved on servers.
 //!
 //! Observing reserves nothing. [`reserve`] is the one step of a reconcile that does, so that Schools that are placed at the same moment count each other.
+//! Must not choose a server: `domain::placement` does.
 
 use domain::condition::Reason;
 use domain::names::TenantId;

@@ -1,7 +1,7 @@
 //! Who may lead, decided from what a lease says and how long it has not changed. Pure: the caller brings the clock.
 //!
 //! Times written in the lease are never compared with our clock: another machine's clock may be wrong. A lease has run out when *we* have seen it
-//! unchanged for as long as it promises to be renewed.
+//! unchanged for as long as it promises to be renewed. Must not read a clock or speak to the API server.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! What must change in a Secret so that it says what is wanted, without touching what others put there. Pure.
+//!
+//! Must not read or write Kubernetes.
 
 use std::collections::BTreeSet;
 

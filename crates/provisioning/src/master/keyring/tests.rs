@@ -1,4 +1,6 @@
 //! Tests of sealing, of what is derived from a key, and of the two key files.
+//!
+//! Must not hold a real key.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

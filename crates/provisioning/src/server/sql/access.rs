@@ -1,4 +1,6 @@
 //! Who may enter a school's database: open, closed, barred. Each block takes the lock and checks the ownership comment before it changes anything.
+//!
+//! Must not send anything.
 
 use postgres::quote::{Ident, Literal};
 

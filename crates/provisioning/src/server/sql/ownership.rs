@@ -1,4 +1,6 @@
 //! Reading an object's ownership comment within a block, and ending the block when the object is not ours.
+//!
+//! Must not send anything, and must not take a missing comment for ours.
 
 use postgres::quote::{Ident, Literal};
 

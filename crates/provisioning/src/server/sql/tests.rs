@@ -1,4 +1,6 @@
 //! Hostile text stays inside its quotes, every action checks before it changes, and no block holds a verifier.
+//!
+//! Must not need a server: the tests in `tests/server` run the blocks.
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, TenantId};
 use uuid::Uuid;
