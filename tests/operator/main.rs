@@ -8,6 +8,7 @@ mod apiserver;
 mod certificates;
 mod conflicts;
 mod crashing;
+mod credentials;
 mod deleting;
 mod drift;
 mod fleet;

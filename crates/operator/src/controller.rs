@@ -14,6 +14,7 @@ mod events;
 mod freshness;
 mod maintenance;
 pub mod preview;
+mod proven_logins;
 mod refused_logins;
 mod requeue;
 mod requeue_waiting;

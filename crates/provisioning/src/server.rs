@@ -10,6 +10,7 @@ pub mod claim;
 pub mod drop;
 mod error;
 pub mod identity;
+pub mod login;
 pub mod migrate;
 pub mod ownership;
 pub mod prepare;

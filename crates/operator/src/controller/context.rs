@@ -20,6 +20,7 @@ use super::cache::Cache;
 use super::changes::DesiredChanges;
 use super::concurrency::ConcurrencyLimits;
 use super::freshness::CacheFreshness;
+use super::proven_logins::ProvenLogins;
 use super::refused_logins::RefusedLogins;
 use super::requeue::Requeue;
 use super::reservations::PlacementReservations;
@@ -88,6 +89,8 @@ pub struct Context {
     pub requeue: Arc<Requeue<School>>,
     /// Schools that wait or were refused.
     pub waiting: WaitingSchools,
+    /// Schools' logins that were found to work.
+    pub proven_logins: ProvenLogins,
     /// Admin logins that servers refused.
     pub refused_logins: RefusedLogins,
     /// Servers to observe again.
@@ -116,6 +119,7 @@ impl Context {
             freshness: CacheFreshness::default(),
             requeue: Arc::default(),
             waiting: WaitingSchools::default(),
+            proven_logins: ProvenLogins::default(),
             refused_logins: RefusedLogins::default(),
             recheck: Arc::default(),
             parts,

@@ -50,7 +50,7 @@ enum End {
     /// There is more to do, but others come first, or the object now belongs to another limit.
     Continue,
     /// Something else is desired meanwhile; the object is what the watch cache has now.
-    Outdated,
+    Superseded,
     /// The object is gone.
     Gone,
 }
@@ -75,7 +75,7 @@ async fn passes<K: Kind>(ctx: &Context, mut object: K::Object) -> controller::Ac
         let mut observation = None;
         let mut this = Pass { ctx, changes: &changes, permit: &mut permit, budget: Budget::of(TIME_LIMIT) };
         match Box::pin(this.run::<K>(&mut object, &mut observation)).await {
-            Ok(End::Outdated) => {}
+            Ok(End::Superseded) => {}
             Ok(End::Continue) => {
                 ctx.freshness.record(&object);
                 if K::limit(&object) == Limit::None {
@@ -125,7 +125,7 @@ impl Pass<'_> {
         let observation = last.insert(self.budget.spend(K::observe(ctx, object.clone())).await?);
         let mut before = None;
         for _ in 0..ACTIONS {
-            if let Some(end) = outdated::<K>(ctx, &basis, object, observation) {
+            if let Some(end) = superseded::<K>(ctx, &basis, object, observation) {
                 return Ok(end);
             }
             K::remember(ctx, observation);
@@ -177,14 +177,14 @@ impl Pass<'_> {
 }
 
 /// Something else is desired of the object than when the pass began: `object` becomes what it is now. A write of ours may have returned it already.
-fn outdated<K: Kind>(ctx: &Context, basis: &K::Object, object: &mut K::Object, observation: &K::Observation) -> Option<End> {
+fn superseded<K: Kind>(ctx: &Context, basis: &K::Object, object: &mut K::Object, observation: &K::Observation) -> Option<End> {
     let ours = K::object(observation);
     // The watch cache may have an older version than our last write; then the next pass reads afresh.
     let now = permit::newer::<K>(ctx, ours).or_else(|| permit::is_later::<K>(basis, ours).then(|| ours.clone()))?;
     ctx.freshness.record(ours);
     tracing::info!("something else is desired meanwhile");
     *object = now;
-    Some(End::Outdated)
+    Some(End::Superseded)
 }
 
 async fn finish<K: Kind>(

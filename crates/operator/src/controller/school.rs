@@ -186,7 +186,9 @@ impl Kind for Schools {
     }
 
     fn gone(ctx: &Context, school: &School) {
-        ctx.waiting.remove(&school.uid().unwrap_or_default());
+        let uid = school.uid().unwrap_or_default();
+        ctx.waiting.remove(&uid);
+        ctx.proven_logins.forget(&uid);
         // Its code may have become free.
         if let Some(tenant) = maintenance::tenant(ctx, school) {
             requeue_waiting::for_tenant(ctx, tenant);
@@ -218,9 +220,7 @@ fn awaited(observation: &Observation, plan: &Plan) -> Option<Awaited> {
             Assignment::Unassigned(_) => Awaited::Unreported,
         }),
         Plan::Refuse(Refusal::NameConflict) => Some(match &observation.assignment {
-            Assignment::Assigned(assigned) => {
-                Awaited::Tenant(assigned.registry.holder.as_ref().map_or(observation.owner.id, |holder| holder.tenant))
-            }
+            Assignment::Assigned(assigned) => Awaited::Tenant(assigned.registry.code_taken_by().unwrap_or(observation.owner.id)),
             Assignment::Unassigned(_) => Awaited::Unreported,
         }),
         Plan::Refuse(Refusal::TenantRetired) => Some(Awaited::Tenant(observation.owner.id)),

@@ -18,6 +18,7 @@ use domain::server::observed::{ObservedServer, Obstacle};
 use domain::server::plan::{Plan, plan};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
+use provisioning::server::catalog::Passwords;
 use tokio::time::Instant;
 
 use self::observe::Observation;
@@ -166,6 +167,10 @@ pub(super) fn remember(ctx: &Context, observation: &Observation) -> bool {
         migrator: contact.map(|contact| contact.migrator.clone()),
         fitness,
         template: contact.is_some_and(|contact| contact.facts.template),
+        passwords: match contact {
+            Some(contact) if contact.identity.rights.superuser => Passwords::Readable,
+            Some(_) | None => Passwords::Hidden,
+        },
     };
     ctx.servers.put(&observation.name, state, ctx.timing.server_grace, Instant::now())
 }

@@ -10,6 +10,7 @@ use domain::names::ServerName;
 use domain::school::observed::Unavailable;
 use domain::server::DesiredServer;
 use postgres::session::{self, Credentials, Endpoint, Purpose, Tls};
+use provisioning::server::catalog::Passwords;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -80,6 +81,8 @@ pub struct ServerState {
     pub fitness: Result<(), Unavailable>,
     /// The template of the operator's schema exists, so that new schools can be created.
     pub template: bool,
+    /// Whether its admin may read what it stores of passwords.
+    pub passwords: Passwords,
 }
 
 /// For how many observations in a row, and how long, a server must not answer before its Schools are told: most interruptions are shorter, and telling
@@ -168,7 +171,7 @@ mod tests {
             schedulable: true,
             allowed: AllowedNamespaces::All,
         };
-        ServerState { desired, connection: None, migrator: None, fitness, template: true }
+        ServerState { desired, connection: None, migrator: None, fitness, template: true, passwords: Passwords::Hidden }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use provisioning::master::tenants::{self, RegistryObservation};
 use uuid::Uuid;
 
 pub use self::assigned::AssignedObservation;
+pub(super) use self::assigned::record_proof;
 pub use self::unassigned::UnassignedObservation;
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};

@@ -64,8 +64,8 @@ fn after_a_rotation_old_seals_open_and_new_ones_use_the_first_key() {
     let rotated = ring(&[&new, &old]);
     assert!(rotated.open(A, &sealed).is_ok());
     assert!(!rotated.is_current(A, &sealed, &credentials()), "an old seal passes for current");
-    assert!(rotated.holds(A, &sealed, &credentials()) && !rotated.holds(B, &sealed, &credentials()));
-    assert!(!rotated.holds(A, &sealed, &Credentials { password: "other".into(), ..credentials() }));
+    assert!(rotated.contains(A, &sealed, &credentials()) && !rotated.contains(B, &sealed, &credentials()));
+    assert!(!rotated.contains(A, &sealed, &Credentials { password: "other".into(), ..credentials() }));
     let resealed = rotated.seal(A, &credentials()).unwrap();
     assert_eq!(resealed.key_id, "new");
     assert!(rotated.is_current(A, &resealed, &credentials()));

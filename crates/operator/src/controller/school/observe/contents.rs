@@ -76,9 +76,9 @@ impl AssignedObservation {
     }
 
     /// The registry holds this password, sealed by a key that is still known.
-    fn is_published(&self, ctx: &Context, owner: TenantRef, password: &SecretString) -> bool {
+    pub(in crate::controller::school) fn is_published(&self, ctx: &Context, owner: TenantRef, password: &SecretString) -> bool {
         let credentials = Credentials { username: self.names.login.to_string(), password: password.clone() };
         let row = self.registry.row.as_ref().filter(|row| row.is_of(owner));
-        row.and_then(|row| row.sealed.as_ref()).is_some_and(|sealed| ctx.keyring.holds(owner.id, sealed, &credentials))
+        row.and_then(|row| row.sealed.as_ref()).is_some_and(|sealed| ctx.keyring.contains(owner.id, sealed, &credentials))
     }
 }
