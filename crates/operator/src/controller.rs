@@ -16,6 +16,7 @@ mod maintenance;
 pub mod preview;
 mod proven_logins;
 mod refused_logins;
+mod registry_changes;
 mod requeue;
 mod requeue_waiting;
 mod reservations;

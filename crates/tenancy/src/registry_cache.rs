@@ -79,6 +79,11 @@ impl RegistryCache {
         self.lookup.refetch(id).await
     }
 
+    /// Tells the operator that a tenant's login was refused although the route in memory is current.
+    pub async fn announce_refusal(&self, id: TenantId) {
+        self.lookup.announce_refusal(id).await;
+    }
+
     /// Keeps memory current until `stop`. Calls `on_change` with every epoch that grew (`i64::MAX` for a row that was removed), after memory has it.
     pub async fn follow(self: Arc<Self>, on_change: impl Fn(TenantId, i64) + Send + Sync, stop: CancellationToken) {
         self.follower.follow(on_change, stop).await;
