@@ -3,8 +3,10 @@
 //! Must not decide anything about schools or servers.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
+mod accounts;
 mod plan;
 mod platform_admin;
+mod school_admin;
 
 use std::process::ExitCode;
 
@@ -52,6 +54,8 @@ enum Command {
     },
     /// Creates and removes accounts of the platform's staff and resets their passwords, with the operator's access.
     PlatformAdmin(platform_admin::PlatformAdminArgs),
+    /// Gives a school's administrator who lost the password a temporary one, with the operator's access.
+    SchoolAdmin(school_admin::SchoolAdminArgs),
     /// Prints the custom resource definitions, ready for kubectl apply -f -.
     Crd,
     /// Prints the API's OpenAPI document.
@@ -97,6 +101,10 @@ async fn run(command: Command) -> ExitCode {
             Err(error) => failure(&*error),
         },
         Command::PlatformAdmin(account) => match Box::pin(platform_admin::run(&account)).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failure(&*error),
+        },
+        Command::SchoolAdmin(account) => match Box::pin(school_admin::run(&account)).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failure(&*error),
         },

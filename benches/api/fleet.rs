@@ -121,8 +121,10 @@ async fn pieces(fixture: &Fixture, ids: &[TenantId]) -> Outcome<Pieces> {
         .await?,
         resolve_by_claim: each(async |iteration| find(iteration, false).await).await?,
         resolve_with_header: each(async |iteration| find(iteration, true).await).await?,
-        admit: each(async |iteration| limits.admit(ids[iteration % ids.len()]).map(drop).map_err(|error| format!("{error:?}").into()))
-            .await?,
+        admit: each(async |iteration| {
+            limits.admit(ids[iteration % ids.len()], uuid::Uuid::nil()).map(drop).map_err(|error| format!("{error:?}").into())
+        })
+        .await?,
         verify_anew: each(async |iteration| verify(iteration).await).await?,
         verify_again: each(async |iteration| verify(iteration % 64).await).await?,
     };

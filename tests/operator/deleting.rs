@@ -6,6 +6,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use sqlx::Executor as _;
+use testing::master::holding;
 
 use crate::sources::{database, json_of, list, names, role};
 use crate::world::{World, log_in, run};
@@ -111,6 +112,30 @@ fn a_school_deleted_with_delete_leaves_nothing_and_its_code_is_free_for_an_empty
         }
         let conflicts = ["--namespace", namespace.as_str(), "get", "events", "--field-selector", "reason=SecretConflict", "-o", "name"];
         assert_eq!(world.kubectl(&conflicts).await, "", "what is only being collected was taken for somebody else's");
+    });
+}
+
+#[test]
+fn a_school_deleted_with_delete_leaves_nothing_personal_in_the_whole_master_database() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        let canary = format!("canary-{namespace}");
+        for (code, policy) in [("wiped", "Delete"), ("shelved", "Retain")] {
+            let person = format!("{canary}-{code}");
+            let spec = json!({
+                "displayName": format!("{person} School"), "email": format!("{person}@office.example"), "deletionPolicy": policy,
+                "adminUser": {"name": format!("{person} Sousa"), "email": format!("{person}@home.example")},
+            });
+            world.apply_school(&namespace, code, spec).await;
+        }
+        for (code, kept) in [("wiped", vec![]), ("shelved", vec!["registry.tenants", "registry.users"])] {
+            let person = format!("{canary}-{code}");
+            world.ready(&namespace, code).await;
+            assert_eq!(holding(&mut world.master().await, &person).await, ["registry.tenants", "registry.users"]);
+            world.delete_school(&namespace, code).await;
+            assert_eq!(holding(&mut world.master().await, &person).await, kept, "{code}");
+        }
     });
 }
 

@@ -213,10 +213,13 @@ fn a_school_that_is_ahead_or_was_migrated_by_other_files_is_served_on_and_left_a
 fn an_operator_whose_schema_is_broken_refuses_to_start_and_says_why() {
     let gap = schema(&[("9999_after_a_gap.sql", "SELECT 1;")]);
     let misnamed = schema(&[("witness.sql", "SELECT 1;")]);
+    let next = format!("{:04}_commits.sql", Migrations::tenant().unwrap().target() + 1);
+    let committing = schema(&[(&next, "CREATE TABLE app.half (); COMMIT; SELECT 1 / 0;")]);
     let empty = tempfile::tempdir().unwrap();
     let nowhere = empty.path().join("nowhere");
     let cases = [
         (gap.path(), "9999_after_a_gap.sql should have the number"),
+        (committing.path(), "has a transaction statement (its statement 2)"),
         (misnamed.path(), "witness.sql must be named NNNN_name.sql"),
         (empty.path(), "there are no migrations"),
         (&nowhere, "reading the migrations in"),

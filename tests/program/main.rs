@@ -5,3 +5,4 @@
 
 mod api;
 mod platform_admin;
+mod school_admin;

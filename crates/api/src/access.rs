@@ -10,12 +10,10 @@ mod platform;
 pub mod tenant;
 
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 pub use connection::{Invalidation, ReadTransaction, WriteTransaction};
@@ -89,8 +87,12 @@ impl<P: Permission> Access<P> {
     /// The audit record of a write outside the school's database, to be inserted in that write's own transaction; with the reason why platform staff act here.
     #[must_use]
     pub fn audit_record(&self) -> Record {
-        let reason = self.principal.impersonation.as_ref().map(|acting| acting.reason.clone());
-        Record { reason, ..self.context.audit().record_of(Some(self.tenant.entry.tenant), Some(self.principal.user.0), P::CODE, true) }
+        self.context.audit().record_of(Some(self.tenant.entry.tenant), Some(self.principal.user.0), P::CODE, true)
+    }
+
+    /// Names the child that the request is about in its audit record, where its path does not.
+    pub fn set_audited_child(&self, child: Uuid) {
+        self.context.audit().set_child(child);
     }
 
     /// That transaction committed: the school's own copy of its record says so too, even if the client does not wait for the answer.
@@ -98,12 +100,18 @@ impl<P: Permission> Access<P> {
         self.context.audit().set_done();
     }
 
-    /// Takes a permit of `semaphore` until the answer has been sent.
+    /// Takes leave to make an export, until the answer has been sent.
     ///
     /// # Errors
-    /// [`Code::TooManyRequests`] when none is free.
-    pub fn acquire(&self, semaphore: &Arc<Semaphore>) -> Result<()> {
-        if self.context.permits().acquire(semaphore) { Ok(()) } else { Err(Error::new(Code::TooManyRequests).after(BUSY)) }
+    /// [`Code::TooManyRequests`] when the school has its share, or there is no memory for one more.
+    pub fn begin_export(&self) -> Result<()> {
+        let begun = self.context.permits().begin_export(&self.app.exports, self.tenant.entry.tenant);
+        if begun { Ok(()) } else { Err(Error::new(Code::TooManyRequests).after(BUSY)) }
+    }
+
+    /// The export has this size: the memory beyond it is given back at once.
+    pub fn export_made(&self, bytes: usize) {
+        self.context.permits().export_made(bytes);
     }
 
     /// The parts of the running API.
@@ -127,6 +135,9 @@ impl FromRequestParts<App> for Principal {
         audit.set(None, None, AUTHENTICATE);
         let principal = app.identity.verify(token).await?;
         audit.set(principal.tenant, Some(principal.user.0), AUTHENTICATE);
+        if let Some(acting) = &principal.impersonation {
+            audit.set_reason(&acting.reason);
+        }
         if principal.must_change_password {
             return Err(Code::PasswordChangeRequired.into());
         }
@@ -151,7 +162,7 @@ impl<P: Permission> FromRequestParts<App> for Access<P> {
         })?;
         context.set_tenant(entry.tenant);
         audit.set(Some(entry.tenant), Some(principal.user.0), P::CODE);
-        context.permits().admit(&app.limits, entry.tenant)?;
+        context.permits().admit(&app.limits, entry.tenant, principal.user.0)?;
         let tenant = tenant::serving(entry)?;
         let grants = grants::of(app, &tenant, &principal).await?;
         let scope = grants.scope(P::CODE).or(P::EVERYBODYS.then_some(Scope::Own)).ok_or(Code::Forbidden)?;

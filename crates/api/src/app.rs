@@ -8,10 +8,9 @@ use std::sync::Arc;
 use sqlx::postgres::PgPool;
 use tenancy::audit::Audit;
 use tenancy::cache::Cache;
-use tenancy::limits::TenantLimits;
+use tenancy::limits::{Exports, TenantLimits};
 use tenancy::pools::Pools;
 use tenancy::registry_cache::RegistryCache;
-use tokio::sync::Semaphore;
 
 use super::grants::PermissionCache;
 use super::identity::Identity;
@@ -30,8 +29,8 @@ pub struct Parts {
     pub audit: Audit,
     /// What each tenant may ask of this process at once.
     pub limits: TenantLimits,
-    /// Exports that may be in memory at a time.
-    pub exports: Arc<Semaphore>,
+    /// Exports in memory.
+    pub exports: Exports,
     /// What users may do, as read in the last ten seconds.
     pub permissions: PermissionCache,
     /// The master database, as a member of `dailycare_api`.

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::error::{Code, Error, Field, Result, Text};
+use super::error::{Code, Error, Field, MOST_FIELDS, Result, Text};
 
 /// The bytes of a request's body, once Content-Type says JSON. Its size is bounded by the router.
 pub struct Json(pub Bytes);
@@ -34,7 +34,7 @@ impl<T: ToSchema + 'static> Body<T> {
     /// Reads and validates.
     ///
     /// # Errors
-    /// [`Code::Malformed`] for what is not JSON, [`Code::Validation`] with every field that is wrong.
+    /// [`Code::Malformed`] for what is not JSON, [`Code::Validation`] with every field that is wrong, up to a bound.
     pub fn read(bytes: &[u8]) -> Result<Self> {
         let value: Value = serde_json::from_slice(bytes).map_err(|error| Error::new(Code::Malformed).because(error))?;
         let mut wrong = schema::wrong_fields::<T>(&value)?;
@@ -91,6 +91,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// PostgreSQL's text holds every character but U+0000.
 fn zero_bytes(value: &Value, path: &mut String, wrong: &mut Vec<Field>) {
+    if wrong.len() >= MOST_FIELDS {
+        return;
+    }
     let mut inside = |key: &str, value: &Value| {
         let length = path.len();
         if length > 0 {

@@ -8,7 +8,6 @@ use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
-use tenancy::limits::network;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -27,10 +26,12 @@ impl ClientAddress {
         Self(behind(peer.to_canonical(), &parts.headers, trusted))
     }
 
-    /// What limits count by: an IPv4 address, or the /64 that one IPv6 customer has to itself.
+    /// The peer that vouches for a client without being trusted to: most likely a proxy that the settings do not name.
     #[must_use]
-    pub fn network(self) -> IpAddr {
-        network(self.0)
+    pub fn untrusted_proxy(parts: &Parts, trusted: &[IpNet]) -> Option<IpAddr> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip().to_canonical();
+        let vouches = parts.headers.contains_key(FORWARDED_FOR) && !trusted.iter().any(|net| net.contains(&peer));
+        vouches.then_some(peer)
     }
 }
 

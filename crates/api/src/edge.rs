@@ -12,6 +12,7 @@ mod envelope;
 mod head_bounds;
 mod language;
 mod measurement;
+mod proxy_warning;
 mod request_id;
 mod request_permits;
 mod response_permits;

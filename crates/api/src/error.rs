@@ -14,6 +14,12 @@ use axum::response::{IntoResponse, Response};
 pub use code::{Code, Language};
 pub use problem::{Problem, ProblemError, ProblemField};
 
+/// The fields that an error names at most: an answer must not be much larger than its request.
+pub const MOST_FIELDS: usize = 50;
+
+/// The characters of a field's name that an error repeats at most.
+const LONGEST_NAME: usize = 200;
+
 /// The result of work for a request.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -56,6 +62,20 @@ pub struct Text {
     pub pt: String,
     /// English.
     pub en: String,
+}
+
+impl Field {
+    /// The field's name, as far as an answer repeats it: a caller may have made it up.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        shortened(&self.field)
+    }
+}
+
+/// The first characters of a field's name.
+#[must_use]
+pub fn shortened(name: &str) -> &str {
+    name.char_indices().nth(LONGEST_NAME).map_or(name, |(end, _)| &name[..end])
 }
 
 impl Text {
@@ -103,9 +123,10 @@ impl Error {
         self
     }
 
-    /// Fields that are wrong.
+    /// Fields that are wrong; the first [`MOST_FIELDS`] are named.
     #[must_use]
-    pub fn invalid(fields: Vec<Field>) -> Self {
+    pub fn invalid(mut fields: Vec<Field>) -> Self {
+        fields.truncate(MOST_FIELDS);
         Self { fields, ..Self::new(Code::Validation) }
     }
 

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use chrono::Utc;
+use governor::Quota;
 use sqlx::postgres::PgPool;
 
 use self::attempts::Attempts;
@@ -43,15 +44,20 @@ pub use self::settings::{Settings, SetupError};
 use domain::retry::Class;
 use postgres::error::Doing as _;
 use registry::password::Checker;
+use tenancy::limits::Allowance;
 
 use self::token::{Presented, Refusal};
 use self::verified_tokens::VerifiedTokenCache;
 use super::error::{Code, Error, Result};
 
+/// What anybody may send here is small.
+pub const SMALL_BODIES: &[(&str, usize)] = &[("/api/v1/auth/", 16 * 1024)];
 /// Seconds that no own token outlives, whatever a replica of another release was told.
 const LIFE_MOST: i64 = 60 * 60;
 /// Changes of accounts that are held in memory reach this far back: a token's life, and what clocks may differ.
 const WINDOW: i64 = LIFE_MOST + 120;
+/// Users who ask who they are and have a rate of their own: about 2 MB.
+const PROFILES: usize = 20_000;
 /// Everything that a request asks of the registry here.
 const ANSWER: Duration = Duration::from_secs(15);
 
@@ -66,6 +72,8 @@ pub struct Identity {
     passwords: Checker,
     attempts: Attempts,
     renewals: Attempts,
+    /// How often one user may ask who they are.
+    profiles: Allowance<UserId>,
 }
 
 impl Identity {
@@ -85,6 +93,7 @@ impl Identity {
         let revocations = Revocations::default();
         revocations.load(&pool, WINDOW).await?;
         let passwords = Checker::new(settings.hash_queue);
+        let profiles = Allowance::new(Quota::per_minute(settings.profiles_per_minute), PROFILES);
         let (attempts, renewals) = (Attempts::new(settings.attempts_per_minute), Attempts::new(settings.renewals_per_minute));
         Ok(Arc::new(Self {
             settings,
@@ -96,6 +105,7 @@ impl Identity {
             passwords,
             attempts,
             renewals,
+            profiles,
         }))
     }
 

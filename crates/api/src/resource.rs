@@ -30,9 +30,12 @@ pub use select::Order;
 
 use tenancy::cache::Key;
 
+use self::select::Columns;
 use super::access::{Access, Invalidation, Permission};
 use super::app::App;
-use super::error::Result;
+use super::error::{Code, Error, Result, Text};
+use super::grants::Scope;
+use super::identity::UserId;
 
 /// A table of `app.*` with a row version and soft deletion.
 pub trait Resource: Sized + Send + Sync + 'static {
@@ -48,6 +51,10 @@ pub trait Resource: Sized + Send + Sync + 'static {
     const WRITABLE: &'static [&'static str];
     /// Of these, those that say who may see a row: a permission over one's own rows does not reach them, nor do platform staff who act in the school.
     const VISIBILITY_COLUMNS: &'static [&'static str] = &[];
+    /// Columns that are for the staff: who may read only their own rows reads them as null, and does not write them. [`Resource::COLUMNS`] does not have them.
+    const STAFF_COLUMNS: &'static [&'static str] = &[];
+    /// The column that names the account of the person that a row is about: an account of the school, or another issuer's user.
+    const ACCOUNT: Option<&'static str> = None;
     /// How a list is ordered; the id breaks ties.
     const ORDER: Order;
     /// Which rows exist for anybody, as a predicate on `t`.
@@ -167,10 +174,33 @@ pub fn router<R: Resource>() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes((schemas, paths, axum::routing::MethodRouter::new())).route(R::PATH, collection).route(&item_path, item)
 }
 
-/// Refuses [`Resource::VISIBILITY_COLUMNS`] to whoever may only write its own, and to platform staff.
-fn check_visibility_columns<R: Resource, P: Permission>(access: &Access<P>, body: &Value) -> Result<()> {
-    let named = R::VISIBILITY_COLUMNS.iter().any(|column| body.get(*column).is_some());
-    if named { access.require_own_staff() } else { Ok(()) }
+/// Which columns the answer to a write shows, and the write may name: those that its caller may read. A permission to write gives no right to read.
+async fn visible_columns<R: Resource, P: Permission>(access: &Access<P>) -> Result<Columns> {
+    if R::STAFF_COLUMNS.is_empty() || access.own().is_some() {
+        return Ok(Columns::of(access.own()));
+    }
+    let reads_all = access.grants().await?.scope(R::Read::CODE) == Some(Scope::School);
+    Ok(if reads_all { Columns::All } else { Columns::Own })
+}
+
+/// Refuses [`Resource::VISIBILITY_COLUMNS`] to whoever may only write its own, and to platform staff; [`Resource::STAFF_COLUMNS`] to whoever may not read them.
+fn check_columns<R: Resource, P: Permission>(access: &Access<P>, body: &Value, visible: Columns) -> Result<()> {
+    let names = |columns: &[&str]| columns.iter().any(|column| body.get(*column).is_some());
+    if names(R::VISIBILITY_COLUMNS) {
+        access.require_own_staff()?;
+    }
+    if visible == Columns::Own && names(R::STAFF_COLUMNS) { Err(Code::Forbidden.into()) } else { Ok(()) }
+}
+
+/// Refuses another school's account, or one that was removed, in [`Resource::ACCOUNT`].
+async fn check_account<R: Resource, P: Permission>(access: &Access<P>, body: &Value) -> Result<()> {
+    let Some((column, user)) = R::ACCOUNT.and_then(|column| Some((column, body.get(column)?.as_str()?))) else { return Ok(()) };
+    let Ok(user) = Uuid::try_parse(user) else { return Ok(()) };
+    let member = access.app().identity.require_member(UserId(user), access.tenant().entry.tenant).await;
+    member.map_err(|error| match error.code {
+        Code::NotFound => Error::field(column, "not_found", Text::new("não é uma conta desta escola", "is no account of this school")),
+        _ => error,
+    })
 }
 
 /// What a write of this resource invalidates in the caches.

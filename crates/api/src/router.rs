@@ -5,6 +5,9 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
+use axum::body::Bytes;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
@@ -30,10 +33,12 @@ pub fn router(app: &App, settings: &edge::Settings) -> Router {
     let below = of_schools().merge(platform::routes());
     let identity: OpenApiRouter<App> = identity::routes().with_state(std::sync::Arc::clone(&app.identity));
     let (routes, _) = identity.nest(PREFIX, below).split_for_parts();
-    let text = text();
+    // Shared by every answer.
+    let text = Bytes::from(text());
     let openapi = get(async move || ([(header::CONTENT_TYPE, "application/json")], text));
     let routes = routes.with_state(app.clone()).route("/openapi.json", openapi).merge(page());
-    edge::layered(routes, settings, Some(app.audit.clone()))
+    let settings = edge::Settings { small_bodies: identity::SMALL_BODIES, ..settings.clone() };
+    edge::layered(routes, &settings, Some(app.audit.clone()))
 }
 
 /// Every route of one school.
@@ -95,7 +100,13 @@ async fn file(
 ) -> axum::response::Response {
     let path = path.map_or_else(|| "index.html".to_owned(), |path| path.0);
     match utoipa_swagger_ui::serve(&path, config) {
-        Ok(Some(file)) => ([(header::CONTENT_TYPE, file.content_type)], file.bytes.into_owned()).into_response(),
+        Ok(Some(file)) => {
+            let bytes = match file.bytes {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => Bytes::from(bytes),
+            };
+            ([(header::CONTENT_TYPE, file.content_type)], bytes).into_response()
+        }
         Ok(None) => super::error::Error::from(super::error::Code::NotFound).into_response(),
         Err(error) => super::error::Error::new(super::error::Code::Internal).because(Page(error.to_string())).into_response(),
     }

@@ -15,11 +15,10 @@ use telemetry::logs::chain;
 use telemetry::metrics::Exposition;
 use tenancy::audit::{self, Audit, Writer};
 use tenancy::cache::{self, Cache};
-use tenancy::limits::TenantLimits;
+use tenancy::limits::{ExportLimits, Exports, TenantLimits};
 use tenancy::pools::Pools;
 use tenancy::registry_cache::{self, RegistryCache};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +26,6 @@ use super::app::{App, Parts};
 use super::grants::PermissionCache;
 use super::identity::{Identity, SetupError};
 use super::router::router;
-use super::school::privacy::export::AT_A_TIME as EXPORTS;
 use super::settings::Settings;
 use super::{edge, maintenance};
 
@@ -35,7 +33,7 @@ use super::{edge, maintenance};
 const RETRY: Duration = Duration::from_secs(2);
 
 /// For connections in use at the end: requests are over by then, and only the audit's last batches are left.
-const DRAIN: Duration = Duration::from_secs(10);
+const DRAIN: Duration = Duration::from_secs(3);
 
 /// Why the API cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +182,7 @@ impl Serving {
             Audit::start(Arc::clone(&pools), Arc::clone(&registry_cache), self.master.clone(), audit::Settings::default());
         let limits = TenantLimits::new(self.settings.quota);
         let (cache, master) = (self.cache.clone(), self.master.clone());
-        let exports = Arc::new(Semaphore::new(EXPORTS));
+        let exports = Exports::new(ExportLimits::default());
         (
             App::new(Parts {
                 registry_cache,
@@ -209,5 +207,19 @@ impl Serving {
         background.spawn(Arc::clone(&app.identity).run(stop.clone()));
         background.spawn(maintenance::database_sizes::run(app.clone(), stop.clone()));
         background.spawn(maintenance::run(app.clone(), self.heartbeat.clone(), stop.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_takes_at_most_25_of_the_30_seconds_that_kubernetes_gives() {
+        let keys = Path::new("keys");
+        let target = postgres::url::Target::parse(&"postgres://a:b@c/d?sslmode=disable".to_owned().into()).unwrap();
+        let grace = Settings::new(target, keys, "issuer", keys).grace;
+        let parts = [grace, edge::Limits::default().drain, audit::Settings::default().drain, DRAIN];
+        assert!(parts.iter().sum::<Duration>() <= Duration::from_secs(25), "{parts:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod error;
+pub mod locale;
 pub mod quote;
 pub mod schema;
 pub mod session;

@@ -2,9 +2,11 @@
 //!
 //! Must not connect, choose an order of databases or know schools: a caller brings the connection, logged in as whoever may run the file.
 
+mod alone;
 mod apply;
 mod error;
 mod load;
+mod statements;
 
 pub use apply::Applied;
 pub use error::{Error, Result};
@@ -36,10 +38,30 @@ pub struct Migration {
     pub version: u32,
     /// What stands between the number and `.sql`.
     pub name: String,
-    /// The statements; run in one transaction, which they must not end.
+    /// The statements. None of them begins or ends a transaction: loading refuses those.
     pub sql: String,
+    /// How they are run.
+    pub mode: Mode,
     /// SHA-256 of the file's bytes, 64 hexadecimal characters.
     pub checksum: String,
+}
+
+/// How a file is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In one transaction, with its record.
+    Transaction,
+    /// Its one statement by itself, because PostgreSQL refuses it in a transaction, and then its record. A crash between the two runs it again.
+    Alone(Concurrently),
+}
+
+/// The statements that may run alone: each does no harm when it is run again, and what an interrupted one leaves is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concurrently {
+    /// `CREATE [UNIQUE] INDEX CONCURRENTLY IF NOT EXISTS`. Interrupted, it leaves an invalid index of this name.
+    CreateIndex(String),
+    /// `DROP INDEX CONCURRENTLY IF EXISTS`.
+    DropIndex,
 }
 
 impl Migration {

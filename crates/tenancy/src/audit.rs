@@ -24,7 +24,7 @@ use domain::names::TenantId;
 use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Uuid;
 
-pub use self::record::Record;
+pub use self::record::{Record, about_child};
 pub use self::refusals::Limits;
 pub use self::settings::Settings;
 pub use self::table::Filter;
@@ -58,25 +58,25 @@ impl Audit {
     }
 
     /// Queues a record for its school, or for the platform if no school of it is served. Returns at once. When the queue is full, the destination that has the
-    /// most to wait for loses its oldest record. Lost records are counted, and so are refusals without a school that are too many to record.
+    /// most to wait for loses its oldest record. Lost records are counted, and so are refusals that are too many to record.
     pub fn record(&self, record: Record) {
         let serves = |tenant: &TenantId| delivery::school(&self.registry_cache, *tenant).is_some();
         let destination = record.tenant.filter(serves).map_or(Destination::Platform, Destination::School);
-        if destination == Destination::Platform
-            && !record.success
-            && let Err(cause) = self.admit(&record)
+        if !record.success
+            && let Err(cause) = self.admit(destination, &record)
         {
             return metrics::unrecorded(cause);
         }
         self.queue.push(destination, record.bounded());
     }
 
-    /// Anybody can cause refusals: they must neither fill the master database nor push other records out.
-    fn admit(&self, refusal: &Record) -> Result<(), Unrecorded> {
-        if self.queue.is_pressed() {
-            return Err(Unrecorded::Queue);
+    /// Anybody can cause refusals: they must neither fill a database nor push other records out.
+    fn admit(&self, destination: Destination, refusal: &Record) -> Result<(), Unrecorded> {
+        match destination {
+            Destination::School(school) => self.refusals.admit_to_school(school, refusal),
+            Destination::Platform if self.queue.is_pressed() => Err(Unrecorded::Queue),
+            Destination::Platform => self.refusals.admit(refusal),
         }
-        self.refusals.admit(refusal)
     }
 
     /// Writes a record within the caller's transaction in the school's database: both commit, or neither. The record names its tenant.

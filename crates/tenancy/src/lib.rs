@@ -12,4 +12,4 @@ pub mod registry_cache;
 mod single_flight;
 
 /// The oldest tenant schema whose every table and column this program's statements name.
-pub const SCHEMA: u32 = 21;
+pub const SCHEMA: u32 = 22;

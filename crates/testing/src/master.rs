@@ -7,8 +7,8 @@ use std::fs;
 
 use postgres::schema::Migrations;
 use postgres::url::Target;
-use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
 use super::{Postgres, PostgresOptions, Version};
 
@@ -117,4 +117,22 @@ impl Master {
 /// Runs SQL, and fails with it when it fails.
 pub async fn execute(conn: &mut PgConnection, sql: &'static str) {
     sqlx::raw_sql(sql).execute(conn).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+/// The tables of a database, PostgreSQL's own included, in which some column of some row contains `text`, as text or as bytes. The session must be a
+/// superuser's.
+pub async fn holding(conn: &mut PgConnection, text: &str) -> Vec<String> {
+    let tables = "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'm') AND relpersistence <> 't' ORDER BY 1";
+    let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut *conn).await.unwrap();
+    let mut holding = Vec::new();
+    for table in tables {
+        let search = format!(
+            "SELECT EXISTS (SELECT FROM {table} AS searched WHERE strpos(searched::text, $1) > 0
+                 OR strpos(searched::text, encode(convert_to($1, 'UTF8'), 'hex')) > 0)"
+        );
+        if sqlx::query_scalar::<_, bool>(AssertSqlSafe(search)).bind(text).fetch_one(&mut *conn).await.unwrap() {
+            holding.push(table);
+        }
+    }
+    holding
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::connection::connect;
-use super::permission::GIVES_RIGHTS;
+use super::permission::OWN_PEOPLE_ONLY;
 use super::{Access, Permission, Tenant};
 use crate::app::App;
 use crate::error::Result;
@@ -23,7 +23,8 @@ impl<P: Permission> Access<P> {
     }
 }
 
-/// What this user may do in this school. Platform staff act as the school's own administrators, but give nobody rights.
+/// What this user may do in this school. Platform staff act as the school's own administrators, but give nobody rights and erase nobody. An account that was
+/// closed has nothing left, although the school's tables may still name it: another issuer's token can speak for it.
 pub(super) async fn of(app: &App, tenant: &Tenant, principal: &Principal) -> Result<Arc<Grants>> {
     let acting = principal.impersonation.is_some();
     let (user, role) = if acting { (None, Some(Role::SchoolAdmin)) } else { (Some(principal.user.0), principal.role) };
@@ -32,8 +33,9 @@ pub(super) async fn of(app: &App, tenant: &Tenant, principal: &Principal) -> Res
     if let Some(grants) = app.permissions.get(&grantee, now) {
         return Ok(grants);
     }
-    let grants = read(app, tenant, &grantee).await?;
-    let grants = Arc::new(if acting { grants.without(GIVES_RIGHTS) } else { grants });
+    let open = app.identity.is_open(principal).await?;
+    let grants = if open { read(app, tenant, &grantee).await? } else { Grants::default() };
+    let grants = Arc::new(if acting { grants.without(OWN_PEOPLE_ONLY) } else { grants });
     app.permissions.insert(grantee, now, Arc::clone(&grants));
     Ok(grants)
 }

@@ -12,9 +12,9 @@ pub trait Permission: Send + Sync + 'static {
     const EVERYBODYS: bool = false;
 }
 
-/// What gives people rights that outlive the request: the school's own people alone may do that, not platform staff who act there for a quarter of
-/// an hour.
-pub const GIVES_RIGHTS: &[&str] = &[RolesUpdate::CODE];
+/// What the school's own people alone may do, not platform staff who act there for a quarter of an hour: give rights that outlive the request, and erase
+/// what cannot be brought back.
+pub const OWN_PEOPLE_ONLY: &[&str] = &[RolesUpdate::CODE, ChildrenErase::CODE];
 
 /// To ask who one is: no row of the matrix, and demanded all the same, so that this too needs a verified token and a school that serves.
 #[derive(Clone, Copy, Debug)]

@@ -2,11 +2,13 @@
 //!
 //! Must not know the database.
 
+use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use crate::answer::ETag;
 use crate::identity::Role;
 
 /// An account of a school.
@@ -34,6 +36,18 @@ pub struct User {
     pub created_at: DateTime<Utc>,
     /// Time of the last change, in RFC 3339 format.
     pub updated_at: DateTime<Utc>,
+}
+
+impl User {
+    /// The version of what an administrator can change: the same for the same content, so that a login, which changes none of it, makes no version old.
+    #[must_use]
+    pub fn etag(&self) -> ETag {
+        let Self { id, name, email, phone_number, role, is_active, .. } = self;
+        let content = format!("{:?}", (id, name, email, phone_number, role, is_active));
+        let mut version = [0; 8];
+        version.copy_from_slice(&digest(&SHA256, content.as_bytes()).as_ref()[..8]);
+        ETag(i64::from_be_bytes(version) & i64::MAX)
+    }
 }
 
 /// Main role that a school can give to an account. Only the platform can make platform administrators.
@@ -141,6 +155,34 @@ mod tests {
     use super::*;
     use crate::body::Body;
     use crate::error::Code;
+
+    #[test]
+    fn a_version_is_of_what_can_be_changed_and_of_nothing_else() {
+        let at = DateTime::UNIX_EPOCH;
+        let user = User {
+            id: Uuid::from_u128(1),
+            name: "Rui".into(),
+            email: "rui@x".into(),
+            phone_number: None,
+            role: Role::Teacher,
+            is_active: true,
+            must_change_password: true,
+            last_login_at: None,
+            created_at: at,
+            updated_at: at,
+        };
+        let later = User { last_login_at: Some(Utc::now()), updated_at: Utc::now(), must_change_password: false, ..user.clone() };
+        assert_eq!(user.etag(), later.etag());
+        for other in [
+            User { name: "Rita".into(), ..user.clone() },
+            User { email: "rita@x".into(), ..user.clone() },
+            User { phone_number: Some(String::new()), ..user.clone() },
+            User { role: Role::ReadOnly, ..user.clone() },
+            User { is_active: false, ..user.clone() },
+        ] {
+            assert_ne!(user.etag(), other.etag(), "{other:?}");
+        }
+    }
 
     #[test]
     fn a_change_tells_absent_from_null_and_no_role_of_the_platform_is_given() {

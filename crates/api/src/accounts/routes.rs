@@ -14,15 +14,16 @@ use super::idempotency::{AccountKey, create_once};
 use super::store::{self, After, Temporary};
 use crate::access::permission::{RolesRead, RolesUpdate};
 use crate::access::{Access, Permission};
-use crate::answer::{Data, Page};
+use crate::answer::{Data, Page, tagged};
 use crate::app::App;
 use crate::body::Body;
-use crate::document::{Paging, Queries, ReadsItem, Writes, WritesItem};
+use crate::document::{ChangesItem, IfMatchHeader, IfNoneMatchHeader, Paging, Queries, ReadsItem, RemovesItem, Writes};
 use crate::error::Result;
 use crate::idempotency_key;
 use crate::identity::UserId;
 use crate::resource::cursor::Cursor;
 use crate::resource::filter::{Id, ListQuery};
+use crate::resource::precondition;
 
 /// The list's name in its cursors.
 const LIST: &str = "users";
@@ -84,31 +85,53 @@ async fn create_user(access: Access<RolesUpdate>, headers: HeaderMap, body: Body
 /// Get an account
 ///
 /// Returns one account of the school. Requires the permission `roles:read` for the whole school.
-#[utoipa::path(get, path = "/users/{id}", tag = "users", operation_id = "getUser", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), responses((status = 200, description = "The account as it is now.", body = Data<User>), ReadsItem))]
-async fn read_user(access: Access<RolesRead>, Id(id): Id) -> Result<Data<User>> {
-    Ok(Data::new(store::get(&access.app().master, tenant_of(&access)?, UserId(id)).await?))
+#[utoipa::path(
+    get, path = "/users/{id}", tag = "users", operation_id = "getUser",
+    params(("id" = Uuid, Path, description = "Id of the account (UUID)."), IfNoneMatchHeader),
+    responses(
+        (status = 200, description = "The account as it is now.", body = Data<User>, headers(("ETag" = String, description = "Version of the record, for `If-Match` and `If-None-Match`."))),
+        (status = 304, description = "The version in `If-None-Match` is still current.", headers(("ETag" = String, description = "Version of the record, for `If-Match` and `If-None-Match`."))),
+        ReadsItem
+    )
+)]
+async fn read_user(access: Access<RolesRead>, Id(id): Id, headers: HeaderMap) -> Result<Response> {
+    let user = store::get(&access.app().master, tenant_of(&access)?, UserId(id)).await?;
+    let tag = user.etag();
+    if precondition::caller_has(&headers, tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag.value())]).into_response());
+    }
+    Ok(tagged(StatusCode::OK, tag, user))
 }
 
 /// Update an account
 ///
 /// Changes the fields that the body contains and returns the account. Changing the role or deactivating the account ends its sessions. The last administrator
 /// of a school can neither be deactivated nor get another role. Requires the permission `roles:update` for the whole school.
-#[utoipa::path(patch, path = "/users/{id}", tag = "users", operation_id = "updateUser", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), request_body = UserChange, responses((status = 200, description = "The account as it is now.", body = Data<User>), WritesItem))]
-async fn change_user(access: Access<RolesUpdate>, Id(id): Id, body: Body<UserChange>) -> Result<Data<User>> {
-    let tenant = tenant_of(&access)?;
-    let user = store::change(&access.app().master, tenant, UserId(id), &body.parse()?, &access.audit_record()).await?;
+#[utoipa::path(
+    patch, path = "/users/{id}", tag = "users", operation_id = "updateUser",
+    params(("id" = Uuid, Path, description = "Id of the account (UUID)."), IfMatchHeader), request_body = UserChange,
+    responses((status = 200, description = "The account as it is now.", body = Data<User>, headers(("ETag" = String, description = "Version of the record, for `If-Match` and `If-None-Match`."))), ChangesItem)
+)]
+async fn change_user(access: Access<RolesUpdate>, Id(id): Id, headers: HeaderMap, body: Body<UserChange>) -> Result<Response> {
+    let (tenant, if_match) = (tenant_of(&access)?, precondition::if_match(&headers)?);
+    let user = store::change(&access.app().master, tenant, UserId(id), &if_match, &body.parse()?, &access.audit_record()).await?;
     access.set_done();
     access.app().permissions.invalidate(tenant);
-    Ok(Data::new(user))
+    Ok(tagged(StatusCode::OK, user.etag(), user))
 }
 
 /// Delete an account
 ///
 /// Nobody can sign in with the account any more. Its e-mail address, telephone number and password are erased, and the address can be used again. The name of
 /// a guardian is erased too; the name of staff is kept for the audit. Requires the permission `roles:update` for the whole school.
-#[utoipa::path(delete, path = "/users/{id}", tag = "users", operation_id = "deleteUser", params(("id" = Uuid, Path, description = "Id of the account (UUID).")), responses((status = 204, description = "The account was deleted."), WritesItem))]
-async fn remove_user(access: Access<RolesUpdate>, Id(id): Id) -> Result<StatusCode> {
-    store::remove(&access.app().master, tenant_of(&access)?, UserId(id), &access.audit_record()).await?;
+#[utoipa::path(
+    delete, path = "/users/{id}", tag = "users", operation_id = "deleteUser",
+    params(("id" = Uuid, Path, description = "Id of the account (UUID)."), IfMatchHeader),
+    responses((status = 204, description = "The account was deleted."), RemovesItem)
+)]
+async fn remove_user(access: Access<RolesUpdate>, Id(id): Id, headers: HeaderMap) -> Result<StatusCode> {
+    let (tenant, if_match) = (tenant_of(&access)?, precondition::if_match(&headers)?);
+    store::remove(&access.app().master, tenant, UserId(id), &if_match, &access.audit_record()).await?;
     access.set_done();
     Ok(StatusCode::NO_CONTENT)
 }

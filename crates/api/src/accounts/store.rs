@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::dto::{NewUser, SchoolRole, User, UserChange, UserFilter};
 use crate::error::{Code, Error, Result, Text};
 use crate::identity::{Role, UserId, begin, commit, unavailable, within};
+use crate::resource::precondition::IfMatch;
 
 /// An account and its temporary password, which is shown this once.
 pub struct Temporary {
@@ -138,13 +139,15 @@ pub(super) async fn insert(conn: &mut PgConnection, tenant: TenantId, new: &NewU
 /// Changes an account. What it may not do any more it may not do within moments: role and activity end its access tokens.
 ///
 /// # Errors
-/// [`Code::NotFound`]; [`Code::Conflict`] when the address is another's, or nobody would be left to run the school.
-pub async fn change(pool: &PgPool, tenant: TenantId, id: UserId, change: &UserChange, record: &Record) -> Result<User> {
+/// [`Code::NotFound`]; [`Code::PreconditionFailed`] for another version than the expected one; [`Code::Conflict`] when the address is another's, or nobody
+/// would be left to run the school.
+pub async fn change(pool: &PgPool, tenant: TenantId, id: UserId, if_match: &IfMatch, change: &UserChange, record: &Record) -> Result<User> {
     within(async {
         let mut transaction = begin(pool).await?;
         if change.role.is_some_and(|role| role != SchoolRole::SchoolAdmin) || change.is_active == Some(false) {
             leave_an_administrator(&mut transaction, tenant, id).await?;
         }
+        lock_version(&mut transaction, tenant, id, if_match).await?;
         let update = user!(
             "UPDATE registry.users SET name = coalesce($3, name), email = coalesce($4, email),
                 phone_number = CASE WHEN $5 THEN $6 ELSE phone_number END, role = coalesce($7, role), is_active = coalesce($8, is_active)
@@ -166,18 +169,18 @@ pub async fn change(pool: &PgPool, tenant: TenantId, id: UserId, change: &UserCh
 /// password. Staff keep their name, which the school's audit must be able to tell; a guardian's acts concern its own children alone, and its name goes.
 ///
 /// # Errors
-/// [`Code::NotFound`]; [`Code::Conflict`] when nobody would be left to run the school.
-pub async fn remove(pool: &PgPool, tenant: TenantId, id: UserId, record: &Record) -> Result<()> {
+/// [`Code::NotFound`]; [`Code::PreconditionFailed`] for another version than the expected one; [`Code::Conflict`] when nobody would be left to run the
+/// school.
+pub async fn remove(pool: &PgPool, tenant: TenantId, id: UserId, if_match: &IfMatch, record: &Record) -> Result<()> {
     within(async {
         let mut transaction = begin(pool).await?;
         leave_an_administrator(&mut transaction, tenant, id).await?;
-        let update = "
-            UPDATE registry.users SET is_deleted = true, is_active = false, email = id || '@removed.invalid', phone_number = NULL,
-                password_hash = '!', name = CASE WHEN role = 'Guardian' THEN '-' ELSE name END
-            WHERE tenant_id = $1 AND id = $2 AND NOT is_deleted";
-        let query = sqlx::query(update).bind(tenant.0).bind(id.0);
-        let removed = query.execute(&mut *transaction).await.doing("removing an account").map_err(unavailable)?;
-        if removed.rows_affected() != 1 {
+        lock_version(&mut transaction, tenant, id, if_match).await?;
+        let erase = "
+            SELECT registry.erase_accounts(ARRAY(SELECT id FROM registry.users WHERE tenant_id = $1 AND id = $2 AND NOT is_deleted))";
+        let query = sqlx::query_scalar(erase).bind(tenant.0).bind(id.0);
+        let removed: i64 = query.fetch_one(&mut *transaction).await.doing("removing an account").map_err(unavailable)?;
+        if removed != 1 {
             return Err(Code::NotFound.into());
         }
         commit_with(transaction, record).await
@@ -211,6 +214,14 @@ pub async fn reset_password(pool: &PgPool, tenant: TenantId, id: UserId, record:
 pub(super) async fn commit_with(mut transaction: Transaction<'static, Postgres>, record: &Record) -> Result<()> {
     Audit::write_platform(&mut transaction, record).await.map_err(unavailable)?;
     commit(transaction).await
+}
+
+/// Locks the account until the transaction ends, if it is in the version that the caller has read.
+async fn lock_version(conn: &mut PgConnection, tenant: TenantId, id: UserId, if_match: &IfMatch) -> Result<()> {
+    let select = user!("SELECT", "FROM registry.users WHERE tenant_id = $1 AND id = $2 AND NOT is_deleted FOR UPDATE");
+    let query = sqlx::query_as(select).bind(tenant.0).bind(id.0);
+    let user: Option<User> = query.fetch_optional(conn).await.doing("locking an account").map_err(unavailable)?;
+    if_match.check(user.ok_or(Code::NotFound)?.etag().0)
 }
 
 /// Locks the school's administrators: of two who remove each other at once, one stays.

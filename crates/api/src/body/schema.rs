@@ -11,16 +11,16 @@ use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::error::{Code, Error, Field, Result, Text};
+use crate::error::{Code, Error, Field, MOST_FIELDS, Result, Text, shortened};
 
 /// One validator for each type, made when it is first needed.
 static VALIDATORS: LazyLock<RwLock<HashMap<TypeId, Arc<Validator>>>> = LazyLock::new(RwLock::default);
 
-/// The fields of `value` that `T`'s schema does not allow, each for one reason.
+/// The fields of `value` that `T`'s schema does not allow, each for one reason; the first [`MOST_FIELDS`] of them.
 pub(super) fn wrong_fields<T: ToSchema + 'static>(value: &Value) -> Result<Vec<Field>> {
     let (validator, mut reported) = (validator::<T>()?, HashSet::new());
     let wrong = validator.iter_errors(value).flat_map(|error| fields(&error));
-    Ok(wrong.filter(|wrong| reported.insert(wrong.field.clone())).collect())
+    Ok(wrong.filter(|wrong| reported.insert(wrong.field.clone())).take(MOST_FIELDS).collect())
 }
 
 /// The parameters of a query string that do not keep to what the document says of their text. Their types are `serde`'s to read.
@@ -31,7 +31,7 @@ pub(crate) fn wrong_parameters<F: IntoParams + 'static>(query: &str) -> Result<V
         return Ok(Vec::new());
     }
     let validator = kept::<F>(|| parameters::<F>())?;
-    Ok(validator.iter_errors(&sent.into()).flat_map(|error| fields(&error)).collect())
+    Ok(validator.iter_errors(&sent.into()).flat_map(|error| fields(&error)).take(MOST_FIELDS).collect())
 }
 
 fn parameters<F: IntoParams>() -> serde_json::Result<Value> {
@@ -84,7 +84,10 @@ fn fields(error: &ValidationError<'_>) -> Vec<Field> {
         }
         Kind::AdditionalProperties { unexpected } => unexpected
             .iter()
-            .flat_map(|name| one(inside(&name.replace('\0', "")), "unknown", "campo desconhecido".into(), "is not a known field".into()))
+            .take(MOST_FIELDS)
+            .flat_map(|name| {
+                one(inside(&shortened(name).replace('\0', "")), "unknown", "campo desconhecido".into(), "is not a known field".into())
+            })
             .collect(),
         Kind::MinLength { limit: 1 } | Kind::Pattern { .. } if error.instance().as_str().is_some_and(|text| text.trim().is_empty()) => {
             one(path, "blank", "não pode estar vazio".into(), "must not be blank".into())

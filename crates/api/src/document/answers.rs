@@ -72,7 +72,7 @@ fn text(description: &str, required: bool) -> Value {
 
 /// The header of every answer.
 pub(super) fn request_id() -> Value {
-    text("Id of the request: the `X-Request-Id` of the request if it is a token of at most 64 characters, otherwise a new one.", true)
+    text("Id of the request, which the API gives it. The `X-Request-Id` that a client sends is kept in the API's log beside it.", true)
 }
 
 /// The header that names a school, which must agree with the token.

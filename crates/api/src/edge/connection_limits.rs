@@ -34,7 +34,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_mins(1),
             answer_timeout: Duration::from_mins(5),
             grace: Duration::from_secs(5),
-            drain: Duration::from_secs(25),
+            drain: Duration::from_secs(10),
             readiness: Readiness::default(),
         }
     }

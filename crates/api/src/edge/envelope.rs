@@ -11,7 +11,7 @@ use telemetry::logs::chain;
 
 use super::RequestId;
 use super::measurement::Failed;
-use crate::error::{Code, Error, Language, Problem, ProblemError, ProblemField};
+use crate::error::{Code, Error, Language, MOST_FIELDS, Problem, ProblemError, ProblemField};
 use crate::metrics::requests;
 
 /// When to ask again, where nobody knows better.
@@ -58,8 +58,8 @@ pub(super) fn enveloped(mut response: Response, language: Language, id: &Request
 }
 
 fn problem(error: &Error, language: Language, id: &RequestId) -> Problem {
-    let fields = error.fields.iter().map(|field| ProblemField {
-        field: field.field.clone(),
+    let fields = error.fields.iter().take(MOST_FIELDS).map(|field| ProblemField {
+        field: field.name().to_owned(),
         code: field.code,
         message: field.message.of(language).to_owned(),
     });

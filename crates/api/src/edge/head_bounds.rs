@@ -40,15 +40,15 @@ pub(super) fn check(method: &Method, uri: &Uri, headers: &HeaderMap, settings: &
     if matches!(*method, Method::CONNECT | Method::TRACE) {
         return Err(Code::MethodNotAllowed.into());
     }
-    body(headers, settings)
+    body(headers, settings.body_bytes_of(uri.path()))
 }
 
-fn body(headers: &HeaderMap, settings: &Settings) -> Result<()> {
+fn body(headers: &HeaderMap, most: usize) -> Result<()> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Error::new(Code::UnsupportedEncoding));
     }
     let announced = headers.get(header::CONTENT_LENGTH).map(length).transpose()?.unwrap_or(0);
-    if announced > settings.body_bytes { Err(Code::TooLarge.into()) } else { Ok(()) }
+    if announced > most { Err(Code::TooLarge.into()) } else { Ok(()) }
 }
 
 fn length(value: &HeaderValue) -> Result<usize> {

@@ -11,7 +11,7 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use super::trace_parent::trace_id;
-use super::{RequestContext, RequestId};
+use super::{RequestContext, RequestId, request_id};
 use crate::error::Code;
 use crate::metrics::{Class, Verb, requests, tenants};
 
@@ -34,12 +34,16 @@ pub(super) fn span(head: &Parts, route: &Route, id: &RequestId) -> Span {
     let span = tracing::info_span!(
         "request",
         request_id = id.as_str(),
+        client_request_id = Empty,
         method = verb.label(),
         route = route.label(),
         trace_id = Empty,
         tenant = Empty,
         status = Empty
     );
+    if let Some(clients) = request_id::of_client(&head.headers) {
+        span.record("client_request_id", clients);
+    }
     if let Some(trace) = trace_id(&head.headers) {
         span.record("trace_id", trace);
     }

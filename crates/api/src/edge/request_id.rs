@@ -1,6 +1,6 @@
-//! The name of one request, in its answer, in the log and in the audit.
+//! The name of one request, in its answer, in the log and in the audit; and the client's own name for it, in the log alone.
 //!
-//! Must not take a client's id that could confuse a log.
+//! Must not take a client's id for ours: anybody could make two requests one in the evidence. Must not keep one that could confuse a log.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of an id that a client chose.
 const MAX: usize = 64;
 
-/// A request's id: an extension of every request. The client's own when it is a token that no log can be confused by, else a new one.
+/// A request's id: an extension of every request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RequestId(Arc<str>);
 
@@ -25,17 +25,7 @@ impl Default for RequestId {
 }
 
 impl RequestId {
-    /// Of a request with these headers.
-    #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut sent = headers.get_all(HEADER).iter();
-        match (sent.next().and_then(|id| id.to_str().ok()), sent.next()) {
-            (Some(id), None) if is_token(id) => Self(id.into()),
-            _ => Self::default(),
-        }
-    }
-
-    /// As text: letters, digits, `.`, `_` and `-`, 64 at most.
+    /// As text: a UUID.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -50,6 +40,15 @@ impl RequestId {
     /// As the answer's header.
     pub(super) fn value(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.0).ok()
+    }
+}
+
+/// The client's own id of a request with these headers, if it is a token that no log can be confused by.
+pub(super) fn of_client(headers: &HeaderMap) -> Option<&str> {
+    let mut sent = headers.get_all(HEADER).iter();
+    match (sent.next().and_then(|id| id.to_str().ok()), sent.next()) {
+        (Some(id), None) if is_token(id) => Some(id),
+        _ => None,
     }
 }
 
@@ -68,11 +67,11 @@ mod tests {
             [("abc-1.2_X", true), (&long[1..], true), (&long, false), ("", false), ("a b", false), ("a\"b", false), ("a;b", false)]
         {
             let headers = [(HEADER, sent.parse().unwrap())].into_iter().collect();
-            assert_eq!(RequestId::of(&headers).as_str() == sent, kept, "{sent}");
+            assert_eq!(of_client(&headers), kept.then_some(sent), "{sent}");
         }
         let mut twice = HeaderMap::new();
         twice.append(HEADER, HeaderValue::from_static("a"));
         twice.append(HEADER, HeaderValue::from_static("b"));
-        assert_eq!(RequestId::of(&twice).as_str().len(), 36);
+        assert_eq!(of_client(&twice), None);
     }
 }

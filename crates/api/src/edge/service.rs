@@ -24,6 +24,7 @@ use tracing::Instrument as _;
 use super::audit_on_drop::AuditOnDrop;
 use super::body_bounds::{Arrival, bounded};
 use super::measurement::{self, Measurement, Route};
+use super::proxy_warning::ProxyWarning;
 use super::response_permits::hold_until_sent;
 use super::security_headers::SecurityHeaders;
 use super::{RequestContext, RequestId, Settings, cors, envelope, head_bounds, language, request_id};
@@ -44,13 +45,17 @@ struct Shared {
     settings: Settings,
     strict_transport: Option<HeaderValue>,
     audit: Option<Audit>,
+    proxy_warning: ProxyWarning,
 }
 
 impl EdgeLayer {
     pub(super) fn new(settings: &Settings, audit: Option<Audit>) -> Self {
         let strict_transport = SecurityHeaders::strict_transport(settings);
         let cors = cors::layer(settings);
-        Self { shared: Arc::new(Shared { settings: settings.clone(), strict_transport, audit }), cors }
+        Self {
+            shared: Arc::new(Shared { settings: settings.clone(), strict_transport, audit, proxy_warning: ProxyWarning::default() }),
+            cors,
+        }
     }
 }
 
@@ -117,7 +122,8 @@ impl<S: Handler> Inner<S> {
     async fn answer(&self, request: Request) -> Response {
         let shared = self.shared();
         let (mut head, body) = request.into_parts();
-        let (id, client) = (RequestId::of(&head.headers), ClientAddress::of(&head, &shared.settings.trusted_proxies));
+        shared.proxy_warning.check(&head, &shared.settings.trusted_proxies);
+        let (id, client) = (RequestId::default(), ClientAddress::of(&head, &shared.settings.trusted_proxies));
         let (route, verb, headers) = (Route::of(&head), Verb::of(&head.method), SecurityHeaders::of(head.uri.path()));
         let span = measurement::span(&head, &route, &id);
         let context = RequestContext::new(id, client, head.uri.clone(), span.clone());
@@ -184,7 +190,7 @@ impl<S: Handler> Guard<S> {
     async fn answer_in_time(&self, head: Parts, body: Body, context: &RequestContext) -> Response {
         let (now, arrival, settings) = (Instant::now(), Arrival::default(), &self.shared.settings);
         let retryable = matches!(head.method, Method::GET | Method::HEAD) && body.is_end_stream();
-        let body = bounded(body, settings.body_bytes, now + settings.body_timeout, &arrival);
+        let body = bounded(body, settings.body_bytes_of(head.uri.path()), now + settings.body_timeout, &arrival);
         let answer =
             async { if retryable { self.answer_or_retry(head, body, context).await } else { self.attempt(head, body, context).await } };
         let response = match timeout_at(now + settings.request_timeout, AssertUnwindSafe(answer).catch_unwind()).await {

@@ -15,6 +15,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Bytes of a body.
     pub body_bytes: usize,
+    /// Paths below which bodies may have fewer bytes, and how many: what anybody may send without a login is small.
+    pub small_bodies: &'static [(&'static str, usize)],
     /// For a body to arrive, from the end of its head.
     pub body_timeout: Duration,
     /// For a request as a whole, from its head to the head of its answer. A school's command timeout that is shorter ends a statement first.
@@ -29,12 +31,21 @@ pub struct Settings {
     pub strict_transport: Option<Duration>,
 }
 
+impl Settings {
+    /// The bytes that the body of a request to this path may have.
+    pub(super) fn body_bytes_of(&self, path: &str) -> usize {
+        let bounds = self.small_bodies.iter().filter(|(prefix, _)| path.starts_with(prefix)).map(|(_, bytes)| *bytes);
+        bounds.chain([self.body_bytes]).min().unwrap_or_default()
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             body_bytes: 1024 * 1024,
+            small_bodies: &[],
             body_timeout: Duration::from_secs(15),
             request_timeout: Duration::from_secs(70),
             header_count: 64,

@@ -24,7 +24,7 @@ pub struct ProblemError {
     /// Message for people, in Portuguese or, depending on `Accept-Language`, in English.
     #[schema(value_type = String, examples("Tenant inválido ou não encontrado"))]
     pub message: &'static str,
-    /// Fields of the request that are invalid; absent if no field is the cause.
+    /// Fields of the request that are invalid, at most 50; absent if no field is the cause.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub fields: Vec<ProblemField>,
@@ -35,7 +35,7 @@ pub struct ProblemError {
 /// A field of the request that is invalid.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemField {
-    /// Location of the field: a path within the body such as `guardians.0.relation`, or the name of a parameter.
+    /// Location of the field: a path within the body such as `guardians.0.relation`, or the name of a parameter. Only its first 200 characters.
     pub field: String,
     /// Code of the violation, for programs, such as `required` or `too_long`.
     #[schema(value_type = String, examples("required"))]

@@ -71,7 +71,6 @@ impl Origin {
 }
 
 pub(super) async fn login(identity: &Identity, email: &str, password: &SecretString, origin: &Origin) -> Result<Session> {
-    identity.attempts.allow(origin.client)?;
     let found = find(identity, AccountLookup::Email(email)).await?;
     let checked = check(identity, found.as_ref(), password).await?;
     let mut transaction = begin(&identity.pool).await?;
@@ -106,7 +105,6 @@ pub(super) async fn change_password(
         let text = Text::new("escolha uma palavra-passe diferente da atual", "must differ from the present password");
         return Err(Error::field("new_password", "repeated", text));
     }
-    identity.attempts.allow(origin.client)?;
     let found = find(identity, AccountLookup::Id(principal.user.0)).await?;
     let checked = check(identity, found.as_ref(), current).await?;
     let open = found.as_ref().is_some_and(|account| account.is_active && !account.is_locked) && checked.verdict != Verdict::Wrong;
@@ -124,7 +122,6 @@ pub(super) async fn change_password(
 }
 
 pub(super) async fn renew(identity: &Identity, text: &str, origin: &Origin) -> Result<Session> {
-    identity.renewals.allow(origin.client)?;
     let token = RefreshToken::parse(text).ok_or(Code::Unauthenticated)?;
     let mut transaction = begin(&identity.pool).await?;
     let owner = refresh::owner(&mut transaction, &token).await.map_err(unavailable)?.ok_or(Code::Unauthenticated)?;
@@ -147,7 +144,6 @@ pub(super) async fn renew(identity: &Identity, text: &str, origin: &Origin) -> R
 
 /// Ends a session. A session that does not exist counts as ended.
 pub(super) async fn logout(identity: &Identity, text: &str, origin: &Origin) -> Result<()> {
-    identity.renewals.allow(origin.client)?;
     let Some(token) = RefreshToken::parse(text) else { return Ok(()) };
     let mut transaction = begin(&identity.pool).await?;
     if !refresh::is_valid(&mut transaction, &token).await.map_err(unavailable)? {

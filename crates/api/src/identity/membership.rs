@@ -5,7 +5,7 @@
 use domain::names::TenantId;
 use postgres::error::Doing as _;
 
-use super::{Identity, UserId, unavailable, within};
+use super::{Identity, Principal, Subject, UserId, unavailable, within};
 use crate::error::{Code, Result};
 
 impl Identity {
@@ -20,5 +20,22 @@ impl Identity {
         let found: Option<bool> =
             within(async { query.fetch_optional(&self.pool).await.doing("looking whose an account is").map_err(unavailable) }).await?;
         if found.unwrap_or(self.external.is_some()) { Ok(()) } else { Err(Code::NotFound.into()) }
+    }
+
+    /// Whether another issuer's user is nobody's account, or an account of the token's school that may sign in. Our own tokens end with their account.
+    ///
+    /// # Errors
+    /// When the registry does not answer: then nobody knows.
+    pub(crate) async fn is_open(&self, principal: &Principal) -> Result<bool> {
+        let by_account = self.external.as_ref().is_some_and(|external| external.settings.subject == Subject::UserId);
+        if principal.role.is_some() || !by_account {
+            return Ok(true);
+        }
+        let select = "SELECT tenant_id IS NOT DISTINCT FROM $2 AND is_active AND NOT is_deleted FROM registry.users WHERE id = $1";
+        let query = sqlx::query_scalar(select).bind(principal.user.0).bind(principal.tenant.map(|tenant| tenant.0));
+        let found: Option<bool> =
+            within(async { query.fetch_optional(&self.pool).await.doing("looking whether an account is open").map_err(unavailable) })
+                .await?;
+        Ok(found.unwrap_or(true))
     }
 }

@@ -24,6 +24,7 @@ pub(super) struct Record<'a> {
 pub(super) const LOGIN: &str = "auth:login";
 pub(super) const REFRESH_REUSE: &str = "auth:refresh-reuse";
 pub(super) const LOGOUT: &str = "auth:logout";
+pub(super) const ME: &str = "auth:me";
 pub(super) const PASSWORD: &str = "auth:password";
 pub(super) const IMPERSONATE: &str = "auth:impersonate";
 

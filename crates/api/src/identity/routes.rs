@@ -13,12 +13,15 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::attempts::{PasswordAttempt, SessionRequest};
 use super::keys::PublicKeys;
 use super::login::{self, Session};
+use super::record::ME;
 use super::{Identity, Origin, Role, within};
 use crate::answer::Data;
 use crate::body::Body;
-use crate::error::{Code, Problem, Result};
+use crate::edge::RequestContext;
+use crate::error::{Code, Error, Problem, Result};
 
 /// The routes of login and of the public keys.
 pub fn routes() -> OpenApiRouter<Arc<Identity>> {
@@ -97,7 +100,7 @@ struct Me {
         (status = 503, description = "The registry does not answer, or the school is temporarily unavailable.", body = Problem),
     )
 )]
-async fn log_in(State(identity): State<Arc<Identity>>, origin: Origin, body: Body<Credentials>) -> Result<Response> {
+async fn log_in(State(identity): State<Arc<Identity>>, _: PasswordAttempt, origin: Origin, body: Body<Credentials>) -> Result<Response> {
     let Credentials { email, password } = body.parse()?;
     let session = within(login::login(&identity, &email, &SecretString::from(password), &origin)).await?;
     Ok(private(session))
@@ -118,7 +121,7 @@ async fn log_in(State(identity): State<Arc<Identity>>, origin: Origin, body: Bod
         (status = 503, description = "The registry does not answer, or the school is temporarily unavailable.", body = Problem),
     )
 )]
-async fn refresh(State(identity): State<Arc<Identity>>, origin: Origin, body: Body<Renewable>) -> Result<Response> {
+async fn refresh(State(identity): State<Arc<Identity>>, _: SessionRequest, origin: Origin, body: Body<Renewable>) -> Result<Response> {
     let Renewable { refresh_token } = body.parse()?;
     Ok(private(within(login::renew(&identity, &refresh_token, &origin)).await?))
 }
@@ -136,7 +139,7 @@ async fn refresh(State(identity): State<Arc<Identity>>, origin: Origin, body: Bo
         (status = 503, description = "The registry does not answer.", body = Problem),
     )
 )]
-async fn log_out(State(identity): State<Arc<Identity>>, origin: Origin, body: Body<Renewable>) -> Result<StatusCode> {
+async fn log_out(State(identity): State<Arc<Identity>>, _: SessionRequest, origin: Origin, body: Body<Renewable>) -> Result<StatusCode> {
     let Renewable { refresh_token } = body.parse()?;
     within(login::logout(&identity, &refresh_token, &origin)).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -160,6 +163,7 @@ async fn log_out(State(identity): State<Arc<Identity>>, origin: Origin, body: Bo
 )]
 async fn change_password(
     State(identity): State<Arc<Identity>>,
+    _: PasswordAttempt,
     origin: Origin,
     headers: HeaderMap,
     body: Body<NewPassword>,
@@ -184,8 +188,15 @@ async fn change_password(
         (status = 503, description = "The registry or the issuer does not answer.", body = Problem),
     )
 )]
-async fn me(State(identity): State<Arc<Identity>>, headers: HeaderMap) -> Result<Response> {
-    let principal = identity.verify(Identity::bearer(&headers)?).await?;
+async fn me(State(identity): State<Arc<Identity>>, context: RequestContext, headers: HeaderMap) -> Result<Response> {
+    let (token, audit) = (Identity::bearer(&headers)?, context.audit());
+    audit.set(None, None, ME);
+    let principal = identity.verify(token).await?;
+    audit.set(principal.tenant, Some(principal.user.0), ME);
+    if let Some(acting) = &principal.impersonation {
+        audit.set_reason(&acting.reason);
+    }
+    identity.profiles.take(&principal.user).map_err(|wait| Error::new(Code::TooManyRequests).after(wait))?;
     if principal.must_change_password {
         return Err(Code::PasswordChangeRequired.into());
     }

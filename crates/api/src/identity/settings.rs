@@ -26,6 +26,8 @@ pub struct Settings {
     pub attempts_per_minute: NonZeroU32,
     /// Sessions that one address may renew or end in a minute: many more, because all of a school may share an address, and each costs one transaction.
     pub renewals_per_minute: NonZeroU32,
+    /// How often one user may ask who they are in a minute.
+    pub profiles_per_minute: NonZeroU32,
     /// Passwords that may wait to be hashed.
     pub hash_queue: usize,
     /// Interval of re-reading the signing key file.
@@ -48,6 +50,7 @@ impl Settings {
             external: None,
             attempts_per_minute: NonZeroU32::MIN.saturating_add(59),
             renewals_per_minute: NonZeroU32::MIN.saturating_add(599),
+            profiles_per_minute: NonZeroU32::MIN.saturating_add(119),
             hash_queue: 64,
             key_file_period: Duration::from_secs(30),
             revocation_period: Duration::from_secs(10),

@@ -3,7 +3,7 @@
 //! Must not end by itself: what fails is logged and tried again, and the last state stays.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgListener, PgPool};
 use telemetry::logs::chain;
@@ -11,6 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ANSWER, Identity, WINDOW, refresh};
 
+/// How far back the latest changes are read: longer than a change of an account may take to commit.
+const RECENT: i64 = 5 * 60;
+/// Between two readings of all changes.
+const WHOLE: Duration = Duration::from_mins(10);
 /// Pause between two readings that notifications cause.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -41,11 +45,13 @@ impl Identity {
         }
     }
 
-    /// Reads at once whenever accounts change, whenever listening begins anew, and after every period.
+    /// Reads the latest changes at once whenever accounts change, and after every period; all of them whenever listening begins anew, and now and then for
+    /// changes that committed long after they were made.
     async fn watch_sessions(&self) {
         loop {
             let listening = tokio::time::timeout(self.settings.revocation_period, listen(&self.pool)).await;
-            self.reload().await;
+            self.reload(WINDOW).await;
+            let mut whole = Instant::now();
             let Ok(Ok(mut listener)) = listening else {
                 tokio::time::sleep(self.settings.revocation_period).await;
                 continue;
@@ -53,15 +59,27 @@ impl Identity {
             // After a time-out the poll is due. `None` and an error mean that notifications may have been missed.
             while let Ok(Ok(Some(_))) | Err(_) = tokio::time::timeout(self.settings.revocation_period, listener.try_recv()).await {
                 while listener.next_buffered().is_some() {}
-                self.reload().await;
+                let due = whole.elapsed() >= WHOLE;
+                self.reload(if due { WINDOW } else { RECENT }).await;
+                if due {
+                    whole = Instant::now();
+                }
                 tokio::time::sleep(BREATH).await;
             }
             tokio::time::sleep(BREATH).await;
         }
     }
 
-    async fn reload(&self) {
-        let loaded = tokio::time::timeout(ANSWER, self.revocations.load(&self.pool, WINDOW)).await;
+    /// Reads the changes of the last `seconds`.
+    async fn reload(&self, seconds: i64) {
+        let load = async {
+            if seconds < WINDOW {
+                self.revocations.load_recent(&self.pool, seconds, WINDOW).await
+            } else {
+                self.revocations.load(&self.pool, WINDOW).await
+            }
+        };
+        let loaded = tokio::time::timeout(ANSWER, load).await;
         if let Some(error) = loaded.unwrap_or_else(|_| Err(postgres::Error::timed_out("reading which sessions have ended"))).err() {
             tracing::warn!(error = chain(&error), "refreshing ended sessions failed");
         }
@@ -72,6 +90,7 @@ impl Identity {
             tokio::time::sleep(self.settings.sweep_period).await;
             self.attempts.forget();
             self.renewals.forget();
+            self.profiles.forget();
             if let Err(error) = refresh::sweep(&self.pool).await {
                 tracing::warn!(error = chain(&error), "deleting expired sessions failed");
             }

@@ -50,16 +50,14 @@ pub(super) struct PlatformAuditFilter {
 pub struct PlatformAuditRecord {
     /// Id of the tenant that the data or the token belongs to (UUID). Null if there is none, and if the request named a school that is not its own.
     pub tenant_id: Option<Uuid>,
-    /// Reason that platform staff gave for acting in a school; null for other requests.
-    pub reason: Option<String>,
     /// Fields that records of a school audit have too.
     #[serde(flatten)]
     pub record: AuditRecord,
 }
 
 impl From<Record> for PlatformAuditRecord {
-    fn from(mut record: Record) -> Self {
-        Self { tenant_id: record.tenant.map(|tenant| tenant.0), reason: record.reason.take(), record: record.into() }
+    fn from(record: Record) -> Self {
+        Self { tenant_id: record.tenant.map(|tenant| tenant.0), record: record.into() }
     }
 }
 

@@ -28,7 +28,7 @@ const LIST: &str = "impersonations";
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewImpersonation {
-    /// Reason for acting in the school. It is kept in the audit.
+    /// Reason for acting in the school. It is kept in the audit, which the school can read.
     #[schema(min_length = 10, max_length = 500, pattern = r"\S")]
     pub reason: String,
 }
@@ -63,8 +63,9 @@ pub struct Impersonated {
 
 /// Get a token to act in a school
 ///
-/// The token has the permissions of a school administrator without `roles:update`, so it cannot give rights to anybody. It cannot change which account belongs
-/// to a guardian, or who is the guardian of a child, either. Requires the role `PlatformAdmin`.
+/// The token has the permissions of a school administrator without `roles:update` and `children:erase`, so it cannot give rights to anybody or erase a child.
+/// It cannot change which account belongs to a guardian, or who is the guardian of a child, either. The school's own audit has a record of the token, and of
+/// every request with it, with the reason. Requires the role `PlatformAdmin`.
 #[utoipa::path(
     post, path = "/platform/tenants/{id}/impersonation", tag = "platform", operation_id = "impersonateTenant", params(("id" = Uuid, Path, description = "Id of the tenant (UUID).")),
     request_body = NewImpersonation, responses((status = 200, description = "The access token.", body = Data<ImpersonationToken>), WritesItem)
@@ -79,6 +80,7 @@ pub(super) async fn impersonate(
     let tenant = platform.app().registry_cache.by_id(TenantId(id)).await?.ok_or(Code::NotFound)?;
     let reason = body.parse()?.reason;
     let minted = platform.app().identity.mint(&platform.principal, tenant.tenant, &reason, &origin).await?;
+    platform.record_impersonation(tenant.tenant, &reason);
     let access_token = minted.token.expose_secret().to_owned();
     Ok(Data::new(ImpersonationToken { access_token, token_type: "Bearer", expires_in: minted.expires_in.as_secs() }))
 }

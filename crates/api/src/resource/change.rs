@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnection, Postgres};
 use uuid::Uuid;
 
 use super::filter::Id;
-use super::{Resource, check_visibility_columns, invalidation, precondition, reference, select};
+use super::{Resource, check_account, check_columns, invalidation, precondition, reference, select, visible_columns};
 use crate::access::Access;
 use crate::answer::{ETag, tagged};
 use crate::body::Body;
@@ -25,7 +25,9 @@ pub(super) async fn change<R: Resource>(
     let if_match = precondition::if_match(&headers)?;
     let none = Map::new();
     let fields = body.value.as_object().unwrap_or(&none);
-    check_visibility_columns::<R, _>(&access, &body.value)?;
+    let visible = Box::pin(visible_columns::<R, _>(&access)).await?;
+    check_columns::<R, _>(&access, &body.value, visible)?;
+    check_account::<R, _>(&access, &body.value).await?;
     let mut tx = access.begin_write().await?;
     R::lock_before_change(&mut tx, id).await?;
     lock::<R>(&mut tx, id, access.own(), RowLock::Update).await.and_then(|version| if_match.check(version))?;
@@ -35,7 +37,7 @@ pub(super) async fn change<R: Resource>(
         query.build().execute(&mut *tx).await?;
     }
     // The change may have taken the row out of the user's own rows: then it is rolled back.
-    let found = select::one::<R>(&mut tx, id, access.own()).await?.ok_or(Code::Forbidden)?;
+    let found = select::one_with::<R>(&mut tx, id, access.own(), visible).await?.ok_or(Code::Forbidden)?;
     tx.invalidates(invalidation::<R>());
     tx.commit().await?;
     Ok(tagged(StatusCode::OK, ETag(found.version), found.record))

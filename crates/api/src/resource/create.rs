@@ -10,14 +10,20 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::idempotency::{self, Idempotent};
-use super::{Resource, check_visibility_columns, invalidation, reference, select};
+use super::{Reference, Resource, check_account, check_columns, invalidation, reference, select, visible_columns};
 use crate::access::Access;
 use crate::answer::ETag;
 use crate::body::Body;
 use crate::error::{Code, Result};
 
 pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: HeaderMap, body: Body<R::New>) -> Result<Response> {
-    check_visibility_columns::<R, _>(&access, &body.value)?;
+    if let Some(child) = body.value.get(Reference::CHILD.column).and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok()) {
+        access.set_audited_child(child);
+    }
+    // Before a stored answer is given again: it holds what its body named.
+    let visible = Box::pin(visible_columns::<R, _>(&access)).await?;
+    check_columns::<R, _>(&access, &body.value, visible)?;
+    check_account::<R, _>(&access, &body.value).await?;
     let mut tx = match idempotency::begin(&access, &headers, R::PATH, &body.digest).await? {
         Idempotent::Repeated(mut repeated) => {
             // The row may no longer be one of the user's own: a replayed key must not show what a read would refuse.
@@ -31,7 +37,7 @@ pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: Head
     };
     let id = insert::<R>(&mut tx, body.value, access.own()).await?;
     // Whoever may only touch their own rows may not create another's: then it is rolled back.
-    let found = select::one::<R>(&mut tx, id, access.own()).await?.ok_or(Code::Forbidden)?;
+    let found = select::one_with::<R>(&mut tx, id, access.own(), visible).await?.ok_or(Code::Forbidden)?;
     let location = format!("/api/v1{}/{id}", R::PATH);
     tx.invalidates(invalidation::<R>());
     tx.created(Some(ETag(found.version)), Some(location), &found.record).await

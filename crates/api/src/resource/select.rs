@@ -30,6 +30,35 @@ impl Order {
     }
 }
 
+/// Which columns of its rows a caller is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// All of them.
+    All,
+    /// [`Resource::STAFF_COLUMNS`] are null.
+    Own,
+}
+
+impl Columns {
+    /// Those of a permission that reaches the whole school, or only this user's own rows.
+    #[must_use]
+    pub fn of(own: Option<Uuid>) -> Self {
+        if own.is_some() { Self::Own } else { Self::All }
+    }
+
+    /// The select list. A hidden column keeps its type.
+    fn list<R: Resource>(self) -> String {
+        let mut list = R::COLUMNS.to_owned();
+        for column in R::STAFF_COLUMNS {
+            list += &match self {
+                Self::All => format!(", t.{column}"),
+                Self::Own => format!(", (NULL::app.{}).{column} AS {column}", R::TABLE),
+            };
+        }
+        list
+    }
+}
+
 /// A row, and what pages and entity tags need.
 pub struct Found<T> {
     /// What the response shows.
@@ -51,7 +80,11 @@ impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Found<T> {
 /// The rows of `R` that exist and that `own` (a user whose own alone may be seen) lets through; more conditions may follow.
 #[must_use]
 pub fn rows<R: Resource>(own: Option<Uuid>) -> QueryBuilder<Postgres> {
-    let mut query = all::<R>();
+    rows_with::<R>(own, Columns::of(own))
+}
+
+fn rows_with<R: Resource>(own: Option<Uuid>, columns: Columns) -> QueryBuilder<Postgres> {
+    let mut query = all::<R>(columns);
     query.push(" AND ");
     restrict::<R>(&mut query, own);
     query
@@ -59,11 +92,11 @@ pub fn rows<R: Resource>(own: Option<Uuid>) -> QueryBuilder<Postgres> {
 
 /// Every row of `R`, removed ones too, with `deleted_at`; more conditions may follow.
 #[must_use]
-pub fn all<R: Resource>() -> QueryBuilder<Postgres> {
+pub fn all<R: Resource>(columns: Columns) -> QueryBuilder<Postgres> {
     QueryBuilder::new(format!(
         "SELECT t.id, t.row_version, t.created_at, t.created_by, t.updated_at, t.updated_by, t.deleted_at, {columns}, {order}::text AS place \
          FROM app.{table} t WHERE true",
-        columns = R::COLUMNS,
+        columns = columns.list::<R>(),
         order = R::ORDER.column,
         table = R::TABLE
     ))
@@ -92,7 +125,20 @@ pub(super) fn mine(query: &mut QueryBuilder<Postgres>, own: &'static str, user: 
 /// # Errors
 /// When the database does not answer.
 pub async fn one<R: Resource>(conn: &mut PgConnection, id: Uuid, own: Option<Uuid>) -> Result<Option<Found<R::Record>>> {
-    let mut query = rows::<R>(own);
+    one_with::<R>(conn, id, own, Columns::of(own)).await
+}
+
+/// As [`one`], with these columns.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn one_with<R: Resource>(
+    conn: &mut PgConnection,
+    id: Uuid,
+    own: Option<Uuid>,
+    columns: Columns,
+) -> Result<Option<Found<R::Record>>> {
+    let mut query = rows_with::<R>(own, columns);
     query.push(" AND t.id = ").push_bind(id);
     Ok(query.build_query_as().fetch_optional(conn).await?)
 }

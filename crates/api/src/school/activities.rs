@@ -21,6 +21,9 @@ use crate::error::{Error, Result};
 use crate::resource::filter::equal;
 use crate::resource::{Filter, LIVE_CHILD, Order, Reference, Resource, Stamp, own_child};
 
+/// Its times.
+const TIMES: &[&str] = &["started_at", "ended_at"];
+
 /// The resource.
 pub enum Activities {}
 
@@ -148,7 +151,8 @@ impl Resource for Activities {
             None => None,
         };
         let kind = kept.as_deref().or_else(|| value.get("kind").and_then(Value::as_str)).unwrap_or_default();
-        let wrong = foreign(kind, value, "");
+        let mut wrong = foreign(kind, value, "");
+        wrong.extend(day::too_far_ahead(value, "", TIMES, day::AHEAD));
         if wrong.is_empty() { Ok(()) } else { Err(Error::invalid(wrong)) }
     }
 }

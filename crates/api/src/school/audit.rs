@@ -32,7 +32,7 @@ pub struct AuditRecord {
     pub user_id: Option<Uuid>,
     /// Permission that the request needed, such as `children:read`, or the name of another action.
     pub action: String,
-    /// Path of the request, without the query string.
+    /// Path of the request. Of a query string or body it has only `?child_id=` with the id of the child, if the request names one child in them.
     pub resource: String,
     /// IP address that the request came from.
     pub ip_address: Option<String>,
@@ -42,6 +42,8 @@ pub struct AuditRecord {
     pub success: bool,
     /// Id of the request, as in the `X-Request-Id` header of its answer; null in old records and for actions that were no request.
     pub request_id: Option<String>,
+    /// Reason that platform staff gave for acting in the school; null for all other users.
+    pub reason: Option<String>,
 }
 
 impl From<Record> for AuditRecord {
@@ -55,6 +57,7 @@ impl From<Record> for AuditRecord {
             occurred_at: record.at,
             success: record.success,
             request_id: record.request_id.map(|id| id.to_string()),
+            reason: record.reason,
         }
     }
 }

@@ -36,11 +36,11 @@ pub struct Child {
     pub nationality: Option<String>,
     /// Language spoken at home as a BCP 47 language tag, such as `pt-PT`.
     pub home_language: Option<String>,
-    /// Postal address of the child.
+    /// Postal address of the child; null for users who may read only their own children, because parents may live apart.
     pub address: Option<String>,
     /// Whether the guardians consent to photographs of the child.
     pub photo_consent: bool,
-    /// Free-text notes for the staff.
+    /// Free-text notes for the staff; null for users who may read only their own children.
     pub notes: Option<String>,
     /// Version of the record, who wrote it and when.
     #[serde(flatten)]
@@ -94,10 +94,10 @@ bodies! {
         /// Language spoken at home as a BCP 47 language tag, such as `pt-PT`.
         #[schema(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")]
         home_language: Option<String>,
-        /// Postal address of the child.
+        /// Postal address of the child. Refused with `FORBIDDEN` if the caller may read only their own children.
         #[schema(max_length = 500)]
         address: Option<String>,
-        /// Free-text notes for the staff.
+        /// Free-text notes for the staff. Refused with `FORBIDDEN` if the caller may read only their own children.
         #[schema(max_length = 4000)]
         notes: Option<String>,
     }
@@ -142,8 +142,8 @@ impl Resource for Children {
     const TABLE: &'static str = "children";
     const PATH: &'static str = "/children";
     const SINGULAR: &'static str = "child";
-    const COLUMNS: &'static str =
-        "t.full_name, t.preferred_name, t.birth_date, t.sex, t.nationality, t.home_language, t.address, t.photo_consent, t.notes";
+    const COLUMNS: &'static str = "t.full_name, t.preferred_name, t.birth_date, t.sex, t.nationality, t.home_language, t.photo_consent";
+    const STAFF_COLUMNS: &'static [&'static str] = &["address", "notes"];
     const WRITABLE: &'static [&'static str] =
         &["full_name", "preferred_name", "birth_date", "sex", "nationality", "home_language", "address", "photo_consent", "notes"];
     const ORDER: Order = Order { column: "t.search_name", of: "text COLLATE \"C\"", descending: false };

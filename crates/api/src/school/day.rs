@@ -2,13 +2,13 @@
 //!
 //! Must not compute a day itself: the database does, with the school's setting.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::{Map, Value};
 use sqlx::QueryBuilder;
 use sqlx::postgres::{PgConnection, Postgres};
 use uuid::Uuid;
 
-use crate::error::Result;
+use crate::error::{Field, Result, Text};
 
 /// Narrows to the rows whose time, a column of `t`, is on this day, at or after `from`, and before `until`, as far as they are given.
 pub(super) fn during(
@@ -28,6 +28,20 @@ pub(super) fn during(
     if let Some(until) = until {
         query.push(format!(" AND {column} < ")).push_bind(until);
     }
+}
+
+/// What clocks may differ.
+pub(super) const CLOCKS: TimeDelta = TimeDelta::minutes(5);
+/// How far ahead of its time something may be entered.
+pub(super) const AHEAD: TimeDelta = TimeDelta::days(1);
+
+/// The fields of a body, with `path` before their names, whose times are further ahead than this: a mistyped year would stay on top of every list.
+pub(super) fn too_far_ahead(value: &Value, path: &str, fields: &[&str], most: TimeDelta) -> Vec<Field> {
+    let until = Utc::now() + most;
+    let time = |field: &&&str| value.get(**field).and_then(Value::as_str).and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    let wrong = fields.iter().filter(|field| time(field).is_some_and(|time| time > until));
+    let message = || Text::new("está no futuro", "is in the future");
+    wrong.map(|field| Field { field: format!("{path}{field}"), code: "future", message: message() }).collect()
 }
 
 /// Narrows to the rows about children who are enrolled in this class today.

@@ -109,6 +109,7 @@ impl Resource for Guardians {
     const COLUMNS: &'static str = "t.full_name, t.email, t.phone_number, t.tax_number, t.address, t.preferred_locale, t.user_id";
     const WRITABLE: &'static [&'static str] =
         &["full_name", "email", "phone_number", "tax_number", "address", "preferred_locale", "user_id"];
+    const ACCOUNT: Option<&'static str> = Some("user_id");
     const ORDER: Order = Order { column: "t.search_name", of: "text COLLATE \"C\"", descending: false };
     // A user sees the other guardians of a child through the links of the child, without their addresses: parents may live apart.
     const OWN: &'static str = "t.user_id = {user}";

@@ -14,7 +14,7 @@ use super::bodies::bodies;
 use super::column_enum::column_enum;
 use super::day;
 use crate::access::permission::{IncidentsCreate, IncidentsDelete, IncidentsRead, IncidentsUpdate};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::resource::filter::equal;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
 
@@ -75,7 +75,7 @@ bodies! {
         child_id: Uuid,
         /// Id of the class (UUID). Defaults to the class that the child was enrolled in on that day.
         class_id: Option<Uuid>,
-        /// Time at which the incident happened, in RFC 3339 format.
+        /// Time at which the incident happened, in RFC 3339 format. Must not be in the future.
         occurred_at: DateTime<Utc>,
         /// Kind of incident.
         kind: IncidentKind,
@@ -191,6 +191,11 @@ impl Resource for Incidents {
     type Create = IncidentsCreate;
     type Update = IncidentsUpdate;
     type Delete = IncidentsDelete;
+
+    async fn check(_: &mut PgConnection, _: Option<Uuid>, value: &Value) -> Result<()> {
+        let wrong = day::too_far_ahead(value, "", &["occurred_at", "guardians_notified_at", "closed_at"], day::CLOCKS);
+        if wrong.is_empty() { Ok(()) } else { Err(Error::invalid(wrong)) }
+    }
 
     async fn complete(conn: &mut PgConnection, fields: &mut Map<String, Value>) -> Result<()> {
         day::fill_class(conn, fields, "occurred_at").await?;

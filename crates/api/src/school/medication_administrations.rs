@@ -57,8 +57,8 @@ pub struct MedicationAdministration {
     pub stamp: Stamp,
 }
 
-/// Request body that logs a dose. One medication cannot be given twice at the same time; to repeat the request safely, send the same
-/// `Idempotency-Key`.
+/// Request body that logs a dose. One medication cannot be given twice at the same time, and a dose within 30 minutes of another must be confirmed; to repeat
+/// the request safely, send the same `Idempotency-Key`.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMedicationAdministration {
@@ -79,6 +79,10 @@ pub struct NewMedicationAdministration {
     /// Free-text notes about the dose.
     #[schema(max_length = 4000)]
     pub notes: Option<String>,
+    /// Whether a dose was given although another one of the same medication was given within 30 minutes before or after it. Without it such a dose is refused
+    /// with the field code `recent`, because two people may have given the same dose. Defaults to false.
+    #[schema(nullable = false)]
+    pub confirm_repeat: Option<bool>,
 }
 
 /// Request body that updates a dose in the log. Only the notes can be changed.
@@ -195,6 +199,14 @@ impl Resource for MedicationAdministrations {
         if given && facts.given {
             let message = Text::new("já foi administrada a esta hora", "the dose was already given at this time");
             return Err(Error::conflict("administered_at", "taken", message));
+        }
+        let confirmed = value.get("confirm_repeat").and_then(Value::as_bool) == Some(true);
+        if given && facts.recent && !confirmed {
+            let message = Text::new(
+                "outra dose foi administrada há menos de 30 minutos; confirme com confirm_repeat se esta também o foi",
+                "another dose was given within 30 minutes; confirm with confirm_repeat that this one was given too",
+            );
+            return Err(Error::conflict("administered_at", "recent", message));
         }
         Ok(())
     }

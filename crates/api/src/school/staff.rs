@@ -119,6 +119,7 @@ impl Resource for Staff {
         "t.full_name, t.job_title, t.email, t.phone_number, t.starts_on, t.ends_on, t.first_aid_certified_until, t.user_id";
     const WRITABLE: &'static [&'static str] =
         &["full_name", "job_title", "email", "phone_number", "starts_on", "ends_on", "first_aid_certified_until", "user_id"];
+    const ACCOUNT: Option<&'static str> = Some("user_id");
     const ORDER: Order = Order { column: "t.search_name", of: "text COLLATE \"C\"", descending: false };
     const OWN: &'static str = OWN_NONE;
 

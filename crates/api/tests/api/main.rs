@@ -11,6 +11,8 @@
     reason = "a test reads best where things stand when they are needed, and a long one says how far it is"
 )]
 
+mod accounts;
+mod amplification;
 mod cache;
 mod care;
 mod children;
@@ -23,3 +25,4 @@ mod identity;
 mod isolation;
 mod people;
 mod platform;
+mod visibility;

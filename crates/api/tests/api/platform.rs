@@ -116,6 +116,20 @@ async fn platform_staff_act_in_a_school_for_a_reason_that_is_kept_and_only_there
         .scalar(&format!("SELECT count(*) FROM app.access_audit WHERE user_id = '{}' AND action = 'children:create'", staff.user))
         .await;
     assert_eq!(written, 1);
+    // The school reads it too: that they got leave to act, what they did, and why.
+    let admin = north.user("SchoolAdmin").await;
+    let reasons = async |action: &str| {
+        let found = admin.get(&format!("/audit?user_id={}&action={action}", staff.user)).await;
+        found.data().as_array().unwrap().iter().map(|record| record["reason"].clone()).collect::<Vec<_>>()
+    };
+    let read = acting.get("/children").await;
+    assert_eq!(read.status, 200);
+    for action in ["auth:impersonate", "children:create", "children:read"] {
+        until(action, async || reasons(action).await == [json!("support case 4711")]).await;
+    }
+    admin.get("/children").await.data();
+    let own = async || admin.get(&format!("/audit?user_id={}&action=children:read", admin.user)).await.data()[0]["reason"].clone();
+    until("the school's own people give none", async || own().await.is_null()).await;
     let new = json!({ "name": "Rita", "email": "rita@norte.example", "role": "Teacher" });
     assert_eq!(acting.post("/users", new).await.code(), "FORBIDDEN", "accounts are the school's to give");
     assert_eq!(recorded_accounts(&world, staff.user).await, []);
@@ -123,7 +137,7 @@ async fn platform_staff_act_in_a_school_for_a_reason_that_is_kept_and_only_there
 }
 
 #[tokio::test]
-async fn nothing_that_platform_staff_do_in_a_school_gives_rights_that_outlive_their_token() {
+async fn nothing_that_platform_staff_do_in_a_school_gives_rights_that_outlive_their_token_or_erases_a_child() {
     let world = world().await;
     let (school, other) = (world.school("norte").await, world.school("sul").await);
     let (staff, admin) = (world.staff().await, school.user("SchoolAdmin").await);
@@ -150,11 +164,12 @@ async fn nothing_that_platform_staff_do_in_a_school_gives_rights_that_outlive_th
         acting.post("/guardians", json!({ "full_name": "Eu", "user_id": staff.user })).await,
         acting.patch(&format!("/guardians/{parent}"), "*", json!({ "user_id": staff.user })).await,
         acting.put(&link, None, json!({ "relation": "mother" })).await,
+        acting.post(&format!("/children/{child}/erasure"), json!({ "reason": "pedido" })).await,
     ] {
         assert_eq!((refused.status, refused.code()), (403, "FORBIDDEN"));
     }
     let may = acting.get("/me").await.data()["permissions"].to_string();
-    assert!(may.contains("roles:read") && !may.contains("roles:update"), "{may}");
+    assert!(may.contains("roles:read") && !may.contains("roles:update") && !may.contains("children:erase"), "{may}");
     assert_eq!((acting.get("/users").await.status, acting.get(matrix).await.status), (200, 200), "they may look");
     assert_eq!(acting.patch(&format!("/guardians/{parent}"), "*", json!({ "full_name": "Rita Sá" })).await.status, 200);
 
@@ -178,7 +193,7 @@ async fn with_another_issuer_its_users_get_roles_and_other_schools_accounts_do_n
     assert_eq!(give(uuid::Uuid::new_v4()).await.status, 201);
     assert_eq!(give(school.user("ReadOnly").await.user).await.status, 201);
     let gone = school.user("ReadOnly").await.user;
-    assert_eq!(admin.send(reqwest::Method::DELETE, &format!("/users/{gone}"), None).await.status, 204);
+    assert_eq!(admin.delete(&format!("/users/{gone}"), "*").await.status, 204);
     for stranger in [staff.user, other.user("Teacher").await.user, gone] {
         assert_eq!(give(stranger).await.code(), "NOT_FOUND");
     }
@@ -205,15 +220,11 @@ async fn an_administrator_makes_changes_and_ends_accounts_of_its_own_school_alon
     assert_eq!(rita.get("/children").await.status, 200);
     assert_eq!(rita.get("/users").await.code(), "FORBIDDEN");
 
-    assert_eq!(admin.send(reqwest::Method::DELETE, &format!("/users/{id}"), None).await.status, 204);
+    assert_eq!(admin.delete(&format!("/users/{id}"), "*").await.status, 204);
     // The end of an account is told by the master database; its tokens die when it is heard.
     until("the end of its tokens", async || rita.get("/children").await.status != 200).await;
     assert_eq!(rita.get("/children").await.code(), "UNAUTHENTICATED");
-    assert_eq!(
-        admin.send(reqwest::Method::DELETE, &format!("/users/{}", admin.user), None).await.code(),
-        "CONFLICT",
-        "somebody must run the school"
-    );
+    assert_eq!(admin.delete(&format!("/users/{}", admin.user), "*").await.code(), "CONFLICT", "somebody must run the school");
 }
 
 #[tokio::test]
@@ -230,7 +241,7 @@ async fn accounts_are_found_by_name_address_role_and_activity() {
             assert_eq!(admin.post("/users", json!({ "name": name, "email": email, "role": role })).await.status, 201);
         }
         let rita = admin.get("/users?email=rita@norte.example").await.data()[0]["id"].as_str().unwrap().to_owned();
-        assert_eq!(admin.send(Method::PATCH, &format!("/users/{rita}"), Some(json!({ "is_active": false }))).await.status, 200);
+        assert_eq!(admin.patch(&format!("/users/{rita}"), "*", json!({ "is_active": false })).await.status, 200);
         for (query, names) in [
             ("name=conceicao%20INE", &["Inês Conceição"][..]),
             ("name=in", &["Inês Conceição", "João Inácio"]),
@@ -313,11 +324,11 @@ async fn an_account_is_written_with_its_record_even_while_the_schools_audit_take
         let made = admin.post("/users", json!({ "name": "Rita", "email": "rita@norte.example", "role": "Teacher" })).await;
         assert_eq!(made.status, 201, "{}", made.body);
         let path = format!("/users/{}", made.data()["user"]["id"].as_str().unwrap());
-        let changed = admin.send(Method::PATCH, &path, Some(json!({ "role": "HealthStaff" }))).await;
+        let changed = admin.patch(&path, "*", json!({ "role": "HealthStaff" })).await;
         let reset = admin.send(Method::POST, &format!("{path}/reset-password"), None).await;
-        let removed = admin.send(Method::DELETE, &path, None).await;
+        let removed = admin.delete(&path, "*").await;
         assert_eq!((changed.status, reset.status, removed.status), (200, 200, 204));
-        assert_eq!(admin.send(Method::DELETE, &path, None).await.code(), "NOT_FOUND");
+        assert_eq!(admin.delete(&path, "*").await.code(), "NOT_FOUND");
 
         let records = recorded_accounts(&world, admin.user).await;
         let (ids, paths): (Vec<_>, Vec<_>) =
@@ -353,25 +364,24 @@ async fn a_record_names_the_request_that_its_answer_names() {
         let world = World::start(version, usual).await;
         let north = world.school("norte").await;
         let (staff, admin) = (world.staff().await, north.user("SchoolAdmin").await);
-        let as_request = |id| admin.header("x-request-id", id);
-        let written = as_request("write-1").post("/children", json!({ "full_name": "Inês" })).await;
-        assert_eq!(written.headers["x-request-id"], "write-1");
-        assert_eq!(admin.get("/audit?action=children:create").await.data()[0]["request_id"], "write-1");
+        // Whatever the client calls its requests: anybody could call two of them the same.
+        let (admin, staff) = (admin.header("x-request-id", "mine"), staff.header("x-request-id", "mine"));
+        let id = |answer: &Answer| answer.headers["x-request-id"].to_str().unwrap().to_owned();
+        let written = id(&admin.post("/children", json!({ "full_name": "Inês" })).await);
+        assert_ne!(written, "mine");
+        assert_eq!(admin.get("/audit?action=children:create").await.data()[0]["request_id"], written);
 
-        assert_eq!(as_request("read-1").get("/children").await.status, 200);
+        let read = id(&admin.get("/children").await);
         let newest = async || admin.get("/audit?action=children:read").await.data()[0]["request_id"].clone();
-        until("the record of the read", async || newest().await == "read-1").await;
+        until("the record of the read", async || newest().await == read).await;
 
         let new = json!({ "name": "Rita", "email": "rita@norte.example", "role": "Teacher" });
-        assert_eq!(as_request("account-1").post("/users", new).await.status, 201);
+        let account = id(&admin.post("/users", new).await);
         let wrong = json!({ "email": "rita@norte.example", "password": "wrong" });
-        assert_eq!(as_request("login-1").anonymous().post("/auth/login", wrong).await.status, 401);
+        let login = id(&admin.anonymous().post("/auth/login", wrong).await);
         let reason = json!({ "reason": "support case 4711" });
-        let path = format!("/platform/tenants/{}/impersonation", north.id());
-        assert_eq!(staff.header("x-request-id", "acting-1").post(&path, reason).await.status, 200);
-        for (action, success, id) in
-            [("roles:update", true, "account-1"), ("auth:login", false, "login-1"), ("auth:impersonate", true, "acting-1")]
-        {
+        let acting = id(&staff.post(&format!("/platform/tenants/{}/impersonation", north.id()), reason).await);
+        for (action, success, id) in [("roles:update", true, account), ("auth:login", false, login), ("auth:impersonate", true, acting)] {
             let found = staff.get(&format!("/platform/audit?tenant_id={}&action={action}&success={success}", north.id())).await;
             assert_eq!(found.data()[0]["request_id"], id, "{}", found.body);
         }

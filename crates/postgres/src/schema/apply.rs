@@ -1,11 +1,11 @@
-//! Applying one migration: its file, its record and the caller's ownership comment commit together or not at all.
+//! Applying one migration: its file, its record and the caller's ownership comment commit together or not at all, but for files that run alone.
 //!
 //! Must not run a file unless the database's records are, byte for byte, the files before it.
 
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
-use super::{Error, Kind, Migration, Migrations, Result};
+use super::{Error, Kind, Migration, Migrations, Mode, Result};
 use crate::error::Doing as _;
 use crate::quote::Ident;
 
@@ -19,17 +19,21 @@ pub enum Applied {
 }
 
 /// One migration at a time in one database ("dailycar" in ASCII): a second one waits, then finds the file applied.
-const LOCK: i64 = 0x6461_696c_7963_6172;
+pub(super) const LOCK: i64 = 0x6461_696c_7963_6172;
 
 impl Migrations {
-    /// Applies `migration` in one transaction: its file, its record, and `comment`, a statement that writes the new version into the ownership comment.
+    /// Applies `migration` in one transaction: its file, its record, and `comment`, a statement that writes the new version into the ownership comment. A file
+    /// that runs alone is followed by the other two. Give each file a session of its own: what one sets must not reach the next.
     ///
     /// # Errors
     /// [`Error::Edited`], [`Error::Gap`] and [`Error::Ahead`] when the records do not fit this list; [`Error::Failed`] when the file fails. Nothing remains of
-    /// the file then.
+    /// the file then. [`Error::Busy`] for a file that runs alone while another is being applied.
     pub async fn apply(&self, conn: &mut PgConnection, migration: &Migration, comment: Option<&str>) -> Result<Applied> {
         if self.all().iter().all(|known| known != migration) {
             return Err(Error::Unknown { file: migration.file() });
+        }
+        if let Mode::Alone(statement) = &migration.mode {
+            return self.apply_alone(conn, migration, statement, comment).await;
         }
         // An explicit level, whatever the database's default: the records must be read after the lock is held.
         let mut transaction =
@@ -61,10 +65,20 @@ impl Migrations {
     async fn apply_within(&self, conn: &mut PgConnection, migration: &Migration, comment: Option<&str>) -> Result<Applied> {
         let lock = sqlx::query("SELECT pg_catalog.pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *conn).await;
         lock.doing("waiting for another migration").map_err(Error::Record)?;
+        if !self.due(conn, migration).await? {
+            return Ok(Applied::Already);
+        }
+        run(conn, self.kind(), migration).await?;
+        write_comment(conn, comment).await?;
+        Ok(Applied::Now)
+    }
+
+    /// The migration is the next one; false when it was applied before. Creates the table of records when there is none.
+    pub(super) async fn due(&self, conn: &mut PgConnection, migration: &Migration) -> Result<bool> {
         let records = recorded(conn, self.kind()).await.map_err(Error::Record)?;
         let version = self.verify(records.as_deref().unwrap_or_default())?;
         if migration.version <= version {
-            return Ok(Applied::Already);
+            return Ok(false);
         }
         if migration.version != version + 1 {
             return Err(Error::Gap { recorded: version, next: migration.version });
@@ -72,12 +86,7 @@ impl Migrations {
         if records.is_none() {
             create_record(conn, self.kind()).await.map_err(Error::Record)?;
         }
-        run(conn, self.kind(), migration).await?;
-        if let Some(comment) = comment {
-            let written = sqlx::raw_sql(AssertSqlSafe(comment)).execute(conn).await;
-            written.doing("writing the schema version into the ownership comment").map_err(Error::Record)?;
-        }
-        Ok(Applied::Now)
+        Ok(true)
     }
 
     /// The last version recorded, if the records are the first files of this list.
@@ -122,6 +131,12 @@ async fn recorded(conn: &mut PgConnection, kind: Kind) -> crate::Result<Option<V
     rows.iter().map(Record::read).collect::<Result<_, _>>().doing(doing).map(Some)
 }
 
+pub(super) async fn write_comment(conn: &mut PgConnection, comment: Option<&str>) -> Result<()> {
+    let Some(comment) = comment else { return Ok(()) };
+    let written = sqlx::raw_sql(AssertSqlSafe(comment)).execute(conn).await;
+    written.doing("writing the schema version into the ownership comment").map_err(Error::Record).map(|_| ())
+}
+
 async fn create_record(conn: &mut PgConnection, kind: Kind) -> crate::Result<()> {
     let schema = Ident(kind.schema());
     let create = format!(
@@ -138,16 +153,25 @@ async fn create_record(conn: &mut PgConnection, kind: Kind) -> crate::Result<()>
 /// Runs the file and inserts its record, but only into the transaction that the file started in.
 async fn run(conn: &mut PgConnection, kind: Kind, migration: &Migration) -> Result<()> {
     let file = || migration.file();
-    let before = sqlx::query_scalar::<_, String>("SELECT pg_catalog.pg_current_xact_id()::text").fetch_one(&mut *conn).await;
-    let before = before.doing("beginning a migration").map_err(Error::Record)?;
+    let before = transaction_id(conn).await?;
     let ran = sqlx::raw_sql(AssertSqlSafe(migration.sql.as_str())).execute(&mut *conn).await;
     ran.doing("running its statements").map_err(|source| Error::Failed { file: file(), source })?;
+    if insert_record(conn, kind, migration, &before).await? { Ok(()) } else { Err(Error::EndedTransaction { file: file() }) }
+}
+
+/// The current transaction's number.
+pub(super) async fn transaction_id(conn: &mut PgConnection) -> Result<String> {
+    let id = sqlx::query_scalar::<_, String>("SELECT pg_catalog.pg_current_xact_id()::text").fetch_one(conn).await;
+    id.doing("beginning a migration").map_err(Error::Record)
+}
+
+/// Inserts the migration's record, if the transaction is still the one with this number.
+pub(super) async fn insert_record(conn: &mut PgConnection, kind: Kind, migration: &Migration, transaction: &str) -> Result<bool> {
     let insert = format!(
         "INSERT INTO {}.schema_migrations (version, name, checksum) SELECT $1::int8::int4, $2, $3 WHERE pg_catalog.pg_current_xact_id()::text = $4",
         Ident(kind.schema())
     );
-    let query =
-        sqlx::query(AssertSqlSafe(insert)).bind(i64::from(migration.version)).bind(&migration.name).bind(&migration.checksum).bind(before);
-    let inserted = query.execute(conn).await.doing("recording a migration").map_err(Error::Record)?;
-    if inserted.rows_affected() == 1 { Ok(()) } else { Err(Error::EndedTransaction { file: file() }) }
+    let query = sqlx::query(AssertSqlSafe(insert)).bind(i64::from(migration.version)).bind(&migration.name).bind(&migration.checksum);
+    let inserted = query.bind(transaction).execute(conn).await.doing("recording a migration").map_err(Error::Record)?;
+    Ok(inserted.rows_affected() == 1)
 }

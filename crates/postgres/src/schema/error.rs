@@ -39,6 +39,41 @@ pub enum Error {
         /// The file.
         file: String,
     },
+    /// A file begins, ends or divides a transaction. What it committed would be repeated with every retry.
+    #[error(
+        "migration {file} has a transaction statement (its statement {statement}); remove it: each file runs in one transaction with its record"
+    )]
+    TransactionControl {
+        /// The file.
+        file: String,
+        /// Which of its statements, from 1.
+        statement: usize,
+    },
+    /// A file says that it runs without a transaction, but is not one statement that may be repeated after a crash.
+    #[error(
+        "migration {file} says no-transaction; it must be one statement, CREATE [UNIQUE] INDEX CONCURRENTLY IF NOT EXISTS name ON {schema}.table or \
+         DROP INDEX CONCURRENTLY IF EXISTS {schema}.name"
+    )]
+    NotRepeatable {
+        /// The file.
+        file: String,
+        /// The schema that its table or index must name.
+        schema: &'static str,
+    },
+    /// An index is not there or not valid after the file that creates it: something else has its name.
+    #[error("migration {file} left no valid index {index}; something else has that name")]
+    NoIndex {
+        /// The file.
+        file: String,
+        /// The index.
+        index: String,
+    },
+    /// Another session is applying migrations to the database; after a crash, the server may still be at work on one.
+    #[error("migration {file} waits for another migration of the same database")]
+    Busy {
+        /// The file.
+        file: String,
+    },
     /// The database had another file applied under this number.
     #[error("migration {file} was edited after this database applied it; restore the file and add a new one")]
     Edited {
@@ -67,7 +102,7 @@ pub enum Error {
         /// The file.
         file: String,
     },
-    /// A file failed; nothing of it remains.
+    /// A file failed; nothing of it remains. Of a file that runs alone, the next attempt removes what remains.
     #[error("migration {file} failed")]
     Failed {
         /// The file.
@@ -104,22 +139,62 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Failed { source, .. } => match source.sqlstate().as_deref() {
-                Some("42501") => Class::Denied,
-                Some(code) if matches!(&code[..2], "0A" | "22" | "23" | "2B" | "42" | "P0") => Class::Invalid,
-                _ => source.class(),
-            },
+            Self::Failed { source, .. } => source.sqlstate().map_or_else(|| source.class(), |code| class_of_file(&code, source.class())),
             Self::Record(source) => source.class(),
             Self::Unreadable { .. } => Class::Transient,
             Self::Unknown { .. } => Class::Bug,
+            Self::Busy { .. } => Class::Contended,
             Self::Empty
             | Self::Misnamed { .. }
             | Self::Misnumbered { .. }
             | Self::NotText { .. }
+            | Self::TransactionControl { .. }
+            | Self::NotRepeatable { .. }
+            | Self::NoIndex { .. }
             | Self::Edited { .. }
             | Self::Gap { .. }
             | Self::Ahead { .. }
             | Self::EndedTransaction { .. } => Class::Invalid,
         }
+    }
+}
+
+/// The class of a file's failure. What is no mistake of the file or the data passes by itself: locks, load, and a server that is read-only for a while.
+fn class_of_file(code: &str, elsewhere: Class) -> Class {
+    match code {
+        "42501" => Class::Denied,
+        // A server that is read-only, and time-outs of transactions.
+        "25006" | "25P03" | "25P04" => Class::Transient,
+        "55P03" => Class::Contended,
+        _ => match &code[..2] {
+            // Among them 25001, a statement that cannot run in a transaction, 2D000, a COMMIT in a block, and 55006, a table that the file itself still uses.
+            "0A" | "21" | "22" | "23" | "25" | "2B" | "2D" | "2F" | "38" | "39" | "3B" | "3D" | "3F" | "42" | "44" | "54" | "55" | "P0" => {
+                Class::Invalid
+            }
+            _ => elsewhere,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_does_wrong_is_never_taken_for_something_that_passes() {
+        for code in
+            ["25001", "25P01", "25P02", "2D000", "55006", "55000", "55P04", "0A000", "21000", "23505", "42P07", "3F000", "54000", "P0001"]
+        {
+            for elsewhere in [Class::Transient, Class::Contended, Class::Bug] {
+                assert_eq!(class_of_file(code, elsewhere), Class::Invalid, "{code}");
+            }
+        }
+        for (code, class) in
+            [("25006", Class::Transient), ("25P03", Class::Transient), ("55P03", Class::Contended), ("42501", Class::Denied)]
+        {
+            assert_eq!(class_of_file(code, Class::Bug), class, "{code}");
+        }
+        assert_eq!(class_of_file("40P01", Class::Contended), Class::Contended);
+        assert_eq!(class_of_file("53100", Class::Transient), Class::Transient);
     }
 }

@@ -1,6 +1,6 @@
 //! Where migrations come from: embedded in the program, or a mounted directory that replaces the embedded ones.
 //!
-//! Must not touch a database; a list that loads is well-formed (numbered 1 to n, UTF-8, never empty).
+//! Must not touch a database; a list that loads is well-formed (numbered 1 to n, UTF-8, never empty, no file that ends its transaction).
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,7 +8,8 @@ use std::path::Path;
 use aws_lc_rs::digest::{Context, SHA256};
 use include_dir::{Dir, include_dir};
 
-use super::{Error, Kind, Migration, Migrations, Result};
+use super::statements::{self, Token};
+use super::{Concurrently, Error, Kind, Migration, Migrations, Mode, Result};
 
 static TENANT: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../config/schema/tenant");
 static MASTER: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../config/schema/master");
@@ -58,7 +59,7 @@ impl Migrations {
         let mut digests = Vec::with_capacity(files.len());
         let mut digest = Context::new(&SHA256);
         for (expected, (file, bytes)) in (1_u32..).zip(files) {
-            let migration = parse(&file, bytes)?;
+            let migration = parse(kind, &file, bytes)?;
             if migration.version != expected {
                 return Err(Error::Misnumbered { file, expected });
             }
@@ -74,7 +75,10 @@ fn is_migration(file: &str) -> bool {
     !file.starts_with('.') && Path::new(file).extension().is_some_and(|extension| extension == "sql")
 }
 
-fn parse(file: &str, bytes: Vec<u8>) -> Result<Migration> {
+/// The first line of a file whose one statement cannot run in a transaction.
+const ALONE: &str = "-- no-transaction";
+
+fn parse(kind: Kind, file: &str, bytes: Vec<u8>) -> Result<Migration> {
     let misnamed = || Error::Misnamed { file: file.to_owned() };
     let (number, name) = file.strip_suffix(".sql").and_then(|stem| stem.split_once('_')).ok_or_else(misnamed)?;
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
@@ -84,8 +88,46 @@ fn parse(file: &str, bytes: Vec<u8>) -> Result<Migration> {
     let version = number.parse().map_err(|_| misnamed())?;
     let checksum = hex(aws_lc_rs::digest::digest(&SHA256, &bytes).as_ref());
     let sql = String::from_utf8(bytes).map_err(|_| Error::NotText { file: file.to_owned() })?;
-    Ok(Migration { version, name: name.to_owned(), sql, checksum })
+    let statements = statements::split(&sql);
+    if let Some(statement) = statements.iter().position(|statement| controls_transaction(statement)) {
+        return Err(Error::TransactionControl { file: file.to_owned(), statement: statement + 1 });
+    }
+    let mode = if sql.lines().next().is_some_and(|line| line.trim_end() == ALONE) {
+        let alone = if let [statement] = statements.as_slice() { concurrently(kind, statement) } else { None };
+        Mode::Alone(alone.ok_or_else(|| Error::NotRepeatable { file: file.to_owned(), schema: kind.schema() })?)
+    } else {
+        Mode::Transaction
+    };
+    Ok(Migration { version, name: name.to_owned(), sql, mode, checksum })
 }
+
+/// The statement begins, ends or divides a transaction.
+fn controls_transaction(statement: &[Token]) -> bool {
+    let Some(Token::Word(first)) = statement.first() else { return false };
+    match first.as_str() {
+        "begin" | "start" | "commit" | "end" | "rollback" | "abort" | "savepoint" | "release" => true,
+        "prepare" => statement.get(1).is_some_and(|second| second.is("transaction")),
+        _ => false,
+    }
+}
+
+/// The statement as one that may run alone; none when it is not one of those.
+fn concurrently(kind: Kind, statement: &[Token]) -> Option<Concurrently> {
+    let is = |tokens: &[Token], words: &[&str]| tokens.len() == words.len() && tokens.iter().zip(words).all(|(token, word)| token.is(word));
+    let unique = usize::from(statement.get(1)?.is("unique"));
+    if statement.first()?.is("create") {
+        let (head, rest) = statement.get(1 + unique..)?.split_at_checked(5)?;
+        let [Token::Word(name), on, schema, Token::Symbol('.'), Token::Word(_), ..] = rest else { return None };
+        let whole = is(head, &["index", "concurrently", "if", "not", "exists"]) && on.is("on") && schema.is(kind.schema());
+        return (whole && name.len() <= LONGEST_NAME).then(|| Concurrently::CreateIndex(name.clone()));
+    }
+    let (head, rest) = statement.split_at_checked(5)?;
+    let [schema, Token::Symbol('.'), Token::Word(_)] = rest else { return None };
+    (is(head, &["drop", "index", "concurrently", "if", "exists"]) && schema.is(kind.schema())).then_some(Concurrently::DropIndex)
+}
+
+/// PostgreSQL cuts a longer name off.
+const LONGEST_NAME: usize = 63;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
@@ -140,6 +182,65 @@ mod tests {
         assert_ne!(longer.digest_at(2), longer.digest_at(3));
         assert_eq!((longer.digest_at(0), longer.digest_at(4)), (None, None));
         assert_eq!(crate::schema::short(longer.digest_at(3).unwrap()).len(), 12);
+    }
+
+    #[test]
+    fn a_file_that_begins_or_ends_a_transaction_is_refused_before_it_can_run_anywhere() {
+        for statement in [
+            "COMMIT",
+            "commit and chain",
+            "END",
+            "ROLLBACK",
+            "ABORT",
+            "BEGIN",
+            "START TRANSACTION",
+            "SAVEPOINT a",
+            "RELEASE a",
+            "PREPARE TRANSACTION 'a'",
+            "COMMIT PREPARED 'a'",
+            "/* once */ COMMIT",
+        ] {
+            let refused = load(&[("0001_a.sql", &format!("CREATE TABLE a ();\n{statement};\nCREATE TABLE b ();"))]).unwrap_err();
+            assert!(
+                matches!(&refused, Error::TransactionControl { file, statement: 2 } if file == "0001_a.sql"),
+                "{statement}: {refused:?}"
+            );
+            assert_eq!(refused.class(), domain::retry::Class::Invalid);
+        }
+        for harmless in ["DO $$ BEGIN PERFORM 1; END $$", "SELECT 'COMMIT'", "PREPARE a AS SELECT 1", "-- COMMIT;"] {
+            assert_eq!(load(&[("0001_a.sql", harmless)]).unwrap().all()[0].mode, Mode::Transaction, "{harmless}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_transaction_holds_one_statement_that_may_be_repeated() {
+        let mode =
+            |sql: &str| load(&[("0001_a.sql", &format!("-- no-transaction\n-- Why.\n{sql}"))]).map(|list| list.all()[0].mode.clone());
+        let index = |name: &str| Mode::Alone(Concurrently::CreateIndex(name.to_owned()));
+        assert_eq!(mode("CREATE INDEX CONCURRENTLY IF NOT EXISTS a_b_idx ON app.a (b);").unwrap(), index("a_b_idx"));
+        assert_eq!(mode("create unique index concurrently if not exists A ON app.a (b, lower(c)) WHERE b > ';'").unwrap(), index("a"));
+        assert_eq!(mode("DROP INDEX CONCURRENTLY IF EXISTS app.a_b_idx;").unwrap(), Mode::Alone(Concurrently::DropIndex));
+        for refused in [
+            "",
+            "CREATE INDEX CONCURRENTLY a ON app.a (b)",
+            "CREATE INDEX IF NOT EXISTS a ON app.a (b)",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS a ON a (b)",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS a ON public.a (b)",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS \"A\" ON app.a (b)",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS ON app.a (b)",
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS a ON app.a (b); SELECT 1",
+            "DROP INDEX CONCURRENTLY app.a",
+            "DROP INDEX CONCURRENTLY IF EXISTS app.a, app.b",
+            "DROP INDEX CONCURRENTLY IF EXISTS a",
+            "REINDEX TABLE CONCURRENTLY app.a",
+            "VACUUM app.a",
+            "UPDATE app.a SET b = b + 1",
+            "CREATE",
+        ] {
+            assert!(matches!(mode(refused), Err(Error::NotRepeatable { .. })), "{refused}");
+        }
+        let later = load(&[("0001_a.sql", "-- Why.\n-- no-transaction\nSELECT 1")]).unwrap();
+        assert_eq!(later.all()[0].mode, Mode::Transaction, "only the first line says so");
     }
 
     #[test]

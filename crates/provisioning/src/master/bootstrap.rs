@@ -75,14 +75,17 @@ async fn prepare(target: &Target) -> Result<()> {
     missing.first().map_or(Ok(()), |(_, missing)| Err(Error::Unprepared { missing }))
 }
 
-/// Applies what is missing, one transaction a file, one operator at a time.
+/// Applies what is missing, one session a file, one operator at a time.
 async fn migrate(options: &PgConnectOptions, migrations: &Migrations) -> Result<()> {
     let mut conn = connect_patiently(options.clone(), "connecting to the master database").await?;
     if migrations.applied(&mut conn).await? < migrations.target() {
         lock(&mut conn, "waiting for another operator to migrate the master database").await?;
         let mut version = migrations.applied(&mut conn).await?;
         while let Some(migration) = migrations.next_after(version) {
-            migrations.apply(&mut conn, migration, None).await?;
+            let patient = options.clone().options([("statement_timeout", "5min")]);
+            let mut session = session::connect(&patient, "connecting to the master database").await?;
+            migrations.apply(&mut session, migration, None).await?;
+            close(session).await;
             version = migration.version;
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Must not see a password: callers bring its hash.
 
+use domain::names::SchoolCode;
 use domain::tenant::Person;
 use postgres::error::Doing as _;
 use registry::with_connection;
@@ -101,16 +102,64 @@ pub async fn reset_platform_admin(conn: &mut PgConnection, email: &str, hash: &s
     Ok(query.fetch_optional(conn).await.doing("resetting a password of the platform's staff")?)
 }
 
-/// Closes an account of the platform's staff and writes an audit record; none when no such account has this e-mail address. Otherwise as
-/// [`create_platform_admin`].
+/// What resetting the password of a school's administrator did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminReset {
+    /// The account has the temporary password.
+    Done {
+        /// The account.
+        id: Uuid,
+        /// The e-mail address that its owner signs in with.
+        email: String,
+    },
+    /// No school has this code; nothing was written.
+    NoSchool,
+    /// The school has no active administrator with this e-mail address, or none at all; nothing was written.
+    Nobody,
+    /// The school has several active administrators, so many, and none was named; nothing was written.
+    Several(usize),
+}
+
+/// Gives an administrator of a school a temporary password, ends the account's sessions and its lock, and writes an audit record, in the caller's transaction.
+/// Without an e-mail address it is the school's only active administrator. Otherwise as [`create_platform_admin`].
+///
+/// # Errors
+/// When the registry fails.
+pub async fn reset_school_admin(conn: &mut PgConnection, code: &SchoolCode, email: Option<&str>, hash: &str) -> Result<AdminReset> {
+    let doing = "resetting the password of a school's administrator";
+    let school = "SELECT id FROM registry.tenants WHERE code = $1 AND NOT is_deleted";
+    let school: Option<Uuid> = sqlx::query_scalar(school).bind(code.as_str()).fetch_optional(&mut *conn).await.doing(doing)?;
+    let Some(school) = school else { return Ok(AdminReset::NoSchool) };
+    let select = "
+        SELECT id, email FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND is_active AND NOT is_deleted
+            AND ($2::text IS NULL OR lower(email) = lower($2)) ORDER BY id FOR UPDATE";
+    let query = sqlx::query_as(select).bind(school).bind(email);
+    let mut administrators: Vec<(Uuid, String)> = query.fetch_all(&mut *conn).await.doing(doing)?;
+    let (id, email) = match (administrators.pop(), administrators.len()) {
+        (None, _) => return Ok(AdminReset::Nobody),
+        (Some(only), 0) => only,
+        (Some(_), others) => return Ok(AdminReset::Several(others + 1)),
+    };
+    let update = "
+        WITH done AS (
+            UPDATE registry.users SET password_hash = $2, must_change_password = true, failed_logins = 0, locked_until = NULL
+            WHERE id = $1 RETURNING id, tenant_id)
+        INSERT INTO registry.access_audit (tenant_id, user_id, action, resource, success)
+        SELECT tenant_id, id, 'platform:reset_school_admin', 'dailycare school-admin', true FROM done";
+    sqlx::query(update).bind(id).bind(hash).execute(conn).await.doing(doing)?;
+    Ok(AdminReset::Done { id, email })
+}
+
+/// Closes an account of the platform's staff, erases what is personal in it but the name, and writes an audit record; none when no such account has this
+/// e-mail address. Otherwise as [`create_platform_admin`].
 ///
 /// # Errors
 /// When the registry fails.
 pub async fn remove_platform_admin(conn: &mut PgConnection, email: &str) -> Result<Option<Uuid>> {
     let update = "
-        WITH done AS (
-            UPDATE registry.users SET is_deleted = true, is_active = false
-            WHERE role = 'PlatformAdmin' AND lower(email) = lower($1) AND NOT is_deleted RETURNING id),
+        WITH account AS MATERIALIZED (
+            SELECT id FROM registry.users WHERE role = 'PlatformAdmin' AND lower(email) = lower($1) AND NOT is_deleted),
+        done AS MATERIALIZED (SELECT id FROM account WHERE registry.erase_accounts(ARRAY[id]) = 1),
         audited AS (
             INSERT INTO registry.access_audit (user_id, action, resource, success)
             SELECT id, 'platform:remove_admin', 'dailycare platform-admin', true FROM done)

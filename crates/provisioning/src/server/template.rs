@@ -4,10 +4,11 @@
 //! unless it is named as we name ours and owned by [`OWNER`].
 
 use postgres::error::Doing as _;
+use postgres::locale;
 use postgres::schema::{Migrations, short};
 use postgres::session::{Credentials, Endpoint};
-use sqlx::Connection as _;
 use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::session_guard::SessionGuard;
 use super::sessions::{self, SessionScope};
@@ -26,15 +27,18 @@ fn building(digest: &str) -> String {
     format!("dc_building_{}", short(digest))
 }
 
-/// The template of this digest exists and is frozen.
+/// The template of this digest exists, is frozen, and can be copied.
 ///
 /// # Errors
 /// When the catalog cannot be read.
 pub async fn exists(conn: &mut PgConnection, digest: &str) -> Result<bool> {
     let doing = "observing the template";
-    let query = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1 AND datistemplate AND NOT datallowconn AND datconnlimit <> -2
-                                                          AND pg_get_userbyid(datdba) = $2)";
-    send::answer(doing, sqlx::query_scalar(query).bind(name(digest)).bind(OWNER).fetch_one(conn)).await
+    let query = format!(
+        "SELECT EXISTS (SELECT FROM pg_database d WHERE datname = $1 AND datistemplate AND NOT datallowconn AND datconnlimit <> -2
+                                                    AND pg_get_userbyid(datdba) = $2 AND {})",
+        sql::collates_as_now("d")
+    );
+    send::answer(doing, sqlx::query_scalar(AssertSqlSafe(query)).bind(name(digest)).bind(OWNER).fetch_one(conn)).await
 }
 
 /// Builds the template of `migrations`, logged in as the migrator, unless it exists. Drops first what an interrupted build left.
@@ -50,7 +54,7 @@ pub async fn build(pool: &PgPool, endpoint: &Endpoint, migrator: &Credentials, m
         for leftover in [&building, &template] {
             drop_ours(&mut conn, leftover).await?;
         }
-        send::send_long(&mut conn, sql::create_building(&building), "creating a database for the template").await?;
+        create_building(&mut conn, &building).await?;
         send::send(&mut conn, sql::admit_migrator(&building), "admitting the migrator").await?;
         send::within(send::LONG, "building the template", fill(endpoint, migrator, &building, migrations)).await?;
         send::send(&mut conn, sql::freeze(&building, &template), "freezing the template").await?;
@@ -60,20 +64,34 @@ pub async fn build(pool: &PgPool, endpoint: &Endpoint, migrator: &Credentials, m
     Ok(())
 }
 
-/// Applies every file, then gathers the statistics and freezes the rows that copies start with.
+/// In the locale that is the same everywhere, or where the system lacks it, in the server's own.
+async fn create_building(conn: &mut PgConnection, building: &str) -> Result<()> {
+    let doing = "creating a database for the template";
+    let version = "SELECT current_setting('server_version_num')::int4";
+    let version: i32 = send::answer(doing, sqlx::query_scalar(version).fetch_one(&mut *conn)).await?;
+    match send::send_long(conn, sql::create_building(building, locale::portable(version)), doing).await {
+        Err(Error::Sql(error)) if locale::is_unknown(&error) => send::send_long(conn, sql::create_building(building, ""), doing).await,
+        created => created,
+    }
+}
+
+/// Applies every file, each in a session of its own as in a school, so that a file works here if it works there. Then gathers the statistics and freezes
+/// the rows that copies start with.
 async fn fill(endpoint: &Endpoint, migrator: &Credentials, building: &str, migrations: &Migrations) -> Result<()> {
-    let mut conn = migrate::log_in(endpoint, migrator, building).await?;
     for migration in migrations.all() {
+        let mut conn = migrate::log_in(endpoint, migrator, building).await?;
         migrations.apply(&mut conn, migration, None).await?;
+        conn.close().await.doing("ending a migration's session")?;
     }
     let doing = "vacuuming the template";
+    let mut conn = migrate::log_in(endpoint, migrator, building).await?;
     sqlx::raw_sql("VACUUM (FREEZE, ANALYZE)").execute(&mut conn).await.doing(doing)?;
     // A database with a session cannot be renamed.
     conn.close().await.doing(doing)?;
     Ok(())
 }
 
-/// There are templates, spares or leftovers of builds of another digest than this one.
+/// There are templates, spares or leftovers of builds of another digest than this one, or spares of it that cannot be claimed any more.
 ///
 /// # Errors
 /// When the catalog cannot be read.
@@ -81,15 +99,19 @@ pub async fn stale(conn: &mut PgConnection, keep_digest: &str) -> Result<bool> {
     Ok(!others(conn, keep_digest).await?.is_empty())
 }
 
-/// Databases with our names for another digest, oldest first.
+/// Databases with our names for another digest, and spares made with another version of the system's collations, oldest first.
 async fn others(conn: &mut PgConnection, keep_digest: &str) -> Result<Vec<String>> {
-    let query = "SELECT datname::text FROM pg_database WHERE pg_get_userbyid(datdba) = $1
-                 AND substring(datname from '^dc_(?:template|building|spare)_([0-9a-f]{12})(?:_[0-9a-f]{32})?$') <> $2 ORDER BY oid";
-    let rows = sqlx::query_scalar(query).bind(OWNER).bind(short(keep_digest)).fetch_all(conn);
+    let query = format!(
+        "SELECT datname::text FROM pg_database d WHERE pg_get_userbyid(datdba) = $1
+         AND (substring(datname from '^dc_(?:template|building|spare)_([0-9a-f]{{12}})(?:_[0-9a-f]{{32}})?$') <> $2
+              OR datname ~ '^dc_spare_[0-9a-f]{{12}}_[0-9a-f]{{32}}$' AND NOT ({})) ORDER BY oid",
+        sql::collates_as_now("d")
+    );
+    let rows = sqlx::query_scalar(AssertSqlSafe(query)).bind(OWNER).bind(short(keep_digest)).fetch_all(conn);
     send::answer("observing old templates", rows).await
 }
 
-/// Drops templates, spares and leftovers of builds of every digest but this one.
+/// Drops templates, spares and leftovers of builds of every digest but this one, and spares that cannot be claimed any more.
 ///
 /// # Errors
 /// SQLSTATE 55006 (`Contended`) while one is being copied; those before it are already dropped.

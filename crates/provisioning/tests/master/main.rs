@@ -5,6 +5,7 @@
 mod api_login;
 mod audit;
 mod bootstrap;
+mod erasing;
 mod fixtures;
 mod migrations;
 mod rights;

@@ -9,7 +9,7 @@ use crate::fixtures::{Admin, DATABASE, Master, execute, publication, refusal, re
 use crate::users::person;
 
 /// What the API needs.
-const ALLOWED: [&str; 17] = [
+const ALLOWED: [&str; 18] = [
     "SELECT * FROM registry.tenants",
     "SELECT * FROM registry.users",
     "SELECT max(version) FROM registry.schema_migrations",
@@ -17,6 +17,7 @@ const ALLOWED: [&str; 17] = [
     "INSERT INTO registry.access_audit (action, resource, success) VALUES ('login', 'tenants', false)",
     "INSERT INTO registry.users (tenant_id, name, email, password_hash, role) SELECT id, 'x', 'x@x', 'x', 'Teacher' FROM registry.tenants",
     "UPDATE registry.users SET name = 'y', email = 'y@y', phone_number = '1', role = 'ReadOnly', is_active = false, is_deleted = true WHERE name = 'x'",
+    "SELECT registry.erase_accounts(ARRAY(SELECT id FROM registry.users WHERE name = 'y'))",
     "INSERT INTO registry.refresh_tokens (family, user_id, current, salt, expires_at, ends_at)
          SELECT gen_random_uuid(), id, sha256('a'), sha256('b'), now(), now() FROM registry.users",
     "UPDATE registry.refresh_tokens SET current = previous, previous = current, rotated_at = now(), expires_at = ends_at WHERE false",
@@ -31,9 +32,10 @@ const ALLOWED: [&str; 17] = [
 ];
 
 /// What would let the API change a tenant, raise its own rights or hide what it did.
-const REFUSED: [&str; 24] = [
+const REFUSED: [&str; 25] = [
     "UPDATE registry.tenants SET name = 'x'",
     "DELETE FROM registry.tenants",
+    "SELECT registry.delete_tenant(id, school_uid, cluster_uid) FROM registry.tenants",
     "INSERT INTO registry.tenants (name, code, email) VALUES ('x', 'xx', 'x@x')",
     "UPDATE registry.users SET role = 'PlatformAdmin', tenant_id = NULL",
     "UPDATE registry.users SET tenant_id = gen_random_uuid()",

@@ -5,7 +5,9 @@ use domain::school::observed::{DatabaseAccess, ObservedLogin};
 use provisioning::scram;
 use provisioning::server::drop::drop_database;
 use provisioning::server::{Error, access};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 
 use crate::fixtures::{ADVISORY_LOCKS, ANOTHER_CLUSTER, Admin, FINGERPRINT, LIMIT, School, on_every_server};
 
@@ -258,6 +260,38 @@ async fn closing_takes_connect_from_a_foreign_role_of_the_logins_name_and_nothin
         let untouched = format!("SELECT rolcanlogin AND rolcreatedb FROM pg_roles WHERE rolname = '{}'", school.login());
         assert!(server.query::<bool>(&untouched).await);
         assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_application_that_names_no_schema_finds_its_tables_and_our_own_sessions_look_where_they_say() {
+    on_every_server(async |server| {
+        let school = server.school("plain-client").await;
+        let plain = async || {
+            let options = PgConnectOptions::new_without_pgpass().host(&server.endpoint.host).port(server.endpoint.port);
+            let options = options.username(school.login()).password(school.password.expose_secret()).database(school.database());
+            options.connect().await.unwrap()
+        };
+        sqlx::raw_sql("INSERT INTO notes (text) VALUES ('found'); SELECT * FROM notes").execute(&mut plain().await).await.unwrap();
+        let path = async |conn: &mut PgConnection| sqlx::query_scalar::<_, String>("SHOW search_path").fetch_one(conn).await.unwrap();
+        assert_eq!(path(&mut plain().await).await, "app, public");
+        // What the school says for its own login counts, and is no drift.
+        sqlx::raw_sql("ALTER ROLE CURRENT_USER SET search_path = app").execute(&mut plain().await).await.unwrap();
+        assert_eq!(path(&mut plain().await).await, "app");
+        assert_eq!(path(&mut server.log_in(&school, school.database()).await.unwrap()).await, "pg_catalog,app,pg_temp");
+        assert_eq!(server.access(&school).await, DatabaseAccess::Open);
+        let before = server.catalogs().await;
+        access::open(&server.pool, &school.objects, LIMIT).await.unwrap();
+        assert_eq!(server.catalogs().await, before);
+        // A database from before there was a path, or with another one, is drifted and corrected.
+        for other in ["RESET search_path", "SET search_path = nowhere"] {
+            server.as_admin(&format!("ALTER DATABASE {} {other}", school.database())).await;
+            assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "{other}");
+            access::open(&server.pool, &school.objects, LIMIT).await.unwrap();
+            assert_eq!(server.access(&school).await, DatabaseAccess::Open);
+        }
+        assert_eq!(path(&mut server.superuser(school.database()).await).await, "app, public");
     })
     .await;
 }

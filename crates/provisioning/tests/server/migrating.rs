@@ -117,3 +117,20 @@ async fn a_migrator_that_cannot_become_the_owner_runs_nothing() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_index_is_made_without_locking_the_school_out() {
+    on_every_server(async |mut server| {
+        let school = server.school("indexed").await;
+        let file = "-- no-transaction\nCREATE INDEX CONCURRENTLY IF NOT EXISTS notes_text_idx ON app.notes (text);";
+        server.migrations = server.and_then("0003_notes_text_idx.sql", file);
+        assert_eq!(migrate_last(&server, &school, &server.migrations).await.unwrap(), Applied::Now);
+        assert_eq!(schema(&server, &school).await, Schema { version: 3, genuine: true });
+        assert_eq!(migrate_last(&server, &school, &server.migrations).await.unwrap(), Applied::Already);
+        let valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'app.notes_text_idx'::regclass";
+        let mut login = server.log_in(&school, school.database()).await.unwrap();
+        assert!(sqlx::query_scalar::<_, bool>(valid).fetch_one(&mut login).await.unwrap());
+        server.build(&server.migrations).await.unwrap();
+    })
+    .await;
+}

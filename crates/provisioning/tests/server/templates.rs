@@ -1,6 +1,8 @@
 //! Building templates, staging from them, and dropping old ones.
 
 use domain::retry::Class;
+use postgres::error::Doing as _;
+use postgres::locale;
 use postgres::schema::{Migrations, short};
 use provisioning::server::{Error, prepare, stage, template};
 use sqlx::{Connection as _, PgConnection};
@@ -65,7 +67,16 @@ async fn a_build_that_failed_or_was_interrupted_is_dropped_and_done_again() {
 async fn two_builders_at_once_make_one_template() {
     on_every_server(async |server| {
         let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
-        let (one, two) = tokio::join!(server.build(&newer), server.build(&newer));
+        // On a slow machine one waits for longer than the lock's time-out, and is told so.
+        let patient = async || {
+            loop {
+                match server.build(&newer).await {
+                    Err(error) if error.class() == Class::Contended => {}
+                    built => return built,
+                }
+            }
+        };
+        let (one, two) = tokio::join!(patient(), patient());
         one.and(two).unwrap();
         let made = format!("CREATE DATABASE \"dc_building_{}\"", short(newer.digest()));
         assert_eq!(server.log().matches(&made).count(), 1);
@@ -111,6 +122,66 @@ async fn old_templates_and_spares_go_and_what_only_looks_like_them_stays() {
             assert_eq!(observed, left);
         }
         server.log_in(&school, school.database()).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_file_leaves_in_its_session_reaches_no_later_file_of_the_template() {
+    on_every_server(async |server| {
+        server.and_then("0003_scratch.sql", "CREATE TEMP TABLE scratch (); SET app.leak = 'x'; SET search_path = nowhere;");
+        let clean = "DO $$ BEGIN IF current_setting('app.leak', true) <> '' THEN RAISE 'leaked'; END IF; END $$";
+        server.build(&server.and_then("0004_clean.sql", clean)).await.unwrap();
+        let needing = server.and_then("0005_needs_scratch.sql", "SELECT FROM scratch;");
+        let failed = server.build(&needing).await.unwrap_err();
+        assert!(matches!(failed, Error::Migration { ref file, .. } if file == "0005_needs_scratch.sql"), "{failed:?}");
+        assert_eq!(failed.class(), Class::Invalid);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_template_of_another_version_of_the_systems_collations_is_built_again_and_its_spares_go() {
+    on_every_server(async |server| {
+        let spare = server.stage().await;
+        // The locale of templates has no version that an upgrade changes, so the change is imitated. PostgreSQL refuses to copy such a database.
+        server.as_superuser("UPDATE pg_database SET datcollversion = '0' WHERE datname ~ '^dc_'").await;
+        let refused = stage::stage(&server.pool, server.digest()).await.unwrap_err();
+        assert_eq!(refused.sqlstate().as_deref(), Some("XX000"));
+        let mut conn = server.pool.acquire().await.unwrap();
+        assert!(!template::exists(&mut conn, server.digest()).await.unwrap());
+        assert_eq!(server.spares().await, 0, "a spare that would become a school's outdated database counts");
+        assert!(template::stale(&mut conn, server.digest()).await.unwrap());
+        server.build(&server.migrations).await.unwrap();
+        assert!(template::exists(&mut conn, server.digest()).await.unwrap());
+        template::drop_stale(&server.pool, server.digest()).await.unwrap();
+        assert!(!template::stale(&mut conn, server.digest()).await.unwrap());
+        assert!(!server.query::<String>(NAMED_LIKE_OURS).await.contains(&spare));
+        server.school("after-the-upgrade").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_school_has_the_same_locale_on_every_server_and_knows_the_letters_of_all_languages() {
+    on_every_server(async |server| {
+        let school = server.school("portable").await;
+        let mut login = server.log_in(&school, school.database()).await.unwrap();
+        let same: bool = sqlx::query_scalar("SELECT lower('ÁGUA ŻÓŁW') = 'água żółw' AND 'É' ~ '\\w' AND 'Z' < 'a' AND 'z' < 'á'")
+            .fetch_one(&mut login)
+            .await
+            .unwrap();
+        assert!(same);
+        let versioned = format!(
+            "SELECT count(*) FROM pg_database WHERE datname = '{}' AND datcollate = 'C' AND coalesce(datcollversion, '1') = '1'",
+            school.database()
+        );
+        assert_eq!(server.query::<i64>(&versioned).await, 1);
+        // What is done where the system has no such locale rests on this.
+        let mut conn = server.superuser("postgres").await;
+        let unknown = "CREATE DATABASE nowhere TEMPLATE template0 LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'xx_XX.UTF-8'";
+        let error = sqlx::raw_sql(unknown).execute(&mut conn).await.doing("creating a database").unwrap_err();
+        assert!(locale::is_unknown(&error), "{error:?}");
     })
     .await;
 }

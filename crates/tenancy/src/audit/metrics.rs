@@ -27,7 +27,7 @@ pub const METRICS: [Metric; 5] = [
         name: UNRECORDED,
         kind: Kind::Counter,
         labels: &["cause"],
-        help: "Refusals of no school that were not recorded, being too many: of one address, of all addresses (process), of one user, or while half the queue waits.",
+        help: "Refusals that were not recorded, being too many: of one address, of all addresses (process), of one user, of one school, or, if they belong to no school, while half the queue waits.",
     },
     Metric { name: BATCH_DURATION, kind: Kind::Histogram, labels: &["sink"], help: "How long writing one batch took, well or not." },
 ];
@@ -46,6 +46,7 @@ pub(super) enum Unrecorded {
     Address,
     Process,
     User,
+    School,
     Queue,
 }
 
@@ -77,6 +78,7 @@ pub(super) fn unrecorded(cause: Unrecorded) {
         Unrecorded::Address => "address",
         Unrecorded::Process => "process",
         Unrecorded::User => "user",
+        Unrecorded::School => "school",
         Unrecorded::Queue => "queue",
     };
     counter!(UNRECORDED, "cause" => cause).increment(1);

@@ -23,7 +23,8 @@ pub struct Record {
     pub user: Option<Uuid>,
     /// What was done, such as `children.read`. Only the first 100 characters are written.
     pub action: Cow<'static, str>,
-    /// The request's path. Only its first 500 characters are written, and no query string.
+    /// The request's path, and `?child_id=` with an id where the request names one child outside its path. Only the first 500 characters are written, and
+    /// nothing else of a query string.
     pub resource: String,
     /// Where the request came from.
     pub address: Option<IpAddr>,
@@ -31,7 +32,7 @@ pub struct Record {
     pub at: DateTime<Utc>,
     /// It was allowed and done.
     pub success: bool,
-    /// Why platform staff acted for a school, at most 500 characters. The platform's table alone has it.
+    /// Why platform staff acted for a school, at most 500 characters.
     pub reason: Option<String>,
     /// The id that the request was answered with, at most 64 characters.
     pub request_id: Option<Arc<str>>,
@@ -46,7 +47,8 @@ impl Record {
     /// What is written of the resource; never empty.
     pub(super) fn written_resource(&self) -> &str {
         let path = self.resource.split(['?', '#']).next().unwrap_or_default();
-        writable(path, RESOURCE, "/")
+        let written = if names_a_child(&self.resource[path.len()..]) { &self.resource } else { path };
+        writable(written, RESOURCE, "/")
     }
 
     /// The record without what would not be written, so that its size is bounded.
@@ -61,6 +63,21 @@ impl Record {
         self.resource.shrink_to_fit();
         self
     }
+}
+
+/// The parameter that names the child that a request is about.
+const CHILD: &str = "?child_id=";
+
+/// `path`, with the child that the request names outside it.
+#[must_use]
+pub fn about_child(path: &str, child: Uuid) -> String {
+    format!("{path}{CHILD}{}", child.hyphenated())
+}
+
+/// Whether a query string is only the id of a child, as [`about_child`] writes it.
+fn names_a_child(query: &str) -> bool {
+    let id = query.strip_prefix(CHILD).unwrap_or_default();
+    Uuid::try_parse(id).is_ok_and(|parsed| parsed.hyphenated().to_string() == id)
 }
 
 /// The first characters up to one that PostgreSQL's `text` cannot hold.
@@ -96,6 +113,16 @@ mod tests {
             assert_eq!(record("children.list", resource).bounded().resource, "/api/v1/children");
         }
         assert_eq!(record("children.list", "?token=x").bounded().resource, "/");
+    }
+
+    #[test]
+    fn the_child_that_a_request_is_about_stays_and_nothing_that_looks_like_it() {
+        let child = Uuid::from_u128(7);
+        let about = about_child("/api/v1/allergies", child);
+        assert_eq!(record("health:read", &about).bounded().resource, about);
+        for other in [format!("{about}&name=Ana"), "/api/v1/allergies?child_id=Ana".to_owned(), about.replace("?child_id", "?name")] {
+            assert_eq!(record("health:read", &other).bounded().resource, "/api/v1/allergies");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Default for Settings {
             linger: Duration::from_millis(200),
             writers: 4,
             timeout: Duration::from_secs(10),
-            drain: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
             refusals: Limits::default(),
         }
     }

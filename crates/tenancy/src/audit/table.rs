@@ -38,15 +38,19 @@ pub(super) enum Table {
 }
 
 impl Table {
+    fn name(self) -> &'static str {
+        match self {
+            Self::School => "app.access_audit",
+            Self::Platform => "registry.access_audit",
+        }
+    }
+
     /// Inserts all of them in one statement. Those that exist already, because an earlier answer was lost, stay as they are.
     pub(super) async fn insert(self, conn: &mut PgConnection, records: &[Record]) -> postgres::Result<()> {
-        let (table, reason) = match self {
-            Self::School => ("app.access_audit", ""),
-            Self::Platform => ("registry.access_audit", ", reason"),
-        };
+        let table = self.name();
         let insert = format!(
-            "INSERT INTO {table} (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, request_id{reason})
-             SELECT id, tenant_id, user_id, action, resource, ip_address::inet, occurred_at, success, request_id{reason}
+            "INSERT INTO {table} (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, request_id, reason)
+             SELECT id, tenant_id, user_id, action, resource, ip_address::inet, occurred_at, success, request_id, reason
              FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bool[], $9::text[], $10::text[])
                  AS record (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, request_id, reason)
              ON CONFLICT DO NOTHING"
@@ -77,12 +81,9 @@ impl Table {
         after: Option<(DateTime<Utc>, Uuid)>,
         limit: u32,
     ) -> postgres::Result<Vec<Record>> {
-        let (table, reason) = match self {
-            Self::School => ("app.access_audit", "NULL::text AS reason"),
-            Self::Platform => ("registry.access_audit", "reason"),
-        };
+        let table = self.name();
         let mut query = QueryBuilder::<Postgres>::new(format!(
-            "SELECT id, tenant_id, user_id, action, resource, host(ip_address) AS address, occurred_at, success, request_id, {reason} FROM {table} WHERE true"
+            "SELECT id, tenant_id, user_id, action, resource, host(ip_address) AS address, occurred_at, success, request_id, reason FROM {table} WHERE true"
         ));
         if let Some(TenantId(tenant)) = tenant {
             query.push(" AND tenant_id = ").push_bind(tenant);

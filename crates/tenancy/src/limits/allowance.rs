@@ -2,6 +2,7 @@
 //!
 //! Must not grow with the number of callers: an attacker may have any number of addresses.
 
+use std::fmt;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
@@ -13,12 +14,18 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 /// The least time between two sweeps for idle keys: a sweep visits every key.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// The network that limits count for an address: an IPv4 address, or the /64 that one IPv6 customer owns.
+/// The network that limits count for an address: an IPv4 address, or the /64 that is the least one IPv6 customer owns.
 #[must_use]
 pub fn network(address: IpAddr) -> IpAddr {
+    prefix(address, 64).unwrap_or(address.to_canonical())
+}
+
+/// The network of an IPv6 address with this many leading bits; none of an IPv4 address.
+#[must_use]
+pub fn prefix(address: IpAddr, bits: u32) -> Option<IpAddr> {
     match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & u128::MAX.unbounded_shl(128 - bits.min(128))))),
+        IpAddr::V4(_) => None,
     }
 }
 
@@ -29,6 +36,12 @@ pub struct Allowance<K: Hash + Eq + Clone> {
     most: usize,
     swept: Mutex<Option<Instant>>,
     clock: DefaultClock,
+}
+
+impl<K: Hash + Eq + Clone> fmt::Debug for Allowance<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Allowance").field("most", &self.most).finish_non_exhaustive()
+    }
 }
 
 impl<K: Hash + Eq + Clone> Allowance<K> {
@@ -44,17 +57,30 @@ impl<K: Hash + Eq + Clone> Allowance<K> {
     /// # Errors
     /// When none is left: how long until there is one.
     pub fn take(&self, key: &K) -> Result<(), Duration> {
-        if self.known.len() >= self.most {
-            self.make_room();
-        }
-        let taken = if self.known.len() < self.most { self.known.check_key(key) } else { self.others.check() };
+        let taken = if self.has_room() { self.known.check_key(key) } else { self.others.check() };
         taken.map_err(|until| until.wait_time_from(self.clock.now()))
+    }
+
+    /// As [`Allowance::take`], but a further key shares no rate and is never refused. For keys that a wider one holds too.
+    ///
+    /// # Errors
+    /// As [`Allowance::take`].
+    pub fn take_if_known(&self, key: &K) -> Result<(), Duration> {
+        if self.has_room() { self.known.check_key(key).map_err(|until| until.wait_time_from(self.clock.now())) } else { Ok(()) }
     }
 
     /// Forgets keys that have their full rate again.
     pub fn forget(&self) {
         self.known.retain_recent();
         self.known.shrink_to_fit();
+    }
+
+    fn has_room(&self) -> bool {
+        let room = || self.known.len() < self.most;
+        room() || {
+            self.make_room();
+            room()
+        }
     }
 
     fn make_room(&self) {
@@ -78,5 +104,6 @@ mod tests {
         assert!((1..=3).all(|n| allowance.take(&n).is_ok()));
         assert!(allowance.take(&4).is_err_and(|wait| wait > Duration::ZERO));
         assert_eq!(allowance.known.len(), 2);
+        assert!(allowance.take_if_known(&5).is_ok(), "a wider key holds it");
     }
 }

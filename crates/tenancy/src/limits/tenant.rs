@@ -12,9 +12,15 @@ use domain::names::TenantId;
 use governor::RateLimiter;
 use governor::clock::{self, Clock as _, DefaultClock};
 use governor::state::keyed::DashMapStateStore;
+use uuid::Uuid;
+
+use super::Allowance;
 
 /// How often idle schools are forgotten.
 const SWEEP: Duration = Duration::from_mins(1);
+
+/// Users with a rate of their own: about 2 MB. Further ones share one.
+const USERS: usize = 20_000;
 
 /// Shards of the table of running requests, each under its own lock.
 const SHARDS: usize = 16;
@@ -40,9 +46,9 @@ impl Default for Quota {
     }
 }
 
-/// The school's quota is used up.
+/// The quota of the school, or of the user in it, is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many requests of this school")]
+#[error("too many requests of this school or user")]
 pub struct TooManyRequests {
     /// How long until another request may be admitted.
     pub retry_after: Duration,
@@ -56,6 +62,8 @@ pub struct TenantLimits(Arc<Shared>);
 struct Shared {
     quota: Quota,
     rates: RateLimiter<TenantId, DashMapStateStore<TenantId>, DefaultClock>,
+    /// One user may use half of its school's rate: the others are never refused because of it.
+    users: Allowance<(TenantId, Uuid)>,
     /// How many requests each school has running. A school without one has no entry.
     running: [Mutex<HashMap<TenantId, u32>>; SHARDS],
     start: Instant,
@@ -75,18 +83,22 @@ impl TenantLimits {
     #[must_use]
     pub fn new(quota: Quota) -> Self {
         let rates = RateLimiter::dashmap(governor::Quota::per_second(quota.rate).allow_burst(quota.burst));
-        let shared = Shared { quota, rates, running: Default::default(), start: Instant::now(), swept: AtomicU64::new(0) };
+        let half = |all: NonZeroU32| NonZeroU32::new(all.get().div_ceil(2)).unwrap_or(all);
+        let users = Allowance::new(governor::Quota::per_second(half(quota.rate)).allow_burst(half(quota.burst)), USERS);
+        let shared = Shared { quota, rates, users, running: Default::default(), start: Instant::now(), swept: AtomicU64::new(0) };
         Self(Arc::new(shared))
     }
 
-    /// Admits one more request of `tenant`.
+    /// Admits one more request of `tenant` by this user.
     ///
     /// # Errors
-    /// [`TooManyRequests`] when its rate or its requests in flight are used up.
-    pub fn admit(&self, tenant: TenantId) -> Result<InFlight, TooManyRequests> {
+    /// [`TooManyRequests`] when the school's rate or its requests in flight are used up, or the user's half of the rate.
+    pub fn admit(&self, tenant: TenantId, user: Uuid) -> Result<InFlight, TooManyRequests> {
         self.sweep_when_due();
         // The slot comes first because it can be given back: a request refused for its slot must not use up the rate.
         let guard = self.enter(tenant)?;
+        // The user next: one who is refused must not use up the school's.
+        self.0.users.take(&(tenant, user)).map_err(|retry_after| TooManyRequests { retry_after })?;
         self.0.rates.check_key(&tenant).map_err(|refusal| {
             let retry_after = refusal.wait_time_from(clock::DefaultClock::default().now());
             TooManyRequests { retry_after }
@@ -98,6 +110,7 @@ impl TenantLimits {
     pub fn sweep(&self) {
         self.0.rates.retain_recent();
         self.0.rates.shrink_to_fit();
+        self.0.users.forget();
     }
 
     /// How many schools are in memory, for their rate or for running requests.
@@ -155,7 +168,8 @@ impl Drop for InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
+
+    const ANA: Uuid = Uuid::from_u128(1);
 
     fn limits(rate: u32, burst: u32, in_flight: u32) -> TenantLimits {
         TenantLimits::new(Quota { rate: rate.try_into().unwrap(), burst: burst.try_into().unwrap(), in_flight })
@@ -168,21 +182,30 @@ mod tests {
     #[test]
     fn a_noisy_school_gets_a_retry_time_and_its_neighbour_is_not_refused() {
         let limits = limits(1, 3, 9);
-        for _ in 0..3 {
-            limits.admit(tenant(1)).unwrap();
+        for user in 1..=3 {
+            limits.admit(tenant(1), Uuid::from_u128(user)).unwrap();
         }
-        let TooManyRequests { retry_after } = limits.admit(tenant(1)).unwrap_err();
+        let TooManyRequests { retry_after } = limits.admit(tenant(1), ANA).unwrap_err();
         assert!(retry_after > Duration::ZERO && retry_after <= Duration::from_secs(1), "{retry_after:?}");
-        limits.admit(tenant(17)).unwrap();
+        limits.admit(tenant(17), ANA).unwrap();
+    }
+
+    #[test]
+    fn one_user_cannot_use_up_the_rate_of_its_school() {
+        let limits = limits(1, 8, 9);
+        let noisy = (0..100).filter(|_| limits.admit(tenant(1), ANA).is_ok()).count();
+        assert!((4..8).contains(&noisy), "{noisy}");
+        assert!(limits.admit(tenant(1), ANA).unwrap_err().retry_after > Duration::ZERO);
+        assert!(limits.admit(tenant(1), Uuid::from_u128(2)).is_ok());
     }
 
     #[test]
     fn requests_at_a_time_are_bounded_and_one_that_ends_makes_room() {
         let limits = limits(1000, 1000, 2);
-        let (first, second) = (limits.admit(tenant(1)).unwrap(), limits.admit(tenant(1)).unwrap());
-        assert_eq!(limits.admit(tenant(1)).unwrap_err().retry_after, RETRY);
+        let (first, second) = (limits.admit(tenant(1), ANA).unwrap(), limits.admit(tenant(1), ANA).unwrap());
+        assert_eq!(limits.admit(tenant(1), ANA).unwrap_err().retry_after, RETRY);
         drop(first);
-        let third = limits.admit(tenant(1)).unwrap();
+        let third = limits.admit(tenant(1), ANA).unwrap();
         drop((second, third));
     }
 
@@ -190,7 +213,7 @@ mod tests {
     fn schools_that_fell_silent_are_forgotten() {
         let limits = limits(1_000_000, 1, 1);
         for number in 0..10_000 {
-            limits.admit(tenant(number)).unwrap();
+            limits.admit(tenant(number), ANA).unwrap();
         }
         while limits.remembered() > 0 {
             limits.sweep();

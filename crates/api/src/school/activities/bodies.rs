@@ -82,7 +82,7 @@ activity_body! {
         class_id: Option<Uuid>,
         /// Kind of activity.
         kind: ActivityKind,
-        /// Time at which the activity began, in RFC 3339 format.
+        /// Time at which the activity began, in RFC 3339 format. At most a day ahead.
         started_at: DateTime<Utc>,
     }
 }

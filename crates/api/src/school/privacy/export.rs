@@ -1,6 +1,6 @@
 //! Exports all data about one child as one document (GDPR, articles 15 and 20), as of one point in time.
 //!
-//! The document is held in memory until it is sent, so few are made at a time ([`AT_A_TIME`]), and its bytes and accesses are limited. For the school it
+//! The document is held in memory until it is sent, so few are made at a time, and its bytes and accesses are limited: [`ExportLimits`] holds both. For the school it
 //! includes removed rows, which are kept until the child is erased; for a guardian it holds what the guardian may see, without the contact data and accounts of
 //! other guardians. Must not reach further than the user's other permissions: it names the parts that it leaves out, because a document that looks complete
 //! and is not would be a false answer.
@@ -8,6 +8,7 @@
 mod document;
 mod reader;
 
+use axum::body::HttpBody as _;
 use axum::http::header::{CONTENT_DISPOSITION, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use utoipa_axum::router::OpenApiRouter;
@@ -22,9 +23,6 @@ use crate::app::App;
 use crate::document::ReadsWhole;
 use crate::error::{Code, Error, Result};
 use crate::resource::filter::Id;
-
-/// The number of exports that this process makes and sends at a time. Each may hold its records and their JSON, twice 64 MiB.
-pub const AT_A_TIME: usize = 4;
 
 /// The route.
 #[must_use]
@@ -49,12 +47,13 @@ pub fn routes() -> OpenApiRouter<App> {
     )
 )]
 async fn export_child(access: Access<ChildrenExport>, Id(id): Id) -> Result<Response> {
-    access.acquire(&access.app().exports)?;
+    access.begin_export()?;
     let grants = Box::pin(access.grants()).await?;
     let mut conn = access.begin_read().await?;
     let export = ExportReader::new(&mut conn, id, access.own(), &grants).document().await?;
     conn.end().await;
     let mut response = Data::new(export).into_response();
+    access.export_made(response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX));
     let name = HeaderValue::from_str(&format!("attachment; filename=\"child-{id}.json\""))
         .map_err(|error| Error::new(Code::Internal).because(error))?;
     response.headers_mut().insert(CONTENT_DISPOSITION, name);

@@ -162,3 +162,33 @@ async fn a_class_of_more_than_two_hundred_is_entered_in_parts() {
     part["except"] = json!([nursery.children[0]]);
     assert_eq!(length(&created(nursery.admin.post(&path, part).await)), 200);
 }
+
+#[tokio::test]
+async fn what_happened_did_not_happen_in_the_future() {
+    let nursery = Nursery::open().await;
+    let child = &nursery.children[0];
+    let ahead = |hours| (chrono::Utc::now() + chrono::TimeDelta::hours(hours)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let nap = |from: String| json!({"child_id": child, "kind": "nap", "started_at": from});
+    for far in [ahead(48), "2062-05-04T12:00:00Z".to_owned()] {
+        refused(&nursery.admin.post("/activities", nap(far.clone())).await, 422, &[("started_at", "future")]);
+        let fall = json!({"child_id": child, "kind": "fall", "severity": "minor", "occurred_at": far, "description": "Caiu"});
+        refused(&nursery.admin.post("/incidents", fall).await, 422, &[("occurred_at", "future")]);
+    }
+    let entered = created(nursery.admin.post("/activities", nap(ahead(1))).await);
+    let path = format!("/activities/{}", entered["id"].as_str().unwrap());
+    refused(&nursery.admin.patch(&path, "*", json!({"ended_at": ahead(48)})).await, 422, &[("ended_at", "future")]);
+    let entry = |more: Value| {
+        let mut entry = json!({"kind": "nap", "started_at": chrono::Utc::now()});
+        entry.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        entry
+    };
+    let class = format!("/classes/{}/activities", nursery.class);
+    refused(&nursery.admin.post(&class, entry(json!({"ended_at": ahead(48)}))).await, 422, &[("ended_at", "future")]);
+    let one = json!({"overrides": [{"child_id": child, "ended_at": ahead(48)}]});
+    refused(&nursery.admin.post(&class, entry(one)).await, 422, &[("overrides.0.ended_at", "future")]);
+    let fall = json!({"child_id": child, "kind": "fall", "severity": "minor", "occurred_at": ahead(-1), "description": "Caiu"});
+    let incident = format!("/incidents/{}", created(nursery.admin.post("/incidents", fall).await)["id"].as_str().unwrap());
+    for field in ["closed_at", "guardians_notified_at"] {
+        refused(&nursery.admin.patch(&incident, "*", json!({ field: ahead(1) })).await, 422, &[(field, "future")]);
+    }
+}

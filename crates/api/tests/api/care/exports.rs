@@ -61,7 +61,8 @@ async fn an_export_holds_what_the_caller_may_read_and_names_what_it_leaves_out()
     created(nursery.admin.post("/incidents", fall).await);
     let path = format!("/children/{child}/export");
     let whole = guardian.get(&path).await;
-    assert_eq!((&whole.data()["withheld"], length(&whole.data()["incidents"])), (&json!([]), 1));
+    let fields = ["children.address", "children.notes"];
+    assert_eq!((&whole.data()["withheld"], length(&whole.data()["incidents"])), (&json!(fields), 1));
 
     let withdraw = "DELETE FROM app.role_permissions WHERE role_code = 'Guardian' AND permission_code IN ('incidents:read', 'health:read');
                     UPDATE app.role_permissions SET scope = 'own' WHERE role_code = 'SchoolAdmin' AND permission_code = 'guardians:read'";
@@ -73,7 +74,7 @@ async fn an_export_holds_what_the_caller_may_read_and_names_what_it_leaves_out()
     let text = less.body.to_string();
     assert!(!text.contains("caiu do escorrega") && !text.contains("Paracetamol") && text.contains("Marta"), "{text}");
     let health = ["allergies", "medications", "medication_administrations", "vaccinations"];
-    assert_eq!(less.data()["withheld"], json!([&health[..], &["incidents"]].concat()));
+    assert_eq!(less.data()["withheld"], json!([&fields[..], &health[..], &["incidents"]].concat()));
     let school = nursery.school.user("SchoolAdmin").await.get(&path).await;
     assert_eq!((&school.data()["withheld"], school.data().get("guardians")), (&json!(["guardians"]), None));
     assert_eq!(length(&school.data()["incidents"]), 1);
@@ -136,6 +137,45 @@ async fn an_export_says_who_asked_for_a_record_about_the_child_and_for_none_abou
     until("the last one is listed", async || lists(&accesses(&nursery.children[1]).await, &ids[1])).await;
     let of_first = accesses(&nursery.children[0]).await;
     assert!(lists(&of_first, &ids[0]) && !lists(&of_first, &ids[1]), "{of_first}");
+}
+
+#[tokio::test]
+async fn whoever_narrows_a_list_to_a_child_or_makes_a_record_about_it_leaves_a_trace_of_the_child() {
+    let nursery = Nursery::open().await;
+    let (nurse, _) = nursery.staff("HealthStaff").await;
+    let [child, other, _] = &nursery.children[..] else { panic!("three children") };
+    for list in
+        ["allergies", "medications", "medication-administrations", "vaccinations", "incidents", "activities", "enrolments", "guardians"]
+    {
+        assert_eq!(nurse.get(&format!("/{list}?limit=5&child_id={child}")).await.status, 200, "{list}");
+    }
+    assert_eq!(nurse.get(&format!("/allergies?child_id={child}&allergen=canary")).await.status, 422);
+    created(nurse.post("/allergies", json!({"child_id": child, "allergen": "Noz", "kind": "food", "severity": "severe"})).await);
+    // The last one is written last.
+    assert_eq!(nurse.get(&format!("/allergies?child_id={other}")).await.status, 200);
+    let resources = async || {
+        let found = nursery.admin.get(&format!("/audit?limit=200&user_id={}", nurse.user)).await;
+        let records = found.data().as_array().unwrap().clone();
+        records.into_iter().map(|record| format!("{} {}", record["resource"].as_str().unwrap(), record["success"])).collect::<Vec<_>>()
+    };
+    until("the reads are recorded", async || resources().await.contains(&format!("/api/v1/allergies?child_id={other} true"))).await;
+    let recorded = resources().await;
+    for list in
+        ["allergies", "medications", "medication-administrations", "vaccinations", "incidents", "activities", "enrolments", "guardians"]
+    {
+        assert!(recorded.contains(&format!("/api/v1/{list}?child_id={child} true")), "{list}: {recorded:#?}");
+    }
+    assert!(recorded.contains(&format!("/api/v1/allergies?child_id={child} false")));
+    assert!(!recorded.iter().any(|resource| resource.contains("canary") || resource.contains("limit")), "{recorded:#?}");
+
+    let export = nursery.admin.get(&format!("/children/{child}/export")).await;
+    let accesses = export.data()["accesses"].as_array().unwrap();
+    let listed = |resource: &str, action: &str| {
+        accesses.iter().any(|access| access["resource"] == resource && access["action"] == action && access["user_id"] == json!(nurse.user))
+    };
+    let allergies = format!("/api/v1/allergies?child_id={child}");
+    assert!(listed(&allergies, "health:read") && listed(&allergies, "health:create"), "{accesses:#?}");
+    assert!(!export.body.to_string().contains(other.as_str()), "another child's");
 }
 
 #[tokio::test]

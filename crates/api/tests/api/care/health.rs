@@ -1,5 +1,6 @@
 //! Health records, authorised medication and its doses.
 
+use api_testing::Client;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -106,8 +107,29 @@ async fn a_dose_is_logged_by_staff_under_an_authorisation_and_once() {
     // Without a key the same dose is refused too.
     refused(&nursery.admin.post(PATH, with(json!({"administered_by": staff}))).await, 409, &[("administered_at", "taken")]);
     assert_eq!(length(nursery.admin.get(&format!("{PATH}?outcome=given&day={DAY}")).await.data()), 1);
+    a_second_dose_within_half_an_hour_is_meant(&nursery, &teacher, &with).await;
     let missed = json!({"medication_id": medication["id"], "outcome": "missed", "administered_at": "2026-05-05T12:00:00Z"});
     created(teacher.post(PATH, missed).await);
+}
+
+/// Of two people who give the same dose within minutes, the second is told; whoever means it says so, and it is logged.
+async fn a_second_dose_within_half_an_hour_is_meant(nursery: &Nursery, teacher: &Client, with: &dyn Fn(Value) -> Value) {
+    let at = |minutes: &str| with(json!({"administered_at": format!("2026-05-04T{minutes}:00+01:00")}));
+    for near in ["11:31", "11:59", "12:00", "12:30"] {
+        let code = if near == "12:00" { "taken" } else { "recent" };
+        refused(&teacher.post("/medication-administrations", at(near)).await, 409, &[("administered_at", code)]);
+    }
+    let mut refusal = at("12:05");
+    refusal["outcome"] = json!("refused");
+    refusal["dose_given"] = Value::Null;
+    created(teacher.post("/medication-administrations", refusal).await);
+    let mut again = at("12:00");
+    again["confirm_repeat"] = json!(true);
+    refused(&teacher.post("/medication-administrations", again.clone()).await, 409, &[("administered_at", "taken")]);
+    again["administered_at"] = json!("2026-05-04T12:20:00+01:00");
+    created(teacher.post("/medication-administrations", again).await);
+    created(teacher.post("/medication-administrations", at("12:51")).await);
+    assert_eq!(length(nursery.admin.get(&format!("/medication-administrations?outcome=given&day={DAY}")).await.data()), 3);
 }
 
 #[tokio::test]

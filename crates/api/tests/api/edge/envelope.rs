@@ -70,11 +70,16 @@ async fn a_panic_is_an_internal_error_that_says_nothing_and_harms_nobody_else() 
 }
 
 #[tokio::test]
-async fn a_clients_request_id_is_kept_when_it_is_sane_and_handlers_know_it() {
+async fn every_request_has_an_id_of_ours_whatever_its_client_calls_it_and_handlers_know_it() {
     let running = start().await;
-    let answer = send_request(&running, "GET", "/who", "X-Request-Id: ticket-42\r\n").await;
-    assert_eq!((answer.header("x-request-id"), answer.json()["data"][0].as_str()), (Some("ticket-42"), Some("ticket-42")));
-    let answer = send_request(&running, "GET", "/who", "X-Request-Id: a b\"c\r\n").await;
-    let id = answer.header("x-request-id").unwrap().to_owned();
-    assert_eq!((uuid::Uuid::parse_str(&id).unwrap().get_version_num(), answer.json()["data"][0].as_str()), (7, Some(id.as_str())));
+    let mut ids = std::collections::BTreeSet::new();
+    let ours = uuid::Uuid::now_v7();
+    for sent in ["", "X-Request-Id: ticket-42\r\n", "X-Request-Id: a b\"c\r\n", &format!("X-Request-Id: {ours}\r\n")] {
+        let answer = send_request(&running, "GET", "/who", sent).await;
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        assert_eq!((uuid::Uuid::parse_str(&id).unwrap().get_version_num(), answer.json()["data"][0].as_str()), (7, Some(id.as_str())));
+        assert_ne!(id, ours.to_string());
+        ids.insert(id);
+    }
+    assert_eq!(ids.len(), 4);
 }

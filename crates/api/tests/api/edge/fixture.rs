@@ -126,12 +126,12 @@ pub(crate) async fn tenant(context: RequestContext, Path(id): Path<uuid::Uuid>) 
 }
 
 pub(crate) async fn large(State(stage): State<Stage>, context: RequestContext) -> Result<Vec<u8>> {
-    context.permits().admit(&stage.tenants, TENANT)?;
+    context.permits().admit(&stage.tenants, TENANT, uuid::Uuid::nil())?;
     Ok(vec![b'x'; LARGE])
 }
 
 pub(crate) async fn stale_place(State(stage): State<Stage>, context: RequestContext) -> Result<Data<u32>> {
-    context.permits().admit(&stage.tenants, TENANT)?;
+    context.permits().admit(&stage.tenants, TENANT, uuid::Uuid::nil())?;
     stale(State(stage)).await
 }
 

@@ -53,7 +53,7 @@ async fn an_answer_not_read_whole_in_time_is_given_up_even_if_it_is_read_slowly(
 
 /// Until the school's one place is free.
 async fn until_admitted(running: &Running) {
-    until("the place is given back", async || running.stage.tenants.admit(TENANT).is_ok()).await;
+    until("the place is given back", async || running.stage.tenants.admit(TENANT, uuid::Uuid::nil()).is_ok()).await;
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ async fn the_log_tells_route_tenant_and_trace_once_and_the_cause_which_the_answe
     for (field, value) in [
         ("route", Value::from("/logged/{id}")),
         ("tenant", tenant.to_string().into()),
-        ("request_id", "ticket".into()),
+        ("client_request_id", "ticket".into()),
         ("trace_id", "4bf92f3577b34da6a3ce929d0e0e4736".into()),
         ("status", 503.into()),
     ] {

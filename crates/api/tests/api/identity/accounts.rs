@@ -6,6 +6,8 @@ use api::identity::{Origin, Role, UserId};
 use domain::names::TenantId;
 use tenancy::audit::Record;
 
+use api::resource::precondition::IfMatch;
+
 use super::*;
 
 const HERE: TenantId = TenantId(NORTE);
@@ -47,12 +49,18 @@ async fn an_administrator_makes_changes_and_removes_accounts_of_the_own_school()
         let taken = store::create(&site.api, TenantId(SUL), &NewUser { email: "RUI@norte.example".into(), ..rui() }, &audit_record()).await;
         assert_eq!(taken.err().map(|error| (error.code, error.fields[0].field.clone())), Some((Code::Conflict, "email".to_owned())));
         let change = UserChange { role: Some(SchoolRole::HealthStaff), phone_number: Some(Some("1".into())), ..UserChange::default() };
-        let changed = store::change(&site.api, HERE, id, &change, &audit_record()).await.unwrap();
+        let changed = store::change(&site.api, HERE, id, &IfMatch::Any, &change, &audit_record()).await.unwrap();
         assert_eq!((changed.role, changed.phone_number.as_deref(), changed.name.as_str()), (Role::HealthStaff, Some("1"), "Rui"));
-        let cleared =
-            store::change(&site.api, HERE, id, &UserChange { phone_number: Some(None), ..UserChange::default() }, &audit_record())
-                .await
-                .unwrap();
+        let cleared = store::change(
+            &site.api,
+            HERE,
+            id,
+            &IfMatch::Any,
+            &UserChange { phone_number: Some(None), ..UserChange::default() },
+            &audit_record(),
+        )
+        .await
+        .unwrap();
         assert_eq!((cleared.phone_number, cleared.role), (None, Role::HealthStaff));
 
         let reset = store::reset_password(&site.api, HERE, id, &audit_record()).await.unwrap();
@@ -61,12 +69,15 @@ async fn an_administrator_makes_changes_and_removes_accounts_of_the_own_school()
 
         let elsewhere = TenantId(SUL);
         assert_eq!(code(store::get(&site.api, elsewhere, id).await), Some(Code::NotFound));
-        assert_eq!(code(store::change(&site.api, elsewhere, id, &UserChange::default(), &audit_record()).await), Some(Code::NotFound));
-        assert_eq!(code(store::remove(&site.api, elsewhere, id, &audit_record()).await), Some(Code::NotFound));
+        assert_eq!(
+            code(store::change(&site.api, elsewhere, id, &IfMatch::Any, &UserChange::default(), &audit_record()).await),
+            Some(Code::NotFound)
+        );
+        assert_eq!(code(store::remove(&site.api, elsewhere, id, &IfMatch::Any, &audit_record()).await), Some(Code::NotFound));
         assert_eq!(code(store::reset_password(&site.api, elsewhere, id, &audit_record()).await), Some(Code::NotFound));
         assert_eq!(code(store::reset_password(&site.api, HERE, UserId(ROOT), &audit_record()).await), Some(Code::NotFound));
 
-        store::remove(&site.api, HERE, id, &audit_record()).await.unwrap();
+        store::remove(&site.api, HERE, id, &IfMatch::Any, &audit_record()).await.unwrap();
         assert_eq!(code(store::get(&site.api, HERE, id).await), Some(Code::NotFound));
         assert_eq!(site.login("rui@norte.example", reset.password.expose_secret()).await.code(), Some(Code::InvalidCredentials));
         assert!(store::create(&site.api, HERE, &rui(), &audit_record()).await.is_ok(), "the address of a removed account is not free");
@@ -84,7 +95,7 @@ async fn a_removed_account_keeps_nothing_personal_but_the_name_of_staff() {
     let teacher = make(SchoolRole::Teacher, "Rui", "rui@norte.example").await;
     let mother = make(SchoolRole::Guardian, "Marta", "marta@norte.example").await;
     for made in [&teacher, &mother] {
-        store::remove(&site.api, HERE, UserId(made.user.id), &audit_record()).await.unwrap();
+        store::remove(&site.api, HERE, UserId(made.user.id), &IfMatch::Any, &audit_record()).await.unwrap();
     }
     let rows: Vec<(Uuid, String, String, Option<String>, String)> =
         sqlx::query_as("SELECT id, name, email, phone_number, password_hash FROM registry.users WHERE is_deleted ORDER BY role DESC")
@@ -125,12 +136,15 @@ async fn accounts_are_listed_in_pages_that_miss_none_and_show_no_other_school() 
 #[tokio::test]
 async fn of_two_administrators_who_remove_each_other_one_stays() {
     let site = Site::start(Version::V18).await;
-    assert_eq!(code(store::remove(&site.api, HERE, UserId(ANA), &audit_record()).await), Some(Code::Conflict));
+    assert_eq!(code(store::remove(&site.api, HERE, UserId(ANA), &IfMatch::Any, &audit_record()).await), Some(Code::Conflict));
     let demote = UserChange { role: Some(SchoolRole::ReadOnly), ..UserChange::default() };
-    assert_eq!(code(store::change(&site.api, HERE, UserId(ANA), &demote, &audit_record()).await), Some(Code::Conflict));
+    assert_eq!(code(store::change(&site.api, HERE, UserId(ANA), &IfMatch::Any, &demote, &audit_record()).await), Some(Code::Conflict));
     let other = store::create(&site.api, HERE, &NewUser { role: SchoolRole::SchoolAdmin, ..rui() }, &audit_record()).await.unwrap();
     let (first, second, other) = (audit_record(), audit_record(), UserId(other.user.id));
-    let (one, two) = tokio::join!(store::remove(&site.api, HERE, UserId(ANA), &first), store::remove(&site.api, HERE, other, &second));
+    let (one, two) = tokio::join!(
+        store::remove(&site.api, HERE, UserId(ANA), &IfMatch::Any, &first),
+        store::remove(&site.api, HERE, other, &IfMatch::Any, &second)
+    );
     assert_eq!(one.is_ok(), two.is_err());
     let left = "SELECT count(*)::text FROM registry.users WHERE role = 'SchoolAdmin' AND NOT is_deleted";
     assert_eq!(site.text(left).await.as_deref(), Some("1"));

@@ -204,6 +204,22 @@ async fn with_notifications_cut_a_change_is_seen_by_the_poll() {
 }
 
 #[tokio::test]
+async fn a_change_of_an_account_reads_the_latest_changes_and_not_those_of_an_hour() {
+    let site = Site::with(Version::V18, |settings| settings.revocation_period = Duration::from_hours(1)).await;
+    let read = |seconds: &str| std::fs::read_to_string(site.server.log_path()).unwrap().matches(&format!("$1 = '{seconds}'")).count();
+    let session = site.login(EMAIL, PASSWORD).await;
+    until("it listens", async || read("3720") == 2).await;
+    for active in
+        ["UPDATE registry.users SET is_active = false WHERE name = 'Ana'", "UPDATE registry.users SET is_active = true WHERE name = 'Ana'"]
+    {
+        site.execute(active).await;
+    }
+    until("the change is seen", async || is_refused(&site, session.access()).await).await;
+    assert!(read("300") >= 1);
+    assert_eq!(read("3720"), 2);
+}
+
+#[tokio::test]
 async fn a_lost_listener_comes_back_and_misses_nothing() {
     let site = Site::with(Version::V18, |settings| settings.revocation_period = Duration::from_hours(1)).await;
     let session = site.login(EMAIL, PASSWORD).await;

@@ -3,6 +3,7 @@
 //! Must not change a part that is there already.
 
 use postgres::error::Doing as _;
+use postgres::locale;
 use postgres::quote::Ident;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
@@ -71,9 +72,7 @@ pub(super) async fn create(conn: &mut PgConnection, part: Part, database: &str) 
             let options = if version(conn).await? >= 160_000 { " WITH INHERIT TRUE, SET TRUE" } else { "" };
             (format!("GRANT {operator} TO CURRENT_USER{options}"), "becoming a member of dailycare_operator")
         }
-        Part::Database => {
-            (format!("CREATE DATABASE {database} TEMPLATE template0 ENCODING 'UTF8' OWNER {operator}"), "creating the master database")
-        }
+        Part::Database => return create_database(conn, database, operator).await,
         Part::Ownership => (format!("ALTER DATABASE {database} OWNER TO {operator}"), "giving the master database to dailycare_operator"),
         Part::Rights => (
             format!(
@@ -83,6 +82,17 @@ pub(super) async fn create(conn: &mut PgConnection, part: Part, database: &str) 
         ),
     };
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(conn).await.doing(doing).map(|_| ())
+}
+
+/// In the locale that is the same everywhere, so that no upgrade of a system breaks its text indexes; where the system lacks it, in the server's own.
+async fn create_database(conn: &mut PgConnection, database: Ident<'_>, owner: Ident<'_>) -> postgres::Result<()> {
+    let create = |locale: &str| format!("CREATE DATABASE {database} TEMPLATE template0 ENCODING 'UTF8' {locale} OWNER {owner}");
+    let doing = "creating the master database";
+    let portable = create(locale::portable(version(conn).await?));
+    match sqlx::raw_sql(AssertSqlSafe(portable)).execute(&mut *conn).await.doing(doing) {
+        Err(error) if locale::is_unknown(&error) => sqlx::raw_sql(AssertSqlSafe(create(""))).execute(conn).await.doing(doing).map(|_| ()),
+        created => created.map(|_| ()),
+    }
 }
 
 async fn version(conn: &mut PgConnection) -> postgres::Result<i32> {

@@ -10,17 +10,20 @@ use super::Change;
 use super::observed_row::state_label;
 use crate::master::{Result, TenantRef};
 
-/// Takes a tenant out of service. A deleted one can only be deleted again, which changes nothing.
+/// Takes a tenant out of service. A deleted one can only be deleted again, which changes nothing. Deleting erases the accounts; a suspended or retained school
+/// keeps them, because it may be served again.
 ///
 /// # Errors
 /// When the registry fails.
 pub async fn set_state(pool: &PgPool, tenant: TenantRef, to: InactiveState) -> Result<Change> {
-    let statement = match to {
-        InactiveState::Suspended | InactiveState::Retained => CLOSE,
-        InactiveState::Deleted => DELETE,
-    };
-    let query = sqlx::query(statement).bind(tenant.id.0).bind(tenant.school.0).bind(tenant.cluster.0).bind(state_label(to.into()));
     let doing = "taking a school out of service in the registry";
+    let (id, school, cluster) = (tenant.id.0, tenant.school.0, tenant.cluster.0);
+    let query = match to {
+        InactiveState::Suspended | InactiveState::Retained => {
+            sqlx::query(CLOSE).bind(id).bind(school).bind(cluster).bind(state_label(to.into()))
+        }
+        InactiveState::Deleted => sqlx::query(DELETE).bind(id).bind(school).bind(cluster),
+    };
     Ok(with_connection(pool, doing, async |conn| Change::read(&query.fetch_one(conn).await?)).await?)
 }
 
@@ -31,12 +34,5 @@ const CLOSE: &str = "
         WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND NOT is_deleted AND state <> $4 RETURNING id)
     SELECT EXISTS (SELECT FROM ours), EXISTS (SELECT FROM changed)";
 
-const DELETE: &str = "
-    WITH ours AS (SELECT id FROM registry.tenants WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3),
-    changed AS (
-        UPDATE registry.tenants SET state = $4, is_active = false, is_deleted = true, credentials = NULL, key_id = NULL
-        WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND state <> $4 RETURNING id),
-    closed AS (
-        UPDATE registry.users SET is_deleted = true, is_active = false
-        WHERE tenant_id IN (SELECT id FROM ours) AND NOT is_deleted RETURNING id)
-    SELECT EXISTS (SELECT FROM ours), EXISTS (SELECT FROM changed) OR EXISTS (SELECT FROM closed)";
+/// One transaction: the row, and everything personal in it and in the school's accounts. The function says what that is.
+const DELETE: &str = "SELECT done IS NOT NULL, coalesce(done, false) FROM registry.delete_tenant($1, $2, $3) AS done";

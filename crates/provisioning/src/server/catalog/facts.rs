@@ -19,7 +19,7 @@ pub(super) fn query(passwords: Passwords) -> String {
         "SELECT EXISTS (SELECT FROM pg_database s WHERE {spare} AND starts_with(s.datname, $3)) AS spare,
             d.datname IS NOT NULL AS database_exists, shobj_description(d.oid, 'pg_database') AS database_comment,
             coalesce(d.datconnlimit = -2, false) AS interrupted, coalesce(d.datallowconn, false) AS allows,
-            coalesce(d.datconnlimit = -1 AND NOT d.datistemplate AND pg_get_userbyid(d.datdba) = '{OWNER}', false) AS database_plain,
+            coalesce(d.datconnlimit = -1 AND NOT d.datistemplate AND pg_get_userbyid(d.datdba) = '{OWNER}' AND {found}, false) AS database_plain,
             CASE WHEN d.oid IS NOT NULL THEN {acl} ELSE '{{}}' END AS acl,
             {stored} AS stored_password, r.rolname IS NOT NULL AS login_exists, shobj_description(r.oid, 'pg_authid') AS login_comment,
             coalesce(r.rolcanlogin, false) AS can_login, coalesce(r.rolconnlimit, 0) AS connection_limit,
@@ -34,6 +34,7 @@ pub(super) fn query(passwords: Passwords) -> String {
         ORDER BY place",
         spare = sql::is_spare("s"),
         acl = sql::acl_of("d"),
+        found = sql::finds_tables("d"),
     )
 }
 

@@ -5,14 +5,17 @@
 use postgres::quote::{Ident, Literal};
 
 use super::block::{block, end, lock};
+use super::database::collates_as_now;
+use super::rights::set_search_path;
 use crate::server::{APP, MIGRATOR, OWNER};
 
 /// An SQL condition: a complete staged database that belongs to no school.
 pub(in crate::server) fn is_spare(database: &str) -> String {
     format!(
         "{database}.datname ~ '^dc_spare_[0-9a-f]{{12}}_[0-9a-f]{{32}}$' AND {database}.datdba = {}::regrole \
-         AND NOT {database}.datallowconn AND {database}.datconnlimit = -1 AND shobj_description({database}.oid, 'pg_database') IS NULL",
-        Literal(&Ident(OWNER).to_string())
+         AND NOT {database}.datallowconn AND {database}.datconnlimit = -1 AND shobj_description({database}.oid, 'pg_database') IS NULL AND {}",
+        Literal(&Ident(OWNER).to_string()),
+        collates_as_now(database),
     )
 }
 
@@ -63,7 +66,7 @@ pub(in crate::server) fn claim(claim: &SpareClaim<'_>) -> String {
          COMMENT ON ROLE {login} IS {}; \
          ALTER DATABASE {spare} RENAME TO {database}; \
          REVOKE ALL ON DATABASE {database} FROM PUBLIC; \
-         GRANT CONNECT ON DATABASE {database} TO {login}, {}; \
+         GRANT CONNECT ON DATABASE {database} TO {login}, {}; {set_search_path} \
          COMMENT ON DATABASE {database} IS {}; \
          ALTER DATABASE {database} ALLOW_CONNECTIONS true; \
          COMMIT",
@@ -73,5 +76,6 @@ pub(in crate::server) fn claim(claim: &SpareClaim<'_>) -> String {
         Literal(claim.login_comment),
         Ident(MIGRATOR),
         Literal(claim.comment),
+        set_search_path = set_search_path(claim.database),
     )
 }

@@ -13,9 +13,14 @@ pub(in crate::server) fn create_spare(name: &str, template: &str) -> String {
     format!("CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG OWNER {} ALLOW_CONNECTIONS false", Ident(name), Ident(template), Ident(OWNER))
 }
 
-/// Creates an empty database that nobody can enter, to build a template in.
-pub(in crate::server) fn create_building(name: &str) -> String {
-    format!("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' OWNER {} ALLOW_CONNECTIONS false", Ident(name), Ident(OWNER))
+/// Creates an empty database that nobody can enter, to build a template in. `locale` is one of [`postgres::locale`], or nothing for the server's own.
+pub(in crate::server) fn create_building(name: &str, locale: &str) -> String {
+    format!("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' {locale} OWNER {} ALLOW_CONNECTIONS false", Ident(name), Ident(OWNER))
+}
+
+/// An SQL condition: the database's text is sorted as the system sorts it now. PostgreSQL copies no other database.
+pub(in crate::server) fn collates_as_now(database: &str) -> String {
+    format!("{database}.datcollversion IS NOT DISTINCT FROM pg_database_collation_actual_version({database}.oid)")
 }
 
 /// Lets the migrator, and nobody else, into a database under construction.

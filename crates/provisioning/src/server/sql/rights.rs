@@ -22,7 +22,24 @@ pub(in crate::server) fn desired_acl(login: Option<&str>) -> Vec<String> {
     owner.into_iter().chain(connect).collect()
 }
 
-/// Brings `the_database` to its owner, to its rights and to accepting connections, writing only what differs.
+/// Where a session looks for tables when its client says nothing, so that an application that has only the Secret finds them. Our own sessions say it
+/// themselves, and a school may say something else for its login. `public` is for extensions of the server's owner.
+const SEARCH_PATH: &str = "app, public";
+
+/// An SQL condition: sessions in this database look for tables where they are.
+pub(in crate::server) fn finds_tables(database: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM pg_db_role_setting setting WHERE setting.setdatabase = {database}.oid AND setting.setrole = 0 AND {} = ANY (setting.setconfig))",
+        Literal(&format!("search_path={SEARCH_PATH}"))
+    )
+}
+
+/// Lets sessions in this database look for tables where they are.
+pub(super) fn set_search_path(database: &str) -> String {
+    format!("ALTER DATABASE {} SET search_path = {SEARCH_PATH};", Ident(database))
+}
+
+/// Brings `the_database` to its owner, to its rights, to its search path and to accepting connections, writing only what differs.
 ///
 /// Rights are revoked while the admin owns the database: revoking the right of a member of the owner does not revoke what it granted to others, because
 /// PostgreSQL still lets it grant as a member. A grant whose grantor has lost its grant option can only be revoked together with such an option, so each
@@ -51,7 +68,10 @@ pub(super) fn correct_database(objects: &TenantObjects, login_may_connect: bool)
          END IF; \
          the_text := concat_ws(' ', CASE WHEN NOT the_database.datallowconn THEN 'ALLOW_CONNECTIONS true' END, \
            CASE WHEN the_database.datistemplate THEN 'IS_TEMPLATE false' END, CASE WHEN the_database.datconnlimit <> -1 THEN 'CONNECTION LIMIT -1' END); \
-         IF the_text <> '' THEN EXECUTE format('ALTER DATABASE %I ', the_database.datname) || the_text; END IF;",
+         IF the_text <> '' THEN EXECUTE format('ALTER DATABASE %I ', the_database.datname) || the_text; END IF; \
+         IF NOT {found} THEN {set_search_path} END IF;",
+        found = finds_tables("the_database"),
+        set_search_path = set_search_path(objects.database.as_str()),
         owner_text = Literal(&owner.to_string()),
         admitted = admitted.join(", "),
         again = "SELECT * INTO the_database FROM pg_database WHERE oid = the_database.oid;",

@@ -58,7 +58,7 @@ fn hostile_text_stays_inside_its_quotes_in_every_statement() {
         set_password(HOSTILE, HOSTILE, HOSTILE),
         drop_database(HOSTILE),
         create_spare(HOSTILE, HOSTILE),
-        create_building(HOSTILE),
+        create_building(HOSTILE, "LC_COLLATE 'C'"),
         admit_migrator(HOSTILE),
         freeze(HOSTILE, HOSTILE),
         bar_ours(HOSTILE),

@@ -30,7 +30,7 @@ async fn what_waits_is_bounded_and_what_is_lost_is_counted_to_the_record() {
 async fn refusals_of_nobody_are_recorded_within_bounds_and_push_nobody_elses_records_out() {
     let world = World::start(Version::V18, 1).await;
     let limit = |n| std::num::NonZeroU32::new(n).unwrap();
-    let refusals = Limits { address: limit(3), nobody: limit(1), user: limit(2) };
+    let refusals = Limits { address: limit(3), nobody: limit(1), user: limit(2), ..Limits::default() };
     let (audit, writer) = world.audit(Settings { capacity: 100, refusals, ..Settings::default() });
     let staff = record(None, 0);
     audit.record(staff.clone());

@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use crate::body::Body;
 use crate::error::{Code, Error, Field, Result, Text};
+use crate::school::activities::TIMES;
 use crate::school::activities::bodies::{ActivityKind, Meal, MealEaten, NapQuality, Nappy, activity_body, foreign};
+use crate::school::day;
 
 /// The maximum number of rows of one entry: the largest class that the schema allows.
 const MOST: usize = 200;
@@ -112,10 +114,14 @@ impl Entry {
     /// A row for each child.
     pub(super) fn rows(&self, children: &[Uuid]) -> Result<Vec<Value>> {
         let kind = self.activity.get("kind").and_then(Value::as_str).unwrap_or_default();
-        let mut wrong = foreign(kind, &Value::Object(self.activity.clone()), "");
+        let activity = Value::Object(self.activity.clone());
+        let mut wrong = foreign(kind, &activity, "");
+        wrong.extend(day::too_far_ahead(&activity, "", TIMES, day::AHEAD));
         let mut overrides = HashMap::new();
         for (at, (child, fields)) in self.overrides.iter().enumerate() {
-            wrong.extend(foreign(kind, &Value::Object(fields.clone()), &format!("overrides.{at}.")));
+            let (fields_value, path) = (Value::Object(fields.clone()), format!("overrides.{at}."));
+            wrong.extend(foreign(kind, &fields_value, &path));
+            wrong.extend(day::too_far_ahead(&fields_value, &path, TIMES, day::AHEAD));
             if overrides.insert(child, fields).is_some() {
                 let message = Text::new("a criança está repetida", "is repeated");
                 wrong.push(Field { field: format!("overrides.{at}.child_id"), code: "repeated", message });

@@ -57,11 +57,12 @@ pub struct ChildExport {
     #[schema(nullable = false)]
     pub incidents: Option<Vec<ExportedRecord<Incident>>>,
     /// Requests for the child's record, for paths below it, and for single records in this document (the newest 10,000 of each kind); newest first,
-    /// at most 10,000. Lists and creations are not included, because their paths name no record: `created_by` and `updated_by` of each record tell
-    /// who wrote it.
+    /// at most 10,000. They include lists that were narrowed to the child and records about it that were created, both with `?child_id=` after the path;
+    /// lists of several children are not included, because they name none.
     pub accesses: Vec<ExportedAccess>,
-    /// Names of the parts that are absent because the caller may not read them. An empty list means that the document is complete.
-    pub withheld: Vec<&'static str>,
+    /// Names of the parts that are absent, and of the fields that are null (`children.notes`), because the caller may not read them. An empty list means that
+    /// the document is complete.
+    pub withheld: Vec<String>,
 }
 
 /// An exported record, which may have been removed.

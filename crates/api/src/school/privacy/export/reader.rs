@@ -7,12 +7,14 @@ use futures::TryStreamExt as _;
 use serde::Serialize;
 use sqlx::postgres::{PgConnection, PgRow, Postgres};
 use sqlx::{FromRow, QueryBuilder};
+use tenancy::audit::about_child;
 use uuid::Uuid;
 
 use super::document::{ChildExport, ExportedAccess, ExportedEnrolment, ExportedGuardian, ExportedRecord};
 use crate::access::Permission;
 use crate::error::{Code, Error, Result, Text};
 use crate::grants::{Grants, Scope};
+use crate::resource::select::Columns;
 use crate::resource::{Resource, select};
 use crate::school::activities::Activities;
 use crate::school::allergies::Allergies;
@@ -43,8 +45,8 @@ pub(super) struct ExportReader<'c> {
     room: usize,
     /// The paths of records in the document.
     traced: Vec<String>,
-    /// The names of parts that are left out.
-    withheld: Vec<&'static str>,
+    /// The names of parts and fields that are left out.
+    withheld: Vec<String>,
 }
 
 impl<'c> ExportReader<'c> {
@@ -76,7 +78,7 @@ impl<'c> ExportReader<'c> {
         let within = if self.own.is_some() { Scope::Own } else { Scope::School };
         let may = self.grants.scope(R::Read::CODE) >= Some(within);
         if !may {
-            self.withheld.push(R::TABLE);
+            self.withheld.push(R::TABLE.to_owned());
         }
         may
     }
@@ -91,20 +93,33 @@ impl<'c> ExportReader<'c> {
         Ok(Some(records))
     }
 
-    /// Remembers the paths of the newest records. `ids` has the newest last.
+    /// Remembers the paths of the newest records, and of their list where it is narrowed to the child. `ids` has the newest last.
     fn trace<R: Resource>(&mut self, ids: impl DoubleEndedIterator<Item = Uuid>) {
-        self.traced.extend(ids.rev().take(MOST_TRACED).map(|id| format!("/api/v1{}/{id}", R::PATH)));
+        let list = format!("/api/v1{}", R::PATH);
+        self.traced.push(about_child(&list, self.child));
+        self.traced.extend(ids.rev().take(MOST_TRACED).map(|id| format!("{list}/{id}")));
     }
 
     /// The rows of a table that are about the child, in the order of its list.
     async fn records<R: Resource>(&mut self, column: &'static str) -> Result<Vec<ExportedRecord<R::Record>>> {
+        let columns = self.columns::<R>();
         let mut query = match self.own {
             Some(_) => select::rows::<R>(self.own),
-            None => select::all::<R>(),
+            None => select::all::<R>(columns),
         };
         query.push(format!(" AND t.{column} = ")).push_bind(self.child);
         query.push(format!(" ORDER BY {}, t.id", R::ORDER.column));
         self.fetch(query).await
+    }
+
+    /// The columns that the user may read; names the others as left out.
+    fn columns<R: Resource>(&mut self) -> Columns {
+        let reads_all = self.own.is_none() && self.grants.scope(R::Read::CODE) == Some(Scope::School);
+        if reads_all {
+            return Columns::All;
+        }
+        self.withheld.extend(R::STAFF_COLUMNS.iter().map(|column| format!("{}.{column}", R::TABLE)));
+        Columns::Own
     }
 
     async fn guardians(&mut self) -> Result<Vec<ExportedGuardian>> {
@@ -119,6 +134,7 @@ impl<'c> ExportReader<'c> {
             query.push(" AND g.deleted_at IS NULL");
         }
         query.push(" ORDER BY cg.contact_order, g.id");
+        self.trace::<Guardians>(std::iter::empty());
         self.fetch(query).await
     }
 
