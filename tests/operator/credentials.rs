@@ -5,6 +5,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use provisioning::master::keyring::Keyring;
+use registry::refusals::CHANNEL;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
@@ -56,6 +57,27 @@ fn a_password_changed_in_postgresql_is_set_back_at_the_next_request_and_told_in_
                 events.iter().any(|event| event.regarding.as_ref().and_then(|about| about.name.as_deref()) == Some(code))
             };
             world.until(&format!("an Event tells of {code}"), reported).await;
+        }
+    });
+}
+
+#[test]
+fn a_login_that_the_api_was_refused_is_tried_and_mended_without_anybody_asking() {
+    run(async {
+        let (world, namespace) = world_with_schools().await;
+        for (code, _) in SCHOOLS {
+            let names = names(&world.ready(&namespace, code).await);
+            let secret = world.secret(&namespace, names.secret.as_str()).await.unwrap();
+            execute(&mut world.beside(&names).await, &format!("ALTER ROLE {} PASSWORD 'changed by a colleague 1'", names.login)).await;
+            assert_eq!(sqlstate(&log_in(&secret, None).await.unwrap_err()).as_deref(), Some("28P01"));
+            // What the API does, with the rights that it has. The operator may be connecting just now.
+            let telling =
+                format!("BEGIN; SET LOCAL ROLE dailycare_api; NOTIFY {CHANNEL}, 'no id'; NOTIFY {CHANNEL}, '{}'; COMMIT", names.tenant);
+            let mended = async || {
+                execute(&mut world.master().await, &telling).await;
+                log_in(&secret, None).await.is_ok()
+            };
+            world.until(&format!("{code}'s password works again"), mended).await;
         }
     });
 }

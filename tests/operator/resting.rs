@@ -164,7 +164,7 @@ fn statements(log: &str) -> (usize, Vec<&str>) {
     });
     let is_read = |text: &&str| {
         let text = text.trim_start().to_ascii_uppercase();
-        (text.starts_with("SELECT") || text.is_empty()) && !text.contains("FOR UPDATE")
+        (text.starts_with("SELECT") || text.starts_with("LISTEN ") || text.is_empty()) && !text.contains("FOR UPDATE")
     };
     let (reads, others): (Vec<_>, Vec<_>) = sent.partition(is_read);
     (reads.len(), others)
