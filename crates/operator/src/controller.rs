@@ -24,6 +24,7 @@ pub mod run;
 pub mod school;
 pub mod server;
 pub mod server_cache;
+pub mod server_connection;
 pub mod timing;
 mod waiting;
 mod watch;

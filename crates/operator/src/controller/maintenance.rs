@@ -12,7 +12,7 @@ use domain::names::{SchoolUid, TenantId};
 use domain::tier::Tier;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use provisioning::master::tenants;
+use provisioning::master::tenants::{self, Occupancy};
 use telemetry::health::Heartbeat;
 use telemetry::logs::chain;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,9 @@ use super::requeue_waiting;
 use crate::crd::{DatabaseServer, School};
 use crate::kubernetes::within;
 use crate::metrics::{self, Group, SchoolCounts};
+
+/// Rows named in one line of the log.
+const NAMED: usize = 5;
 
 /// Asks the API server until `stop`, from before the election on: a standby needs a heartbeat too.
 ///
@@ -58,7 +61,7 @@ pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
 fn offer_places(context: &Context) {
     for (name, state) in context.servers.all() {
         let room = state.desired.max_schools.is_none_or(|most| context.reservations.schools_on(&name) < most);
-        if room && state.fitness.is_ok() && state.template {
+        if room && state.placeable {
             requeue_waiting::for_a_place(context, &name);
         }
     }
@@ -69,13 +72,28 @@ async fn release_orphans(context: &Context) -> Result<(), provisioning::master::
     if !context.reservations_loaded.initialized() {
         return Ok(());
     }
-    let registered: HashSet<_> =
-        tenants::occupancy(&context.registry, context.cluster).await?.into_iter().map(|(tenant, _)| tenant).collect();
+    let occupancy = tenants::occupancy(&context.registry, context.cluster).await?;
+    report_odd_rows(&occupancy);
+    let registered: HashSet<_> = occupancy.tenants().collect();
     let assigned: HashSet<_> = context.schools.state().iter().filter_map(|school| tenant(context, school)).collect();
     for server in context.reservations.retain(|tenant| registered.contains(&tenant) || assigned.contains(&tenant)) {
         requeue_waiting::for_a_place(context, &server);
     }
     Ok(())
+}
+
+/// Rows that could not be counted are in the metrics for as long as they are there, and in the log, some of them by name.
+pub(super) fn report_odd_rows(occupancy: &Occupancy) {
+    let odd = &occupancy.odd;
+    metrics::odd_rows(odd.len());
+    if !odd.is_empty() {
+        let tenants: Vec<_> = odd.iter().take(NAMED).map(ToString::to_string).collect();
+        tracing::warn!(
+            count = odd.len(),
+            tenants = tenants.join(", "),
+            "registry rows name no possible server; they count nowhere, correct their column server"
+        );
+    }
 }
 
 /// The tenant of a School, as it was computed when the School was new.

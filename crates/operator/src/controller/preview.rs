@@ -11,6 +11,7 @@ use domain::school::plan::{Plan, plan};
 use domain::school::status::report;
 use kube::Api;
 use kube::api::ListParams;
+use kube::runtime::watcher;
 use postgres::schema::Migrations;
 use postgres::session::{self, Purpose};
 use postgres::url::Target;
@@ -23,7 +24,7 @@ use super::cache::Cache;
 use super::context::{Context, Parts};
 use super::timing::Timing;
 use super::{error, school, server};
-use crate::crd::{School, convert};
+use crate::crd::{DatabaseServer, School, convert};
 use crate::kubernetes::{self, client, cluster, events, within};
 
 /// Connections to the master database; observing needs no more.
@@ -78,6 +79,7 @@ pub async fn school(settings: Settings, namespace: &str, name: &str) -> Result<P
     let ctx = context(settings).await?;
     let object = within("reading the School", ctx.schools_in(namespace).get(name)).await?;
     let servers = within("listing the DatabaseServers", ctx.database_servers().list(&ListParams::default())).await?;
+    fill(&ctx, &servers.items);
     for object in servers {
         let observation = server::observe::observe(&ctx, object).await?;
         server::remember(&ctx, &observation);
@@ -94,7 +96,7 @@ pub async fn school(settings: Settings, namespace: &str, name: &str) -> Result<P
 async fn load_places(ctx: &Context, object: &School) -> Result<(), Error> {
     if convert::recorded_server(object).is_none() {
         let taken = tenants::occupancy(&ctx.registry, ctx.cluster).await.map_err(error::Error::from)?;
-        for (tenant, server) in taken {
+        for (tenant, server) in taken.places {
             ctx.reservations.record(tenant, server);
         }
         let schools = within("listing the Schools", Api::<School>::all(ctx.client.clone()).list(&ListParams::default())).await?;
@@ -102,6 +104,16 @@ async fn load_places(ctx: &Context, object: &School) -> Result<(), Error> {
     }
     let _ = ctx.reservations_loaded.set(());
     Ok(())
+}
+
+/// Fills the cache of servers, which nothing watches here.
+fn fill(ctx: &Context, servers: &[DatabaseServer]) {
+    let Some(mut cache) = ctx.server_objects.take_writer() else { return };
+    cache.apply_watcher_event(&watcher::Event::Init);
+    for server in servers {
+        cache.apply_watcher_event(&watcher::Event::InitApply(server.clone()));
+    }
+    cache.apply_watcher_event(&watcher::Event::InitDone);
 }
 
 /// The operator's, but with nothing running behind it: no watch, no lease, no events.

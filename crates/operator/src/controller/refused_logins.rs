@@ -12,7 +12,7 @@ use domain::server::observed::Obstacle;
 use tokio::time::Instant;
 
 use super::backoff::seed;
-use super::server_cache::ServerConnection;
+use super::server_connection::ServerConnection;
 
 /// The refused logins, by server.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 //! Must never be the only record: it is filled from the registry and the Schools' statuses before the first placement, and a place is held only here
 //! no longer than until its names are recorded. Must count as places come and go: placing a School costs no more when there are many.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::names::{ServerName, TenantId};
@@ -18,6 +18,8 @@ pub struct PlacementReservations(Mutex<Places>);
 struct Places {
     servers: HashMap<TenantId, ServerName>,
     counts: HashMap<ServerName, u32>,
+    /// Servers whose objects go: a School that observed them before must not be placed there.
+    closed: HashSet<ServerName>,
 }
 
 impl Places {
@@ -49,8 +51,11 @@ impl Places {
     fn choose(&self, tenant: TenantId, request: &PlacementRequest, candidates: &[Candidate]) -> Result<Placement, Unplaced> {
         let own = self.servers.get(&tenant);
         let others = |server: &ServerName| self.on(server).saturating_sub(u32::from(own == Some(server)));
-        let counted: Vec<_> =
-            candidates.iter().map(|candidate| Candidate { schools: others(&candidate.name), ..candidate.clone() }).collect();
+        let counted: Vec<_> = candidates
+            .iter()
+            .filter(|candidate| !self.closed.contains(&candidate.name))
+            .map(|candidate| Candidate { schools: others(&candidate.name), ..candidate.clone() })
+            .collect();
         placement::choose(request, &counted)
     }
 }
@@ -78,6 +83,21 @@ impl PlacementReservations {
     /// Records where a tenant is known to be.
     pub fn record(&self, tenant: TenantId, server: ServerName) {
         self.places().insert(tenant, server);
+    }
+
+    /// Takes a server out of every placement until [`PlacementReservations::reopen`]. False, and nothing is done, when a place on it is reserved.
+    pub fn close(&self, server: &ServerName) -> bool {
+        let mut places = self.places();
+        let free = places.on(server) == 0;
+        if free {
+            places.closed.insert(server.clone());
+        }
+        free
+    }
+
+    /// Schools may be placed on this server again: there is an object of this name that stays.
+    pub fn reopen(&self, server: &ServerName) {
+        self.places().closed.remove(server);
     }
 
     /// Releases a tenant's place. Returns the server on which there was one.
@@ -153,5 +173,20 @@ mod tests {
         assert_eq!(reservations.release(tenant(0)), None);
         assert_eq!(reservations.retain(|one| one.0.as_u128() < 4).len(), 6);
         assert_eq!((reservations.schools_on(&a), reservations.schools_on(&b)), (3, 0));
+    }
+
+    #[test]
+    fn a_server_whose_object_goes_takes_no_school_that_observed_it_before() {
+        let (reservations, server) = (PlacementReservations::default(), ServerName::parse("a").unwrap());
+        let request = PlacementRequest { tier: Tier::Standard, server: None };
+        let place = |n| reservations.reserve(TenantId(Uuid::from_u128(n)), &request, &[candidate("a")]);
+        assert!(place(0).is_ok());
+        assert!(!reservations.close(&server), "it holds a school");
+        assert!(place(1).is_ok(), "and takes more");
+        assert!((0..2).all(|n| reservations.release(TenantId(Uuid::from_u128(n))).is_some()));
+        assert!(reservations.close(&server));
+        assert!(place(2).is_err());
+        reservations.reopen(&server);
+        assert!(place(2).is_ok());
     }
 }

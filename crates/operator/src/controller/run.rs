@@ -131,7 +131,7 @@ where
 {
     let (heartbeat, readiness) = (Heartbeat::default(), Readiness::default());
     let mut tasks = JoinSet::new();
-    let sources = Sources { heartbeat: heartbeat.clone(), readiness: readiness.clone(), metrics: metrics::install()?.into() };
+    let sources = Sources { heartbeat: heartbeat.clone(), readiness: readiness.clone(), metrics: metrics::install()? };
     let listener = tokio::net::TcpListener::bind(settings.http_address).await;
     let listener = listener.map_err(|source| Error::Listen { address: settings.http_address, source })?;
     tracing::info!(address = ?listener.local_addr().ok(), "listening");
@@ -164,7 +164,9 @@ where
         progress_deadline: settings.progress_deadline,
         timing: settings.timing,
     }));
-    for (tenant, server) in provisioning::master::tenants::occupancy(&context.registry, cluster).await? {
+    let occupancy = provisioning::master::tenants::occupancy(&context.registry, cluster).await?;
+    maintenance::report_odd_rows(&occupancy);
+    for (tenant, server) in occupancy.places {
         context.reservations.record(tenant, server);
     }
     tasks.spawn(maintenance::run(Arc::clone(&context), stop.child_token()));

@@ -1,6 +1,6 @@
-//! The tenant servers as this process knows them: who answers, and how to connect. The server controller writes it, the School controller reads it.
+//! The tenant servers as this process knows them. The server controller writes it, the School controller reads it.
 //!
-//! Must not open connections beyond its bounded pools, and must never take a server that was not observed yet for one that does not exist.
+//! Must never take a server that was not observed yet for one that does not exist.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,64 +9,11 @@ use std::time::Duration;
 use domain::names::ServerName;
 use domain::school::observed::Unavailable;
 use domain::server::DesiredServer;
-use postgres::session::{self, Credentials, Endpoint, Purpose, Tls};
+use postgres::session::Credentials;
 use provisioning::server::catalog::Passwords;
-use secrecy::ExposeSecret as _;
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
 use tokio::time::Instant;
 
-/// How to connect to one server as its admin. Replaced when its address, admin login or TLS changes.
-#[derive(Debug)]
-pub struct ServerConnection {
-    /// Where it listens.
-    pub endpoint: Endpoint,
-    /// The admin login.
-    pub admin: Credentials,
-    /// The database that the admin logs in to.
-    pub maintenance: String,
-    /// Bounded pool of admin sessions; opens connections when first used.
-    pub pool: PgPool,
-}
-
-impl ServerConnection {
-    /// Opens nothing yet, and never more than `connections`.
-    #[must_use]
-    pub fn new(endpoint: Endpoint, admin: Credentials, maintenance: String, connections: u32) -> Self {
-        let options = session::options(&endpoint, &admin, &maintenance, Purpose::Operator);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(session::CONNECT_TIMEOUT)
-            .idle_timeout(Duration::from_secs(90))
-            .max_lifetime(Duration::from_mins(30))
-            .connect_lazy_with(options);
-        Self { endpoint, admin, maintenance, pool }
-    }
-
-    /// It was made from these settings.
-    #[must_use]
-    pub fn is_to(&self, endpoint: &Endpoint, admin: &Credentials, maintenance: &str) -> bool {
-        self.endpoint == *endpoint
-            && self.maintenance == maintenance
-            && self.admin.username == admin.username
-            && self.admin.password.expose_secret() == admin.password.expose_secret()
-    }
-
-    /// Both were made from the same settings.
-    #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.is_to(&other.endpoint, &other.admin, &other.maintenance)
-    }
-
-    /// The certificates that clients verify this server with.
-    #[must_use]
-    pub fn authority(&self) -> Option<&[u8]> {
-        match &self.endpoint.tls {
-            Tls::VerifyCa(pem) | Tls::VerifyFull(pem) => Some(pem),
-            Tls::Disable | Tls::Require => None,
-        }
-    }
-}
+use super::server_connection::ServerConnection;
 
 /// What is known of one server.
 #[derive(Clone, Debug)]
@@ -79,8 +26,14 @@ pub struct ServerState {
     pub migrator: Option<Credentials>,
     /// Fit for the schools on it, or why not.
     pub fitness: Result<(), Unavailable>,
-    /// The template of the operator's schema exists, so that new schools can be created.
-    pub template: bool,
+    /// New schools may be placed there.
+    pub placeable: bool,
+    /// The fixed roles are as they should be.
+    pub prepared: bool,
+    /// It lets nobody else connect, but schools can be closed and dropped over the session that the operator holds.
+    pub full: bool,
+    /// The system identifier that it answered with, if it did.
+    pub identifier: Option<String>,
     /// Whether its admin may read what it stores of passwords.
     pub passwords: Passwords,
 }
@@ -118,7 +71,8 @@ impl ServerCache {
         }
         let matters = servers.get(name).is_none_or(|Entry { state: before, .. }| {
             before.fitness != state.fitness
-                || before.template != state.template
+                || before.placeable != state.placeable
+                || before.prepared != state.prepared
                 || before.desired != state.desired
                 || !same_connection(before.connection.as_ref(), state.connection.as_ref())
         });
@@ -171,7 +125,17 @@ mod tests {
             schedulable: true,
             allowed: AllowedNamespaces::All,
         };
-        ServerState { desired, connection: None, migrator: None, fitness, template: true, passwords: Passwords::Hidden }
+        ServerState {
+            desired,
+            connection: None,
+            migrator: None,
+            fitness,
+            placeable: true,
+            prepared: true,
+            full: false,
+            identifier: None,
+            passwords: Passwords::Hidden,
+        }
     }
 
     #[test]

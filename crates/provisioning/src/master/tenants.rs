@@ -17,7 +17,7 @@ use sqlx::postgres::PgRow;
 pub use self::inactive::set_state;
 pub use self::observe::{CodeHolder, RegistryObservation, observe};
 pub use self::observed_row::ObservedRow;
-pub use self::occupancy::occupancy;
+pub use self::occupancy::{Occupancy, occupancy};
 pub use self::publication::{PoolDefaults, Publication};
 pub use self::publish::publish;
 pub use self::reserve::{Reservation, Reserved, reserve};

@@ -15,7 +15,7 @@ use super::{assigned, desired};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
 use crate::controller::school::observe::{AssignedObservation, Observation, record_proof};
-use crate::controller::server_cache::ServerConnection;
+use crate::controller::server_connection::ServerConnection;
 use crate::crd::convert;
 use crate::kubernetes::events::{Notice, Severity};
 use crate::kubernetes::object;
@@ -23,7 +23,7 @@ use crate::kubernetes::object;
 pub(super) async fn execute(ctx: &Context, observation: &Observation, action: ServerAction) -> Result<()> {
     let (assigned, owner) = (assigned(observation)?, observation.owner);
     let connection = assigned.connection().ok_or(Error::Overtaken("the server"))?;
-    let (objects, pool) = (assigned.objects(owner), &connection.pool);
+    let (objects, pool) = (assigned.objects(owner), connection.pool());
     match action {
         ServerAction::StageDatabase => {
             stage::stage(pool, ctx.migrations.digest()).await?;
@@ -91,7 +91,7 @@ async fn claim_database(
         fingerprint: &ctx.keyring.fingerprint(owner.id, &password)?,
         connection_limit: desired(observation)?.connection_limit,
     };
-    match claim(&connection.pool, &request).await? {
+    match claim(connection.pool(), &request).await? {
         Claimed::Now => {
             record_proof(ctx, &observation.school, owner, &password);
             Ok(())

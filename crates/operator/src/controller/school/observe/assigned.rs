@@ -24,7 +24,8 @@ use tokio::time::Instant;
 use crate::controller::backoff::spread;
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
-use crate::controller::server_cache::{ServerConnection, ServerState};
+use crate::controller::server_cache::ServerState;
+use crate::controller::server_connection::ServerConnection;
 use crate::controller::watch;
 use crate::crd::{DatabaseServer, School, convert};
 use crate::kubernetes::secrets::{self, ObservedSecret};
@@ -125,6 +126,8 @@ impl AssignedObservation {
             return Ok(ServerObservation::Unavailable(if exists { Unavailable::NotReady } else { Unavailable::NotFound }));
         };
         let connection = match (&state.fitness, &state.connection) {
+            // The session that the operator holds on a full server is for those who must be closed: that may be what makes room.
+            (Err(_), Some(connection)) if state.full && is_withdrawn(desired) => connection,
             (Err(unavailable), _) => return Ok(ServerObservation::Unavailable(*unavailable)),
             (Ok(()), None) => return Ok(ServerObservation::Unavailable(Unavailable::NotReady)),
             (Ok(()), Some(connection)) => connection,
@@ -135,20 +138,16 @@ impl AssignedObservation {
             fingerprints: self.fingerprints(ctx, school, owner),
             password: self.own_password(school),
         };
-        match catalog::observe_one(&connection.pool, &ctx.migrations, state.passwords, expected).await {
+        match catalog::observe_one(connection.pool(), &ctx.migrations, state.passwords, expected).await {
             // Nothing to claim, and nothing to stage it from.
-            Ok(CatalogFacts { database: ObservedDatabase::Absent, spare: false, .. }) if !state.template => {
+            Ok(CatalogFacts { database: ObservedDatabase::Absent, spare: false, .. }) if !state.placeable => {
                 Ok(ServerObservation::Unavailable(Unavailable::NotReady))
             }
             Ok(catalog) => Ok(ServerObservation::Available(self.proven(ctx, school, owner, catalog).await)),
             Err(error) => {
                 ctx.recheck.one(reference);
                 // One query that was not answered is tried again. Only its own controller finds that a server is away; but routes stop at once.
-                let leaving = match desired {
-                    Desired::Present(school) => school.suspended,
-                    Desired::Deleted(_) => true,
-                };
-                if !error.is_unreachable() || !leaving {
+                if !error.is_unreachable() || !is_withdrawn(desired) {
                     return Err(error.into());
                 }
                 tracing::warn!(server = %self.names.server, error = chain(&error), "the server does not answer");
@@ -217,6 +216,14 @@ pub(in crate::controller::school) fn record_proof(ctx: &Context, school: &School
 fn proof(ctx: &Context, school: &School, owner: TenantRef, password: &SecretString) -> Option<String> {
     let fingerprint = ctx.keyring.fingerprint(owner.id, password).ok()?;
     Some(format!("{fingerprint} {}", school.annotations().get(watch::REQUESTED_AT).map(String::as_str).unwrap_or_default()))
+}
+
+/// The school is to be closed or is being deleted.
+fn is_withdrawn(desired: &Desired) -> bool {
+    match desired {
+        Desired::Present(school) => school.suspended,
+        Desired::Deleted(_) => true,
+    }
 }
 
 fn connection_limit(desired: &Desired) -> u16 {
