@@ -74,7 +74,7 @@ fn a_login_that_the_api_was_refused_is_tried_and_mended_without_anybody_asking()
             let telling =
                 format!("BEGIN; SET LOCAL ROLE dailycare_api; NOTIFY {CHANNEL}, 'no id'; NOTIFY {CHANNEL}, '{}'; COMMIT", names.tenant);
             let mended = async || {
-                execute(&mut world.master().await, &telling).await;
+                execute(&mut world.master().await, &notices).await;
                 log_in(&secret, None).await.is_ok()
             };
             world.until(&format!("{code}'s password works again"), mended).await;
