@@ -6,9 +6,10 @@ use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use domain::server::observed::ObservedServer;
 use domain::server::plan::{Plan, plan};
 use domain::server::status::{self, ServerCapacity};
+use provisioning::server::MONITOR;
 
 use super::Servers;
-use super::observe::Observation;
+use super::observe::{Contact, Observation};
 use crate::controller::context::Context;
 use crate::controller::engine;
 use crate::controller::error::{Error, Result};
@@ -54,6 +55,7 @@ pub(super) fn conditions(
     };
     let mut conditions = status::report(observed, plan, capacity, overdue);
     if let Ok(contact) = &observation.contact {
+        tell_who_may_enter(&mut conditions, contact);
         warn_of_open_databases(&mut conditions, &contact.open_databases, &contact.connection.admin.username);
     }
     conditions
@@ -77,6 +79,14 @@ pub(super) fn complete(ctx: &Context, observation: &Observation) -> DatabaseServ
         status.schema = contact.facts.template.then(|| ServerSchema { version: Some(ctx.migrations.target()) });
     }
     status
+}
+
+/// Monitoring and backup roles are kept out like everybody else, unless they are members of one role.
+fn tell_who_may_enter(conditions: &mut [Condition], contact: &Contact) {
+    let reachable = conditions.iter_mut().find(|condition| condition.type_ == ConditionType::Reachable && !contact.facts.full);
+    if let (Some(reachable), true) = (reachable, contact.facts.roles && contact.facts.closed) {
+        reachable.message = format!("the server answers; monitoring and backup roles may connect to its databases as members of {MONITOR}");
+    }
 }
 
 /// Databases that the admin may not close stay a risk that somebody else must judge. Closing the one that the admin logs in to must not lock it out.
