@@ -71,7 +71,7 @@ fn a_login_that_the_api_was_refused_is_tried_and_mended_without_anybody_asking()
             execute(&mut world.beside(&names).await, &format!("ALTER ROLE {} PASSWORD 'changed by a colleague 1'", names.login)).await;
             assert_eq!(sqlstate(&log_in(&secret, None).await.unwrap_err()).as_deref(), Some("28P01"));
             // What the API does, with the rights that it has. The operator may be connecting just now.
-            let telling =
+            let notices =
                 format!("BEGIN; SET LOCAL ROLE dailycare_api; NOTIFY {CHANNEL}, 'no id'; NOTIFY {CHANNEL}, '{}'; COMMIT", names.tenant);
             let mended = async || {
                 execute(&mut world.master().await, &notices).await;
