@@ -131,6 +131,9 @@ impl Pass<'_> {
             K::remember(ctx, observation);
             let observed = K::facts(ctx, observation);
             let next = K::plan(observation, &observed);
+            if let Some(error) = K::read_error(observation, &next) {
+                return Err(error);
+            }
             let Plan::Execute(action) = &next else {
                 return self.budget.spend(finish::<K>(ctx, object, observation, &observed, next)).await;
             };

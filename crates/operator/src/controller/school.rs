@@ -133,6 +133,10 @@ impl Kind for Schools {
         plan(&observation.desired, observed)
     }
 
+    fn read_error(observation: &mut Observation, plan: &Plan) -> Option<Error> {
+        if *plan == Plan::Wait(Waiting::Secret) { observation.take_secret_error() } else { None }
+    }
+
     fn admissible(observation: &Observation, observed: &ObservedSchool, action: &Action) -> bool {
         admissible(&observation.desired, observed, action)
     }
@@ -219,13 +223,14 @@ fn awaited(observation: &Observation, plan: &Plan) -> Option<Awaited> {
             Assignment::Assigned(assigned) => Awaited::Server(assigned.names.server.clone()),
             Assignment::Unassigned(_) => Awaited::Unreported,
         }),
-        Plan::Refuse(Refusal::NameConflict) => Some(match &observation.assignment {
+        Plan::Refuse(Refusal::NameConflict | Refusal::CodeTaken) => Some(match &observation.assignment {
             Assignment::Assigned(assigned) => Awaited::Tenant(assigned.registry.code_taken_by().unwrap_or(observation.owner.id)),
             Assignment::Unassigned(_) => Awaited::Unreported,
         }),
         Plan::Refuse(Refusal::TenantRetired) => Some(Awaited::Tenant(observation.owner.id)),
         Plan::Refuse(Refusal::AheadOfOperator | Refusal::SchemaEdited) => Some(Awaited::Upgrade),
-        Plan::Refuse(
+        Plan::Wait(Waiting::Secret)
+        | Plan::Refuse(
             Refusal::SecretConflict
             | Refusal::AdminSecretConflict
             | Refusal::EmailTaken

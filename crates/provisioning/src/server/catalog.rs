@@ -37,6 +37,15 @@ pub enum Passwords {
     Hidden,
 }
 
+/// What the catalogs say of one school.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// The planner's facts.
+    pub facts: CatalogFacts,
+    /// The keyed fingerprint of the login's password, if the login is ours.
+    pub fingerprint: Option<String>,
+}
+
 /// Observes several schools with one query; the answers are in the order of `expected`.
 ///
 /// # Errors
@@ -46,14 +55,18 @@ pub async fn observe(
     migrations: &Migrations,
     passwords: Passwords,
     expected: &[Expected],
-) -> Result<Vec<CatalogFacts>> {
+) -> Result<Vec<Observed>> {
     let doing = "reading the server's catalogs";
     let databases: Vec<&str> = expected.iter().map(|one| one.objects.database.as_str()).collect();
     let logins: Vec<&str> = expected.iter().map(|one| one.objects.login.as_str()).collect();
     let read = async {
         let query = sqlx::query(AssertSqlSafe(facts::query(passwords))).bind(databases).bind(logins);
         let rows = query.bind(sql::spare_prefix(migrations.digest())).fetch_all(conn).await?;
-        rows.iter().zip(expected).map(|(row, one)| Ok(Facts::read(row)?.judge(one, migrations))).collect::<Result<_, _>>()
+        let observed = |row, one| {
+            let facts = Facts::read(row)?;
+            Ok(Observed { fingerprint: facts.fingerprint(one), facts: facts.judge(one, migrations) })
+        };
+        rows.iter().zip(expected).map(|(row, one)| observed(row, one)).collect::<Result<_, _>>()
     };
     send::answer(doing, read).await
 }
@@ -62,7 +75,7 @@ pub async fn observe(
 ///
 /// # Errors
 /// As [`observe`].
-pub async fn observe_one(pool: &PgPool, migrations: &Migrations, passwords: Passwords, expected: Expected) -> Result<CatalogFacts> {
+pub async fn observe_one(pool: &PgPool, migrations: &Migrations, passwords: Passwords, expected: Expected) -> Result<Observed> {
     let mut conn = SessionGuard::acquire(pool, "connecting to the server").await?;
     let answers = observe(&mut conn, migrations, passwords, &[expected]).await?;
     conn.release();

@@ -1,6 +1,6 @@
 //! Observing what exists under a School's recorded names.
 //!
-//! Must not change anything. A server that does not answer is a fact; its own controller rechecks it.
+//! Must not change anything. A server that does not answer is a fact, which its own controller rechecks; so is a Secret that cannot be read.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use domain::school::observed::{
     CatalogFacts, DatabaseAccess, Names, ObservedDatabase, ObservedLogin, ObservedTenant, ServerObservation, Unavailable,
 };
 use domain::tenant::TenantState;
+use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource as _, ResourceExt as _};
 use postgres::session::Credentials;
 use provisioning::master::TenantRef;
 use provisioning::master::tenants::RegistryObservation;
@@ -21,14 +21,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use telemetry::logs::chain;
 use tokio::time::Instant;
 
+use super::secrets::{self, SecretReading};
 use crate::controller::backoff::spread;
 use crate::controller::context::Context;
-use crate::controller::error::{Error, Result};
+use crate::controller::error::Result;
 use crate::controller::server_cache::ServerState;
 use crate::controller::server_connection::ServerConnection;
 use crate::controller::watch;
 use crate::crd::{DatabaseServer, School, convert};
-use crate::kubernetes::secrets::{self, ObservedSecret};
 
 /// For how long at least a login that worked is not tried again: a school at rest has no visitors.
 const PROVEN_FOR: Duration = Duration::from_mins(10);
@@ -45,13 +45,15 @@ pub struct AssignedObservation {
     /// What the registry says.
     pub registry: RegistryObservation,
     /// The credentials Secret.
-    pub secret: Option<ObservedSecret>,
+    pub secret: SecretReading,
     /// The administrator's Secret.
-    pub admin_secret: Option<ObservedSecret>,
+    pub admin_secret: SecretReading,
     /// What is known of the server; none when it was never observed.
     pub server_state: Option<ServerState>,
     /// What its catalogs say.
     pub server: ServerObservation,
+    /// The keyed fingerprint of the login's password, as its ownership comment says.
+    pub fingerprint: Option<String>,
 }
 
 pub(super) async fn observe(
@@ -61,27 +63,16 @@ pub(super) async fn observe(
     owner: TenantRef,
     names: Names,
 ) -> Result<AssignedObservation> {
-    let (registry, secret, admin_secret) = tokio::try_join!(
-        super::registry(ctx, desired, owner.id),
-        read_secret(ctx, school, desired, names.secret.as_str()),
-        read_secret(ctx, school, desired, names.admin_secret.as_str()),
-    )?;
+    let (registry, secret, admin_secret) = tokio::join!(
+        super::registry(ctx, school, desired, owner.id),
+        secrets::read(ctx, school, desired, names.secret.as_str()),
+        secrets::read(ctx, school, desired, names.admin_secret.as_str()),
+    );
     let server_state = ctx.servers.get(&names.server);
     let server = ServerObservation::Unavailable(Unavailable::NotReady);
-    let mut assigned = AssignedObservation { names, registry, secret, admin_secret, server_state, server };
-    assigned.server = assigned.observe_server(ctx, school, desired, owner).await?;
+    let mut assigned = AssignedObservation { names, registry: registry?, secret, admin_secret, server_state, server, fingerprint: None };
+    assigned.observe_server(ctx, school, desired, owner).await?;
     Ok(assigned)
-}
-
-/// A Secret of the School. One that an earlier School of this name left is an error: Kubernetes removes it soon.
-async fn read_secret(ctx: &Context, school: &School, desired: &Desired, name: &str) -> Result<Option<ObservedSecret>> {
-    let secret = secrets::read(&ctx.client, &school.namespace().unwrap_or_default(), name).await?;
-    let uid = school.uid().unwrap_or_default();
-    let left = |secret: &ObservedSecret| secret.is_left_by_predecessor(&School::kind(&()), &school.name_any(), &uid);
-    match desired {
-        Desired::Present(_) if secret.as_ref().is_some_and(left) => Err(Error::Leftover(name.to_owned())),
-        Desired::Present(_) | Desired::Deleted(_) => Ok(secret),
-    }
 }
 
 impl AssignedObservation {
@@ -94,7 +85,7 @@ impl AssignedObservation {
     /// The password in our Secret, if it can be used.
     #[must_use]
     pub fn password(&self) -> Option<SecretString> {
-        self.secret.as_ref()?.password().filter(|password| password.expose_secret().len() >= SHORTEST_PASSWORD)
+        self.secret.password().filter(|password| password.expose_secret().len() >= SHORTEST_PASSWORD)
     }
 
     /// How to connect to the server, when that is known.
@@ -113,37 +104,47 @@ impl AssignedObservation {
     ///
     /// # Errors
     /// When the server answered, but not what was asked.
-    pub(super) async fn observe_server(
+    pub(super) async fn observe_server(&mut self, ctx: &Context, school: &School, desired: &Desired, owner: TenantRef) -> Result<()> {
+        let observed = self.read_server(ctx, school, desired, owner).await?;
+        (self.server, self.fingerprint) = match observed {
+            Ok(observed) => (ServerObservation::Available(observed.facts), observed.fingerprint),
+            Err(unavailable) => (ServerObservation::Unavailable(unavailable), None),
+        };
+        Ok(())
+    }
+
+    async fn read_server(
         &self,
         ctx: &Context,
         school: &School,
         desired: &Desired,
         owner: TenantRef,
-    ) -> Result<ServerObservation> {
+    ) -> Result<std::result::Result<catalog::Observed, Unavailable>> {
         let reference = ObjectRef::<DatabaseServer>::new(self.names.server.as_str());
         let Some(state) = &self.server_state else {
             let exists = ctx.server_objects.get(&reference).is_some();
-            return Ok(ServerObservation::Unavailable(if exists { Unavailable::NotReady } else { Unavailable::NotFound }));
+            return Ok(Err(if exists { Unavailable::NotReady } else { Unavailable::NotFound }));
         };
         let connection = match (&state.fitness, &state.connection) {
             // The session that the operator holds on a full server is for those who must be closed: that may be what makes room.
             (Err(_), Some(connection)) if state.full && is_withdrawn(desired) => connection,
-            (Err(unavailable), _) => return Ok(ServerObservation::Unavailable(*unavailable)),
-            (Ok(()), None) => return Ok(ServerObservation::Unavailable(Unavailable::NotReady)),
+            (Err(unavailable), _) => return Ok(Err(*unavailable)),
+            (Ok(()), None) => return Ok(Err(Unavailable::NotReady)),
             (Ok(()), Some(connection)) => connection,
         };
         let expected = catalog::Expected {
             objects: self.objects(owner),
             connection_limit: connection_limit(desired),
-            fingerprints: self.fingerprints(ctx, school, owner),
-            password: self.own_password(school),
+            fingerprints: self.fingerprints(ctx, owner),
+            password: self.password(),
         };
         match catalog::observe_one(connection.pool(), &ctx.migrations, state.passwords, expected).await {
             // Nothing to claim, and nothing to stage it from.
-            Ok(CatalogFacts { database: ObservedDatabase::Absent, spare: false, .. }) if !state.placeable => {
-                Ok(ServerObservation::Unavailable(Unavailable::NotReady))
+            Ok(observed) if !state.placeable && needs_a_database(desired, observed.facts) => Ok(Err(Unavailable::NotReady)),
+            Ok(observed) => {
+                let facts = self.proven(ctx, school, owner, observed.facts).await;
+                Ok(Ok(catalog::Observed { facts, ..observed }))
             }
-            Ok(catalog) => Ok(ServerObservation::Available(self.proven(ctx, school, owner, catalog).await)),
             Err(error) => {
                 ctx.recheck.one(reference);
                 // One query that was not answered is tried again. Only its own controller finds that a server is away; but routes stop at once.
@@ -151,20 +152,9 @@ impl AssignedObservation {
                     return Err(error.into());
                 }
                 tracing::warn!(server = %self.names.server, error = chain(&error), "the server does not answer");
-                Ok(ServerObservation::Unavailable(Unavailable::Unreachable))
+                Ok(Err(Unavailable::Unreachable))
             }
         }
-    }
-
-    /// The password in the Secret, if the Secret is ours.
-    fn own_password(&self, school: &School) -> Option<SecretString> {
-        let ours = self.secret.as_ref().is_some_and(|secret| secret.is_controlled_by(&school.uid().unwrap_or_default()));
-        ours.then(|| self.password()).flatten()
-    }
-
-    /// The fingerprints of that password.
-    fn fingerprints(&self, ctx: &Context, school: &School, owner: TenantRef) -> Vec<String> {
-        self.own_password(school).map(|password| ctx.keyring.fingerprints(owner.id, &password)).unwrap_or_default()
     }
 
     /// The catalogs' facts, with the truth about the login where the catalogs do not tell it: what was once recorded of its password may be wrong, so the login
@@ -173,7 +163,7 @@ impl AssignedObservation {
         let open = matches!(facts.database, ObservedDatabase::Ours { access: DatabaseAccess::Open, .. });
         let ours = matches!(facts.login, ObservedLogin::Matching | ObservedLogin::Differing);
         let hidden = self.server_state.as_ref().is_some_and(|state| state.passwords == Passwords::Hidden);
-        let (Some(password), Some(connection), true) = (self.own_password(school), self.connection(), open && ours && hidden) else {
+        let (Some(password), Some(connection), true) = (self.password(), self.connection(), open && ours && hidden) else {
             return facts;
         };
         let uid = school.uid().unwrap_or_default();
@@ -193,12 +183,30 @@ impl AssignedObservation {
         CatalogFacts { login, ..facts }
     }
 
+    /// Of the password in the Secret.
+    fn fingerprints(&self, ctx: &Context, owner: TenantRef) -> Vec<String> {
+        self.password().map(|password| ctx.keyring.fingerprints(owner.id, &password)).unwrap_or_default()
+    }
+
+    /// The login has the password that requests are routed with.
+    #[must_use]
+    pub fn routed(&self, ctx: &Context, owner: TenantRef) -> bool {
+        // What was found out by the server or a login counts before what was once recorded, whose key may be gone.
+        let matching = matches!(self.server, ServerObservation::Available(CatalogFacts { login: ObservedLogin::Matching, .. }));
+        if matching && self.password().is_some_and(|password| self.is_published(ctx, owner, &password)) {
+            return true;
+        }
+        let routed = self.registry.row.as_ref().and_then(|row| row.routed_password(&self.names.login, &ctx.keyring));
+        let accepted = routed.map(|password| ctx.keyring.fingerprints(owner.id, &password)).unwrap_or_default();
+        self.fingerprint.as_ref().is_some_and(|fingerprint| accepted.contains(fingerprint))
+    }
+
     /// The School reserves a place on its server. A School that is being deleted has only the place that the registry says it has.
     #[must_use]
     pub fn takes_a_place(&self, desired: &Desired, owner: TenantRef) -> bool {
         match self.tenant(owner, false) {
             ObservedTenant::Absent => matches!(desired, Desired::Present(_)),
-            ObservedTenant::OfAnother => false,
+            ObservedTenant::OfAnother | ObservedTenant::Reassigned => false,
             ObservedTenant::Ours { state, .. } => state != TenantState::Deleted,
         }
     }
@@ -232,4 +240,9 @@ fn connection_limit(desired: &Desired) -> u16 {
         // While a School is deleted no limit is right or wrong: the database is closed whatever the limit is.
         Desired::Deleted(_) => convert::DEFAULT_CONNECTION_LIMIT,
     }
+}
+
+/// The School would get its first database from a spare, and there is none.
+fn needs_a_database(desired: &Desired, catalog: CatalogFacts) -> bool {
+    matches!(desired, Desired::Present(_)) && catalog.database == ObservedDatabase::Absent && !catalog.spare
 }

@@ -60,7 +60,7 @@ impl AssignedObservation {
                 login: self.names.login.clone(),
                 pool: ctx.pooling.with_size(school.connection_limit),
             },
-            password: self.password()?,
+            password: self.password(),
             schema_version: schema.version,
             state: if school.suspended { TenantState::Suspended } else { TenantState::Active },
         })
@@ -70,7 +70,7 @@ impl AssignedObservation {
     /// removal of an old key: the value stays as long as the password is the one that is published, because it was annotated before it was published.
     fn revision(&self, ctx: &Context, owner: TenantRef, password: &SecretString) -> Option<String> {
         let accepted = ctx.keyring.fingerprints(owner.id, password);
-        let present = self.secret.as_ref().and_then(ObservedSecret::revision).filter(|present| Keyring::is_fingerprint(present));
+        let present = self.secret.ours().and_then(ObservedSecret::revision).filter(|present| Keyring::is_fingerprint(present));
         let kept = present.filter(|present| accepted.iter().any(|one| one == present) || self.is_published(ctx, owner, password));
         kept.map(ToOwned::to_owned).or_else(|| accepted.into_iter().next())
     }
