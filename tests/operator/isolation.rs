@@ -46,7 +46,7 @@ fn no_school_enters_any_database_but_its_own() {
             let mut conn = World::superuser(server, "postgres").await;
             let template = list(&mut conn, "SELECT datname::text FROM pg_database WHERE datname LIKE 'dc_template_%'").await.remove(0);
             let spare = format!("{}_{}", template.replace("template", "spare"), "5a".repeat(16));
-            execute(&mut conn, &format!("CREATE DATABASE {spare} TEMPLATE {template} OWNER tenant_owner ALLOW_CONNECTIONS false")).await;
+            execute(&mut conn, &format!("CREATE DATABASE {spare} TEMPLATE {template} OWNER tenant_owner CONNECTION LIMIT 0")).await;
             let found = list(&mut conn, "SELECT datname::text FROM pg_database").await;
             for expected in ["postgres", "template0", "template1", &template, &spare] {
                 assert!(found.iter().any(|name| name == expected), "{expected} is not among {found:?}");

@@ -25,4 +25,5 @@ mod secrecy;
 mod servers;
 mod sources;
 mod suspending;
+mod upgrading;
 mod world;

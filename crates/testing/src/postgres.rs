@@ -4,6 +4,7 @@
 
 mod options;
 mod template;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
