@@ -15,7 +15,7 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, Config};
-use operator::controller::server_cache::ServerConnection;
+use operator::controller::server_connection::ServerConnection;
 use operator::crd::{DatabaseServer, School};
 use operator::kubernetes::{client, cluster};
 use postgres::schema::Migrations;

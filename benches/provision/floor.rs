@@ -22,7 +22,7 @@ use futures::channel::mpsc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client, Resource as _};
-use operator::controller::server_cache::ServerConnection;
+use operator::controller::server_connection::ServerConnection;
 use operator::crd::school::{AdminUserStatus, DatabaseStatus, PlacementStatus, SchemaStatus, SchoolStatus, Tier};
 use operator::crd::{School, convert};
 use operator::kubernetes::condition::merge_conditions;

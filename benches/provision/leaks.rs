@@ -64,7 +64,7 @@ impl Leaks {
         let secrets = Api::<Secret>::namespaced(environment.person.clone(), NAMESPACE);
         leaks.secrets = secrets.list_metadata(&ListParams::default()).await?.items.len();
         let registry = environment.registry().await?;
-        leaks.tenants = provisioning::master::tenants::occupancy(&registry, environment.cluster).await?.len();
+        leaks.tenants = provisioning::master::tenants::occupancy(&registry, environment.cluster).await?.tenants().count();
         registry.close().await;
         Ok(leaks)
     }

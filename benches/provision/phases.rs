@@ -244,9 +244,9 @@ pub(crate) async fn singles(environment: &Environment, count: usize) -> Outcome<
     let digest = environment.migrations.digest();
     let stage_ahead = async || {
         for (_, connection) in &connections {
-            let mut conn = connection.pool.acquire().await?;
+            let mut conn = connection.pool().acquire().await?;
             if stage::spares(&mut conn, digest).await? == 0 {
-                stage::stage(&connection.pool, digest).await?;
+                stage::stage(connection.pool(), digest).await?;
             }
         }
         Ok(())

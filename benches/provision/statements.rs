@@ -10,7 +10,7 @@ use domain::school::desired::{Desired, DesiredSchool};
 use domain::school::observed::Names;
 use domain::tenant::{InactiveState, TenantState};
 use kube::ResourceExt as _;
-use operator::controller::server_cache::ServerConnection;
+use operator::controller::server_connection::ServerConnection;
 use operator::crd::{School, convert};
 use postgres::schema::Migrations;
 use provisioning::master::TenantRef;
@@ -88,7 +88,7 @@ impl Sql {
     pub(crate) async fn close(&self) {
         self.registry.close().await;
         for (_, connection) in &self.connections {
-            connection.pool.close().await;
+            connection.pool().close().await;
         }
     }
 
@@ -109,7 +109,7 @@ impl Sql {
 
     pub(crate) async fn stage_and_claim(&self, case: &Case, connection: &ServerConnection, password: &Password) -> Outcome {
         let digest = self.migrations.digest();
-        stage::stage(&connection.pool, digest).await?;
+        stage::stage(connection.pool(), digest).await?;
         let desired = Claim {
             objects: &case.objects(),
             school: case.tenant.school,
@@ -121,7 +121,7 @@ impl Sql {
         };
         // A claim that began a moment later may have taken our spare for its own, which is then there for us.
         loop {
-            match claim(&connection.pool, &desired).await? {
+            match claim(connection.pool(), &desired).await? {
                 Claimed::Now => return Ok(()),
                 Claimed::NoSpare => {}
                 Claimed::AlreadyThere => return Err("the floor's database exists already".into()),
@@ -170,9 +170,9 @@ impl Sql {
     /// Takes it all away again.
     pub(crate) async fn unmake(&self, case: &Case, connection: &ServerConnection) -> Outcome {
         let objects = case.objects();
-        access::close(&connection.pool, &objects).await?;
-        drop::drop_database(&connection.pool, &objects).await?;
-        drop::drop_login(&connection.pool, &objects).await?;
+        access::close(connection.pool(), &objects).await?;
+        drop::drop_database(connection.pool(), &objects).await?;
+        drop::drop_login(connection.pool(), &objects).await?;
         expect(tenants::set_state(&self.registry, case.tenant, InactiveState::Deleted).await? == Change::Made, "forget the tenant")
     }
 }

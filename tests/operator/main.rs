@@ -7,8 +7,11 @@
 mod apiserver;
 mod conflicts;
 mod crashing;
+mod crowded;
 mod deleting;
+mod diagnosis;
 mod drift;
+mod duplicates;
 mod fleet;
 mod gitops;
 mod isolation;

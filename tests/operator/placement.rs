@@ -1,18 +1,26 @@
 //! Where a School goes, and what it waits for.
 //!
-//! Servers that these tests add are other names for PostgreSQL 18 and accept only the test's namespace, so that no other test meets them.
+//! Servers that these tests add are their own and accept only the test's namespace, so that no other test meets them.
 
 use kube::api::DeleteParams;
 use operator::crd::School;
 use serde_json::{Value, json};
+use testing::{Postgres, PostgresOptions, Version};
 
 use crate::sources::names;
 use crate::world::{Setup, World, conditions, run};
 
-/// A server for one namespace.
-fn server_for(world: &World, namespace: &str, over: &Value) -> Value {
+/// A server of one test's own, and its admin Secret under the name of its object.
+async fn own_server(world: &World, name: &str) -> Postgres {
+    let server = Postgres::start(Version::V18, PostgresOptions::default()).await.unwrap();
+    world.admin_secret(&format!("{name}-admin"), "postgres", server.superuser_password()).await;
+    server
+}
+
+/// The object of such a server, for one namespace.
+fn server_for(name: &str, server: &Postgres, namespace: &str, over: &Value) -> Value {
     let mut spec = json!({
-        "host": "127.0.0.1", "port": world.pg18.port(), "tls": {"mode": "disable"}, "adminSecretRef": {"name": "pg-18-admin"},
+        "host": "127.0.0.1", "port": server.port(), "tls": {"mode": "disable"}, "adminSecretRef": {"name": format!("{name}-admin")},
         "tiers": ["basic"],
         "allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}},
     });
@@ -35,8 +43,9 @@ fn a_full_server_takes_the_next_school_when_one_leaves_or_room_is_made() {
     run(async {
         let world = World::shared().await;
         let namespace = world.fresh_namespace().await;
+        let server = own_server(world, "pg-small").await;
         let capacity = async |most: u32| {
-            world.apply_server("pg-small", server_for(world, &namespace, &json!({"capacity": {"maxSchools": most}}))).await;
+            world.apply_server("pg-small", server_for("pg-small", &server, &namespace, &json!({"capacity": {"maxSchools": most}}))).await;
         };
         capacity(1).await;
         world.apply_school(&namespace, "maple-1", pinned("pg-small")).await;
@@ -67,7 +76,8 @@ fn schools_applied_at_once_never_overfill_a_server() {
     run(async {
         let world = World::shared().await;
         let namespace = world.fresh_namespace().await;
-        world.apply_server("pg-three", server_for(world, &namespace, &json!({"capacity": {"maxSchools": 3}}))).await;
+        let server = own_server(world, "pg-three").await;
+        world.apply_server("pg-three", server_for("pg-three", &server, &namespace, &json!({"capacity": {"maxSchools": 3}}))).await;
         let codes: Vec<_> = (0..6).map(|n| format!("oak-{n}")).collect();
         futures::future::join_all(codes.iter().map(|code| world.apply_school(&namespace, code, pinned("pg-three")))).await;
         let counted = async |kind: &str, status: &str, reason: &str| {
@@ -84,8 +94,10 @@ fn a_cordoned_server_keeps_its_schools_and_takes_no_more_until_it_is_opened() {
     run(async {
         let world = World::shared().await;
         let namespace = world.fresh_namespace().await;
-        let schedulable =
-            async |open: bool| world.apply_server("pg-cordon", server_for(world, &namespace, &json!({"schedulable": open}))).await;
+        let server = own_server(world, "pg-cordon").await;
+        let schedulable = async |open: bool| {
+            world.apply_server("pg-cordon", server_for("pg-cordon", &server, &namespace, &json!({"schedulable": open}))).await
+        };
         schedulable(true).await;
         world.apply_school(&namespace, "palm-1", pinned("pg-cordon")).await;
         world.ready(&namespace, "palm-1").await;
@@ -112,13 +124,14 @@ fn a_namespace_that_a_server_does_not_accept_is_told_so_and_let_in_when_it_is_al
     run(async {
         let world = World::shared().await;
         let (accepted, other) = (world.fresh_namespace().await, world.fresh_namespace().await);
-        world.apply_server("pg-private", server_for(world, &accepted, &json!({}))).await;
+        let server = own_server(world, "pg-private").await;
+        world.apply_server("pg-private", server_for("pg-private", &server, &accepted, &json!({}))).await;
         world.apply_school(&accepted, "rowan-1", pinned("pg-private")).await;
         world.ready(&accepted, "rowan-1").await;
         world.apply_school(&other, "rowan-2", pinned("pg-private")).await;
         let refused = world.school_when(&other, "rowan-2", "Stalled", "True", "NamespaceNotAllowed").await;
         assert!(message(&refused).contains("pg-private does not accept this namespace"), "{}", message(&refused));
-        world.apply_server("pg-private", server_for(world, &other, &json!({}))).await;
+        world.apply_server("pg-private", server_for("pg-private", &server, &other, &json!({}))).await;
         world.ready(&other, "rowan-2").await;
         world.merge_school(&accepted, "rowan-1", json!({"spec": {"displayName": "No longer accepted, still served"}})).await.unwrap();
         world.ready(&accepted, "rowan-1").await;
@@ -148,7 +161,8 @@ fn a_school_may_come_before_the_server_that_it_names() {
         let waiting = world.school_when(&namespace, "teak", "Ready", "False", "ServerNotFound").await;
         assert!(crate::world::says(&waiting, "Reconciling", "True", "ServerNotFound"));
         assert!(message(&waiting).contains("there is no DatabaseServer pg-late"), "{}", message(&waiting));
-        world.apply_server("pg-late", server_for(world, &namespace, &json!({}))).await;
+        let server = own_server(world, "pg-late").await;
+        world.apply_server("pg-late", server_for("pg-late", &server, &namespace, &json!({}))).await;
         assert_eq!(names(&world.ready(&namespace, "teak").await).server.as_str(), "pg-late");
     });
 }

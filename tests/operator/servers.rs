@@ -26,6 +26,11 @@ async fn secret(name: &str, data: serde_json::Value) {
     api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(secret)).await.unwrap();
 }
 
+/// A server that no other object is for and no other test administers.
+async fn own(version: Version) -> Postgres {
+    Postgres::start(version, PostgresOptions::default()).await.unwrap()
+}
+
 fn generation(server: &DatabaseServer) -> Option<i64> {
     server.metadata.generation
 }
@@ -112,12 +117,13 @@ fn the_maintenance_databases_are_closed_to_everybody_or_a_person_is_told_to_clos
 fn a_wrong_admin_password_is_reported_and_a_corrected_secret_noticed_by_itself() {
     run(async {
         let world = world().await;
+        let server = own(Version::V18).await;
         world.admin_secret("typo-admin", "postgres", "not-the-password").await;
-        world.declare_server("typo", world.pg18.port(), &["standard"]).await;
+        world.declare_server("typo", server.port(), &["standard"]).await;
         let object = world.server_when("typo", "Ready", "False", "AuthenticationFailed").await;
         assert!(server_says(&object, "Reachable", "False", "AuthenticationFailed"), "{object:#?}");
         assert!(server_message(&object, "Ready").contains("correct the admin Secret"), "{object:#?}");
-        world.admin_secret("typo-admin", "postgres", world.pg18.superuser_password()).await;
+        world.admin_secret("typo-admin", "postgres", server.superuser_password()).await;
         let mended = world.server_when("typo", "Ready", "True", "Ready").await;
         assert_eq!(generation(&mended), generation(&object));
         // And a rotation that went wrong, on a server that was fine.
@@ -130,19 +136,20 @@ fn a_wrong_admin_password_is_reported_and_a_corrected_secret_noticed_by_itself()
 fn an_admin_secret_that_is_missing_or_lacks_a_key_is_told_by_its_name() {
     run(async {
         let world = world().await;
-        world.declare_server("bare", world.pg18.port(), &["standard"]).await;
+        let server = own(Version::V18).await;
+        world.declare_server("bare", server.port(), &["standard"]).await;
         let object = world.server_when("bare", "Ready", "False", "AdminSecretInvalid").await;
         assert!(server_message(&object, "Ready").contains("Secret bare-admin is not in namespace dailycare-system"), "{object:#?}");
         secret("bare-admin", json!({"username": "postgres"})).await;
         let lacks =
             async || server_message(&world.servers().get("bare").await.unwrap(), "Ready").contains("lacks the key username or password");
         world.until("the missing key is reported", lacks).await;
-        let nowhere = json!({"username": "postgres", "password": world.pg18.superuser_password(), "database": "nowhere"});
+        let nowhere = json!({"username": "postgres", "password": server.superuser_password(), "database": "nowhere"});
         secret("bare-admin", nowhere).await;
         let lost =
             async || server_message(&world.servers().get("bare").await.unwrap(), "Ready").contains("maintenance database does not exist");
         world.until("the missing maintenance database is reported", lost).await;
-        secret("bare-admin", json!({"username": "postgres", "password": world.pg18.superuser_password(), "database": "postgres"})).await;
+        secret("bare-admin", json!({"username": "postgres", "password": server.superuser_password(), "database": "postgres"})).await;
         world.server_when("bare", "Ready", "True", "Ready").await;
     });
 }
@@ -151,14 +158,15 @@ fn an_admin_secret_that_is_missing_or_lacks_a_key_is_told_by_its_name() {
 fn a_wrong_host_or_port_is_unreachable_and_a_corrected_one_is_used() {
     run(async {
         let world = world().await;
-        world.admin_secret("astray-admin", "postgres", world.pg18.superuser_password()).await;
+        let server = own(Version::V18).await;
+        world.admin_secret("astray-admin", "postgres", server.superuser_password()).await;
         for wrong in [json!({"port": 1}), json!({"host": "no-such-host.invalid"}), json!({"host": "127.0.0.77"})] {
-            world.apply_server("astray", server_spec("astray", world.pg18.port(), &wrong)).await;
+            world.apply_server("astray", server_spec("astray", server.port(), &wrong)).await;
             let object = world.server_when("astray", "Ready", "False", "DatabaseUnreachable").await;
             assert!(server_says(&object, "Reachable", "False", "DatabaseUnreachable"), "{object:#?}");
             assert!(server_says(&object, "Stalled", "False", "DatabaseUnreachable"), "{object:#?}");
         }
-        world.apply_server("astray", server_spec("astray", world.pg18.port(), &json!({}))).await;
+        world.apply_server("astray", server_spec("astray", server.port(), &json!({}))).await;
         world.server_when("astray", "Ready", "True", "Ready").await;
     });
 }
@@ -167,8 +175,9 @@ fn a_wrong_host_or_port_is_unreachable_and_a_corrected_one_is_used() {
 fn tls_is_never_done_without_when_it_is_asked_for() {
     run(async {
         let world = world().await;
-        world.admin_secret("plain-admin", "postgres", world.pg18.superuser_password()).await;
-        let port = world.pg18.port();
+        let server = own(Version::V18).await;
+        world.admin_secret("plain-admin", "postgres", server.superuser_password()).await;
+        let port = server.port();
         world.apply_server("plain", server_spec("plain", port, &json!({"tls": {"mode": "require"}}))).await;
         let object = world.server_when("plain", "Ready", "False", "TlsFailed").await;
         assert!(server_says(&object, "Reachable", "False", "TlsFailed"), "{object:#?}");
@@ -219,21 +228,22 @@ fn a_certificate_is_verified_for_authority_and_host_and_schools_do_the_same() {
 fn an_admin_without_a_needed_right_is_told_which_and_granting_it_is_enough() {
     run(async {
         let world = world().await;
-        let password = world.pg15.create_plain_admin("half_admin").await.unwrap();
-        order(&world.pg15, "postgres", "ALTER ROLE half_admin NOCREATEDB NOCREATEROLE").await;
-        order(&world.pg15, "postgres", "GRANT CONNECT ON DATABASE postgres TO half_admin").await;
+        let server = own(Version::V15).await;
+        let password = server.create_plain_admin("half_admin").await.unwrap();
+        order(&server, "postgres", "ALTER ROLE half_admin NOCREATEDB NOCREATEROLE").await;
+        order(&server, "postgres", "GRANT CONNECT ON DATABASE postgres TO half_admin").await;
         world.admin_secret("half-admin", "half_admin", &password).await;
-        let before = catalog(&world.pg15).await;
-        world.declare_server("half", world.pg15.port(), &["standard"]).await;
+        let before = catalog(&server).await;
+        world.declare_server("half", server.port(), &["standard"]).await;
         let object = world.server_when("half", "Ready", "False", "InsufficientPrivilege").await;
         assert_eq!(server_message(&object, "Stalled"), "the admin login lacks CREATEDB, CREATEROLE; grant it");
         assert!(server_says(&object, "Stalled", "True", "InsufficientPrivilege") && server_says(&object, "Reachable", "True", "Connected"));
-        order(&world.pg15, "postgres", "ALTER ROLE half_admin CREATEDB").await;
+        order(&server, "postgres", "ALTER ROLE half_admin CREATEDB").await;
         let one = async || server_message(&world.servers().get("half").await.unwrap(), "Stalled").contains("lacks CREATEROLE; grant");
         world.until("the other right is reported", one).await;
         let made = |catalog: &[String]| catalog.iter().filter(|line| line.contains("tenant_owner")).cloned().collect::<Vec<_>>();
-        assert_eq!(made(&catalog(&world.pg15).await), made(&before), "nothing is made before the rights suffice");
-        order(&world.pg15, "postgres", "ALTER ROLE half_admin SUPERUSER").await;
+        assert_eq!(made(&catalog(&server).await), made(&before), "nothing is made before the rights suffice");
+        order(&server, "postgres", "ALTER ROLE half_admin SUPERUSER").await;
         world.server_when("half", "Ready", "True", "Ready").await;
     });
 }

@@ -20,7 +20,7 @@ use tokio::process::Command;
 use crate::world::{World, log_in};
 
 impl World {
-    /// The server behind a `DatabaseServer`; every one that a test adds is another name for PostgreSQL 18.
+    /// The server behind one of the world's own two `DatabaseServer`s.
     #[must_use]
     pub fn server(&self, name: &str) -> &Postgres {
         if name == "pg-15" { &self.pg15 } else { &self.pg18 }

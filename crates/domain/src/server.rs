@@ -5,6 +5,8 @@
 pub mod action;
 pub mod admissible;
 mod desired;
+pub mod fitness;
+pub mod holder;
 pub mod observed;
 pub mod plan;
 pub mod status;

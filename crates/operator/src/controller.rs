@@ -20,5 +20,6 @@ pub mod run;
 pub mod school;
 pub mod server;
 pub mod server_cache;
+pub mod server_connection;
 pub mod timing;
 mod watch;

@@ -20,9 +20,10 @@ const BUILD_INFO: &str = "dailycare_operator_build_info";
 const SCHOOLS: &str = "dailycare_operator_schools";
 const SERVER_UP: &str = "dailycare_operator_server_up";
 const SERVER_SCHOOLS: &str = "dailycare_operator_server_schools";
+const ODD_ROWS: &str = "dailycare_operator_registry_odd_rows";
 
 /// Every metric there is.
-pub const METRICS: [Metric; 9] = [
+pub const METRICS: [Metric; 10] = [
     Metric { name: RECONCILE_DURATION, kind: Kind::Histogram, labels: &["kind"], help: "How long one reconcile of one object took." },
     Metric { name: RECONCILE_ERRORS, kind: Kind::Counter, labels: &["kind", "class"], help: "Reconciles that failed, by class of error." },
     Metric { name: QUEUE_DEPTH, kind: Kind::Gauge, labels: &["kind"], help: "Objects that wait to be reconciled." },
@@ -32,6 +33,7 @@ pub const METRICS: [Metric; 9] = [
     Metric { name: SCHOOLS, kind: Kind::Gauge, labels: &["ready", "tier", "server"], help: "Schools." },
     Metric { name: SERVER_UP, kind: Kind::Gauge, labels: &["server"], help: "1 while the tenant server answers." },
     Metric { name: SERVER_SCHOOLS, kind: Kind::Gauge, labels: &["server", "state"], help: "Tenant databases on the server." },
+    Metric { name: ODD_ROWS, kind: Kind::Gauge, labels: &[], help: "Rows of the registry that name no possible server and count nowhere." },
 ];
 
 /// Seconds. A new School takes tens of milliseconds, a migration minutes.
@@ -98,6 +100,11 @@ pub fn server_schools(server: &str, state: &'static str, count: u32) {
     gauge!(SERVER_SCHOOLS, "server" => server.to_owned(), "state" => state).set(count);
 }
 
+/// Rows of the registry that count nowhere.
+pub fn odd_rows(count: usize) {
+    gauge!(ODD_ROWS).set(u32::try_from(count).unwrap_or(u32::MAX));
+}
+
 /// Schools that have the same labels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Group {
@@ -153,6 +160,7 @@ mod tests {
             leading(true);
             server_up("pg-1", true);
             server_schools("pg-1", "active", 7);
+            odd_rows(1);
             SchoolCounts::default().record([Group { ready: true, tier: "basic", server: "pg-1".to_owned() }]);
         });
         assert_exposed(&text, &METRICS);

@@ -2,6 +2,8 @@
 //!
 //! Must not carry SQL: statements may hold credentials, and an error's text ends in logs and conditions.
 
+mod tls;
+
 use domain::retry::Class;
 
 /// A statement or connection that failed.
@@ -83,6 +85,18 @@ impl Error {
             // Errors of the handshake arrive as errors of the socket.
             sqlx::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some(),
             _ => false,
+        }
+    }
+
+    /// Why transport security was not agreed on, in words for a person. None where there are none.
+    #[must_use]
+    pub fn tls_cause(&self) -> Option<&'static str> {
+        match &self.source {
+            // The driver's own words; it has no type for this.
+            sqlx::Error::Tls(error) if error.to_string() == "server does not support TLS" => Some("the server offers no TLS"),
+            sqlx::Error::Tls(error) => error.downcast_ref::<rustls::Error>().and_then(tls::cause),
+            sqlx::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>().and_then(tls::cause),
+            _ => None,
         }
     }
 

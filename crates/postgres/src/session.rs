@@ -70,6 +70,9 @@ pub enum Purpose {
     School,
 }
 
+/// How long a session of the operator may be idle before the server ends it. Longer than its pools keep one.
+pub const IDLE_LIMIT: &str = "3min";
+
 /// Time to connect and log in.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -84,6 +87,9 @@ impl Purpose {
             // The tenant's own command timeout takes its place.
             Self::School => ("pg_catalog,app,pg_temp", "60s"),
         };
+        // Advisory locks of a process that is frozen, or whose machine is gone without a word, must not hold up its successor. Where such sessions are never
+        // idle on purpose: a listener is.
+        let idle = matches!(self, Self::Operator | Self::Migrator).then_some(("idle_session_timeout", IDLE_LIMIT));
         let pinned = [
             ("search_path", search_path),
             ("statement_timeout", statement_timeout),
@@ -92,13 +98,15 @@ impl Purpose {
             // Reads under a lock must happen after the lock is held.
             ("default_transaction_isolation", "read committed"),
             ("client_connection_check_interval", "10s"),
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "25s"),
             ("standard_conforming_strings", "on"),
             ("row_security", "on"),
         ];
-        // Not for the operator: read-only in the admin's maintenance database is the server's own setting, such as a host's when the disk is full, and the
-        // operator must respect it.
-        let writing = (self != Self::Operator).then_some(("default_transaction_read_only", "off"));
-        pinned.into_iter().chain(writing)
+        // Not `default_transaction_read_only`: a host sets it before the disk is full, and everybody must respect it.
+        pinned.into_iter().chain(idle)
     }
 
     fn application_name(self) -> &'static str {
@@ -131,6 +139,25 @@ pub fn options(endpoint: &Endpoint, credentials: &Credentials, database: &str, p
         Tls::VerifyFull(pem) => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(pem.clone()),
     }
 }
+
+/// Whether a session has the settings that its startup packet asked for. Behind a connection pooler it may not, and its advisory locks may be another's.
+///
+/// # Errors
+/// When the server does not answer.
+pub async fn has_its_settings(conn: &mut PgConnection, purpose: Purpose) -> Result<bool> {
+    let doing = "reading the session's settings";
+    for (name, value) in purpose.settings().filter(|(name, _)| SHOWN_AS_SET.contains(name)) {
+        let setting = sqlx::query_scalar("SELECT current_setting($1)").bind(name).fetch_one(&mut *conn);
+        let found: String = tokio::time::timeout(CONNECT_TIMEOUT, setting).await.map_err(|_| Error::timed_out(doing))?.doing(doing)?;
+        if found != value {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Pinned settings that the server shows as they were set, and that differ from its defaults.
+const SHOWN_AS_SET: [&str; 2] = ["search_path", "lock_timeout"];
 
 /// One connection, within [`CONNECT_TIMEOUT`].
 ///

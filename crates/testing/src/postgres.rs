@@ -2,6 +2,7 @@
 //!
 //! Must not know the product.
 
+mod identity;
 mod options;
 mod template;
 mod upgrade;

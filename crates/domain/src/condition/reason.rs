@@ -80,6 +80,12 @@ closed_list! {
         TlsFailed,
         /// The admin Secret or the CA Secret is missing or lacks a key.
         AdminSecretInvalid,
+        /// Another `DatabaseServer` is for the same PostgreSQL server.
+        DuplicateServer,
+        /// The server lets nobody else connect.
+        TooManyConnections,
+        /// A connection pooler stands between the operator and the server.
+        PoolerInBetween,
         /// PostgreSQL older than 15.
         VersionUnsupported,
         /// The admin login lacks a right.
@@ -142,6 +148,9 @@ impl Reason {
             | Self::AuthenticationFailed
             | Self::TlsFailed
             | Self::AdminSecretInvalid
+            | Self::DuplicateServer
+            | Self::TooManyConnections
+            | Self::PoolerInBetween
             | Self::VersionUnsupported
             | Self::InsufficientPrivilege
             | Self::ServerReadOnly

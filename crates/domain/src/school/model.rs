@@ -19,7 +19,7 @@ use super::observed::{
 };
 use super::plan::{Plan, Refusal, Waiting, plan};
 use super::status::report;
-use crate::condition::{ConditionStatus, ConditionType};
+use crate::condition::{ConditionStatus, ConditionType, Reason};
 use crate::names::{DatabaseName, LoginName, SchoolCode, SecretName, ServerName, TenantId};
 use crate::placement::{Cause, Placement, PlacementRequest, Unplaced};
 use crate::tenant::{Person, Profile, TenantState};
@@ -172,7 +172,8 @@ fn tenants() -> Vec<ObservedTenant> {
 }
 
 fn servers() -> Vec<ServerObservation> {
-    let unavailable = [Unavailable::NotFound, Unavailable::Unreachable, Unavailable::NotReady, Unavailable::IdentityMismatch]
+    let unusable = Unavailable::Unusable(Reason::AuthenticationFailed);
+    let unavailable = [Unavailable::NotFound, Unavailable::Unreachable, Unavailable::NotReady, Unavailable::IdentityMismatch, unusable]
         .map(ServerObservation::Unavailable);
     let ours = (0..4).flat_map(|version| {
         [false, true]

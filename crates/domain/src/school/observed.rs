@@ -2,6 +2,7 @@
 //!
 //! Must not guess: unknown is never absent. A source that could not be read is an error of observing, or [`ServerObservation::Unavailable`]; no fact here has a default.
 
+use crate::condition::Reason;
 use crate::names::{DatabaseName, LoginName, SecretName, ServerName, TenantId};
 use crate::placement::{Placement, Unplaced};
 use crate::tenant::TenantState;
@@ -136,6 +137,8 @@ pub enum Unavailable {
     NotReady,
     /// Another server answers under its address.
     IdentityMismatch,
+    /// The operator cannot work on it, for the reason that its `DatabaseServer` gives.
+    Unusable(Reason),
 }
 
 /// What the server's catalogs say about one School's names.

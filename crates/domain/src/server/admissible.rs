@@ -1,4 +1,5 @@
-//! What must hold where an action on a server lands, whatever planned it. Nothing lands on a server whose identity is not the recorded one.
+//! What must hold where an action on a server lands, whatever planned it. Nothing lands on a server whose identity is not the recorded one, or that another
+//! object has.
 //!
 //! Written apart from the planner, and must stay so: the planner's test uses it as its oracle, and the engine checks it before every action.
 
@@ -8,13 +9,14 @@ use super::observed::{Identity, ObservedServer};
 /// Whether `action` may land.
 #[must_use]
 pub fn admissible(observed: &ObservedServer, action: Action) -> bool {
-    let facts = observed.contact.as_ref().ok().filter(|_| observed.finalizer && !observed.deleting);
+    let kept = observed.finalizer && (!observed.deleting || observed.in_use);
+    let facts = observed.contact.as_ref().ok().filter(|facts| kept && facts.taken_by.is_none());
     match action {
         Action::Object(ObjectAction::AddFinalizer) => !observed.finalizer && !observed.deleting,
         Action::Object(ObjectAction::RemoveFinalizer) => observed.finalizer && observed.deleting && !observed.in_use,
         Action::Object(ObjectAction::RecordIdentity) => facts.is_some_and(|facts| facts.identity == Identity::Unrecorded),
         Action::Server(action) => facts.is_some_and(|facts| {
-            let usable = facts.identity == Identity::Same && facts.supported && facts.lacking.is_empty() && facts.writable;
+            let usable = facts.identity == Identity::Same && facts.supported && facts.lacking.is_empty() && facts.writable && !facts.full;
             usable
                 && match action {
                     ServerAction::PrepareRoles => true,

@@ -3,6 +3,7 @@
 //! Must not take unknown for absent: a server that did not answer has no facts.
 
 use crate::condition::Reason;
+use crate::names::ServerName;
 
 /// Everything the planner knows about one server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,12 +33,16 @@ pub struct Obstacle {
 pub struct ServerFacts {
     /// Whether it is the recorded server.
     pub identity: Identity,
+    /// Another object that has this server: the identity is recorded there, or it was there first.
+    pub taken_by: Option<ServerName>,
     /// PostgreSQL 15 or newer.
     pub supported: bool,
     /// Rights that the admin login lacks, as PostgreSQL calls them.
     pub lacking: Vec<&'static str>,
     /// It accepts writes.
     pub writable: bool,
+    /// It lets nobody else connect: what is known of it was read over a session that the operator holds.
+    pub full: bool,
     /// The fixed roles exist, and the migrator has our password.
     pub roles: bool,
     /// PUBLIC may not connect to the maintenance databases, as far as the admin may decide that.

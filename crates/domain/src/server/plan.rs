@@ -18,7 +18,12 @@ pub fn plan(observed: &ObservedServer) -> Plan {
     if !observed.finalizer {
         return Plan::Execute(ObjectAction::AddFinalizer.into());
     }
-    let facts = match &observed.contact {
+    keep_fit(&observed.contact)
+}
+
+/// What makes a server fit for schools, whether or not new ones are placed there.
+fn keep_fit(contact: &Result<ServerFacts, Obstacle>) -> Plan {
+    let facts = match contact {
         Err(obstacle) => return Plan::Wait(obstacle.clone()),
         Ok(facts) => facts,
     };
@@ -28,6 +33,11 @@ pub fn plan(observed: &ObservedServer) -> Plan {
     if !facts.writable {
         let message = "the server accepts no writes (a replica, or read-only); point spec.host at the primary".to_owned();
         return Plan::Wait(Obstacle { reason: Reason::ServerReadOnly, message });
+    }
+    if facts.full {
+        let message = "the server lets nobody else connect (SQLSTATE 53300); schools can still be suspended and deleted. Raise max_connections, or suspend \
+                       the School that holds the sessions";
+        return Plan::Wait(Obstacle { reason: Reason::TooManyConnections, message: message.to_owned() });
     }
     let actions = [
         (facts.identity == Identity::Unrecorded, ObjectAction::RecordIdentity.into()),
@@ -45,6 +55,11 @@ fn unfit(facts: &ServerFacts) -> Option<Obstacle> {
         let message = "another PostgreSQL answers under this address than the one recorded; nothing is touched. Correct spec.host, or see the runbook";
         return refusal(Reason::ServerIdentityMismatch, message.to_owned());
     }
+    if let Some(holder) = &facts.taken_by {
+        let message =
+            format!("DatabaseServer {holder} is for the same PostgreSQL server; delete this one, or correct its spec.host and spec.port");
+        return refusal(Reason::DuplicateServer, message);
+    }
     if !facts.supported {
         return refusal(Reason::VersionUnsupported, "PostgreSQL 15 or newer is needed; upgrade the server".to_owned());
     }
@@ -54,14 +69,18 @@ fn unfit(facts: &ServerFacts) -> Option<Obstacle> {
     None
 }
 
+/// Without schools nothing of the server is needed, not even that it answers. With schools it is kept fit: they could not be deleted otherwise.
 fn deleting(observed: &ObservedServer) -> Plan {
     if !observed.finalizer {
-        Plan::Settled
-    } else if observed.in_use {
-        let message = "schools still live here, retained ones included; delete them first".to_owned();
-        Plan::Wait(Obstacle { reason: Reason::InUse, message })
-    } else {
-        Plan::Execute(ObjectAction::RemoveFinalizer.into())
+        return Plan::Settled;
+    }
+    if !observed.in_use {
+        return Plan::Execute(ObjectAction::RemoveFinalizer.into());
+    }
+    let message = "schools still live here, retained ones included; delete them first".to_owned();
+    match keep_fit(&observed.contact) {
+        Plan::Execute(action) => Plan::Execute(action),
+        Plan::Settled | Plan::Wait(_) | Plan::Refuse(_) => Plan::Wait(Obstacle { reason: Reason::InUse, message }),
     }
 }
 
@@ -70,20 +89,23 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::names::ServerName;
     use crate::server::admissible::admissible;
 
     fn worlds() -> Vec<ObservedServer> {
         let failed = Obstacle { reason: Reason::DatabaseUnreachable, message: "no answer".into() };
         let mut all = Vec::new();
-        for bits in 0..1024_u32 {
+        for bits in 0..4096_u32 {
             let bit = |i: u32| bits >> i & 1 == 1;
             for identity in [Identity::Unrecorded, Identity::Same, Identity::Other] {
                 let lacking = if bit(4) { vec!["CREATEDB"] } else { vec![] };
                 let facts = ServerFacts {
                     identity,
+                    taken_by: bit(10).then(|| ServerName::parse("pg-first").unwrap()),
                     supported: bit(3),
                     lacking,
                     writable: bit(5),
+                    full: bit(11),
                     roles: bit(6),
                     closed: bit(7),
                     template: bit(8),
@@ -118,7 +140,8 @@ mod tests {
             return !observed.finalizer;
         }
         let Ok(facts) = &observed.contact else { return false };
-        let usable = facts.identity == Identity::Same && facts.supported && facts.lacking.is_empty() && facts.writable;
+        let usable = facts.identity == Identity::Same && facts.supported && facts.lacking.is_empty() && facts.writable && !facts.full;
+        let usable = usable && facts.taken_by.is_none();
         observed.finalizer && usable && facts.roles && facts.closed && facts.template && !facts.stale
     }
 
@@ -142,6 +165,35 @@ mod tests {
         for observed in worlds() {
             let on_server = matches!(plan(&observed), Plan::Execute(Action::Server(_)));
             assert!(!on_server || matches!(&observed.contact, Ok(facts) if facts.identity == Identity::Same), "{observed:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_or_recorded_on_a_server_that_another_object_has() {
+        for observed in worlds().into_iter().filter(|observed| matches!(&observed.contact, Ok(facts) if facts.taken_by.is_some())) {
+            let done = plan(&observed);
+            let on_object = matches!(done, Plan::Execute(Action::Object(ObjectAction::AddFinalizer | ObjectAction::RemoveFinalizer)));
+            assert!(on_object || !matches!(done, Plan::Execute(_) | Plan::Settled) || observed.deleting, "{observed:?}");
+        }
+    }
+
+    #[test]
+    fn the_object_of_a_server_without_schools_goes_whatever_is_wrong_with_the_server() {
+        for observed in worlds().into_iter().filter(|observed| observed.deleting && observed.finalizer && !observed.in_use) {
+            assert_eq!(plan(&observed), Plan::Execute(ObjectAction::RemoveFinalizer.into()), "{observed:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_being_deleted_stays_fit_for_the_deletion_of_its_schools() {
+        for observed in worlds().into_iter().filter(|observed| observed.deleting && observed.finalizer && observed.in_use) {
+            let present = ObservedServer { deleting: false, ..observed.clone() };
+            match plan(&present) {
+                Plan::Execute(action) => assert_eq!(plan(&observed), Plan::Execute(action), "{observed:?}"),
+                Plan::Settled | Plan::Wait(_) | Plan::Refuse(_) => {
+                    assert!(matches!(plan(&observed), Plan::Wait(Obstacle { reason: Reason::InUse, .. })), "{observed:?}");
+                }
+            }
         }
     }
 

@@ -45,7 +45,11 @@ fn summary(plan: &Plan, deleting: bool, overdue: bool) -> Vec<Condition> {
 
 fn reachable(contact: &Result<ServerFacts, Obstacle>) -> Condition {
     match contact {
-        Ok(_) => Condition::new(ConditionType::Reachable, ConditionStatus::True, Reason::Connected, "the server answers"),
+        Ok(facts) => {
+            let message =
+                if facts.full { "the server answers, but only over the session that the operator holds" } else { "the server answers" };
+            Condition::new(ConditionType::Reachable, ConditionStatus::True, Reason::Connected, message)
+        }
         Err(Obstacle { reason, message }) => Condition::new(ConditionType::Reachable, ConditionStatus::False, *reason, message),
     }
 }

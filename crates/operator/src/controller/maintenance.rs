@@ -12,7 +12,7 @@ use domain::names::{SchoolUid, TenantId};
 use domain::tier::Tier;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use provisioning::master::tenants;
+use provisioning::master::tenants::{self, Occupancy};
 use telemetry::health::Heartbeat;
 use telemetry::logs::chain;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,9 @@ use super::context::Context;
 use crate::crd::{DatabaseServer, School};
 use crate::kubernetes::within;
 use crate::metrics::{self, Group, SchoolCounts};
+
+/// Rows named in one line of the log.
+const NAMED: usize = 5;
 
 /// Asks the API server until `stop`, from before the election on: a standby needs a heartbeat too.
 ///
@@ -57,13 +60,28 @@ async fn release_orphans(context: &Context) -> Result<(), provisioning::master::
     if !context.reservations_loaded.initialized() {
         return Ok(());
     }
-    let registered: HashSet<_> =
-        tenants::occupancy(&context.registry, context.cluster).await?.into_iter().map(|(tenant, _)| tenant).collect();
+    let occupancy = tenants::occupancy(&context.registry, context.cluster).await?;
+    report_odd_rows(&occupancy);
+    let registered: HashSet<_> = occupancy.tenants().collect();
     let assigned: HashSet<_> = context.schools.state().iter().filter_map(|school| tenant(context, school)).collect();
     if context.reservations.retain(|tenant| registered.contains(&tenant) || assigned.contains(&tenant)) {
         context.requeue.all_waiting();
     }
     Ok(())
+}
+
+/// Rows that could not be counted are in the metrics for as long as they are there, and in the log, some of them by name.
+pub(super) fn report_odd_rows(occupancy: &Occupancy) {
+    let odd = &occupancy.odd;
+    metrics::odd_rows(odd.len());
+    if !odd.is_empty() {
+        let tenants: Vec<_> = odd.iter().take(NAMED).map(ToString::to_string).collect();
+        tracing::warn!(
+            count = odd.len(),
+            tenants = tenants.join(", "),
+            "registry rows name no possible server; they count nowhere, correct their column server"
+        );
+    }
 }
 
 fn tenant(context: &Context, school: &School) -> Option<TenantId> {

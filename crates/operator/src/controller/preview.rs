@@ -10,6 +10,7 @@ use domain::school::observed::ObservedSchool;
 use domain::school::plan::{Plan, plan};
 use domain::school::status::report;
 use kube::api::ListParams;
+use kube::runtime::watcher;
 use postgres::schema::Migrations;
 use postgres::session::{self, Purpose};
 use postgres::url::Target;
@@ -22,6 +23,7 @@ use super::cache::Cache;
 use super::context::{Context, Parts};
 use super::timing::Timing;
 use super::{error, school, server};
+use crate::crd::DatabaseServer;
 use crate::kubernetes::{self, client, cluster, events, within};
 
 /// Connections to the master database; observing needs no more.
@@ -78,6 +80,7 @@ pub async fn school(settings: Settings, namespace: &str, name: &str) -> Result<P
     let _ = ctx.reservations_loaded.set(());
     let object = within("reading the School", ctx.schools_in(namespace).get(name)).await?;
     let servers = within("listing the DatabaseServers", ctx.database_servers().list(&ListParams::default())).await?;
+    fill(&ctx, &servers.items);
     for object in servers {
         let observation = server::observe::observe(&ctx, object).await?;
         server::remember(&ctx, &observation);
@@ -87,6 +90,16 @@ pub async fn school(settings: Settings, namespace: &str, name: &str) -> Result<P
     let plan = plan(&observation.desired, &observed);
     let conditions = report(&observation.desired, &observed, &plan, false);
     Ok(Preview { desired: observation.desired, observed, plan, conditions })
+}
+
+/// Fills the cache of servers, which nothing watches here.
+fn fill(ctx: &Context, servers: &[DatabaseServer]) {
+    let Some(mut cache) = ctx.server_objects.take_writer() else { return };
+    cache.apply_watcher_event(&watcher::Event::Init);
+    for server in servers {
+        cache.apply_watcher_event(&watcher::Event::InitApply(server.clone()));
+    }
+    cache.apply_watcher_event(&watcher::Event::InitDone);
 }
 
 /// The operator's, but with nothing running behind it: no watch, no lease, no events.

@@ -163,7 +163,9 @@ where
         progress_deadline: settings.progress_deadline,
         timing: settings.timing,
     }));
-    for (tenant, server) in provisioning::master::tenants::occupancy(&context.registry, cluster).await? {
+    let occupancy = provisioning::master::tenants::occupancy(&context.registry, cluster).await?;
+    maintenance::report_odd_rows(&occupancy);
+    for (tenant, server) in occupancy.places {
         context.reservations.record(tenant, server);
     }
     tasks.spawn(maintenance::run(Arc::clone(&context), stop.child_token()));

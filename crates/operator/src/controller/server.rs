@@ -9,11 +9,11 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::condition::{Condition, Reason};
+use domain::condition::Condition;
 use domain::names::ServerName;
-use domain::school::observed::Unavailable;
-use domain::server::action::{Action, ObjectAction, ServerAction};
+use domain::server::action::{Action, ObjectAction};
 use domain::server::admissible::admissible;
+use domain::server::fitness;
 use domain::server::observed::{ObservedServer, Obstacle};
 use domain::server::plan::{Plan, plan};
 use kube::runtime::reflector::ObjectRef;
@@ -72,7 +72,8 @@ impl Kind for Servers {
     /// Before anything is planned: a server that is being deleted must take no School between that decision and its end.
     fn remember(ctx: &Context, observation: &mut Observation) {
         if remember(ctx, observation) {
-            tracing::info!(reachable = observation.contact.is_ok(), "server state changed");
+            let (reason, message) = status::summary(&Self::facts(ctx, observation));
+            tracing::info!(reachable = observation.contact.is_ok(), reason = reason.label(), explanation = message, "server state changed");
             requeue_schools(ctx, &observation.name);
         }
     }
@@ -145,23 +146,27 @@ impl Kind for Servers {
 /// Puts what is known now into the server cache. True when that is new to Schools.
 pub(super) fn remember(ctx: &Context, observation: &Observation) -> bool {
     let observed = observation.facts(ctx);
-    let contact = observation.contact.as_ref().ok();
-    // Being deleted does not close a server for the schools that are still on it.
-    let fitness = match plan(&ObservedServer { deleting: false, finalizer: true, ..observed.clone() }) {
-        // Only new schools need a template.
-        Plan::Settled | Plan::Execute(Action::Server(ServerAction::BuildTemplate | ServerAction::DropStale)) => Ok(()),
-        Plan::Wait(_) if contact.is_none() => Err(Unavailable::Unreachable),
-        Plan::Refuse(Obstacle { reason: Reason::ServerIdentityMismatch, .. }) => Err(Unavailable::IdentityMismatch),
-        Plan::Execute(_) | Plan::Wait(_) | Plan::Refuse(_) => Err(Unavailable::NotReady),
-    };
-    let mut desired = observation.desired.clone();
+    // It is being deleted, and no School is on it.
+    let Some(desired) = &observation.desired else { return false };
+    if !observed.deleting {
+        ctx.reservations.reopen(&observation.name);
+    }
+    let mut desired = desired.clone();
     desired.schedulable &= !observed.deleting;
+    let contact = observation.contact.as_ref().ok();
+    if let Some(contact) = contact {
+        contact.connection.set_full(contact.facts.full);
+    }
     let state = ServerState {
         desired,
         connection: contact.map(|contact| Arc::clone(&contact.connection)),
         migrator: contact.map(|contact| contact.migrator.clone()),
-        fitness,
-        template: contact.is_some_and(|contact| contact.facts.template),
+        // Being deleted does not close a server for the schools that are still on it.
+        fitness: fitness::for_its_schools(&observed),
+        placeable: fitness::for_new_schools(&observed),
+        prepared: contact.is_some_and(|contact| contact.facts.roles),
+        full: contact.is_some_and(|contact| contact.facts.full),
+        identifier: contact.map(|contact| contact.identity.system_identifier.clone()),
     };
     ctx.servers.put(&observation.name, state)
 }

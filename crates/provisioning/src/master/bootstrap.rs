@@ -40,7 +40,9 @@ pub async fn bootstrap(target: &Target, migrations: &Migrations) -> Result<PgPoo
     }
     let options =
         session::options(&target.endpoint, &target.credentials, &target.database, Purpose::Registry).options([("role", OPERATOR)]);
-    within(PATIENCE, "migrating the master database", migrate(&options, migrations)).await?;
+    // A frozen operator must not hold the lock of the migrations.
+    let migrating = options.clone().options([("idle_session_timeout", session::IDLE_LIMIT)]);
+    within(PATIENCE, "migrating the master database", migrate(&migrating, migrations)).await?;
     let pool = PgPoolOptions::new().max_connections(POOL_SIZE).acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(IDLE_TIMEOUT);
     Ok(pool.connect_with(options).await.doing("connecting to the master database")?)
 }

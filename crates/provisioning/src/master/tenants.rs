@@ -18,7 +18,7 @@ use sqlx::postgres::PgRow;
 pub use self::inactive::set_state;
 pub use self::observe::{CodeHolder, RegistryObservation, observe};
 pub use self::observed_row::ObservedRow;
-pub use self::occupancy::occupancy;
+pub use self::occupancy::{Occupancy, occupancy};
 pub use self::occupants::{Occupant, occupants};
 pub use self::publication::{PoolDefaults, Publication};
 pub use self::publish::publish;

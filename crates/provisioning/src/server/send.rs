@@ -2,6 +2,7 @@
 //!
 //! Must read every answer to its end: an error at commit comes last.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use postgres::error::Doing as _;
@@ -12,6 +13,8 @@ use super::{Error, Object, Result, TenantObjects};
 
 /// Longer than a session's `statement_timeout`, so that the server's own time-out comes first unless the server or the network is gone.
 const ANSWER: Duration = Duration::from_secs(40);
+/// Far shorter than [`postgres::session::IDLE_LIMIT`].
+const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 /// For copying and dropping databases, which wait for disks.
 pub(super) const LONG: Duration = Duration::from_mins(15);
 
@@ -24,6 +27,18 @@ pub(super) async fn within<T, E: Into<Error>>(
     match tokio::time::timeout(limit, work).await {
         Ok(result) => result.map_err(Into::into),
         Err(_) => Err(postgres::Error::timed_out(doing).into()),
+    }
+}
+
+/// The outcome of `work`, while the session that holds its lock is not idle: the server ends idle sessions, so that a frozen process holds no lock for long.
+pub(super) async fn meanwhile<T>(conn: &mut PgConnection, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut work = pin!(work);
+    let mut ticks = tokio::time::interval(SIGN_OF_LIFE);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = ticks.tick() => send(conn, "SELECT 1".to_owned(), "keeping the session of a lock").await?,
+        };
     }
 }
 

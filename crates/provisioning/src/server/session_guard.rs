@@ -1,7 +1,7 @@
 //! A pooled connection whose session holds state: an open transaction, an advisory lock, a setting.
 //!
 //! It must not go back into its pool with that state: only [`SessionGuard::release`] gives it back. After an error or a cancelled future it is closed, and the
-//! server drops the state.
+//! server drops the state. A pool whose sessions have no end of life holds them on purpose, because the server may let no other in: it cleans them itself.
 
 use std::ops::{Deref, DerefMut};
 
@@ -15,6 +15,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 pub struct SessionGuard {
     connection: PoolConnection<Postgres>,
     clean: bool,
+    held: bool,
 }
 
 impl SessionGuard {
@@ -23,7 +24,8 @@ impl SessionGuard {
     /// # Errors
     /// When the pool has none within its time-out.
     pub async fn acquire(pool: &PgPool, doing: &'static str) -> Result<Self> {
-        Ok(Self { connection: pool.acquire().await.doing(doing)?, clean: false })
+        let held = pool.options().get_max_lifetime().is_none();
+        Ok(Self { connection: pool.acquire().await.doing(doing)?, clean: false, held })
     }
 
     /// Gives the connection back to its pool. Call it when the session is as it was when it was acquired.
@@ -47,7 +49,7 @@ impl DerefMut for SessionGuard {
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        if !self.clean {
+        if !self.clean && !self.held {
             self.connection.close_on_drop();
         }
     }

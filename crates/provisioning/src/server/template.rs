@@ -56,7 +56,8 @@ pub async fn build(pool: &PgPool, endpoint: &Endpoint, migrator: &Credentials, m
         }
         create_building(&mut conn, &building).await?;
         send::send(&mut conn, sql::admit_migrator(&building), "admitting the migrator").await?;
-        send::within(send::LONG, "building the template", fill(endpoint, migrator, &building, migrations)).await?;
+        let filled = Box::pin(send::meanwhile(&mut conn, fill(endpoint, migrator, &building, migrations)));
+        send::within(send::LONG, "building the template", filled).await?;
         send::send(&mut conn, sql::freeze(&building, &template), "freezing the template").await?;
     }
     send::send(&mut conn, sql::advisory_unlock(LOCK), "releasing the builders' lock").await?;

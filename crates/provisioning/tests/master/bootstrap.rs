@@ -4,7 +4,7 @@ use domain::retry::Class;
 use postgres::schema::Migrations;
 use postgres::url::Target;
 use provisioning::master::Error;
-use provisioning::master::tenants::occupancy;
+use provisioning::master::tenants::{Occupancy, occupancy};
 use sqlx::postgres::PgPool;
 use testing::{PostgresOptions, Version};
 
@@ -168,5 +168,5 @@ async fn a_registry_that_hangs_is_given_up_and_used_again_once_it_answers() {
     let error = occupancy(&pool, CLUSTER).await.unwrap_err();
     assert_eq!(error.class(), Class::Transient);
     master.server.resume().unwrap();
-    assert_eq!(occupancy(&pool, CLUSTER).await.unwrap(), vec![]);
+    assert_eq!(occupancy(&pool, CLUSTER).await.unwrap(), Occupancy::default());
 }

@@ -6,7 +6,9 @@ use domain::tenant::{InactiveState, TenantState};
 use postgres::session::Tls;
 use provisioning::master::TenantRef;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::tenants::{Change, Publication, RegistryObservation, Reserved, observe, occupancy, publish, reserve, set_state};
+use provisioning::master::tenants::{
+    Change, Occupancy, Publication, RegistryObservation, Reserved, observe, occupancy, publish, reserve, set_state,
+};
 use provisioning::master::users::{Account, create_admin};
 use registry::seal;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -203,10 +205,24 @@ async fn placement_counts_reserved_and_retained_schools_of_its_own_cluster() {
     set_state(&pool, tenant_ref(2), InactiveState::Retained).await.unwrap();
     set_state(&pool, tenant_ref(3), InactiveState::Deleted).await.unwrap();
     let mut counted = occupancy(&pool, CLUSTER).await.unwrap();
-    counted.sort();
+    counted.places.sort();
     let server = reservation(1, "norte").server;
     let mut expected = vec![(tenant_ref(1).id, server.clone()), (tenant_ref(2).id, server)];
     expected.sort();
-    assert_eq!(counted, expected);
-    assert_eq!(occupancy(&pool, ClusterUid(Uuid::from_u128(9))).await.unwrap(), vec![]);
+    assert_eq!(counted, Occupancy { places: expected, odd: vec![] });
+    assert_eq!(occupancy(&pool, ClusterUid(Uuid::from_u128(9))).await.unwrap(), Occupancy::default());
+}
+
+#[tokio::test]
+async fn a_row_that_names_no_possible_server_is_told_apart_and_the_others_are_counted() {
+    let (_master, pool) = registry().await;
+    for (n, code) in [(1, "norte"), (2, "sul")] {
+        reserve(&pool, &reservation(n, code)).await.unwrap();
+    }
+    let odd = "UPDATE registry.tenants SET server = 'Not A Name' WHERE id = $1";
+    sqlx::query(odd).bind(tenant_ref(1).id.0).execute(&pool).await.unwrap();
+    let counted = occupancy(&pool, CLUSTER).await.unwrap();
+    let server = reservation(2, "sul").server;
+    assert_eq!(counted, Occupancy { places: vec![(tenant_ref(2).id, server)], odd: vec![tenant_ref(1).id] });
+    assert_eq!(counted.tenants().count(), 2, "neither counts as gone");
 }

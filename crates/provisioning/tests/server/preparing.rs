@@ -60,6 +60,46 @@ async fn maintenance_databases_are_closed_where_the_admin_may_and_otherwise_name
 }
 
 #[tokio::test]
+async fn whatever_public_was_granted_on_a_maintenance_database_is_revoked_or_named_and_closing_ends() {
+    on_every_bare_server(async |server| {
+        let password = MIGRATOR_PASSWORD.into();
+        let mut conn = server.pool.acquire().await.unwrap();
+        prepare_roles(&mut conn, &desired(&password)).await.unwrap();
+        close_maintenance_databases(&mut conn).await.unwrap();
+        server.as_superuser("GRANT ALL ON DATABASE postgres TO PUBLIC").await;
+        server.as_superuser("CREATE ROLE odd; GRANT ALL ON DATABASE template1 TO odd WITH GRANT OPTION").await;
+        // Only whoever granted this may revoke it.
+        server.as_superuser("SET ROLE odd; GRANT CREATE, CONNECT ON DATABASE template1 TO PUBLIC; RESET ROLE").await;
+        let superuser = server.kind == Admin::Superuser;
+        assert_eq!(prepare::observe(&mut conn, &desired(&password)).await.unwrap().closable, superuser);
+        let left: &[&str] = if superuser { &["template1"] } else { &["postgres", "template1"] };
+        assert_eq!(close_maintenance_databases(&mut conn).await.unwrap(), left);
+        let observed = prepare::observe(&mut conn, &desired(&password)).await.unwrap();
+        assert!(!observed.closable, "what is counted is what can be revoked");
+        assert_eq!(observed.open_databases, left);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_server_ends_a_session_of_the_operator_whose_client_is_silent() {
+    on_every_bare_server(async |server| {
+        for (setting, value) in [
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "25000"),
+            ("idle_session_timeout", "3min"),
+        ] {
+            let query = format!("SELECT current_setting('{setting}')");
+            let found: String = sqlx::query_scalar(sqlx::AssertSqlSafe(query)).fetch_one(&server.pool).await.unwrap();
+            assert_eq!(found, value, "{setting}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_fixed_role_that_somebody_changed_is_set_right() {
     on_every_server(async |server| {
         let password = MIGRATOR_PASSWORD.into();

@@ -1,8 +1,9 @@
 //! Data directories prepared once per machine, so that a fresh server costs a copy: one for each version and machine user instead of an `initdb`, and
 //! one for each recipe of a test kit, such as a migrated master database, instead of the same statements in every test.
 //!
-//! All copies share the superuser's password. It was drawn at random on this machine and lies beside the template, readable by its
-//! owner only; who can read it can read the servers' files too. Must not change a template that stands: another run may be copying it.
+//! All copies share the superuser's password, but each has a system identifier of its own. The password was drawn at random on this machine and lies beside
+//! the template, readable by its owner only; who can read it can read the servers' files too. Must not change a template that stands: another run may be
+//! copying it.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -49,6 +50,7 @@ pub(super) async fn instantiate(
         run(argv!["rm", "-rf", copy]).await?;
         run(account.run(argv!["cp", "-R", "-p", template.join("data"), copy])).await?;
         run(argv!["install", "-m", "0600", template.join("password"), password]).await?;
+        super::identity::renew(&copy)?;
         fs::rename(&copy, &data).doing(|| format!("create {}", data.display()))?;
     }
     fs::read_to_string(&password).doing(|| format!("read {}", password.display()))

@@ -2,7 +2,7 @@
 //!
 //! Must say Unknown of what could not be observed.
 
-use super::wording::{placement_reason, unavailable_message};
+use super::wording::{placement_reason, routed, still_served, unavailable_message};
 use crate::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use crate::school::desired::{Desired, DesiredSchool};
 use crate::school::observed::{
@@ -49,11 +49,12 @@ fn on_server(desired: &Desired, observed: &ObservedSchool, assigned: &AssignedSc
         ServerObservation::Unavailable(unavailable) => {
             let (reason, message) = unavailable_message(unavailable, observed);
             let unknown = |type_, status| Condition::new(type_, status, reason, message.as_str());
+            let available = if routed(observed) { still_served(unavailable) } else { ConditionStatus::False };
             [
                 unknown(ConditionType::DatabaseReady, ConditionStatus::Unknown),
                 unknown(ConditionType::SchemaReady, ConditionStatus::Unknown),
                 unknown(ConditionType::CredentialsReady, ConditionStatus::Unknown),
-                unknown(ConditionType::Available, ConditionStatus::False),
+                unknown(ConditionType::Available, available),
             ]
         }
         ServerObservation::Available(catalog) => {

@@ -2,7 +2,7 @@
 //!
 //! Must not decide whether a condition is true. No message may contain a secret, a counter or a time.
 
-use crate::condition::Reason;
+use crate::condition::{ConditionStatus, Reason};
 use crate::placement::{Cause, Unplaced};
 use crate::school::desired::Desired;
 use crate::school::observed::{AssignedSchool, Assignment, Names, ObservedSchool, ObservedTenant, Unavailable};
@@ -84,13 +84,17 @@ pub(super) fn waited(waiting: &Waiting, observed: &ObservedSchool) -> Waited {
         },
         Waiting::Server(unavailable) => {
             let (reason, message) = unavailable_message(*unavailable, observed);
-            let served = matches!(
-                &observed.assignment,
-                Assignment::Assigned(AssignedSchool { tenant: ObservedTenant::Ours { state: TenantState::Active, .. }, .. })
-            );
-            Waited { reason, message, stalled: *unavailable == Unavailable::IdentityMismatch, outage: served }
+            Waited { reason, message, stalled: *unavailable == Unavailable::IdentityMismatch, outage: routed(observed) }
         }
     }
+}
+
+/// The API routes requests to the school's database.
+pub(super) fn routed(observed: &ObservedSchool) -> bool {
+    matches!(
+        &observed.assignment,
+        Assignment::Assigned(AssignedSchool { tenant: ObservedTenant::Ours { state: TenantState::Active, .. }, .. })
+    )
 }
 
 /// The reason of a School that no server takes.
@@ -119,5 +123,43 @@ pub(super) fn unavailable_message(unavailable: Unavailable, observed: &ObservedS
         Unavailable::IdentityMismatch => {
             (Reason::ServerIdentityMismatch, format!("another server answers under the address of {server}; nothing is touched"))
         }
+        Unavailable::Unusable(reason) => {
+            let outlook = match still_served(unavailable) {
+                ConditionStatus::True if routed(observed) => ". The school is still served; only changes to it wait",
+                ConditionStatus::Unknown if routed(observed) => {
+                    ". The school's route stands, so it is served as far as its server answers; changes to it wait"
+                }
+                ConditionStatus::True | ConditionStatus::False | ConditionStatus::Unknown => "",
+            };
+            (reason, format!("{}; see kubectl describe databaseserver {server}{outlook}", unusable(reason, server)))
+        }
+    }
+}
+
+/// Whether a school with a route is served while its server cannot be queried, as far as that is known.
+pub(super) fn still_served(unavailable: Unavailable) -> ConditionStatus {
+    match unavailable {
+        // Only the operator's own login is refused: the server answers.
+        Unavailable::Unusable(Reason::AuthenticationFailed | Reason::InsufficientPrivilege) => ConditionStatus::True,
+        // Nothing can be written there, or nobody can connect.
+        Unavailable::Unreachable | Unavailable::Unusable(Reason::ServerReadOnly | Reason::TooManyConnections) => ConditionStatus::False,
+        // The operator could not ask.
+        Unavailable::NotFound | Unavailable::NotReady | Unavailable::IdentityMismatch | Unavailable::Unusable(_) => {
+            ConditionStatus::Unknown
+        }
+    }
+}
+
+/// What keeps the operator from a server, by the server's own reason.
+fn unusable(reason: Reason, server: &str) -> String {
+    match reason {
+        Reason::AuthenticationFailed => format!("server {server} refuses the operator's admin login"),
+        Reason::InsufficientPrivilege => format!("the operator's admin login lacks a right on server {server}"),
+        Reason::AdminSecretInvalid => format!("the admin Secret or CA Secret of server {server} is missing or lacks a key"),
+        Reason::TlsFailed => format!("the operator and server {server} cannot agree on TLS"),
+        Reason::ServerReadOnly => format!("server {server} accepts no writes"),
+        Reason::TooManyConnections => format!("server {server} lets nobody else connect"),
+        Reason::PoolerInBetween => format!("a connection pooler stands between the operator and server {server}"),
+        _ => format!("server {server} cannot be used ({})", reason.label()),
     }
 }

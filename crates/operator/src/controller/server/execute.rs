@@ -35,7 +35,8 @@ async fn on_object(ctx: &Context, observation: &mut Observation, action: ObjectA
         ObjectAction::RemoveFinalizer => {
             // Schools whose names are recorded and that the registry does not know yet are on this server too.
             ctx.reservations_loaded.wait().await;
-            if observation.facts(ctx).in_use {
+            // From here on no School is placed there, whatever it observed before.
+            if !ctx.reservations.close(&observation.name) {
                 return Err(Error::Overtaken("the schools on the server"));
             }
             match object::remove_finalizer(&api, &observation.object, FINALIZER).await? {
@@ -63,13 +64,13 @@ async fn on_server(ctx: &Context, contact: &Contact, action: ServerAction) -> Re
             conn.release();
         }
         ServerAction::BuildTemplate => {
-            template::build(&connection.pool, &connection.endpoint, &contact.migrator, &ctx.migrations).await?;
+            template::build(connection.pool(), &connection.endpoint, &contact.migrator, &ctx.migrations).await?;
         }
-        ServerAction::DropStale => template::drop_stale(&connection.pool, ctx.migrations.digest()).await?,
+        ServerAction::DropStale => template::drop_stale(connection.pool(), ctx.migrations.digest()).await?,
     }
     Ok(())
 }
 
 async fn session(contact: &Contact) -> Result<SessionGuard> {
-    Ok(SessionGuard::acquire(&contact.connection.pool, "connecting to the server").await.map_err(provisioning::server::Error::from)?)
+    Ok(SessionGuard::acquire(contact.connection.pool(), "connecting to the server").await.map_err(provisioning::server::Error::from)?)
 }

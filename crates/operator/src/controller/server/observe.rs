@@ -2,11 +2,13 @@
 //!
 //! Must not change anything.
 
+mod claimants;
 mod connection;
 mod contact;
 
 use std::sync::Arc;
 
+use domain::condition::Reason;
 use domain::names::ServerName;
 use domain::server::DesiredServer;
 use domain::server::observed::{ObservedServer, Obstacle, ServerFacts};
@@ -17,7 +19,7 @@ use provisioning::server::identity;
 use super::FINALIZER;
 use crate::controller::context::Context;
 use crate::controller::error::Result;
-use crate::controller::server_cache::ServerConnection;
+use crate::controller::server_connection::ServerConnection;
 use crate::crd::{DatabaseServer, convert};
 
 /// Everything known of one server.
@@ -26,8 +28,8 @@ pub struct Observation {
     pub object: DatabaseServer,
     /// Its name.
     pub name: ServerName,
-    /// What it asks for.
-    pub desired: DesiredServer,
+    /// What it asks for; none when that cannot be used and no longer matters.
+    pub desired: Option<DesiredServer>,
     /// What the server answered, or why not.
     pub contact: Result<Contact, Obstacle>,
 }
@@ -52,12 +54,22 @@ pub struct Contact {
 /// When the spec cannot be used, Kubernetes does not answer, or the server answered but not what was asked.
 pub async fn observe(ctx: &Context, object: DatabaseServer) -> Result<Observation> {
     let name = ServerName::parse(&object.name_any()).map_err(|source| convert::SpecError { field: "metadata.name", source })?;
+    if is_unneeded(ctx, &object, &name) {
+        let desired = convert::spec(&object).ok();
+        let message = "no school is on the server, and its object goes".to_owned();
+        return Ok(Observation { object, name, desired, contact: Err(Obstacle { reason: Reason::Terminating, message }) });
+    }
     let desired = convert::spec(&object)?;
     let contact = match connection::observe(ctx, &object, &name, &desired).await? {
-        Ok(connection) => contact::observe(ctx, &object, connection).await?,
+        Ok(connection) => contact::observe(ctx, &object, &name, connection).await?,
         Err(obstacle) => Err(obstacle),
     };
-    Ok(Observation { object, name, desired, contact })
+    Ok(Observation { object, name, desired: Some(desired), contact })
+}
+
+/// The object is being deleted and no School is on the server: whatever is wrong with its spec, its Secrets or the server must not keep it.
+fn is_unneeded(ctx: &Context, object: &DatabaseServer, name: &ServerName) -> bool {
+    object.metadata.deletion_timestamp.is_some() && ctx.reservations_loaded.initialized() && ctx.reservations.schools_on(name) == 0
 }
 
 impl Observation {

@@ -4,7 +4,7 @@
 
 use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use domain::server::observed::ObservedServer;
-use domain::server::plan::Plan;
+use domain::server::plan::{Plan, plan};
 use domain::server::status::{self, ServerCapacity};
 
 use super::Servers;
@@ -45,14 +45,27 @@ pub(super) fn conditions(
     plan: &Plan,
     overdue: bool,
 ) -> Vec<Condition> {
-    let desired = &observation.desired;
+    let desired = observation.desired.as_ref();
     let schools = ctx.reservations.schools_on(&observation.name);
-    let capacity = ServerCapacity { schedulable: desired.schedulable, schools, capacity: desired.max_schools };
+    let capacity = ServerCapacity {
+        schedulable: desired.is_some_and(|desired| desired.schedulable),
+        schools,
+        capacity: desired.and_then(|desired| desired.max_schools),
+    };
     let mut conditions = status::report(observed, plan, capacity, overdue);
     if let Ok(contact) = &observation.contact {
         warn_of_open_databases(&mut conditions, &contact.open_databases, &contact.connection.admin.username);
     }
     conditions
+}
+
+/// The reason and message of Ready after an observation, for the log.
+pub(super) fn summary(observed: &ObservedServer) -> (Reason, String) {
+    match plan(observed) {
+        Plan::Settled => (Reason::Ready, "schools can be placed here".to_owned()),
+        Plan::Execute(action) => (Reason::Preparing, action.label().to_owned()),
+        Plan::Wait(obstacle) | Plan::Refuse(obstacle) => (obstacle.reason, obstacle.message),
+    }
 }
 
 /// The status as it is, with everything that is now known filled in.

@@ -16,7 +16,7 @@ pub async fn close_maintenance_databases(conn: &mut PgConnection) -> Result<Vec<
     let doing = "closing the maintenance databases";
     for database in open(conn).await? {
         if database.maintenance && database.may_close {
-            send::send(conn, format!("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC", Ident(&database.name)), doing).await?;
+            send::send(conn, format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", Ident(&database.name)), doing).await?;
         }
     }
     Ok(open(conn).await?.into_iter().map(|database| database.name).collect())
@@ -26,6 +26,7 @@ pub async fn close_maintenance_databases(conn: &mut PgConnection) -> Result<Vec<
 pub(super) struct Open {
     pub(super) name: String,
     pub(super) maintenance: bool,
+    /// The admin may revoke such a right: the owner granted it, and the admin acts as the owner. What others granted only they can revoke.
     pub(super) may_close: bool,
 }
 
@@ -33,10 +34,10 @@ pub(super) struct Open {
 pub(super) async fn open(conn: &mut PgConnection) -> Result<Vec<Open>> {
     let doing = "observing open databases";
     let query = "SELECT datname::text AS name, datname IN ('postgres', 'template1', current_database()) AS maintenance,
-            pg_has_role(datdba, 'USAGE') AS may_close
-        FROM pg_database d WHERE datallowconn AND pg_get_userbyid(datdba) <> $1
-            AND EXISTS (SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0)
-        ORDER BY 1";
+            pg_has_role(datdba, 'USAGE') AND by_owner AS may_close
+        FROM pg_database d, LATERAL (SELECT count(*) > 0 AS open, bool_or(grantor = datdba) AS by_owner
+            FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0) public
+        WHERE datallowconn AND pg_get_userbyid(datdba) <> $1 AND open ORDER BY 1";
     let read = async {
         let rows = sqlx::query(query).bind(OWNER).fetch_all(conn).await?;
         let open = |row: &PgRow| {

@@ -14,14 +14,14 @@ use super::{assigned, desired};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
 use crate::controller::school::observe::{AssignedObservation, Observation};
-use crate::controller::server_cache::ServerConnection;
+use crate::controller::server_connection::ServerConnection;
 use crate::crd::convert;
 use crate::kubernetes::object;
 
 pub(super) async fn execute(ctx: &Context, observation: &Observation, action: ServerAction) -> Result<()> {
     let (assigned, owner) = (assigned(observation)?, observation.owner);
     let connection = assigned.connection().ok_or(Error::Overtaken("the server"))?;
-    let (objects, pool) = (assigned.objects(owner), &connection.pool);
+    let (objects, pool) = (assigned.objects(owner), connection.pool());
     match action {
         ServerAction::StageDatabase => stage(ctx, connection).await?,
         ServerAction::ClaimDatabase => claim_database(ctx, observation, assigned, connection).await?,
@@ -62,7 +62,7 @@ async fn still_to_be_dropped(ctx: &Context, observation: &Observation) -> Result
 
 async fn stage(ctx: &Context, connection: &ServerConnection) -> Result<()> {
     let permit = connection.staging.acquire().await.map_err(|_| Error::Overtaken("the server"))?;
-    stage::stage(&connection.pool, ctx.migrations.digest()).await?;
+    stage::stage(connection.pool(), ctx.migrations.digest()).await?;
     std::mem::drop(permit);
     Ok(())
 }
@@ -83,7 +83,7 @@ async fn claim_database(
         fingerprint: &ctx.keyring.fingerprint(owner.id, &password)?,
         connection_limit: desired(observation)?.connection_limit,
     };
-    match claim(&connection.pool, &request).await? {
+    match claim(connection.pool(), &request).await? {
         // When another School took the spare, or a response was lost, the next observation shows it.
         Claimed::Now | Claimed::NoSpare | Claimed::AlreadyThere => Ok(()),
     }

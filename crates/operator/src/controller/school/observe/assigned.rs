@@ -15,7 +15,8 @@ use telemetry::logs::chain;
 
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
-use crate::controller::server_cache::{ServerConnection, ServerState};
+use crate::controller::server_cache::ServerState;
+use crate::controller::server_connection::ServerConnection;
 use crate::crd::{DatabaseServer, School, convert};
 use crate::kubernetes::secrets::{self, ObservedSecret};
 
@@ -110,6 +111,8 @@ impl AssignedObservation {
             return Ok(ServerObservation::Unavailable(if exists { Unavailable::NotReady } else { Unavailable::NotFound }));
         };
         let connection = match (&state.fitness, &state.connection) {
+            // The session that the operator holds on a full server is for those who must be closed: that may be what makes room.
+            (Err(_), Some(connection)) if state.full && is_withdrawn(desired) => connection,
             (Err(unavailable), _) => return Ok(ServerObservation::Unavailable(*unavailable)),
             (Ok(()), None) => return Ok(ServerObservation::Unavailable(Unavailable::NotReady)),
             (Ok(()), Some(connection)) => connection,
@@ -119,9 +122,9 @@ impl AssignedObservation {
             connection_limit: connection_limit(desired),
             fingerprints: self.fingerprints(ctx, school, owner),
         };
-        match catalog::observe_one(&connection.pool, &ctx.migrations, expected).await {
+        match catalog::observe_one(connection.pool(), &ctx.migrations, expected).await {
             // Nothing to claim, and nothing to stage it from.
-            Ok(CatalogFacts { database: ObservedDatabase::Absent, spare: false, .. }) if !state.template => {
+            Ok(CatalogFacts { database: ObservedDatabase::Absent, spare: false, .. }) if !state.placeable => {
                 Ok(ServerObservation::Unavailable(Unavailable::NotReady))
             }
             Ok(catalog) => Ok(ServerObservation::Available(catalog)),
@@ -150,6 +153,14 @@ impl AssignedObservation {
             ObservedTenant::OfAnother => false,
             ObservedTenant::Ours { state, .. } => state != TenantState::Deleted,
         }
+    }
+}
+
+/// The school is to be closed or is being deleted.
+fn is_withdrawn(desired: &Desired) -> bool {
+    match desired {
+        Desired::Present(school) => school.suspended,
+        Desired::Deleted(_) => true,
     }
 }
 

@@ -108,7 +108,7 @@ async fn candidates(ctx: &Context, school: &School, desired: &DesiredSchool) -> 
             namespace_allowed: state.desired.allowed.allows(&labels),
             tiers: state.desired.tiers,
             schedulable: state.desired.schedulable,
-            ready: state.fitness.is_ok() && state.template,
+            ready: state.placeable,
             schools: 0,
             capacity: state.desired.max_schools,
         });

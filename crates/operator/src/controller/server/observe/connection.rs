@@ -13,7 +13,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::controller::context::Context;
 use crate::controller::error::Result;
-use crate::controller::server_cache::ServerConnection;
+use crate::controller::server_connection::ServerConnection;
 use crate::crd::{DatabaseServer, convert};
 use crate::kubernetes::secrets;
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use domain::condition::Reason;
+use domain::names::ServerName;
 use domain::server::observed::{Identity, Obstacle, ServerFacts};
 use postgres::session::{self, Credentials, Purpose};
 use provisioning::server::identity::{self, Rights};
@@ -14,35 +15,71 @@ use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use telemetry::logs::chain;
 
-use super::Contact;
+use super::{Contact, claimants};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
-use crate::controller::server_cache::ServerConnection;
+use crate::controller::server_connection::ServerConnection;
 use crate::crd::DatabaseServer;
 
 pub(super) async fn observe(
     ctx: &Context,
     object: &DatabaseServer,
+    name: &ServerName,
     connection: Arc<ServerConnection>,
 ) -> Result<Result<Contact, Obstacle>> {
     let options = session::options(&connection.endpoint, &connection.admin, &connection.maintenance, Purpose::Operator);
+    let source = Source { ctx, object, name, full: false };
     let mut conn = match session::connect(&options, "connecting to the server").await {
         Ok(conn) => conn,
         Err(error) => {
             tracing::debug!(error = chain(&error), "the server cannot be connected to");
-            return Ok(Err(obstacle(&error)));
+            let refused = obstacle(&error);
+            return if error.is(FULL) { over_held(Source { full: true, ..source }, connection, refused).await } else { Ok(Err(refused)) };
         }
     };
-    let answered = query(ctx, object, connection, &mut conn).await;
+    let answered = answered(source, Arc::clone(&connection), &mut conn).await;
     // What was answered counts, whether or not the connection ends cleanly.
     let _ = tokio::time::timeout(session::CONNECT_TIMEOUT, conn.close()).await;
-    match answered {
-        Err(Error::Postgres(provisioning::server::Error::Sql(error))) if error.is_unreachable() => Ok(Err(obstacle(&error))),
-        answered => answered.map(Ok),
+    if let Ok(Ok(Contact { facts: ServerFacts { identity: Identity::Same, taken_by: None, .. }, .. })) = &answered {
+        connection.keep_held().await;
+    }
+    answered
+}
+
+/// A server that lets nobody else in is observed over the session that the operator holds. Without one it is as `refused` says.
+async fn over_held(source: Source<'_>, connection: Arc<ServerConnection>, refused: Obstacle) -> Result<Result<Contact, Obstacle>> {
+    let held = tokio::time::timeout(session::CONNECT_TIMEOUT, connection.observing().acquire()).await;
+    match held {
+        Ok(Ok(mut held)) => answered(source, connection, &mut held).await,
+        Ok(Err(_)) | Err(_) => Ok(Err(refused)),
     }
 }
 
-async fn query(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerConnection>, conn: &mut PgConnection) -> Result<Contact> {
+async fn answered(source: Source<'_>, connection: Arc<ServerConnection>, conn: &mut PgConnection) -> Result<Result<Contact, Obstacle>> {
+    match query(source, connection, conn).await {
+        Err(Error::Postgres(provisioning::server::Error::Sql(error))) if error.is_unreachable() => Ok(Err(obstacle(&error))),
+        answered => answered,
+    }
+}
+
+/// What is observed, and how.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    ctx: &'a Context,
+    object: &'a DatabaseServer,
+    name: &'a ServerName,
+    /// Over the session that is held, because the server lets no other in.
+    full: bool,
+}
+
+async fn query(source: Source<'_>, connection: Arc<ServerConnection>, conn: &mut PgConnection) -> Result<Result<Contact, Obstacle>> {
+    let Source { ctx, object, name, full } = source;
+    if !session::has_its_settings(conn, Purpose::Operator).await.map_err(provisioning::server::Error::from)? {
+        return Ok(Err(Obstacle {
+            reason: Reason::PoolerInBetween,
+            message: format!("{POOLER}: the settings that a session asks for do not reach the server"),
+        }));
+    }
     let identity = identity::identify(conn).await?;
     let recorded = object.status.as_ref().and_then(|status| status.system_identifier.as_deref());
     let known = match recorded {
@@ -54,9 +91,11 @@ async fn query(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerCon
     let migrator = Credentials { username: provisioning::server::MIGRATOR.to_owned(), password };
     let mut facts = ServerFacts {
         identity: known,
+        taken_by: claimants::other_holder(ctx, object, name, known, &identity.system_identifier),
         supported: identity.version_num >= identity::OLDEST_VERSION,
         lacking: lacking(identity.rights),
         writable: !identity.read_only,
+        full,
         roles: false,
         closed: false,
         template: false,
@@ -72,13 +111,20 @@ async fn query(ctx: &Context, object: &DatabaseServer, connection: Arc<ServerCon
         facts = ServerFacts { roles, closed: !closable, template, stale, ..facts };
         open_databases = open;
     }
-    Ok(Contact { connection, identity, migrator, open_databases, facts })
+    Ok(Ok(Contact { connection, identity, migrator, open_databases, facts }))
 }
 
 fn lacking(rights: Rights) -> Vec<&'static str> {
     let needed = [(rights.create_db, "CREATEDB"), (rights.create_role, "CREATEROLE")];
     needed.into_iter().filter(|(has, _)| !has && !rights.superuser).map(|(_, name)| name).collect()
 }
+
+/// What is wrong with an address that is a connection pooler's, and what to do.
+const POOLER: &str = "spec.host and spec.port lead to a connection pooler; give the PostgreSQL server's own address";
+/// No connection is left, or only reserved ones.
+const FULL: &str = "53300";
+/// The startup packet is refused, as poolers do.
+const PROTOCOL_VIOLATION: &str = "08P01";
 
 fn obstacle(error: &postgres::Error) -> Obstacle {
     let (reason, message) = match error.sqlstate().as_deref() {
@@ -89,12 +135,22 @@ fn obstacle(error: &postgres::Error) -> Obstacle {
         Some("3D000") => {
             (Reason::AdminSecretInvalid, "the maintenance database does not exist; correct the admin Secret's key database".to_owned())
         }
+        Some("42501") => (
+            Reason::InsufficientPrivilege,
+            "the admin login may not connect to its maintenance database; as the database's owner, grant it CONNECT".to_owned(),
+        ),
+        Some(FULL) => (
+            Reason::TooManyConnections,
+            "the server lets nobody else connect (SQLSTATE 53300); end sessions, raise max_connections, or reserve connections for the admin"
+                .to_owned(),
+        ),
+        Some(PROTOCOL_VIOLATION) => (Reason::PoolerInBetween, format!("{POOLER}: it refuses what a session asks for (SQLSTATE 08P01)")),
         Some(code) => {
             (Reason::DatabaseUnreachable, format!("the server refuses connections (SQLSTATE {code}); it is tried again every second"))
         }
         None if error.is_tls() => (
             Reason::TlsFailed,
-            "TLS as spec.tls asks for cannot be agreed on; correct spec.tls, the CA Secret or the server's certificate".to_owned(),
+            format!("{}; correct spec.tls, the CA Secret or the server's certificate", error.tls_cause().unwrap_or(NO_AGREEMENT)),
         ),
         None => (
             Reason::DatabaseUnreachable,
@@ -103,3 +159,6 @@ fn obstacle(error: &postgres::Error) -> Obstacle {
     };
     Obstacle { reason, message }
 }
+
+/// For what has no words of its own.
+const NO_AGREEMENT: &str = "TLS as spec.tls asks for cannot be agreed on";
