@@ -5,12 +5,15 @@
 
 use domain::names::{DatabaseName, LoginName, TenantId};
 use domain::server::observed::{Identity, Obstacle};
+use kube::ResourceExt as _;
+use kube::api::ListParams;
 use provisioning::master::tenants::{Occupant, occupants};
 use provisioning::server::census::{self, Census};
 
 use super::context::Context;
 use super::preview::{self, Settings};
 use super::{error, server};
+use crate::crd::DatabaseServer;
 use crate::crd::server::DatabaseServerStatus;
 use crate::kubernetes::{self, object, within};
 
@@ -80,6 +83,10 @@ pub async fn accept_identity(settings: Settings, name: &str) -> Result<Acceptanc
         Identity::Same => return Ok(Acceptance::Unneeded),
         Identity::Other => {}
     }
+    let others = within("listing the DatabaseServers", ctx.database_servers().list(&ListParams::default())).await?;
+    if let Some(other) = others.iter().find(|other| recorded(other) == Some(contact.identity.system_identifier.as_str())) {
+        return Err(Error::Taken(other.name_any()));
+    }
     let expected = occupants(&ctx.registry, ctx.cluster, &observation.name).await.map_err(error::Error::from)?;
     let found = take_census(&ctx, contact).await?;
     let missing: Vec<Missing> = expected.iter().flat_map(|occupant| missing(occupant, &found)).collect();
@@ -93,9 +100,13 @@ pub async fn accept_identity(settings: Settings, name: &str) -> Result<Acceptanc
     Ok(Acceptance::Recorded { before, now, schools: expected.len() })
 }
 
+fn recorded(object: &DatabaseServer) -> Option<&str> {
+    object.status.as_ref()?.system_identifier.as_deref()
+}
+
 async fn take_census(ctx: &Context, contact: &server::observe::Contact) -> Result<Census, Error> {
     let mut conn =
-        contact.connection.pool.acquire().await.map_err(|_| Error::Obstacle("the server does not answer any more".to_owned()))?;
+        contact.connection.pool().acquire().await.map_err(|_| Error::Obstacle("the server does not answer any more".to_owned()))?;
     Ok(census::take(&mut conn, ctx.cluster).await.map_err(error::Error::from)?)
 }
 

@@ -5,7 +5,7 @@ use postgres::error::Doing as _;
 use postgres::locale;
 use postgres::schema::{Migrations, short};
 use provisioning::server::claim::Claimed;
-use provisioning::server::{Error, prepare, stage, template};
+use provisioning::server::{Error, collation, prepare, stage, template};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 
@@ -168,7 +168,18 @@ async fn a_template_of_another_version_of_the_systems_collations_is_built_again_
         template::drop_stale(&server.pool, server.digest()).await.unwrap();
         assert!(!template::stale(&mut conn, server.digest()).await.unwrap());
         assert!(!server.query::<String>(NAMED_LIKE_OURS).await.contains(&spare));
-        server.school("after-the-upgrade").await;
+        // Databases that stand are told of, and served.
+        let before = server.school("before-the-upgrade").await;
+        assert_eq!(collation::outdated(&mut conn).await.unwrap(), Vec::<String>::new());
+        server.as_superuser(&format!("UPDATE pg_database SET datcollversion = '0' WHERE datname = '{}'", before.database())).await;
+        assert_eq!(collation::outdated(&mut conn).await.unwrap(), [before.database()]);
+        server.log_in(&before, before.database()).await.unwrap();
+        let mended = format!(
+            "UPDATE pg_database SET datcollversion = pg_database_collation_actual_version(oid) WHERE datname = '{}'",
+            before.database()
+        );
+        server.as_superuser(&mended).await;
+        assert_eq!(collation::outdated(&mut conn).await.unwrap(), Vec::<String>::new());
     })
     .await;
 }
