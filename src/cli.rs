@@ -84,9 +84,10 @@ enum Command {
 #[must_use]
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = logs::start(cli.log_format, &cli.log) {
-        return failure(&error);
-    }
+    let _logs = match logs::start(cli.log_format, &cli.log) {
+        Ok(logs) => logs,
+        Err(error) => return failure(&error),
+    };
     // Every TLS connection of the process uses the one provider; a second installation is refused and changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -53,7 +53,7 @@ impl Bare {
 
 /// Serves until it is killed.
 pub(crate) async fn serve(bare: &Bare) -> Outcome {
-    logs::start(logs::Format::Human, "info,sqlx=warn")?;
+    let _logs = logs::start(logs::Format::Human, "info,sqlx=warn")?;
     let _metrics = ::api::metrics::install()?;
     let options = PgConnectOptions::from_str(&bare.database)?.disable_statement_logging();
     let pool = |check| {

@@ -13,7 +13,7 @@ use api::settings::{AUDIENCE, Settings};
 use clap::builder::{StringValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tenancy::limits::Quota;
 use tenancy::{cache, pools};
 
@@ -64,6 +64,12 @@ pub(crate) struct TokenArgs {
     /// Where its keys are; https, or http on loopback.
     #[arg(long, env = "DAILYCARE_EXTERNAL_JWKS_URL")]
     external_jwks_url: Option<String>,
+    /// Its keys may be fetched by http from elsewhere too, as from a service of the same cluster. Whoever can change what travels there can let in anybody.
+    #[arg(long, env = "DAILYCARE_EXTERNAL_JWKS_HTTP", requires = "external_jwks_url")]
+    external_jwks_http: bool,
+    /// File with the authorities (PEM) that the certificate of that address is checked against, instead of the usual ones.
+    #[arg(long, env = "DAILYCARE_EXTERNAL_JWKS_CA_FILE", requires = "external_jwks_url")]
+    external_jwks_ca_file: Option<PathBuf>,
     /// The audience that its tokens must name.
     #[arg(long, env = "DAILYCARE_EXTERNAL_AUDIENCE")]
     external_audience: Option<String>,
@@ -170,7 +176,7 @@ impl ApiArgs {
             master: self.master.target().await?,
             opening_key_file: self.opening_key_file.clone(),
             cache: self.cache.settings().await?,
-            identity: self.tokens.settings()?,
+            identity: self.tokens.settings().await?,
             pools: self.pool_limits(),
             quota: self.quota(),
             edge: self.edge.settings(),
@@ -197,10 +203,15 @@ impl ApiArgs {
 }
 
 impl TokenArgs {
-    fn settings(&self) -> Result<identity::Settings, Error> {
+    async fn settings(&self) -> Result<identity::Settings, Error> {
+        let authority = match &self.external_jwks_ca_file {
+            Some(path) => Some(read("the authorities of the issuer's keys", path).await?.expose_secret().as_bytes().to_vec()),
+            None => None,
+        };
+        let (subject, insecure_http) = (self.external_subject.into(), self.external_jwks_http);
         let external = match (&self.external_issuer, &self.external_jwks_url, &self.external_audience) {
             (Some(issuer), Some(keys), Some(audience)) => {
-                Some(External { subject: self.external_subject.into(), ..External::new(issuer, keys, audience) })
+                Some(External { subject, insecure_http, authority, ..External::new(issuer, keys, audience) })
             }
             (None, None, None) => None,
             _ => return Err(Error::ExternalIssuer),

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use telemetry::metrics::{Kind, Metric};
-use tenancy::{audit, cache};
+use tenancy::{audit, cache, maintenance};
 
 use super::{code, head, hold, table};
 
@@ -17,7 +17,8 @@ The [alerts](runbook/README.md#alerts-of-the-api) are built on these metrics.\n"
 
 #[test]
 fn the_page_of_metrics_is_what_the_tables_say() {
-    let mut api: Vec<Metric> = api::metrics::METRICS.into_iter().chain(audit::metrics::METRICS).chain(cache::metrics::METRICS).collect();
+    let tenancy = audit::metrics::METRICS.into_iter().chain(cache::metrics::METRICS).chain(maintenance::metrics::METRICS);
+    let mut api: Vec<Metric> = api::metrics::METRICS.into_iter().chain(tenancy).collect();
     let (tenants, whole): (Vec<_>, Vec<_>) = api.drain(..).partition(|metric| metric.labels.contains(&"tenant"));
     let mut page = head("Metrics", "the tables in `crates/operator`, `crates/api` and `crates/tenancy`") + INTRODUCTION;
     for (title, text, metrics) in [

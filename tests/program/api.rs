@@ -1,6 +1,7 @@
 //! The product's own program as `dailycare api`: ended under load as Kubernetes ends it, with a log of everything.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader, PipeReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
@@ -102,6 +103,58 @@ async fn the_api_is_printed_keys_of_its_own_and_neither_program_starts_with_the_
         assert!(!output.status.success() && text.contains(advice), "{text}");
         for keys in [&world.platform.sealing_keys, &world.platform.opening_keys] {
             assert!(!text.contains(keys.expose_secret().trim().rsplit_once(':').unwrap().1), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_neither_requests_nor_probes_nor_the_end() {
+    let world = world().await;
+    let north = world.school("norte").await;
+    let (email, user) = north.account("SchoolAdmin").await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dailycare"));
+    command.args(arguments(&world.platform, world.files.path(), &["--log", "trace"])).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = command.stderr(writer).kill_on_drop(true).spawn().unwrap();
+    drop(command);
+    // The pipe stays open, and nobody reads on once the program is ready.
+    let (_reader, address, probes) = timeout(LONG, tokio::task::spawn_blocking(|| read_until_ready(reader))).await.unwrap().unwrap();
+
+    let ana = Client::log_in(address, &email, user).await;
+    let probe = async |path: &str| {
+        let answer = reqwest::get(format!("http://{probes}/{path}")).await.unwrap();
+        assert!(answer.status().is_success(), "{path}");
+        answer.text().await.unwrap()
+    };
+    until("records that are lost", async || {
+        for _ in 0..50 {
+            assert_eq!(ana.get("/children").await.status, 200);
+        }
+        let metrics = probe("metrics").await;
+        let lost = metrics.lines().find_map(|line| line.strip_prefix("dailycare_api_log_records_lost_total ")).unwrap().to_owned();
+        lost.parse::<u64>().unwrap() > 0
+    })
+    .await;
+    assert_eq!(ana.get("/children").await.status, 200);
+    probe("healthz").await;
+    probe("readyz").await;
+    let kill = Command::new("sh").args(["-c", "kill -s TERM $0", &child.id().unwrap().to_string()]).status();
+    assert!(kill.await.unwrap().success());
+    assert!(timeout(LONG, child.wait()).await.unwrap().unwrap().success());
+}
+
+/// Where it serves, and where its probes are.
+fn read_until_ready(reader: PipeReader) -> (BufReader<PipeReader>, SocketAddr, SocketAddr) {
+    let (mut reader, mut addresses, mut line) = (BufReader::new(reader), None, String::new());
+    loop {
+        line.clear();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "it ended");
+        let word = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name)).map(|address| address.parse().unwrap());
+        if line.contains("listening") {
+            addresses = word("address=").zip(word("http_address=")).or(addresses);
+        }
+        if let (Some((address, probes)), true) = (addresses, line.contains(" ready")) {
+            return (reader, address, probes);
         }
     }
 }

@@ -81,7 +81,7 @@ impl World {
     /// An account of the platform's staff.
     pub async fn staff(&self) -> Client {
         let (email, id) = (format!("{}@platform.example", Uuid::new_v4()), Uuid::new_v4());
-        let insert = "INSERT INTO registry.users (id, name, email, password_hash, role, email_confirmed) VALUES ($1, 'Equipa', $2, $3, 'PlatformAdmin', true)";
+        let insert = "INSERT INTO registry.users (id, name, email, password_hash, role) VALUES ($1, 'Equipa', $2, $3, 'PlatformAdmin')";
         sqlx::query(insert).bind(id).bind(&email).bind(&self.hash).execute(&self.platform.operator).await.unwrap();
         Client::log_in(self.api.address, &email, id).await
     }
@@ -133,7 +133,7 @@ impl School {
     /// A new account with this role: its e-mail address and id.
     pub async fn account(&self, role: &str) -> (String, Uuid) {
         let (email, id) = (format!("{}@{}.example", Uuid::new_v4(), self.school.code), Uuid::new_v4());
-        let insert = "INSERT INTO registry.users (id, tenant_id, name, email, password_hash, role, email_confirmed) VALUES ($1, $2, 'Pessoa', $3, $4, $5, true)";
+        let insert = "INSERT INTO registry.users (id, tenant_id, name, email, password_hash, role) VALUES ($1, $2, 'Pessoa', $3, $4, $5)";
         let query = sqlx::query(insert).bind(id).bind(self.id()).bind(&email).bind(&self.world.hash).bind(role);
         query.execute(&self.world.platform.operator).await.unwrap();
         (email, id)

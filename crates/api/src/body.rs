@@ -36,7 +36,8 @@ impl<T: ToSchema + 'static> Body<T> {
     /// # Errors
     /// [`Code::Malformed`] for what is not JSON, [`Code::Validation`] with every field that is wrong, up to a bound.
     pub fn read(bytes: &[u8]) -> Result<Self> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| Error::new(Code::Malformed).because(error))?;
+        let mut value: Value = serde_json::from_slice(bytes).map_err(|error| Error::new(Code::Malformed).because(error))?;
+        whole_numbers(&mut value);
         let mut wrong = schema::wrong_fields::<T>(&value)?;
         zero_bytes(&value, &mut String::new(), &mut wrong);
         if !wrong.is_empty() {
@@ -87,6 +88,27 @@ fn is_json(headers: &HeaderMap) -> bool {
     let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
+}
+
+/// Writes `150.0` and `2e1` as whole numbers, which they are for JSON Schema, and which many languages write so. Types and the database read only `150`.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Number(number) => {
+            if let Some(whole) = number.as_f64().filter(|_| number.is_f64()).and_then(whole) {
+                *number = whole.into();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// The integer that a float is, if it is one and a float can tell it from its neighbours.
+#[expect(clippy::cast_possible_truncation, reason = "it has no fraction, and an integer of that size exists")]
+fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() < EXACT).then_some(number as i64)
 }
 
 /// PostgreSQL's text holds every character but U+0000.
@@ -157,6 +179,18 @@ mod tests {
         let json = r#"{"name": "Inês", "level": null, "born": "2022-02-28", "kind": "new", "friends": []}"#;
         let pupil = Body::<Pupil>::read(json.as_bytes()).unwrap().parse().unwrap();
         assert_eq!((pupil.name.as_str(), pupil.level, pupil.kind), ("Inês", None, Some(Kind::New)));
+    }
+
+    #[test]
+    fn a_whole_number_is_read_however_it_is_written() {
+        for (written, level) in [("3.0", 3), ("2e0", 2), ("20e-1", 2), ("0.0", 0), ("-0.0", 0), ("3", 3)] {
+            let pupil = Body::<Pupil>::read(format!(r#"{{"name": "Inês", "level": {written}}}"#).as_bytes()).unwrap();
+            assert_eq!(pupil.value["level"].to_string(), level.to_string(), "{written}");
+            assert_eq!(pupil.parse().unwrap().level, Some(level), "{written}");
+        }
+        for (written, code) in [("1.5", "type"), ("2e1", "maximum"), ("4.0", "maximum"), ("-1.0", "minimum"), ("1e300", "maximum")] {
+            assert_eq!(wrong(&format!(r#"{{"name": "Inês", "level": {written}}}"#)), [("level".to_owned(), code)], "{written}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The API's metrics: their table, and their installation in the process.
 //!
 //! Labels come from closed sets: the routes' patterns, methods, classes. A tenant is a label of five families and of the sum of durations, which stands for
-//! a histogram of its own. A series that nobody touches for [`SILENCE`] is no longer shown. Must not be recorded but by `requests`, `tenants` and `registry`.
+//! a histogram of its own. A series that nobody touches for [`SILENCE`] is no longer shown. Must not be recorded but by `requests`, `tenants`, `registry` and `logs`.
 
 mod labels;
+pub mod logs;
 pub mod registry;
 pub mod requests;
 pub mod tenants;
@@ -17,7 +18,7 @@ use telemetry::metrics::{Exposition, Kind, Metric, describe_all};
 pub use labels::{Class, Verb};
 
 /// Every metric of requests, of tenants and of what serves them.
-pub const METRICS: [Metric; 13] = [
+pub const METRICS: [Metric; 14] = [
     Metric {
         name: requests::REQUESTS,
         kind: Kind::Counter,
@@ -71,6 +72,12 @@ pub const METRICS: [Metric; 13] = [
         labels: &["server", "state"],
         help: "Connections to a database server, those that wait for one (waiting) and the most there may be (budget).",
     },
+    Metric {
+        name: logs::LOST,
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Log records that were lost because what reads the log was too slow or stuck.",
+    },
 ];
 
 /// Seconds; a request takes a fraction of a millisecond to some seconds.
@@ -92,7 +99,7 @@ pub fn install() -> Result<Exposition, BuildError> {
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)?;
     describe_all(&METRICS);
-    Ok(handle.into())
+    Ok(Exposition::from(handle).refreshed_by(|| logs::lost(telemetry::logs::lost())))
 }
 
 fn recorder() -> Result<PrometheusRecorder, BuildError> {
@@ -132,6 +139,7 @@ mod tests {
             registry::age(Duration::from_secs(1));
             registry::tenants(7);
             registry::server_connections("pg-1", "open", 3);
+            logs::lost(2);
         });
         assert_exposed(&text, &METRICS);
     }

@@ -14,6 +14,7 @@ mod read;
 mod reference;
 mod remove;
 pub mod select;
+pub(crate) mod stored;
 
 use axum::routing::{get, patch};
 use chrono::{DateTime, Utc};

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use axum::body::Bytes;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use axum::{Extension, Router};
 use serde_json::Value;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
@@ -33,12 +33,14 @@ pub fn router(app: &App, settings: &edge::Settings) -> Router {
     let below = of_schools().merge(platform::routes());
     let identity: OpenApiRouter<App> = identity::routes().with_state(std::sync::Arc::clone(&app.identity));
     let (routes, _) = identity.nest(PREFIX, below).split_for_parts();
-    // Shared by every answer.
-    let text = Bytes::from(text());
-    let openapi = get(async move || ([(header::CONTENT_TYPE, "application/json")], text));
-    let routes = routes.with_state(app.clone()).route("/openapi.json", openapi).merge(page());
+    let routes = routes.with_state(app.clone()).route("/openapi.json", served(text().into())).merge(page());
     let settings = edge::Settings { small_bodies: identity::SMALL_BODIES, ..settings.clone() };
     edge::layered(routes, &settings, Some(app.audit.clone()))
+}
+
+/// The document to everybody who asks. Its bytes are shared by every answer.
+fn served<S: Clone + Send + Sync + 'static>(text: Bytes) -> MethodRouter<S> {
+    get(async move || ([(header::CONTENT_TYPE, "application/json")], text))
 }
 
 /// Every route of one school.

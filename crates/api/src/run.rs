@@ -90,6 +90,7 @@ impl Started {
 /// When a setting cannot be used or an address not listened on. An unreachable master database is no error: it is retried.
 pub async fn start(settings: Settings, metrics: Exposition, stop: CancellationToken) -> Result<Started, Error> {
     audit::metrics::describe();
+    tenancy::maintenance::metrics::describe();
     let opening = read_opening_keys(&settings.opening_key_file).await?;
     let master = registry::open(&settings.master);
     let cache = match settings.cache.clone() {

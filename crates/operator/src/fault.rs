@@ -20,6 +20,8 @@ pub fn point(moment: Moment, action: &str) {
         Moment::After => "after",
     };
     if REQUESTED.as_deref().and_then(|requested| requested.split_once(':')) == Some((here, action)) {
+        // So that the test can read what came before.
+        telemetry::logs::flush();
         std::process::abort();
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use domain::retry::Class;
 use metrics::{counter, gauge, histogram};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use telemetry::metrics::{Kind, Metric, describe_all};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusRecorder};
+use telemetry::metrics::{Exposition, Kind, Metric, describe_all};
 
 const RECONCILE_DURATION: &str = "dailycare_operator_reconcile_duration_seconds";
 const RECONCILE_ERRORS: &str = "dailycare_operator_reconcile_errors_total";
@@ -20,10 +20,11 @@ const BUILD_INFO: &str = "dailycare_operator_build_info";
 const SCHOOLS: &str = "dailycare_operator_schools";
 const SERVER_UP: &str = "dailycare_operator_server_up";
 const SERVER_SCHOOLS: &str = "dailycare_operator_server_schools";
+const LOG_RECORDS_LOST: &str = "dailycare_operator_log_records_lost_total";
 const ODD_ROWS: &str = "dailycare_operator_registry_odd_rows";
 
 /// Every metric there is.
-pub const METRICS: [Metric; 10] = [
+pub const METRICS: [Metric; 11] = [
     Metric { name: RECONCILE_DURATION, kind: Kind::Histogram, labels: &["kind"], help: "How long one reconcile of one object took." },
     Metric { name: RECONCILE_ERRORS, kind: Kind::Counter, labels: &["kind", "class"], help: "Reconciles that failed, by class of error." },
     Metric { name: QUEUE_DEPTH, kind: Kind::Gauge, labels: &["kind"], help: "Objects that wait to be reconciled." },
@@ -33,6 +34,12 @@ pub const METRICS: [Metric; 10] = [
     Metric { name: SCHOOLS, kind: Kind::Gauge, labels: &["ready", "tier", "server"], help: "Schools." },
     Metric { name: SERVER_UP, kind: Kind::Gauge, labels: &["server"], help: "1 while the tenant server answers." },
     Metric { name: SERVER_SCHOOLS, kind: Kind::Gauge, labels: &["server", "state"], help: "Tenant databases on the server." },
+    Metric {
+        name: LOG_RECORDS_LOST,
+        kind: Kind::Counter,
+        labels: &[],
+        help: "Log records that were lost because what reads the log was too slow or stuck.",
+    },
     Metric { name: ODD_ROWS, kind: Kind::Gauge, labels: &[], help: "Rows of the registry that name no possible server and count nowhere." },
 ];
 
@@ -43,12 +50,12 @@ const BUCKETS: [f64; 13] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 ///
 /// # Errors
 /// When something else in the process records already.
-pub fn install() -> Result<PrometheusHandle, BuildError> {
+pub fn install() -> Result<Exposition, BuildError> {
     let recorder = recorder()?;
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)?;
     describe();
-    Ok(handle)
+    Ok(Exposition::from(handle).refreshed_by(|| log_records_lost(telemetry::logs::lost())))
 }
 
 fn recorder() -> Result<PrometheusRecorder, BuildError> {
@@ -98,6 +105,11 @@ pub fn server_up(server: &str, yes: bool) {
 /// Tenant databases on a server in one state.
 pub fn server_schools(server: &str, state: &'static str, count: u32) {
     gauge!(SERVER_SCHOOLS, "server" => server.to_owned(), "state" => state).set(count);
+}
+
+/// Log records that were lost since the start.
+fn log_records_lost(count: u64) {
+    counter!(LOG_RECORDS_LOST).absolute(count);
 }
 
 /// Rows of the registry that count nowhere.
@@ -160,6 +172,7 @@ mod tests {
             leading(true);
             server_up("pg-1", true);
             server_schools("pg-1", "active", 7);
+            log_records_lost(2);
             odd_rows(1);
             SchoolCounts::default().record([Group { ready: true, tier: "basic", server: "pg-1".to_owned() }]);
         });

@@ -17,6 +17,9 @@ pub struct Error {
     pub source: sqlx::Error,
 }
 
+/// SQLSTATE of a write in a transaction that only reads: the server is a standby, or read-only.
+pub const READ_ONLY: &str = "25006";
+
 /// The result of PostgreSQL work.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

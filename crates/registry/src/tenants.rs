@@ -18,6 +18,38 @@ use super::{Result, with_connection_within};
 /// The channel on which every write of a tenant is announced once it is committed; the payload is the tenant's id.
 pub const CHANNEL: &str = "tenants";
 
+/// The identity of a run of change numbers: a number means nothing in another history. The registry gets a new one by whatever can take it back in time: a
+/// restored database, a restored or promoted server, a table that was emptied or written anew. A plain restart of the server looks the same from outside and
+/// counts too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History(pub i64);
+
+/// A point in the registry's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Whose change number it is.
+    pub history: History,
+    /// The change number; `i64::MIN` before the first.
+    pub change_seq: i64,
+}
+
+impl Position {
+    /// Whether a registry that is here now has forgotten nothing of what it said at `earlier`.
+    #[must_use]
+    pub fn continues(self, earlier: Self) -> bool {
+        self.history == earlier.history && self.change_seq >= earlier.change_seq
+    }
+}
+
+/// What one statement reads: a tenant, if there is one, and where the registry was at that moment.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The last write of any tenant.
+    pub newest: Position,
+    /// The tenant. None when no tenant fits.
+    pub tenant: Option<TenantRow>,
+}
+
 /// What a tenant's row holds.
 #[derive(Clone, Debug)]
 pub struct TenantRow {
@@ -41,26 +73,27 @@ pub struct TenantRow {
     pub schema_version: Option<u32>,
     /// Grows with every change of route, state or credentials.
     pub epoch: i64,
-    /// Grows with every write of any tenant, in commit order.
+    /// Grows with every write of any tenant, in commit order, within one [`History`].
     pub change_seq: i64,
 }
 
 const DOING: &str = "reading tenants";
 
-/// Tenants written after `change_seq`, in the order of their commits: a reader that continues from the last one it read misses nothing.
-pub fn after<'a>(executor: impl PgExecutor<'a> + 'a, change_seq: i64) -> impl Stream<Item = Result<TenantRow>> + 'a {
-    let query = sqlx::query(AssertSqlSafe(select("t.change_seq > $1 ORDER BY t.change_seq"))).bind(change_seq);
-    query.fetch(executor).map(|row| TenantRow::read(&row.doing(DOING)?))
+/// Tenants written after `change_seq`, in the order of their commits: a reader that continues from the last one it read misses nothing, as long as the registry
+/// [continues](Position::continues). Yields at least one reading.
+pub fn after<'a>(executor: impl PgExecutor<'a> + 'a, change_seq: i64) -> impl Stream<Item = Result<Reading>> + 'a {
+    let query = sqlx::query(AssertSqlSafe(select("t.change_seq > $1"))).bind(change_seq);
+    query.fetch(executor).map(|row| Reading::read(&row.doing(DOING)?))
 }
 
-/// These tenants, in no order.
+/// These tenants, in the order of their commits. At least one reading.
 ///
 /// # Errors
 /// When the registry fails.
-pub async fn these(executor: impl PgExecutor<'_>, tenants: &[TenantId]) -> Result<Vec<TenantRow>> {
+pub async fn these(executor: impl PgExecutor<'_>, tenants: &[TenantId]) -> Result<Vec<Reading>> {
     let query = sqlx::query(AssertSqlSafe(select("t.id = ANY ($1)"))).bind(uuids(tenants));
     let rows = query.fetch_all(executor).await.doing(DOING)?;
-    rows.iter().map(TenantRow::read).collect()
+    rows.iter().map(Reading::read).collect()
 }
 
 /// Which of these tenants have no row: a person removed it.
@@ -73,22 +106,39 @@ pub async fn missing(executor: impl PgExecutor<'_>, tenants: &[TenantId]) -> Res
     Ok(ids.into_iter().map(TenantId).collect())
 }
 
-/// Reads one tenant on a connection of the pool, within `limit`; none when the registry has no such tenant.
+/// Reads one tenant on a connection of the pool, within `limit`.
 ///
 /// # Errors
 /// When the registry fails or does not answer in time.
-pub async fn find(pool: &PgPool, tenant: TenantId, limit: Duration) -> Result<Option<TenantRow>> {
+pub async fn find(pool: &PgPool, tenant: TenantId, limit: Duration) -> Result<Reading> {
     let query = sqlx::query(AssertSqlSafe(select("t.id = $1"))).bind(tenant.0);
-    let row = with_connection_within(limit, pool, "reading a tenant", async |conn| query.fetch_optional(conn).await).await?;
-    row.as_ref().map(TenantRow::read).transpose()
+    let row = with_connection_within(limit, pool, "reading a tenant", async |conn| query.fetch_one(conn).await).await?;
+    Reading::read(&row)
 }
 
+/// One statement for both, because two may reach two servers. Of a server, nothing but a restart takes data back, except SQL that rewrites or empties the table
+/// or deletes its last rows. Which system the server is would say nothing more, and some hosted ones do not tell.
 fn select(which: &str) -> String {
-    format!("SELECT {COLUMNS}, t.change_seq FROM registry.tenants t WHERE {which}")
+    format!(
+        "WITH registry AS MATERIALIZED (\
+           SELECT hashtextextended(concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), \
+                    (SELECT oid FROM pg_database WHERE datname = current_database()), pg_relation_filenode('registry.tenants')), 0) AS history, \
+                  (SELECT max(change_seq) FROM registry.tenants) AS newest) \
+         SELECT registry.history, registry.newest, {COLUMNS}, t.change_seq FROM registry LEFT JOIN registry.tenants t ON {which} ORDER BY t.change_seq"
+    )
 }
 
 fn uuids(tenants: &[TenantId]) -> Vec<Uuid> {
     tenants.iter().map(|tenant| tenant.0).collect()
+}
+
+impl Reading {
+    fn read(row: &PgRow) -> Result<Self> {
+        let newest: Option<i64> = row.try_get("newest").doing(DOING)?;
+        let newest = Position { history: History(row.try_get("history").doing(DOING)?), change_seq: newest.unwrap_or(i64::MIN) };
+        let found: Option<Uuid> = row.try_get("id").doing(DOING)?;
+        Ok(Self { newest, tenant: found.map(|_| TenantRow::read(row)).transpose()? })
+    }
 }
 
 impl TenantRow {

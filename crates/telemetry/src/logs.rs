@@ -1,15 +1,27 @@
 //! Logs on standard error, for people or as one JSON object per line. Panics are log records too.
 //!
-//! Must not let through a record that may hold a Secret, whatever the filter says.
+//! A thread of its own writes them, so that whatever reads them cannot stop the program. Must not let through a record that may hold a Secret, whatever the filter says.
+
+mod queue;
 
 use std::panic::PanicHookInfo;
 use std::str::FromStr;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+
+use self::queue::Queue;
+
+/// The longest that the end of the process waits for its last records. Whatever reads them may be stuck.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// The process's, once logs are started.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 /// An error and everything behind it, in one line.
 #[must_use]
@@ -53,16 +65,51 @@ pub enum Error {
     /// Something else in the process logs already.
     #[error("logs are started already")]
     Started(#[from] TryInitError),
+    /// There is no thread to write them.
+    #[error("the thread that writes logs cannot be started")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Writes the last records when it is dropped: keep it until the end of the program.
+#[derive(Debug)]
+#[must_use]
+pub struct Logs(());
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        flush();
+    }
+}
+
+/// Writes what was logged, before an end that drops nothing. Waits two seconds at most.
+pub fn flush() {
+    if let Some(queue) = QUEUE.get() {
+        queue.flush(FLUSH);
+    }
+}
+
+/// How many records were lost because nobody read the log fast enough.
+#[must_use]
+pub fn lost() -> u64 {
+    QUEUE.get().map_or(0, Queue::lost)
 }
 
 /// Logs from now on, for the whole process. `filter` is in the language of `RUST_LOG` ("info,operator=debug"; a target is a crate: `operator`, `api`, `tenancy`, `provisioning`); empty means `info`.
 ///
 /// # Errors
 /// When the filter cannot be read, or logs are started already.
-pub fn start(format: Format, filter: &str) -> Result<(), Error> {
-    subscriber(format, filter, std::io::stderr)?.try_init()?;
+pub fn start(format: Format, filter: &str) -> Result<Logs, Error> {
+    let queue = Queue::default();
+    let records = queue.clone();
+    subscriber(format, filter, move || records.clone())?.try_init()?;
+    let writing = QUEUE.get_or_init(|| queue).clone();
+    std::thread::Builder::new().name("logs".into()).spawn(move || writing.write_to(std::io::stderr(), report_lost))?;
     std::panic::set_hook(Box::new(record_panic));
-    Ok(())
+    Ok(Logs(()))
+}
+
+fn report_lost(lost: u64) {
+    tracing::warn!(lost, "log records were lost, because what reads the log was too slow");
 }
 
 fn subscriber<W>(format: Format, filter: &str, writer: W) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, Error>

@@ -56,24 +56,35 @@ pub fn count_seconds(counter: &Counter, took: Duration) {
 
 /// What a scrape is answered.
 #[derive(Clone, Debug)]
-pub struct Exposition(PrometheusHandle);
+pub struct Exposition {
+    handle: PrometheusHandle,
+    /// Records what is counted elsewhere.
+    refresh: fn(),
+}
 
 impl From<PrometheusHandle> for Exposition {
     fn from(handle: PrometheusHandle) -> Self {
-        Self(handle)
+        Self { handle, refresh: || {} }
     }
 }
 
 impl Exposition {
+    /// With `refresh` called before each scrape, to record what is counted elsewhere.
+    #[must_use]
+    pub fn refreshed_by(self, refresh: fn()) -> Self {
+        Self { refresh, ..self }
+    }
+
     /// Every metric in Prometheus' text format; durations in seconds.
     #[must_use]
     pub fn render(&self) -> String {
-        in_seconds(&self.0.render())
+        (self.refresh)();
+        in_seconds(&self.handle.render())
     }
 
     /// Folds the samples of histograms, so that they do not pile up when nobody scrapes.
     pub fn fold(&self) {
-        self.0.run_upkeep();
+        self.handle.run_upkeep();
     }
 }
 

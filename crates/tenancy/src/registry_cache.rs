@@ -1,8 +1,8 @@
 //! The tenant registry in memory: which tenants there are and where their databases are, without a query for each request (ADR 17).
 //!
 //! The whole registry is loaded before the first request and kept current by notifications and a poll. While the master database is down, cached
-//! tenants are served, and a tenant that is not cached is an error, never an absence. Must not decide who may use a tenant, nor connect to a tenant's
-//! database.
+//! tenants are served, and a tenant that is not cached is an error, never an absence. A registry that was restored to an earlier time is believed within seconds.
+//! Must not decide who may use a tenant, nor connect to a tenant's database.
 
 mod absences;
 mod error;
@@ -79,7 +79,8 @@ impl RegistryCache {
         self.lookup.refetch(id).await
     }
 
-    /// Keeps memory current until `stop`. Calls `on_change` with every epoch that grew (`i64::MAX` for a row that was removed), after memory has it.
+    /// Keeps memory current until `stop`. Calls `on_change` with the new epoch of every route that changed, or whose row was removed, after memory has it. These
+    /// epochs are this process's own ([`Target::epoch`](crate::pools::Target)) and grow even when the registry is restored to an earlier time.
     pub async fn follow(self: Arc<Self>, on_change: impl Fn(TenantId, i64) + Send + Sync, stop: CancellationToken) {
         self.follower.follow(on_change, stop).await;
     }

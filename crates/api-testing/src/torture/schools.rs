@@ -89,7 +89,7 @@ impl Subject {
         sqlx::raw_sql(AssertSqlSafe(plant)).execute(&mut conn).await.unwrap();
         conn.close().await.unwrap();
         for (id, role) in [(admin, "SchoolAdmin"), (reader, "ReadOnly")] {
-            let insert = "INSERT INTO registry.users (id, tenant_id, name, email, password_hash, role, email_confirmed) VALUES ($1, $2, $3, $4, 'none', $5, true)";
+            let insert = "INSERT INTO registry.users (id, tenant_id, name, email, password_hash, role) VALUES ($1, $2, $3, $4, 'none', $5)";
             let email = format!("{role}@{marker}.example");
             sqlx::query(insert).bind(id).bind(tenant).bind(&marker).bind(email).bind(role).execute(&world.platform.operator).await.unwrap();
         }

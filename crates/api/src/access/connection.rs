@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use domain::names::TenantId;
 use postgres::error::Doing as _;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row as _};
 use tenancy::audit::Audit;
 use tenancy::cache::Key;
 use tenancy::pools::{self, Connection};
@@ -48,13 +48,33 @@ impl<P: Permission> Access<P> {
     /// # Errors
     /// When none is free in time, or the database cannot be reached.
     pub async fn begin_write(&self) -> Result<WriteTransaction> {
-        let mut conn = self.connection().await?;
-        conn.set_transaction(true);
-        begin(&mut conn, self.principal.user).await?;
+        let conn = self.begin_on_primary().await?;
         let (app, tenant) = (self.app.clone(), self.tenant.entry.tenant);
         Ok(WriteTransaction { conn, context: self.context.clone(), app, tenant, invalidations: Vec::new() })
     }
 }
+
+impl<P: Permission> Access<P> {
+    /// A connection with a transaction that may write. After a switch-over pooled sessions may lead to a standby: then the address is asked for anew, once.
+    async fn begin_on_primary(&self) -> Result<Connection> {
+        let mut conn = self.connection().await?;
+        if begin(&mut conn, self.principal.user).await? {
+            return Ok(conn);
+        }
+        if conn.leave_standby() {
+            let mut conn = self.connection().await?;
+            if begin(&mut conn, self.principal.user).await? {
+                return Ok(conn);
+            }
+        }
+        Err(Error::new(Code::DatabaseUnavailable).after(LATER).because(Standby))
+    }
+}
+
+/// Where a write led, for the log.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the school's database takes no writes: its server is a standby, or read-only")]
+struct Standby;
 
 /// A connection to this tenant's database, on a fresh route if the one in memory is stale.
 pub(super) async fn connect(app: &App, tenant: &Tenant) -> Result<Connection> {
@@ -81,11 +101,15 @@ async fn connect_or_refetch(app: &App, tenant: &Tenant) -> Result<Connection> {
     Ok(app.pools.connection(&fresh.target).await?)
 }
 
-/// One round trip: the transaction, and the user whom its rows are stamped with. The id is hexadecimal by its type.
-async fn begin(conn: &mut PgConnection, user: UserId) -> Result<()> {
-    let statement = format!("BEGIN; SELECT pg_catalog.set_config('app.user_id', '{}', true)", user.0.hyphenated());
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(conn).await.doing("beginning a transaction")?;
-    Ok(())
+/// One round trip: the transaction, the user whom its rows are stamped with, and whether it may write. The id is hexadecimal by its type.
+async fn begin(conn: &mut Connection, user: UserId) -> Result<bool> {
+    let doing = "beginning a transaction";
+    conn.set_transaction(true);
+    let settings = format!("set_config('app.user_id', '{}', true), current_setting('transaction_read_only')", user.0.hyphenated());
+    let statement = format!("BEGIN; SELECT {settings}");
+    let rows = sqlx::raw_sql(AssertSqlSafe(statement)).fetch_all(&mut **conn).await.doing(doing)?;
+    let read_only: Option<String> = rows.first().map(|row| row.try_get(1)).transpose().doing(doing)?;
+    Ok(read_only.as_deref() == Some("off"))
 }
 
 /// A transaction in the school's database. Dropped without [`WriteTransaction::commit`], it is rolled back.

@@ -44,7 +44,8 @@ fn refused(error: &dyn DatabaseError) -> Error {
         },
         "57014" => Code::Timeout.into(),
         // Somebody else holds the row or was faster: the same request may succeed in a moment.
-        "40001" | "40P01" | "55P03" => Error::new(Code::DatabaseUnavailable).after(Duration::from_secs(1)),
+        // Or a standby refused a write, and is left for the primary: `access::connection`.
+        "40001" | "40P01" | "55P03" | "25006" => Error::new(Code::DatabaseUnavailable).after(Duration::from_secs(1)),
         "SA001" => Code::Conflict.into(),
         "SA002" => Code::NotFound.into(),
         _ => match code.get(..2) {

@@ -26,6 +26,10 @@ pub struct External {
     pub issuer: String,
     /// Where its keys are: `https`, or `http` on the loopback interface.
     pub jwks_url: String,
+    /// They may also be fetched by `http` from elsewhere. Whoever can change what travels there can let in anybody: only for a network that is trusted.
+    pub insecure_http: bool,
+    /// PEM of the authorities that its certificate is checked against, instead of the usual ones.
+    pub authority: Option<Vec<u8>>,
     /// What `aud` must name.
     pub audience: String,
     /// What its `sub` is here.
@@ -56,6 +60,8 @@ impl External {
         Self {
             issuer: issuer.into(),
             jwks_url: jwks_url.into(),
+            insecure_http: false,
+            authority: None,
             audience: audience.into(),
             subject: Subject::default(),
             pause,
@@ -69,8 +75,13 @@ impl External {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is not one that keys are fetched from.
-    #[error("the address of the issuer's keys is neither https nor http on the loopback interface")]
+    #[error(
+        "the address of the issuer's keys is neither https nor http on the loopback interface: for http inside a cluster set --external-jwks-http"
+    )]
     Address,
+    /// The authorities' file holds no certificate.
+    #[error("the authorities of the issuer's certificate cannot be read: the file must hold PEM certificates")]
+    Authority,
     /// The client could not be made, or the request failed.
     #[error("fetching the issuer's keys failed")]
     Http(#[source] reqwest::Error),
@@ -112,10 +123,13 @@ impl Issuer {
     pub(super) fn new(settings: External) -> Result<Self, Error> {
         let url = reqwest::Url::parse(&settings.jwks_url).map_err(|_| Error::Address)?;
         let loopback = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
-        if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        if url.scheme() != "https" && !(url.scheme() == "http" && (loopback || settings.insecure_http)) {
             return Err(Error::Address);
         }
-        let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        let mut client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
+        if let Some(pem) = &settings.authority {
+            client = client.tls_certs_only(authorities(pem)?);
+        }
         let client = client.build().map_err(Error::Http)?;
         Ok(Self { settings, client, held: RwLock::default(), flight: Arc::default() })
     }
@@ -183,6 +197,11 @@ impl Issuer {
         }
         parse(&body)
     }
+}
+
+fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, Error> {
+    let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| Error::Authority)?;
+    if certificates.is_empty() { Err(Error::Authority) } else { Ok(certificates) }
 }
 
 /// The keys that can be used. Keys that share an id are left out: a token cannot say which of them it means.
@@ -277,5 +296,16 @@ mod tests {
                 .iter()
                 .all(|url| !made(url))
         );
+        let trusting = |url: &str| Issuer::new(External { insecure_http: true, ..External::new("i", url, "a") }).is_ok();
+        assert!(trusting("http://keycloak.default.svc/keys") && trusting("https://issuer.example/keys"));
+        assert!(["file:///etc/passwd", "ftp://127.0.0.1/", "x"].iter().all(|url| !trusting(url)));
+    }
+
+    #[test]
+    fn a_file_of_authorities_without_a_certificate_is_refused() {
+        for pem in ["", "canary", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
+            let external = External { authority: Some(pem.into()), ..External::new("i", "https://issuer.example/keys", "a") };
+            assert!(matches!(Issuer::new(external), Err(Error::Authority)), "{pem}");
+        }
     }
 }

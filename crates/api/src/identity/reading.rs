@@ -7,7 +7,7 @@ use domain::names::TenantId;
 use uuid::Uuid;
 
 use super::external::{Issuer, Subject};
-use super::token::{self, Claims, Presented, Refusal};
+use super::token::{self, Claims, IssuedBy, Presented, Refusal};
 use super::{Identity, Impersonation, LIFE_MOST, Principal, Role, SigningKeys, UserId};
 
 /// Seconds that no token of another issuer outlives.
@@ -18,7 +18,7 @@ impl Identity {
     pub(super) fn own(&self, presented: Presented<'_>, keys: &SigningKeys, now: i64) -> token::Result<(Principal, i64)> {
         let key = keys.verifying(&presented.kid).ok_or(Refusal("there is no such key"))?;
         let claims = presented.verify(key)?;
-        let times = claims.times(now, LIFE_MOST)?;
+        let times = claims.times(IssuedBy::Us, now, LIFE_MOST)?;
         let impersonation = if claims.is_only_for(&self.settings.audience) {
             None
         } else if claims.is_only_for(&self.impersonation_audience()) {
@@ -64,7 +64,7 @@ pub(super) fn foreign(claims: &Claims, external: &Issuer, now: i64) -> token::Re
     if !claims.is_for(&external.settings.audience) {
         return Err(Refusal("the token is for another audience"));
     }
-    let times = claims.times(now, EXTERNAL_LIFE_MOST)?;
+    let times = claims.times(IssuedBy::Another, now, EXTERNAL_LIFE_MOST)?;
     let tenant = TenantId(claims.uuid("tenant_id").ok_or(Refusal("tenant_id is missing or no UUID"))?);
     let sub = claims.text("sub").ok_or(Refusal("sub is missing"))?;
     let user = match external.settings.subject {

@@ -102,7 +102,7 @@ struct Me {
 )]
 async fn log_in(State(identity): State<Arc<Identity>>, _: PasswordAttempt, origin: Origin, body: Body<Credentials>) -> Result<Response> {
     let Credentials { email, password } = body.parse()?;
-    let session = within(login::login(&identity, &email, &SecretString::from(password), &origin)).await?;
+    let session = within(login::login(&identity, typed(&email), &SecretString::from(password), &origin)).await?;
     Ok(private(session))
 }
 
@@ -218,6 +218,11 @@ async fn me(State(identity): State<Arc<Identity>>, context: RequestContext, head
 )]
 async fn jwks(State(identity): State<Arc<Identity>>) -> Response {
     ([(header::CACHE_CONTROL, "public, max-age=300")], Json(identity.keys.keys().public())).into_response()
+}
+
+/// An address as a person typed it, without what a telephone's keyboard or a copied text adds around it.
+fn typed(email: &str) -> &str {
+    email.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}'))
 }
 
 /// Caches on the way must not store tokens or personal data.

@@ -22,7 +22,7 @@ pub(super) type Result<T> = std::result::Result<T, Refusal>;
 /// Bytes of the longest token.
 pub(super) const MOST: usize = 8 * 1024;
 const KID_MOST: usize = 128;
-/// Seconds by which clocks may differ.
+/// Seconds for which a token counts after its end.
 pub(super) const LEEWAY: i64 = 5;
 /// Seconds by which the issuing clock may be ahead of this one: own tokens carry the master database's.
 const AHEAD: i64 = 60;
@@ -60,7 +60,7 @@ impl<'a> Presented<'a> {
         }
         match header.get("typ") {
             None => {}
-            Some(Value::String(typ)) if matches!(typ.as_str(), "JWT" | "at+jwt") => {}
+            Some(Value::String(typ)) if is_access_token(typ) => {}
             Some(_) => return Err(Refusal("the token is of another type")),
         }
         let text = |member| header.get(member).and_then(Value::as_str).map(str::to_owned);
@@ -84,6 +84,15 @@ impl<'a> Presented<'a> {
             _ => Err(Refusal("the signature is wrong")),
         }
     }
+}
+
+/// Whose tokens they are, and so how strictly their times are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IssuedBy {
+    /// By this API: `exp`, `nbf` and `iat` in whole seconds.
+    Us,
+    /// By another issuer: as RFC 7519 has it, `nbf` may be absent, and times may have fractions.
+    Another,
 }
 
 /// When a token was issued, and from and until when it counts: seconds since 1970, checked against this clock and each other.
@@ -124,13 +133,15 @@ impl Claims {
         }
     }
 
-    /// Checks `exp`, `nbf` and `iat`, all of them required, at `now`; none may last longer than `life` seconds.
-    pub(super) fn times(&self, now: i64, life: i64) -> Result<Times> {
-        let (expires, begins, issued_at) = (self.time("exp")?, self.time("nbf")?, self.time("iat")?);
+    /// Checks `exp`, `nbf` and `iat` at `now`; none may last longer than `life` seconds.
+    pub(super) fn times(&self, issued_by: IssuedBy, now: i64, life: i64) -> Result<Times> {
+        let time = |claim| self.time(claim, issued_by);
+        let (expires, issued_at) = (time("exp")?, time("iat")?);
+        let begins = if issued_by == IssuedBy::Us || self.has("nbf") { time("nbf")? } else { issued_at };
         if expires <= now - LEEWAY {
             return Err(Refusal("the token has expired"));
         }
-        if begins > now + LEEWAY {
+        if begins > now + AHEAD {
             return Err(Refusal("the token does not count yet"));
         }
         if issued_at > now + AHEAD {
@@ -142,11 +153,27 @@ impl Claims {
         Ok(Times { issued_at, expires })
     }
 
-    /// A whole number of seconds; a text, a float or a number beyond time itself is none.
-    fn time(&self, claim: &str) -> Result<i64> {
-        let time = self.0.get(claim).and_then(Value::as_i64).filter(|time| (0..=LAST).contains(time));
-        time.ok_or(Refusal("exp, nbf or iat is missing or no time"))
+    /// A number of seconds without its fraction; a text or a number beyond time itself is none.
+    fn time(&self, claim: &str, issued_by: IssuedBy) -> Result<i64> {
+        let time = self.0.get(claim).and_then(|time| match issued_by {
+            IssuedBy::Us => time.as_i64(),
+            IssuedBy::Another => time.as_i64().or_else(|| whole_seconds(time.as_f64()?)),
+        });
+        time.filter(|time| (0..=LAST).contains(time)).ok_or(Refusal("exp, nbf or iat is missing or no time"))
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "within the range, every number is whole seconds and a fraction, which is cut off")]
+fn whole_seconds(time: f64) -> Option<i64> {
+    #[expect(clippy::cast_precision_loss, reason = "it has fewer bits than a float holds")]
+    let last = LAST as f64;
+    (0.0..=last).contains(&time).then_some(time as i64)
+}
+
+/// The media type of an access token or of any token, as issuers write it: with or without `application/`, in any case (RFC 7515 §4.1.9, RFC 9068 §2.1).
+fn is_access_token(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
 }
 
 pub(super) fn uuid(text: &str) -> Option<Uuid> {

@@ -131,8 +131,8 @@ fn what_there_is_not_is_found() {
 }
 
 /// Every metric of a process of the API.
-fn tables() -> [&'static [Metric]; 3] {
-    [&api::METRICS, &audit::metrics::METRICS, &cache::metrics::METRICS]
+fn tables() -> [&'static [Metric]; 4] {
+    [&api::METRICS, &audit::metrics::METRICS, &cache::metrics::METRICS, &tenancy::maintenance::metrics::METRICS]
 }
 
 /// A series as an expression names it: its metric and the labels that it has.

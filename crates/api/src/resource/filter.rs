@@ -3,9 +3,11 @@
 //!
 //! Must not ignore a parameter that it does not know.
 
+use std::str::FromStr as _;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::de::DeserializeOwned;
 use sqlx::QueryBuilder;
 use sqlx::postgres::Postgres;
@@ -122,6 +124,7 @@ impl<F: DeserializeOwned + IntoParams + 'static> ListQuery<F> {
 
 /// The filters, which keep to what the document says of them.
 fn read<F: DeserializeOwned + IntoParams + 'static>(query: &str) -> Result<F> {
+    let query = &with_offsets(query);
     let wrong = wrong_parameters::<F>(query)?;
     if !wrong.is_empty() {
         return Err(Error::invalid(wrong));
@@ -132,6 +135,22 @@ fn read<F: DeserializeOwned + IntoParams + 'static>(query: &str) -> Result<F> {
         Error::field(name, "invalid", Text::new("parâmetro inválido ou desconhecido", "is not a valid parameter"))
             .because(error.into_inner())
     })
+}
+
+/// The query string with the plus of each time's offset, which stands for a space in a query string and which many clients send as it is.
+fn with_offsets(query: &str) -> String {
+    let mut restored = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let offset = value.rsplit_once(' ').filter(|(time, offset)| {
+            let is_time = time.len() >= "2026-11-23T00:00".len() && time.is_char_boundary(10) && NaiveDate::from_str(&time[..10]).is_ok();
+            is_time && NaiveTime::parse_from_str(offset, "%H:%M").is_ok()
+        });
+        match offset {
+            Some((time, offset)) => restored.append_pair(&name, &format!("{time}+{offset}")),
+            None => restored.append_pair(&name, &value),
+        };
+    }
+    restored.finish()
 }
 
 /// The query string of a resource without pages.
@@ -207,14 +226,27 @@ mod tests {
         #[param(max_length = 5)]
         name: Option<String>,
         level: Option<u8>,
+        from: Option<DateTime<Utc>>,
     }
 
     #[test]
     fn paging_and_filters_are_read_from_one_query_string() {
         let query = ListQuery::<Some>::parse("limit=10&name=In%C3%AAs&level=3").unwrap();
         assert_eq!((query.limit, query.plain), (10, false));
-        assert_eq!(query.filter, Some { name: "Inês".to_owned().into(), level: 3.into() });
+        assert_eq!(query.filter, Some { name: "Inês".to_owned().into(), level: 3.into(), from: None });
         assert!(ListQuery::<Some>::parse("").unwrap().plain);
+    }
+
+    #[test]
+    fn a_plus_in_the_offset_of_a_time_is_read_however_it_is_sent() {
+        let from = |query: &str| ListQuery::<Some>::parse(query).unwrap().filter.from.unwrap().to_rfc3339();
+        for query in ["from=2026-11-23T00:00:00+01:00", "from=2026-11-23T00:00:00%2B01:00", "from=2026-11-23T00%3A00%3A00%2b01%3A00"] {
+            assert_eq!(from(query), "2026-11-22T23:00:00+00:00", "{query}");
+        }
+        assert_eq!(from("from=2026-11-23T00:00:00.5-01:00"), "2026-11-23T01:00:00.500+00:00");
+        for (name, kept) in [("a+b", "a b"), ("+1:30", " 1:30"), ("1+2", "1 2")] {
+            assert_eq!(ListQuery::<Some>::parse(&format!("name={name}")).unwrap().filter.name.as_deref(), Option::Some(kept));
+        }
     }
 
     #[test]

@@ -48,9 +48,20 @@ async fn page<R: Resource>(access: &Access<R::Read>, list_query: &ListQuery<R::F
 /// After the cursor's place, in order, and one row more than asked for: it says whether another page follows.
 fn seek<R: Resource>(query: &mut QueryBuilder<Postgres>, after: Option<&Cursor>, limit: u32) {
     let order = R::ORDER;
-    if let Some(Cursor { place, id, .. }) = after {
+    if let Some(Cursor { place, id, is_cut, .. }) = after {
         query.push(format!(" AND ({}, t.id) {} (", order.column, order.comparison()));
-        query.push_bind(place.clone()).push(format!("::text::{}, ", order.of)).push_bind(*id).push(")");
+        if *is_cut {
+            // A row that was renamed or removed meanwhile: some rows may come twice, and none is left out.
+            query.push(format!(
+                "coalesce((SELECT {column}::text FROM app.{table} t WHERE t.id = ",
+                column = order.column,
+                table = R::TABLE
+            ));
+            query.push_bind(*id).push(format!(" AND starts_with({}::text, ", order.column)).push_bind(place.clone()).push(")), ");
+            query.push_bind(place.clone()).push(format!("::text)::{}, ", order.of)).push_bind(*id).push(")");
+        } else {
+            query.push_bind(place.clone()).push(format!("::text::{}, ", order.of)).push_bind(*id).push(")");
+        }
     }
     let direction = order.direction();
     query.push(format!(" ORDER BY {} {direction}, t.id {direction} LIMIT ", order.column)).push_bind(i64::from(limit) + 1);

@@ -12,12 +12,12 @@ use crate::error::{Code, Result};
 pub enum IfMatch {
     /// Any version (`*`).
     Any,
-    /// One of these tags, as they were sent.
+    /// One of these tags, as this API gave them out.
     Tags(Vec<String>),
 }
 
 impl IfMatch {
-    /// Refuses another version than the expected one. A weak tag, or one that this API did not give out, counts as an old version.
+    /// Refuses another version than the expected one. A tag that this API did not give out counts as an old version.
     ///
     /// # Errors
     /// [`Code::PreconditionFailed`].
@@ -41,7 +41,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<IfMatch> {
     if tags == ["*"] {
         return Ok(IfMatch::Any);
     }
-    let opaque = |tag: &String| tag.trim_start_matches("W/").strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).is_some();
+    let opaque = |tag: &String| tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).is_some();
     if !tags.is_empty() && tags.iter().all(opaque) { Ok(IfMatch::Tags(tags)) } else { Err(Code::Malformed.into()) }
 }
 
@@ -66,14 +66,25 @@ pub fn check_put(headers: &HeaderMap, current: Option<i64>) -> Result<()> {
 #[must_use]
 pub fn caller_has(headers: &HeaderMap, tag: ETag) -> bool {
     let held = tags(headers, header::IF_NONE_MATCH).unwrap_or_default();
-    held.iter().any(|held| held == "*" || held.trim_start_matches("W/") == tag.text())
+    held.iter().any(|held| held == "*" || *held == tag.text())
 }
 
 /// The members of a header that may be sent as several lines; none where one is no text. This API's own tags hold no comma.
 fn tags(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
     let lines: Option<Vec<&str>> = headers.get_all(name).iter().map(|line| line.to_str().ok()).collect();
-    Some(lines?.iter().flat_map(|line| line.split(',')).map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect())
+    Some(lines?.iter().flat_map(|line| line.split(',')).map(str::trim).filter(|tag| !tag.is_empty()).map(given_out).collect())
 }
+
+/// A tag as it was before a proxy that compresses answers changed it: nginx and Cloudflare make it weak, Apache and Jetty add the encoding. These tags are
+/// versions of a row, whatever bytes carry it, so nothing is lost.
+fn given_out(tag: &str) -> String {
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    let encoded = tag.strip_suffix('"').and_then(|tag| ENCODINGS.iter().find_map(|encoding| tag.strip_suffix(encoding)));
+    encoded.map_or_else(|| tag.to_owned(), |tag| format!("{tag}\""))
+}
+
+/// What is added to a tag, the longer first.
+const ENCODINGS: [&str; 5] = ["--gzip", "-gzip", "-br", "-zstd", "-deflate"];
 
 #[cfg(test)]
 mod tests {
@@ -91,13 +102,13 @@ mod tests {
     fn a_change_demands_a_version_that_is_compared_as_it_was_given_out() {
         let admits =
             |text: &str, version| code(if_match(&headers(&[(header::IF_MATCH, text)])).and_then(|if_match| if_match.check(version)));
-        for text in ["*", "\"7\"", "\"6\", \"7\""] {
+        for text in ["*", "\"7\"", "\"6\", \"7\"", "W/\"7\"", "\"7-gzip\"", "W/\"7--gzip\"", "W/\"6\",\"7-br\""] {
             assert_eq!(admits(text, 7), None, "{text}");
         }
-        for text in ["\"8\"", "\"07\"", "\"+7\"", "W/\"7\"", "\"x\"", "\"6\", \"8\""] {
+        for text in ["\"8\"", "\"07\"", "\"+7\"", "W/\"8\"", "\"8-gzip\"", "\"7-x\"", "\"-gzip\"", "\"x\"", "\"6\", \"8\""] {
             assert_eq!(admits(text, 7), Some(Code::PreconditionFailed), "{text}");
         }
-        for text in ["7", "", "\"7", "*, \"7\"", "\""] {
+        for text in ["7", "", "\"7", "*, \"7\"", "\"", "W/W/\"7\"", "w/\"7\"", "W/7", "7-gzip"] {
             assert_eq!(admits(text, 7), Some(Code::Malformed), "{text}");
         }
         assert_eq!(code(if_match(&HeaderMap::new())), Some(Code::PreconditionRequired));

@@ -48,14 +48,11 @@ impl Columns {
 
     /// The select list. A hidden column keeps its type.
     fn list<R: Resource>(self) -> String {
-        let mut list = R::COLUMNS.to_owned();
-        for column in R::STAFF_COLUMNS {
-            list += &match self {
-                Self::All => format!(", t.{column}"),
-                Self::Own => format!(", (NULL::app.{}).{column} AS {column}", R::TABLE),
-            };
-        }
-        list
+        let staff = R::STAFF_COLUMNS.iter().map(|column| match self {
+            Self::All => format!("t.{column}"),
+            Self::Own => format!("(NULL::app.{}).{column} AS {column}", R::TABLE),
+        });
+        std::iter::once(R::COLUMNS.to_owned()).chain(staff).collect::<Vec<_>>().join(", ")
     }
 }
 

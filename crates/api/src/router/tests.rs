@@ -7,9 +7,13 @@ mod wording;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{Request, StatusCode};
 use serde_json::{Map, Value};
+use tower::ServiceExt as _;
 
-use crate::router::{document, text};
+use crate::router::{document, page, served, text};
 
 /// The specification's own schema of documents (OpenAPI Initiative, 2022-10-07).
 const OPENAPI: &str = include_str!("../../tests/golden/openapi-3.1.schema.json");
@@ -145,4 +149,19 @@ fn the_file_in_docs_is_what_the_code_says() {
         let line = found.lines().zip(expected.lines()).position(|(found, expected)| found != expected).map(|line| line + 1);
         assert!(found == expected, "docs/openapi.json is out of date, first at line {line:?}: run `make openapi`");
     }
+}
+
+#[tokio::test]
+async fn the_document_and_the_files_of_its_page_are_in_memory_once_however_often_they_are_asked_for() {
+    let text = Bytes::from(text());
+    let router = Router::new().route("/openapi.json", served(text.clone())).merge(page());
+    let get = async |path: &str| {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        to_bytes(response.into_body(), usize::MAX).await.unwrap()
+    };
+    assert_eq!(get("/openapi.json").await.as_ptr(), text.as_ptr());
+    let (first, second) = (get("/docs/swagger-ui-bundle.js").await, get("/docs/swagger-ui-bundle.js").await);
+    assert_eq!(first.as_ptr(), second.as_ptr());
 }

@@ -19,6 +19,7 @@ use super::day;
 use crate::access::permission::{ActivitiesCreate, ActivitiesDelete, ActivitiesRead, ActivitiesUpdate};
 use crate::error::{Error, Result};
 use crate::resource::filter::equal;
+use crate::resource::stored::StoredMoment;
 use crate::resource::{Filter, LIVE_CHILD, Order, Reference, Resource, Stamp, own_child};
 
 /// Its times.
@@ -40,8 +41,10 @@ pub struct Activity {
     #[schema(value_type = ActivityKind)]
     pub kind: String,
     /// Time at which the activity began, in RFC 3339 format.
+    #[sqlx(try_from = "StoredMoment")]
     pub started_at: DateTime<Utc>,
     /// Time at which the activity ended, in RFC 3339 format; null for a single moment, or while it lasts.
+    #[sqlx(try_from = "StoredMoment")]
     pub ended_at: Option<DateTime<Utc>>,
     /// Meal of the day, if the kind is `meal`.
     #[schema(value_type = Option<Meal>)]

@@ -14,6 +14,7 @@ use super::column_enum::column_enum;
 use super::day;
 use crate::access::permission::{HealthCreate, HealthDelete, HealthRead, HealthUpdate};
 use crate::resource::filter::equal;
+use crate::resource::stored::StoredDate;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
 
 /// The resource.
@@ -50,6 +51,7 @@ pub struct Allergy {
     /// What to do when the child reacts, in free text.
     pub action_plan: Option<String>,
     /// Date of the diagnosis (`YYYY-MM-DD`).
+    #[sqlx(try_from = "StoredDate")]
     pub diagnosed_on: Option<NaiveDate>,
     /// Version of the record, who wrote it and when.
     #[serde(flatten)]

@@ -14,6 +14,7 @@ use super::enrolments::Enrolments;
 use super::period;
 use crate::access::permission::{ChildrenCreate, ChildrenDelete, ChildrenRead, ChildrenUpdate};
 use crate::error::Result;
+use crate::resource::stored::StoredDate;
 use crate::resource::{Filter, NameSearch, Order, Resource, Stamp, own_child};
 
 /// The resource.
@@ -29,6 +30,7 @@ pub struct Child {
     /// Name that the child is called by.
     pub preferred_name: Option<String>,
     /// Date of birth (`YYYY-MM-DD`).
+    #[sqlx(try_from = "StoredDate")]
     pub birth_date: Option<NaiveDate>,
     /// Sex of the child, if the school records it.
     pub sex: Option<String>,

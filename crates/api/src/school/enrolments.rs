@@ -14,6 +14,7 @@ use super::period;
 use crate::access::permission::{ChildrenRead, ChildrenUpdate};
 use crate::error::{Error, Result, Text};
 use crate::resource::filter::equal;
+use crate::resource::stored::StoredDate;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
 
 /// The resource.
@@ -29,8 +30,10 @@ pub struct Enrolment {
     /// Id of the class (UUID).
     pub class_id: Uuid,
     /// First day of the enrolment (`YYYY-MM-DD`).
+    #[sqlx(try_from = "StoredDate")]
     pub starts_on: NaiveDate,
     /// Last day of the enrolment (`YYYY-MM-DD`); null while no end is known.
+    #[sqlx(try_from = "StoredDate")]
     pub ends_on: Option<NaiveDate>,
     /// Version of the record, who wrote it and when.
     #[serde(flatten)]

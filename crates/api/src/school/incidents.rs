@@ -16,6 +16,7 @@ use super::day;
 use crate::access::permission::{IncidentsCreate, IncidentsDelete, IncidentsRead, IncidentsUpdate};
 use crate::error::{Error, Result};
 use crate::resource::filter::equal;
+use crate::resource::stored::StoredMoment;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
 
 /// The resource.
@@ -43,6 +44,7 @@ pub struct Incident {
     /// Id of the child's class at that time (UUID).
     pub class_id: Option<Uuid>,
     /// Time at which the incident happened, in RFC 3339 format.
+    #[sqlx(try_from = "StoredMoment")]
     pub occurred_at: DateTime<Utc>,
     /// Kind of incident.
     #[schema(value_type = IncidentKind)]
@@ -59,8 +61,10 @@ pub struct Incident {
     /// Id of the staff member who reported the incident (UUID).
     pub reported_by: Option<Uuid>,
     /// Time at which the guardians were notified, in RFC 3339 format; null if they were not yet.
+    #[sqlx(try_from = "StoredMoment")]
     pub guardians_notified_at: Option<DateTime<Utc>>,
     /// Time at which the incident was closed, in RFC 3339 format; null while it is open.
+    #[sqlx(try_from = "StoredMoment")]
     pub closed_at: Option<DateTime<Utc>>,
     /// Version of the record, who wrote it and when.
     #[serde(flatten)]

@@ -17,6 +17,7 @@ use super::day;
 use crate::access::permission::{HealthAdminister, HealthDelete, HealthRead, HealthUpdate};
 use crate::error::{Error, Field, Result, Text};
 use crate::resource::filter::equal;
+use crate::resource::stored::StoredMoment;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
 
 /// The resource.
@@ -42,6 +43,7 @@ pub struct MedicationAdministration {
     #[schema(value_type = DoseOutcome)]
     pub outcome: String,
     /// Time at which the dose was given or refused, or was due if it was missed, in RFC 3339 format.
+    #[sqlx(try_from = "StoredMoment")]
     pub administered_at: DateTime<Utc>,
     /// Amount that was given, such as `5 ml`; null if none was.
     pub dose_given: Option<String>,
@@ -196,12 +198,12 @@ impl Resource for MedicationAdministrations {
         if !wrong.is_empty() {
             return Err(Error::invalid(wrong));
         }
-        if given && facts.given {
+        if given && facts.apart == Some(0) {
             let message = Text::new("já foi administrada a esta hora", "the dose was already given at this time");
             return Err(Error::conflict("administered_at", "taken", message));
         }
         let confirmed = value.get("confirm_repeat").and_then(Value::as_bool) == Some(true);
-        if given && facts.recent && !confirmed {
+        if given && facts.apart.is_some() && !confirmed {
             let message = Text::new(
                 "outra dose foi administrada há menos de 30 minutos; confirme com confirm_repeat se esta também o foi",
                 "another dose was given within 30 minutes; confirm with confirm_repeat that this one was given too",

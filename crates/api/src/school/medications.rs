@@ -17,6 +17,7 @@ use super::day;
 use crate::access::permission::{HealthCreate, HealthDelete, HealthRead, HealthUpdate};
 use crate::error::{Error, Result, Text};
 use crate::resource::filter::equal;
+use crate::resource::stored::StoredDate;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp, own_child};
 
 /// The resource.
@@ -53,8 +54,10 @@ pub struct Medication {
     /// Id of the guardian who signed the authorisation (UUID). Null, like both dates, while the medication is not authorised.
     pub authorised_by: Option<Uuid>,
     /// First day of the authorisation (`YYYY-MM-DD`).
+    #[sqlx(try_from = "StoredDate")]
     pub authorised_from: Option<NaiveDate>,
     /// Last day of the authorisation (`YYYY-MM-DD`).
+    #[sqlx(try_from = "StoredDate")]
     pub authorised_until: Option<NaiveDate>,
     /// Version of the record, who wrote it and when.
     #[serde(flatten)]

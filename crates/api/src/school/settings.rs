@@ -3,6 +3,7 @@
 //! Must not accept a value that a reader of the setting could not use: `content` checks them.
 
 mod content;
+mod time_zones;
 
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -35,9 +36,16 @@ pub struct Setting {
     pub key: String,
     /// Value that the school has chosen, of the JSON type in `kind`.
     pub value: Value,
+    /// Value that counts instead, because the server of the school's database does not know the chosen one any more: choose another. Only for
+    /// `school.time_zone`; absent while the chosen value counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub fallback: Option<Value>,
     /// JSON type that the value must have.
     #[schema(value_type = SettingKind)]
     pub kind: String,
+    /// Whether the API itself keeps to the value. The other settings are for clients to show and to follow: the API stores and checks them, and nothing more.
+    pub enforced: bool,
     /// Description of the setting, in Portuguese.
     pub description_pt: String,
     /// Description of the setting, in English.
@@ -73,7 +81,9 @@ pub struct SettingValue {
 }
 
 const SELECT: &str = "
-    SELECT t.key, t.value, t.kind, t.description_pt, t.description_en, t.row_version, t.created_at, t.created_by, t.updated_at, t.updated_by
+    SELECT t.key, t.value,
+           CASE WHEN t.key = 'school.time_zone' AND to_jsonb(app.time_zone()) <> t.value THEN to_jsonb(app.time_zone()) END AS fallback,
+           t.kind, t.key IN ('school.time_zone', 'medication.require_witness', 'reports.visible_to_guardians') AS enforced, t.description_pt, t.description_en, t.row_version, t.created_at, t.created_by, t.updated_at, t.updated_by
     FROM app.settings t WHERE $1::text IS NULL OR t.key = $1 ORDER BY t.key COLLATE \"C\"";
 
 /// The routes.
@@ -84,7 +94,8 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// List the settings
 ///
-/// Returns all settings of the school, ordered by key. Requires the permission `settings:read`.
+/// Returns all settings of the school, ordered by key. The API itself keeps to `school.time_zone`, `medication.require_witness` and
+/// `reports.visible_to_guardians`; the others are for clients. Requires the permission `settings:read`.
 #[utoipa::path(
     get, path = "/settings", tag = "settings", operation_id = "listSettings",
     responses((status = 200, description = "The complete list.", body = Data<Vec<Setting>>), Reads)
@@ -131,7 +142,7 @@ async fn read(access: Access<SettingsRead>, PathParams(key): PathParams<String>,
 
 /// Set the value of a setting
 ///
-/// Replaces the value and returns the setting. Requires the permission `settings:update`.
+/// Replaces the value and returns the setting. An old name of a time zone, such as `Portugal`, becomes today's. Requires the permission `settings:update`.
 #[utoipa::path(
     put, path = "/settings/{key}", tag = "settings", operation_id = "putSetting",
     params(
@@ -152,7 +163,7 @@ async fn put(
 ) -> Result<Response> {
     access.require_school_scope()?;
     let if_match = precondition::if_match(&headers)?;
-    let SettingValue { value } = body.parse()?;
+    let value = content::stored(&key, body.parse()?.value);
     let mut tx = access.begin_write().await?;
     let lock = "SELECT kind, row_version FROM app.settings WHERE key = $1 FOR NO KEY UPDATE";
     let current: Option<(String, i64)> = sqlx::query_as(lock).bind(&key).fetch_optional(&mut *tx).await?;

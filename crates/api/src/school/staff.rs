@@ -14,6 +14,7 @@ use super::period;
 use super::staff_assignments::StaffAssignments;
 use crate::access::permission::{StaffCreate, StaffDelete, StaffRead, StaffUpdate};
 use crate::error::Result;
+use crate::resource::stored::StoredDate;
 use crate::resource::{Filter, NameSearch, OWN_NONE, Order, Resource, Stamp};
 
 /// The resource.
@@ -33,10 +34,13 @@ pub struct StaffMember {
     /// Telephone number in digits, with spaces, hyphens, parentheses and a leading `+` allowed.
     pub phone_number: Option<String>,
     /// First day of employment (`YYYY-MM-DD`).
+    #[sqlx(try_from = "StoredDate")]
     pub starts_on: Option<NaiveDate>,
     /// Last day of employment (`YYYY-MM-DD`); null while no end is known.
+    #[sqlx(try_from = "StoredDate")]
     pub ends_on: Option<NaiveDate>,
     /// Last day on which the first-aid certificate is valid (`YYYY-MM-DD`).
+    #[sqlx(try_from = "StoredDate")]
     pub first_aid_certified_until: Option<NaiveDate>,
     /// Id of the account that the staff member signs in with (UUID); null if there is none.
     pub user_id: Option<Uuid>,

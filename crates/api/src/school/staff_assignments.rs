@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::period;
 use crate::access::permission::{StaffRead, StaffUpdate};
 use crate::resource::filter::equal;
+use crate::resource::stored::StoredDate;
 use crate::resource::{Filter, OWN_NONE, Order, Reference, Resource, Stamp};
 
 /// The resource.
@@ -30,8 +31,10 @@ pub struct StaffAssignment {
     #[schema(value_type = Duty)]
     pub duty: String,
     /// First day of the assignment (`YYYY-MM-DD`).
+    #[sqlx(try_from = "StoredDate")]
     pub starts_on: NaiveDate,
     /// Last day of the assignment (`YYYY-MM-DD`); null while no end is known.
+    #[sqlx(try_from = "StoredDate")]
     pub ends_on: Option<NaiveDate>,
     /// Version of the record, who wrote it and when.
     #[serde(flatten)]

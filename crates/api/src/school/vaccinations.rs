@@ -13,6 +13,7 @@ use super::bodies::bodies;
 use super::day;
 use crate::access::permission::{HealthCreate, HealthDelete, HealthRead, HealthUpdate};
 use crate::resource::filter::equal;
+use crate::resource::stored::StoredDate;
 use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
 
 /// The resource.
@@ -30,8 +31,10 @@ pub struct Vaccination {
     /// Number of the dose in the series, starting at 1.
     pub dose_number: i16,
     /// Date on which the dose is due (`YYYY-MM-DD`).
+    #[sqlx(try_from = "StoredDate")]
     pub due_on: Option<NaiveDate>,
     /// Date on which the dose was given (`YYYY-MM-DD`); null if it was not given yet.
+    #[sqlx(try_from = "StoredDate")]
     pub given_on: Option<NaiveDate>,
     /// Lot number of the vaccine.
     pub lot_number: Option<String>,

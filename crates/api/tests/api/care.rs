@@ -5,6 +5,7 @@ mod erasure;
 mod exports;
 mod guardians;
 mod health;
-mod nursery;
+pub(crate) mod nursery;
 mod records;
 mod reports;
+mod unreadable;

@@ -6,3 +6,5 @@ mod fixture;
 mod naming;
 mod neighbours;
 mod outages;
+mod restores;
+mod standbys;

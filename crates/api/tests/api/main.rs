@@ -16,6 +16,7 @@ mod amplification;
 mod cache;
 mod care;
 mod children;
+mod devices;
 mod docs;
 mod edge;
 mod exports;

@@ -1,7 +1,7 @@
 //! A school's people and its own rules: guardians, classes, enrolments, staff, settings, roles.
 
 mod classes;
-mod fixture;
+pub(crate) mod fixture;
 mod guardians;
 mod rules;
 mod staff;

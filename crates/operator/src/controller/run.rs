@@ -130,7 +130,7 @@ where
 {
     let (heartbeat, readiness) = (Heartbeat::default(), Readiness::default());
     let mut tasks = JoinSet::new();
-    let sources = Sources { heartbeat: heartbeat.clone(), readiness: readiness.clone(), metrics: metrics::install()?.into() };
+    let sources = Sources { heartbeat: heartbeat.clone(), readiness: readiness.clone(), metrics: metrics::install()? };
     let listener = tokio::net::TcpListener::bind(settings.http_address).await;
     let listener = listener.map_err(|source| Error::Listen { address: settings.http_address, source })?;
     tracing::info!(address = ?listener.local_addr().ok(), "listening");

@@ -133,9 +133,19 @@ impl Delivery {
     async fn write_to_school(&self, target: &Arc<Target>, records: &[Record]) -> Result<usize, Error> {
         let mut conn = self.pools.connection(target).await?;
         self.maintenance.run(&mut conn, Some(target.tenant)).await;
-        let refused = insert(&mut conn, Table::School, records).await?;
-        conn.finish();
-        Ok(refused)
+        match insert(&mut conn, Table::School, records).await {
+            Ok(refused) => {
+                conn.finish();
+                Ok(refused)
+            }
+            Err(error) => {
+                if error.is(postgres::error::READ_ONLY) {
+                    // The batch is tried again later, on whatever connection there is then.
+                    let _ = conn.leave_standby();
+                }
+                Err(error.into())
+            }
+        }
     }
 
     async fn write_to_platform(&self, records: &[Record]) -> Result<usize, Error> {

@@ -8,6 +8,7 @@
 //! budget, one more or less, without giving up connections that it could use at once.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Instant;
 
 use domain::names::TenantId;
 
@@ -37,6 +38,8 @@ pub(super) struct Account {
     cap: u32,
     /// Keys of its idle sessions, the most recently used last.
     idle: VecDeque<u64>,
+    /// Sessions that were opened before lead to where writes are refused, so they are closed.
+    pub(super) reopened: Option<Instant>,
     pub(super) breaker: ConnectBreaker,
 }
 

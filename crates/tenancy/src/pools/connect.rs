@@ -20,13 +20,14 @@ pub(super) async fn connect(slot: Slot, target: &Target) -> Result<(Slot, Sessio
     let context = slot.server().context();
     let limits = &context.limits;
     let attempt = BreakerGuard::begin(slot.server(), target)?;
-    let options = target.options(limits.command_timeout);
+    let (options, opened) = (target.options(limits.command_timeout), Instant::now());
     let connecting = tokio::time::timeout(target.connect_timeout.min(limits.connect_timeout), PgConnection::connect_with(&options));
     let connected = connecting.await.map_or_else(|_| Err(postgres::Error::timed_out(DOING)), |connected| connected.doing(DOING));
     let connection = attempt.end(connected.map_err(Error::connecting))?;
     let (now, epoch, pooling, command_timeout) = (Instant::now(), target.epoch, target.pooling, target.command_timeout);
     let expires = now + context.spread_lifetime(now);
-    let session = Session { connection, epoch, pooling, command_timeout, dirty: false, transaction: false, last_used: now, expires };
+    let session =
+        Session { connection, epoch, pooling, command_timeout, dirty: false, transaction: false, opened, last_used: now, expires };
     // The route may have changed meanwhile, or the process may be stopping. Giving the session back closes it then.
     if let Err(error) = context.refuse_stale(target.tenant, epoch) {
         slot.give_back(session);

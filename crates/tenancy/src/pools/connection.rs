@@ -73,6 +73,19 @@ impl Connection {
         }
     }
 
+    /// The server takes no writes in this session: it is a standby, and the primary may be where the address leads now. Closes this session and the tenant's other
+    /// ones of before, so that the next connection asks for the address anew. A session that has just been opened stays, for reading: asking again at
+    /// once would lead to the same place. Returns whether the next connection may lead elsewhere.
+    #[must_use]
+    pub fn leave_standby(mut self) -> bool {
+        let Some(held) = &mut self.held else { return false };
+        if held.session.opened.elapsed() < held.slot.server().context().limits.standby_recheck {
+            return false;
+        }
+        held.slot.reopen();
+        true
+    }
+
     /// The epoch of the route that it was opened with.
     fn epoch(&self) -> Option<i64> {
         self.held.as_ref().map(|held| held.session.epoch)

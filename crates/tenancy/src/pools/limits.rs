@@ -33,6 +33,8 @@ pub struct Limits {
     pub answer_timeout: Duration,
     /// How long a server may continue a statement whose session was closed: the session's `client_connection_check_interval`.
     pub abandoned_statement: Duration,
+    /// A session that leads to a standby is not replaced by a new one while it is younger than this: the address was asked for just now.
+    pub standby_recheck: Duration,
     /// When a tenant's failed connects stop further ones.
     pub breaker: BreakerSettings,
     /// How long no connect is tried with credentials that were refused.
@@ -54,6 +56,7 @@ impl Default for Limits {
             command_timeout: Duration::from_secs(70),
             answer_timeout: Duration::from_secs(1),
             abandoned_statement: Duration::from_secs(10),
+            standby_recheck: Duration::from_secs(1),
             breaker: BreakerSettings { failures: 5, window: Duration::from_secs(30), pause: Duration::from_secs(10) },
             refusal_pause: Duration::from_mins(1),
         }

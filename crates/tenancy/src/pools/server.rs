@@ -105,7 +105,8 @@ impl<W> Server<W> {
     pub(super) fn give_back(&self, tenant: TenantId, mut session: Session) -> Actions<W> {
         let now = Instant::now();
         let mut state = self.lock();
-        let is_kept = session.is_reusable(now) && self.context.refuse_stale(tenant, session.epoch).is_ok();
+        let is_replaced = state.budget.account(tenant).reopened.is_some_and(|at| session.opened <= at);
+        let is_kept = !is_replaced && session.is_reusable(now) && self.context.refuse_stale(tenant, session.epoch).is_ok();
         session.last_used = now;
         if is_kept { state.budget.give_back(tenant, session) } else { vec![state.budget.begin_close(tenant, session)] }
     }
@@ -124,6 +125,13 @@ impl<W> Server<W> {
         let mut state = self.lock();
         let actions = state.budget.close_idle(|of, session| of == tenant && session.epoch < epoch);
         (state.budget.queue.remove_where(tenant, |_, waiter| is_older(waiter)), actions)
+    }
+
+    /// Closes a tenant's sessions that were opened before now: idle ones at once, busy ones when they are given back.
+    pub(super) fn close_opened(&self, tenant: TenantId, now: Instant) -> Actions<W> {
+        let mut state = self.lock();
+        state.budget.account(tenant).reopened = Some(now);
+        state.budget.close_idle(|of, session| of == tenant && session.opened <= now)
     }
 
     /// Closes all idle sessions and removes all waiters.

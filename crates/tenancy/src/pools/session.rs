@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub(super) dirty: bool,
     /// A transaction is open that the driver does not know of.
     pub(super) transaction: bool,
+    /// Before the address was asked for.
+    pub(super) opened: Instant,
     pub(super) last_used: Instant,
     pub(super) expires: Instant,
 }

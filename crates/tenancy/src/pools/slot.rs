@@ -166,6 +166,12 @@ impl Slot {
         server.execute(actions);
     }
 
+    /// Closes the tenant's sessions that are open now, when they are not used.
+    pub(super) fn reopen(&self) {
+        let actions = self.server.close_opened(self.tenant, Instant::now());
+        self.server.execute(actions);
+    }
+
     /// Closes the session, and gives the slot back after that. `abandoned` is how long a server that was executing a statement may need to notice: the slot
     /// is free only when the server has ended the session.
     pub(super) async fn close(self, session: PgConnection, abandoned: Option<Duration>) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::names::{DatabaseName, LoginName, ServerName, TenantId};
 use postgres::session::{self, Credentials, Endpoint, Purpose};
 use registry::route::Route;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgConnectOptions;
 
 /// Everything that a connection of one tenant needs, of one epoch of its route. Shared: `Arc<Target>`.
@@ -14,7 +14,7 @@ use sqlx::postgres::PgConnectOptions;
 pub struct Target {
     /// The tenant.
     pub tenant: TenantId,
-    /// The route's epoch; connections of an older one are closed.
+    /// Grows with every change of the route while this process lives; connections of an older one are closed.
     pub epoch: i64,
     /// The server whose budget they count against.
     pub server: ServerName,
@@ -54,6 +54,13 @@ impl Target {
             login: route.login.clone(),
             password,
         }
+    }
+
+    /// Whether both open the same database with the same credentials.
+    pub(crate) fn leads_where(&self, other: &Self) -> bool {
+        let addresses = (&self.server, &self.endpoint, &self.database, &self.login);
+        addresses == (&other.server, &other.endpoint, &other.database, &other.login)
+            && self.password.expose_secret() == other.password.expose_secret()
     }
 
     /// The driver's options. They hold the password, so do not show them. Built for each connection: they are many times larger than a target, and a

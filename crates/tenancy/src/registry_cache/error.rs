@@ -14,6 +14,12 @@ pub enum Error {
     /// A statement or connection failed.
     #[error("the registry could not be read")]
     Registry(#[source] Arc<registry::Error>),
+    /// The registry was restored, or its server started anew, and memory has not followed yet. What memory says may be untrue, and so may the answer.
+    #[error("the registry is another one than before, as after a restore, and is being read again")]
+    Reloading,
+    /// The registry had tenants and has none, which happens while a restore is under way.
+    #[error("the registry holds no tenant any more, as while it is being restored: the tenants in memory stay until it holds some")]
+    Emptied,
     /// The master database's migrations, which this program was built with, are broken.
     #[error("the built-in migrations of the master database cannot be used")]
     Schema(#[source] Arc<schema::Error>),
@@ -36,7 +42,7 @@ impl Error {
         match self {
             Self::Registry(source) => source.class(),
             Self::Schema(source) => source.class(),
-            Self::SchemaOutdated { .. } => Class::Transient,
+            Self::Reloading | Self::Emptied | Self::SchemaOutdated { .. } => Class::Transient,
         }
     }
 }

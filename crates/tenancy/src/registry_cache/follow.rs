@@ -1,14 +1,14 @@
 //! Keeps memory current: listens for changes in the master database, polls, and catches up after every interruption.
 //!
 //! A notification says only that something changed. What is read is every write since the last one read, in commit order, so a lost notification
-//! costs time (until the next poll) and never a change. Must not stop except when its caller does.
+//! costs time (until the next poll) and never a change. Each reading also says which history of the registry its numbers belong to: when that is another one, or
+//! the numbers went back, everything is read and replaces what is in memory. Must not stop except when its caller does.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::error::Error as _;
 use std::pin::pin;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::names::TenantId;
@@ -17,7 +17,7 @@ use futures::{Stream, TryStreamExt as _};
 use postgres::error::Doing as _;
 use postgres::schema::Migrations;
 use postgres::session::CONNECT_TIMEOUT;
-use registry::tenants::{self, TenantRow};
+use registry::tenants::{self, Position, Reading};
 use sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -36,8 +36,8 @@ pub(super) struct Follower {
     pool: PgPool,
     loader: Arc<Loader>,
     settings: Settings,
-    /// Every write up to this one has been read.
-    last_change: AtomicI64,
+    /// Every write up to this one has been read. None before the first load.
+    position: Mutex<Option<Position>>,
     confirmed: Mutex<Instant>,
 }
 
@@ -50,7 +50,7 @@ impl Follower {
             return Err(Error::SchemaOutdated { found, needed });
         }
         let confirmed = Mutex::new(Instant::now());
-        let follower = Self { pool, loader, settings, last_change: AtomicI64::new(i64::MIN), confirmed };
+        let follower = Self { pool, loader, settings, position: Mutex::default(), confirmed };
         follower.reload(&mut follower.listen().await?).await?;
         // There are no connections yet that a new epoch could make stale.
         follower.loader.tenants().take_changed_epochs();
@@ -101,7 +101,11 @@ impl Follower {
         self.reload(&mut listener).await?;
         let mut retried = Instant::now();
         loop {
-            let notified = self.notifications(&mut listener).await?;
+            let notified = tokio::select! {
+                notified = self.notifications(&mut listener) => notified?,
+                // On a new session, because this one may lead to a server that is not the registry's any more.
+                () = self.loader.tenants().suspected() => return Err(Error::Reloading),
+            };
             // By the clock, because under constant notifications the poll never times out.
             if notified.is_empty() || retried.elapsed() >= self.settings.poll {
                 self.retry_unopened(&mut listener).await?;
@@ -130,7 +134,8 @@ impl Follower {
     async fn reload(&self, listener: &mut PgListener) -> Result<()> {
         let began = Instant::now();
         let cached = self.loader.tenants().all();
-        let listed = self.load_all(RELOAD_TIMEOUT, tenants::after(listener, i64::MIN)).await?;
+        let loading = self.load_all(tenants::after(listener, i64::MIN), |newest| self.begin_reload(newest, !cached.is_empty()).map(Some));
+        let listed = within(RELOAD_TIMEOUT, loading).await?.unwrap_or_default();
         cached.iter().filter(|tenant| !listed.contains(&tenant.tenant)).for_each(|removed| self.loader.tenants().remove(removed));
         self.confirm(began);
         Ok(())
@@ -148,14 +153,17 @@ impl Follower {
     /// Reads what was written since the last time, on the listener's own connection, so that a dead one is noticed.
     async fn catch_up(&self, listener: &mut PgListener, mut notified: HashSet<TenantId>) -> Result<()> {
         let began = Instant::now();
-        let last_change = self.last_change.load(Ordering::Relaxed);
-        let listed = self.load_all(self.settings.query_timeout, tenants::after(&mut *listener, last_change)).await?;
+        let read = *self.position();
+        let after = tenants::after(&mut *listener, read.map_or(i64::MIN, |read| read.change_seq));
+        let loading =
+            self.load_all(after, |newest| Ok(read.filter(|read| newest.continues(*read)).map(|_| self.loader.tenants().era().number)));
+        let Some(listed) = within(self.settings.query_timeout, loading).await? else { return self.reload(listener).await };
         // A notified tenant that is not listed was listed before, or its row was deleted.
         notified.retain(|tenant| !listed.contains(tenant));
         let cached: Vec<_> = notified.into_iter().filter_map(|tenant| self.loader.tenants().get(tenant)).collect();
         if !cached.is_empty() {
             let ids: Vec<_> = cached.iter().map(|tenant| tenant.tenant).collect();
-            let missing = within(self.settings.query_timeout, tenants::missing(listener, &ids)).await?;
+            let missing = within(self.settings.query_timeout, async { Ok(tenants::missing(listener, &ids).await?) }).await?;
             cached.iter().filter(|tenant| missing.contains(&tenant.tenant)).for_each(|removed| self.loader.tenants().remove(removed));
         }
         self.confirm(began);
@@ -166,26 +174,65 @@ impl Follower {
     async fn retry_unopened(&self, listener: &mut PgListener) -> Result<()> {
         let unopened = self.loader.tenants().unopened();
         if !unopened.is_empty() {
-            // Not in commit order, so they must not advance `last_change`.
-            for row in within(self.settings.query_timeout, tenants::these(listener, &unopened)).await? {
-                self.loader.load(&row).await;
+            let era = self.loader.tenants().era();
+            // Not everything up to their numbers, so they must not advance `position`.
+            for reading in within(self.settings.query_timeout, async { Ok(tenants::these(listener, &unopened).await?) }).await? {
+                if let (Some(row), true) = (&reading.tenant, era.history == Some(reading.newest.history)) {
+                    self.loader.load(row, era.number).await;
+                }
             }
         }
         Ok(())
     }
 
-    /// Loads rows as they come, in the order in which they were written.
-    async fn load_all(&self, limit: Duration, rows: impl Stream<Item = registry::Result<TenantRow>>) -> Result<HashSet<TenantId>> {
-        let load = async {
-            let (mut rows, mut listed) = (pin!(rows), HashSet::new());
-            while let Some(row) = rows.try_next().await? {
-                self.loader.load(&row).await;
-                self.last_change.fetch_max(row.change_seq, Ordering::Relaxed);
+    /// Loads rows as they come, in the order in which they were written, in the era that `begin` says for the registry that is there now. None when `begin` says none.
+    async fn load_all(
+        &self,
+        readings: impl Stream<Item = registry::Result<Reading>>,
+        begin: impl FnOnce(Position) -> Result<Option<u64>>,
+    ) -> Result<Option<HashSet<TenantId>>> {
+        let mut readings = pin!(readings);
+        let (mut next, mut listed) = (readings.try_next().await?, HashSet::new());
+        let Some(first) = &next else { return Ok(None) };
+        let (history, Some(era)) = (first.newest.history, begin(first.newest)?) else { return Ok(None) };
+        while let Some(reading) = next {
+            if let Some(row) = reading.tenant {
+                self.loader.load(&row, era).await;
+                self.advance(Position { history, change_seq: row.change_seq });
                 listed.insert(row.tenant);
             }
-            Ok(listed)
-        };
-        within(limit, load).await
+            next = readings.try_next().await?;
+        }
+        Ok(Some(listed))
+    }
+
+    /// The era in which everything is loaded now: another one when the registry does not continue what was read of it.
+    fn begin_reload(&self, newest: Position, is_known: bool) -> Result<u64> {
+        let mut position = self.position();
+        // Unknown is never absent: a restore creates the table before it fills it.
+        if newest.change_seq == i64::MIN && is_known {
+            return Err(Error::Emptied);
+        }
+        if position.is_some_and(|read| newest.continues(read)) {
+            return Ok(self.loader.tenants().era().number);
+        }
+        if position.is_some() {
+            tracing::info!("the registry was restored or its server started anew: what it says now replaces what is in memory");
+        }
+        *position = Some(Position { history: newest.history, change_seq: i64::MIN });
+        Ok(self.loader.tenants().begin_era(newest.history).number)
+    }
+
+    fn advance(&self, read: Position) {
+        let mut position = self.position();
+        if position.is_none_or(|position| read.continues(position)) {
+            *position = Some(read);
+        }
+    }
+
+    /// Must not be held across an await.
+    fn position(&self) -> MutexGuard<'_, Option<Position>> {
+        self.position.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn confirm(&self, began: Instant) {
@@ -197,7 +244,6 @@ fn tenant(notification: &PgNotification) -> Option<TenantId> {
     notification.payload().parse().ok().map(TenantId)
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = registry::Result<T>>) -> Result<T> {
-    let result = tokio::time::timeout(limit, work).await;
-    Ok(result.unwrap_or_else(|_| Err(postgres::Error::timed_out("reading tenants")))?)
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(postgres::Error::timed_out("reading tenants").into()))
 }

@@ -28,17 +28,18 @@ impl Loader {
         &self.tenants
     }
 
-    /// Loads a row and returns the tenant as it is cached then. For a key that is unknown the key file is read again first.
-    pub(super) async fn load(&self, row: &TenantRow) -> Arc<CachedTenant> {
-        if let Some(cached) = self.tenants.get(row.tenant).filter(|cached| !may_supersede(row, cached)) {
-            return cached;
+    /// Loads a row that was read in this era, and returns the tenant as it is cached then; none when the era is over. For a key that is unknown the key file is
+    /// read again first.
+    pub(super) async fn load(&self, row: &TenantRow, era: u64) -> Option<Arc<CachedTenant>> {
+        if let Some(cached) = self.tenants.get(row.tenant).filter(|cached| cached.era == era && !may_supersede(row, cached)) {
+            return Some(cached);
         }
-        let tenant = CachedTenant::new(row, &self.keys.current(), |endpoint| self.share(endpoint));
+        let tenant = CachedTenant::new(row, era, &self.keys.current(), |endpoint| self.share(endpoint));
         if tenant.fault != Some(Fault::UnknownKey) {
             return self.tenants.insert(tenant);
         }
         let opening = self.keys.reload().await;
-        self.tenants.insert(CachedTenant::new(row, &opening, |endpoint| self.share(endpoint)))
+        self.tenants.insert(CachedTenant::new(row, era, &opening, |endpoint| self.share(endpoint)))
     }
 
     fn share(&self, endpoint: &Endpoint) -> Arc<Endpoint> {

@@ -84,15 +84,21 @@ impl Queries {
         let Ok(Ok(_permit)) = tokio::time::timeout(self.timeout, self.concurrent.acquire()).await else {
             return Err(postgres::Error::timed_out("waiting to query the registry").into());
         };
-        // Taken before the query: if the registry has no such row now, the row existed then and was removed.
-        let cached = self.loader.tenants().get(tenant);
-        let Some(row) = tenants::find(&self.pool, tenant, self.timeout).await? else {
+        // Both taken before the query. If the registry has no such row now, the row existed then and was removed.
+        let (cached, era) = (self.loader.tenants().get(tenant), self.loader.tenants().era());
+        let reading = tenants::find(&self.pool, tenant, self.timeout).await?;
+        if era.history != Some(reading.newest.history) {
+            self.loader.tenants().suspect();
+            return Err(Error::Reloading);
+        }
+        let Some(row) = reading.tenant else {
             if let Some(removed) = cached {
                 self.loader.tenants().remove(&removed);
             }
             self.absences.insert(tenant);
             return Ok(None);
         };
-        Ok(self.loader.load(&row).await.visible())
+        let loaded = self.loader.load(&row, era.number).await.ok_or(Error::Reloading)?;
+        Ok(loaded.visible())
     }
 }

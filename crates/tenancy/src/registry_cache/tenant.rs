@@ -23,7 +23,7 @@ pub struct CachedTenant {
     pub name: String,
     /// The tenant's state.
     pub state: State,
-    /// Grows with every change of route, state or credentials.
+    /// The registry's own number, which grows with every change of route, state or credentials, and goes back when the registry is restored.
     pub epoch: i64,
     /// The schema applied to its database.
     pub schema_version: Option<u32>,
@@ -37,6 +37,10 @@ pub struct CachedTenant {
     pub target: Option<Arc<Target>>,
     /// Why it is not served although its state would allow it.
     pub fault: Option<Fault>,
+    /// This process's number for the route, also in `target`: grows with every change of route, state or credentials, whatever the registry's number does.
+    pub(super) route_epoch: i64,
+    /// In which of the registry's histories, as this process counts them, the row was read.
+    pub(super) era: u64,
     pub(super) change_seq: i64,
 }
 
@@ -76,7 +80,8 @@ pub enum Fault {
 
 impl CachedTenant {
     /// `share` returns the one endpoint that all equal ones share.
-    pub(super) fn new(row: &TenantRow, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Self {
+    /// Its route has no number of this process yet.
+    pub(super) fn new(row: &TenantRow, era: u64, opening: &OpeningKeys, share: impl FnOnce(&Endpoint) -> Arc<Endpoint>) -> Self {
         let state = State::parse(&row.state);
         let (target, fault) = match state {
             None => (None, Some(Fault::UnknownState)),
@@ -98,8 +103,19 @@ impl CachedTenant {
             pool: row.route.as_ref().map(|route| route.pool),
             target,
             fault,
+            route_epoch: 0,
+            era,
             change_seq: row.change_seq,
         }
+    }
+
+    /// With this process's number for its route.
+    pub(super) fn numbered(mut self, route_epoch: i64) -> Self {
+        self.route_epoch = route_epoch;
+        if let Some(target) = &mut self.target {
+            Arc::make_mut(target).epoch = route_epoch;
+        }
+        self
     }
 
     /// Callers may learn that it exists.
@@ -111,9 +127,25 @@ impl CachedTenant {
         self.is_visible().then_some(self)
     }
 
-    /// Whether it replaces `cached`: its row was written later, or its credentials could be opened only now.
+    /// Whether it replaces `cached`: its row was written later, or its credentials could be opened only now. Of another history, the later one counts.
     pub(super) fn supersedes(&self, cached: &Self) -> bool {
+        if self.era != cached.era {
+            return self.era > cached.era;
+        }
         self.change_seq > cached.change_seq || (self.change_seq == cached.change_seq && self.target.is_some() && cached.target.is_none())
+    }
+
+    /// Whether connections that were opened for `cached` are right for this one too. The registry's number says so within one history only.
+    pub(super) fn keeps_route_of(&self, cached: &Self) -> bool {
+        if self.era == cached.era {
+            return self.epoch <= cached.epoch;
+        }
+        let same_target = match (&self.target, &cached.target) {
+            (Some(target), Some(cached)) => target.leads_where(cached),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        (self.epoch, self.state) == (cached.epoch, cached.state) && same_target
     }
 }
 

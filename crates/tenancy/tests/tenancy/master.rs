@@ -54,10 +54,33 @@ impl Master {
 
     /// Runs SQL in the master database as the server's superuser.
     pub(crate) async fn superuser(&self, sql: &str) {
+        self.superuser_in(DATABASE, &[sql]).await;
+    }
+
+    async fn superuser_in(&self, database: &str, statements: &[&str]) {
         let options = PgConnectOptions::new_without_pgpass().host(self.server.host()).port(self.server.port());
-        let options = options.username("postgres").password(self.server.superuser_password()).database(DATABASE);
+        let options = options.username("postgres").password(self.server.superuser_password()).database(database);
         let mut conn: PgConnection = options.connect().await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        for &sql in statements {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+    }
+
+    /// Keeps a copy of the master database for [`Self::restore`]. Every session in it ends.
+    pub(crate) async fn back_up(&self) {
+        let statements = [
+            "ALTER DATABASE dailycare_master ALLOW_CONNECTIONS false",
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'dailycare_master'",
+            "CREATE DATABASE backup TEMPLATE dailycare_master STRATEGY WAL_LOG",
+            "ALTER DATABASE dailycare_master ALLOW_CONNECTIONS true",
+        ];
+        self.superuser_in("postgres", &statements).await;
+    }
+
+    /// Puts the copy in the place of the master database, as a restore does.
+    pub(crate) async fn restore(&self) {
+        let statements = ["DROP DATABASE dailycare_master WITH (FORCE)", "ALTER DATABASE backup RENAME TO dailycare_master"];
+        self.superuser_in("postgres", &statements).await;
     }
 
     /// Runs SQL as the operator.

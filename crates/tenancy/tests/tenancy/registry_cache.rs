@@ -4,4 +4,5 @@ mod changes;
 mod fixture;
 mod lookups;
 mod outages;
+mod restores;
 mod rows;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::error::Result;
 use crate::resource::Stamp;
+use crate::resource::stored::StoredDate;
 
 /// The link between a child and one of its guardians.
 #[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
@@ -31,6 +32,7 @@ pub struct ChildGuardian {
     /// Whether the guardian may collect the child from school.
     pub may_pick_up: bool,
     /// Last day on which the guardian may collect the child (`YYYY-MM-DD`); null for no end.
+    #[sqlx(try_from = "StoredDate")]
     pub pick_up_until: Option<NaiveDate>,
     /// Whether the school calls the guardian in an emergency.
     pub is_emergency_contact: bool,

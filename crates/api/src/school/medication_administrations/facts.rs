@@ -13,10 +13,8 @@ pub(super) struct DoseFacts {
     pub(super) ahead: bool,
     /// Whether the school requires a witness.
     pub(super) witness: bool,
-    /// Whether the same medication was given at that time already.
-    pub(super) given: bool,
-    /// Whether it was given within half an hour before or after it.
-    pub(super) recent: bool,
+    /// How many microseconds before or after it the same medication was given, if that is at most half an hour.
+    pub(super) apart: Option<i64>,
 }
 
 /// Reads the facts about the dose in a body.
@@ -25,11 +23,9 @@ pub(super) async fn read(conn: &mut PgConnection, value: &Value) -> Result<DoseF
     let select = "
         SELECT d.at > now() + interval '5 minutes' AS ahead,
                coalesce((SELECT s.value = 'true' FROM app.settings s WHERE s.key = 'medication.require_witness'), true) AS witness,
-               EXISTS (SELECT FROM app.medication_administrations a WHERE a.medication_id = $2::text::uuid AND a.administered_at = d.at
-                       AND a.outcome = 'given' AND a.deleted_at IS NULL) AS given,
-               EXISTS (SELECT FROM app.medication_administrations a WHERE a.medication_id = $2::text::uuid
-                       AND a.administered_at BETWEEN d.at - interval '30 minutes' AND d.at + interval '30 minutes'
-                       AND a.outcome = 'given' AND a.deleted_at IS NULL) AS recent
+               (SELECT min(abs(extract(epoch FROM a.administered_at - d.at)) * 1000000)::int8 FROM app.medication_administrations a
+                WHERE a.medication_id = $2::text::uuid AND a.outcome = 'given' AND a.deleted_at IS NULL
+                  AND a.administered_at BETWEEN d.at - interval '30 minutes' AND d.at + interval '30 minutes') AS apart
         FROM (SELECT $1::text::timestamptz) AS d (at)";
     Ok(sqlx::query_as(select).bind(text("administered_at")).bind(text("medication_id")).fetch_one(conn).await?)
 }

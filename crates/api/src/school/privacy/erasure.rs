@@ -29,6 +29,7 @@ use crate::error::{Code, Error, Result, Text};
 use crate::resource::cursor::{self, Cursor};
 use crate::resource::filter::{Id, ListQuery, equal};
 use crate::resource::idempotency::{self, Idempotent};
+use crate::resource::stored::StoredMoment;
 use crate::school::day;
 
 /// The name of the list in its cursors.
@@ -47,6 +48,7 @@ pub struct Erasure {
     #[schema(value_type = BTreeMap<String, i64>)]
     pub erased: Json<BTreeMap<String, i64>>,
     /// Time of the erasure, in RFC 3339 format.
+    #[sqlx(try_from = "StoredMoment")]
     pub erased_at: DateTime<Utc>,
     /// Id of the user who erased the child (UUID).
     pub erased_by: Option<Uuid>,

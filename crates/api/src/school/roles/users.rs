@@ -21,6 +21,7 @@ use crate::document::ReadsItem;
 use crate::error::{Code, Result};
 use crate::identity::UserId;
 use crate::resource::filter::{Id, PathParams};
+use crate::resource::stored::StoredMoment;
 
 /// An additional role of a user, beside the main role of the account.
 #[derive(Clone, Debug, Serialize, ToSchema, FromRow)]
@@ -28,6 +29,7 @@ pub struct UserRole {
     /// Code of the role.
     pub role: String,
     /// Time at which the user got the role, in RFC 3339 format.
+    #[sqlx(try_from = "StoredMoment")]
     pub created_at: DateTime<Utc>,
     /// Id of the user who gave the role (UUID).
     pub created_by: Option<Uuid>,

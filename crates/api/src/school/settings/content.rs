@@ -8,8 +8,11 @@ use chrono::NaiveDate;
 use serde_json::{Map, Value};
 use sqlx::postgres::PgConnection;
 
+use super::time_zones;
 use crate::error::{Error, Field, Result, Text};
 
+/// The key of the time zone.
+const TIME_ZONE: &str = "school.time_zone";
 const WEEKDAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 const MEALS: [&str; 6] = ["breakfast", "morning_snack", "lunch", "afternoon_snack", "dinner", "bottle"];
 /// The maximum length in bytes of JSON, as in the table's constraint `settings_value_length`. It is checked first.
@@ -19,11 +22,19 @@ const LONGEST_WARNING: u64 = 366;
 /// The maximum length of a language tag (BCP 47, section 4.4.1).
 const LONGEST_LOCALE: usize = 35;
 
+/// The value as it is stored: an old name of a time zone becomes today's, which every server knows.
+pub(super) fn stored(key: &str, value: Value) -> Value {
+    match value {
+        Value::String(name) if key == TIME_ZONE => time_zones::today(&name).into(),
+        value => value,
+    }
+}
+
 /// Refuses a value of another JSON type, or one that this setting cannot have.
 pub(super) async fn check(conn: &mut PgConnection, key: &str, kind: &str, value: &Value) -> Result<()> {
     let mut violations = Violations::default();
     violations.value(key, kind, value);
-    if violations.0.is_empty() && key == "school.time_zone" && !is_time_zone(conn, value).await? {
+    if violations.0.is_empty() && key == TIME_ZONE && !is_time_zone(conn, value).await? {
         violations.add("value", "time_zone", "não é um fuso horário IANA", "is not an IANA time zone");
     }
     if violations.0.is_empty() { Ok(()) } else { Err(Error::invalid(violations.0)) }

@@ -4,7 +4,7 @@ mod cases;
 pub(super) mod forge;
 
 use self::cases::{algorithm_cases, claim_cases, external_cases, form_cases, header_cases, time_cases};
-use self::forge::{Forge, compact, external_claims};
+use self::forge::{Forge, compact, external_claims, now};
 use super::issuer::Jwks;
 use super::*;
 
@@ -32,7 +32,8 @@ async fn tokens_that_are_right_are_accepted_for_what_they_say() {
         (own.user.0, own.tenant.map(|tenant| tenant.0), own.impersonation, own.must_change_password),
         (ANA, Some(NORTE), None, false)
     );
-    for header in [json!({ "typ": null }), json!({ "typ": "JWT" }), json!({ "x-unknown": 1 })] {
+    let types = ["JWT", "jwt", "AT+JWT", "application/at+jwt", "Application/JWT"].map(|typ| json!({ "typ": typ }));
+    for header in types.into_iter().chain([json!({ "typ": null }), json!({ "x-unknown": 1 })]) {
         assert!(site.identity.verify(&forge.own_header(&header)).await.is_ok(), "{header}");
     }
     let staff = site.identity.verify(&forge.own_claims(&json!({ "sub": ROOT, "tenant_id": null, "role": "PlatformAdmin" }))).await.unwrap();
@@ -46,6 +47,11 @@ async fn tokens_that_are_right_are_accepted_for_what_they_say() {
         compact(&header("ES256", "ec"), &claims, |message| forge.sign_ec(message)),
         compact(&header("RS256", "rsa"), &claims, |message| forge.sign_rsa(message)),
         forge.external(&json!({}), &json!({ "aud": ["other", EXTERNAL_AUDIENCE] })),
+        forge.external(&json!({}), &json!({ "nbf": null })),
+        forge.external(&json!({}), &json!({ "nbf": now() + 30 })),
+        forge.external(&json!({ "typ": "application/at+jwt" }), &json!({ "nbf": null })),
+        forge.external(&json!({ "typ": "jwt" }), &json!({ "iat": now() + 30 })),
+        with_fractions(&forge),
     ] {
         let principal = site.identity.verify(&token).await.unwrap();
         assert_eq!((principal.role, principal.tenant.map(|tenant| tenant.0)), (None, Some(NORTE)), "the other issuer's role counts");
@@ -56,6 +62,12 @@ async fn tokens_that_are_right_are_accepted_for_what_they_say() {
     let derived = |sub: &str| Uuid::new_v5(&Uuid::new_v5(&Uuid::NAMESPACE_URL, EXTERNAL.as_bytes()), sub.as_bytes());
     assert_eq!(users.first(), Some(&derived("ana")));
     assert_eq!(user(json!(ANA)).await, derived(&ANA.to_string()), "another issuer's sub is taken for an account");
+}
+
+/// Times as RFC 7519 allows them.
+fn with_fractions(forge: &Forge) -> String {
+    let fraction = |seconds: i64| serde_json::from_str::<Value>(&format!("{seconds}.25")).unwrap();
+    forge.external(&json!({}), &json!({ "iat": fraction(now()), "nbf": fraction(now()), "exp": fraction(now() + 600) }))
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ async fn a_setting_keeps_its_meaning_and_is_read_afresh_when_it_is_changed() {
     let school = world.school("norte").await;
     let (admin, teacher) = (school.user("SchoolAdmin").await, school.user("Teacher").await);
     assert_eq!(listed(&teacher, "/settings", "key").await.len(), 11);
+    let enforced = admin.get("/settings").await.data().as_array().unwrap().iter().filter(|setting| setting["enforced"] == true).count();
+    assert_eq!(enforced, 3, "the other settings are for clients");
     let path = "/settings/school.time_zone";
     let first = teacher.get(path).await;
     assert_eq!((&first.data()["value"], first.etag().as_str()), (&json!("Europe/Lisbon"), "\"1\""));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use api_testing::School;
+use api_testing::{School, World};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -29,7 +29,6 @@ const WITHOUT_TEXT: &[&str] = &[
     "access_audit",
     "child_guardians",
     "enrolments",
-    "erasures",
     "idempotency_keys",
     "permissions",
     "role_permissions",
@@ -77,18 +76,34 @@ impl Canaries {
             if fields.get(column).is_some() {
                 continue;
             }
-            let number = self.places.len();
-            let marker = if column == "phone_number" { format!("93000{number:04}") } else { format!("canary{number:04}x") };
+            let marker = self.mark(table, label, column);
             fields[column] = match (column.as_str(), json) {
                 ("email", _) => json!(format!("{marker}@x.example")),
                 (_, true) => json!({ "words": marker }),
                 (_, false) => json!(marker),
             };
-            self.places.insert(marker, Place { table, label, column: column.clone() });
         }
         self.ids.insert((table, label), fields["id"].as_str().unwrap().to_owned());
         let columns = fields.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         format!("INSERT INTO app.{table} ({columns}) SELECT {columns} FROM jsonb_populate_record(NULL::app.{table}, '{fields}');\n")
+    }
+
+    /// A new marker for this place.
+    pub(super) fn mark(&mut self, table: &'static str, label: &'static str, column: &str) -> String {
+        let number = self.places.len();
+        let marker = if column == "phone_number" { format!("93000{number:04}") } else { format!("canary{number:04}x") };
+        self.places.insert(marker.clone(), Place { table, label, column: column.to_owned() });
+        marker
+    }
+
+    /// An account of somebody else in the school.
+    pub(super) async fn plant_account(&mut self, world: &World, school: &School) {
+        let (_, account) = school.account("Teacher").await;
+        let [name, email, phone_number] = ["name", "email", "phone_number"].map(|column| self.mark("users", "account", column));
+        let update = "UPDATE registry.users SET name = $2, email = $3 || '@x.example', phone_number = $4 WHERE id = $1";
+        let query = sqlx::query(update).bind(account).bind(name).bind(email).bind(phone_number);
+        query.execute(&world.platform.operator).await.unwrap();
+        self.ids.insert(("users", "account"), account.to_string());
     }
 
     fn links(&self) -> String {
@@ -157,6 +172,7 @@ fn rows(guardian: Uuid) -> Vec<Row> {
         row("guardians", "coparent", json!({})),
         row("guardians", "stranger", json!({})),
         row("staff", "staff", json!({ "id": staff })),
+        row("erasures", "erased", json!({ "child_id": id(), "erased": {} })),
     ];
     let mut hidden = Vec::new();
     for label in ["own", "other"] {

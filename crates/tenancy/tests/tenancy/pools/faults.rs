@@ -67,6 +67,36 @@ async fn a_server_that_is_down_opens_the_breaker_and_the_first_probe_after_close
 }
 
 #[tokio::test]
+async fn a_session_that_leads_to_a_standby_is_left_with_all_of_its_age_unless_it_is_new() {
+    let fleet = Fleet::start(Version::V18, 2).await;
+    let pools = Pools::new(Limits { standby_recheck: Duration::ZERO, ..limits() });
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(pools.connection(&fleet.target(0)).await.unwrap());
+    }
+    let mut other = pools.connection(&fleet.target(1)).await.unwrap();
+    let other_pid = pid(&mut other).await;
+    other.finish();
+    let (mut busy, idle, found) = (sessions.remove(0), sessions.remove(0), sessions.remove(0));
+    let old = pid(&mut busy).await;
+    idle.finish();
+    assert!(found.leave_standby());
+    busy.finish();
+    until("the end of all sessions of that age", async || usage(&pools).open == 1).await;
+    let mut fresh = pools.connection(&fleet.target(0)).await.unwrap();
+    assert_ne!(pid(&mut fresh).await, old);
+    let mut other = pools.connection(&fleet.target(1)).await.unwrap();
+    assert_eq!(pid(&mut other).await, other_pid, "another school's session was closed");
+
+    let pools = Pools::new(limits());
+    let mut new = pools.connection(&fleet.target(0)).await.unwrap();
+    let kept = pid(&mut new).await;
+    assert!(!new.leave_standby(), "it was opened just now");
+    until("the return of the session", async || usage(&pools).idle == 1).await;
+    assert_eq!(pid(&mut pools.connection(&fleet.target(0)).await.unwrap()).await, kept);
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_tried_once_and_a_new_epoch_at_once() {
     let fleet = Fleet::start(Version::V18, 1).await;
     let pools = Pools::new(limits());

@@ -1,5 +1,6 @@
 //! Connections that break, hang or die, and a registry that is down: cached tenants are served, and nothing is missed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,6 +86,38 @@ async fn a_registry_that_hangs_makes_errors_in_time_and_what_is_known_is_served(
         }
     };
     assert!(tokio::time::timeout(Duration::from_mins(1), answered).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_session_of_the_master_database_that_leads_to_a_standby_reads_on_and_is_replaced() {
+    let mut master = Master::start(Version::V18).await;
+    let tenant = master.school(1, "norte").await;
+    let pool = master.api();
+    master.server.stop().await.unwrap();
+    std::fs::write(master.server.log_path().with_file_name("data").join("standby.signal"), "").unwrap();
+    master.server.start_again().await.unwrap();
+    let pid = async || {
+        let mut conn = pool.acquire().await.unwrap();
+        let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM registry.tenants WHERE id = $1)")
+            .bind(tenant.0)
+            .fetch_one(&mut *conn)
+            .await
+            .unwrap();
+        assert!(known);
+        sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()").fetch_one(&mut *conn).await.unwrap()
+    };
+    let first = pid().await;
+    until("another session", async || pid().await != first).await;
+    master.superuser("SELECT pg_promote()").await;
+    let some = async || {
+        let mut pids = BTreeSet::new();
+        for _ in 0..20 {
+            pids.insert(pid().await);
+        }
+        pids
+    };
+    let promoted = some().await;
+    assert!(some().await.is_subset(&promoted), "a session with the primary was replaced");
 }
 
 #[tokio::test]

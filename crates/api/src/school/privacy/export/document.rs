@@ -9,6 +9,7 @@ use sqlx::{FromRow, Row as _};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::resource::stored::{StoredDate, StoredMoment};
 use crate::school::activities::Activity;
 use crate::school::allergies::Allergy;
 use crate::school::children::Child;
@@ -80,8 +81,8 @@ pub struct ExportedRecord<T> {
 
 impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for ExportedRecord<T> {
     fn from_row(row: &'r PgRow) -> sqlx::Result<Self> {
-        let (id, deleted_at) = (row.try_get("id")?, row.try_get("deleted_at")?);
-        Ok(Self { id, record: T::from_row(row)?, deleted_at })
+        let deleted_at: StoredMoment = row.try_get("deleted_at")?;
+        Ok(Self { id: row.try_get("id")?, record: T::from_row(row)?, deleted_at: deleted_at.into() })
     }
 }
 
@@ -111,14 +112,17 @@ pub struct ExportedGuardian {
     /// Whether the guardian may collect the child from school.
     pub may_pick_up: bool,
     /// Last day on which the guardian may collect the child (`YYYY-MM-DD`); null for no end.
+    #[sqlx(try_from = "StoredDate")]
     pub pick_up_until: Option<NaiveDate>,
     /// Whether the school calls the guardian in an emergency.
     pub is_emergency_contact: bool,
     /// Order in which the school calls the guardians; the lowest number comes first.
     pub contact_order: i16,
     /// Time at which the guardian was linked to the child, in RFC 3339 format.
+    #[sqlx(try_from = "StoredMoment")]
     pub created_at: DateTime<Utc>,
     /// Time at which the guardian was removed, in RFC 3339 format; null while it is in use.
+    #[sqlx(try_from = "StoredMoment")]
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
@@ -134,10 +138,13 @@ pub struct ExportedEnrolment {
     /// Calendar year in which the school year begins: 2026 stands for 2026/2027.
     pub school_year: i16,
     /// First day of the enrolment (`YYYY-MM-DD`).
+    #[sqlx(try_from = "StoredDate")]
     pub starts_on: NaiveDate,
     /// Last day of the enrolment (`YYYY-MM-DD`); null while no end is known.
+    #[sqlx(try_from = "StoredDate")]
     pub ends_on: Option<NaiveDate>,
     /// Time at which the enrolment was removed, in RFC 3339 format; null while it is in use.
+    #[sqlx(try_from = "StoredMoment")]
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
@@ -151,6 +158,7 @@ pub struct ExportedAccess {
     /// Path of the request, without the query string.
     pub resource: String,
     /// Time of the request, in RFC 3339 format.
+    #[sqlx(try_from = "StoredMoment")]
     pub occurred_at: DateTime<Utc>,
     /// Whether the request was allowed and succeeded.
     pub success: bool,

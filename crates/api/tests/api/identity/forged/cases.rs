@@ -242,7 +242,12 @@ pub(super) fn external_cases(forge: &Forge) -> Cases {
         ("external: tenant_id missing", with("tenant_id", Value::Null)),
         ("external: tenant_id a list", with("tenant_id", json!([NORTE, SUL]))),
         ("external: sub missing", with("sub", Value::Null)),
-        ("external: nbf missing", with("nbf", Value::Null)),
+        ("external: nbf a text", with("nbf", json!(now().to_string()))),
+        ("external: nbf in five minutes", with("nbf", json!(now() + 300))),
+        ("external: exp a text", with("exp", json!((now() + 600).to_string()))),
+        ("external: iat missing", with("iat", Value::Null)),
+        ("external: expired, with a fraction", with("exp", json!(0.5))),
+        ("external: typ of another token", forge.external(&json!({ "typ": "application/logout+jwt" }), &json!({}))),
         ("external: lasts a month", with("exp", json!(now() + 30 * 86_400))),
         ("external: claims this API's own name", forge.external(&json!({}), &json!({ "iss": ISSUER, "aud": AUDIENCE }))),
     ]
