@@ -19,6 +19,8 @@ async fn the_real_schema_is_built_once_and_a_copy_has_the_seed_data_and_allows_n
         server.migrations = Migrations::tenant().unwrap();
         let password = MIGRATOR_PASSWORD.into();
         let mut conn = server.pool.acquire().await.unwrap();
+        // The server is observed before it has any of our roles.
+        assert!(!template::exists(&mut conn, server.digest()).await.unwrap());
         prepare::prepare_roles(&mut conn, &desired(&password)).await.unwrap();
         assert!(!template::exists(&mut conn, server.digest()).await.unwrap());
         server.build(&server.migrations).await.unwrap();

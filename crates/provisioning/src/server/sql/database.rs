@@ -47,10 +47,8 @@ pub(in crate::server) fn freeze(building: &str, template: &str) -> String {
 
 /// An SQL condition: only a superuser may enter the database.
 pub(in crate::server) fn is_frozen(database: &str) -> String {
-    format!(
-        "{database}.datallowconn AND {database}.datconnlimit = 0 AND {database}.datdba = {}::regrole",
-        Literal(&Ident(OWNER).to_string())
-    )
+    // By name: a server that is not prepared yet has no such role.
+    format!("{database}.datallowconn AND {database}.datconnlimit = 0 AND pg_get_userbyid({database}.datdba) = {}", Literal(OWNER))
 }
 
 /// Makes a template, spare or building droppable, if it has a name and an owner of ours and no ownership comment.
