@@ -30,6 +30,12 @@ fn a_server_upgraded_in_place_is_served_again_once_its_new_identity_is_accepted_
         world.pg15.upgrade(Version::V18).await.unwrap();
         let now = query_value::<String>(&world.pg15, "postgres", IDENTIFIER).await;
         assert_ne!(before, now);
+        // The admin is no superuser: from 16 on it may change only roles that it was given for that, as docs/running/upgrade.md says.
+        let grants = r#"DO $$ DECLARE ours name; BEGIN
+            FOR ours IN SELECT rolname FROM pg_roles WHERE shobj_description(oid, 'pg_authid') LIKE '{%"cluster":"%' LOOP
+                EXECUTE format('GRANT %I TO operator_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', ours);
+            END LOOP; END $$"#;
+        sqlx::raw_sql(grants).execute(&mut World::superuser(&world.pg15, "postgres").await).await.unwrap();
         world.server_when("pg-15", "Ready", "False", "ServerIdentityMismatch").await;
 
         // A database that is not there under its ownership comment: nothing is accepted.
