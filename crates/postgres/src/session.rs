@@ -169,3 +169,15 @@ pub async fn connect(options: &PgConnectOptions, doing: &'static str) -> Result<
         Err(_) => Err(Error::timed_out(doing)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Purpose;
+
+    #[test]
+    fn no_session_lifts_a_brake_that_the_server_sets() {
+        for purpose in [Purpose::Operator, Purpose::Migrator, Purpose::Registry, Purpose::School] {
+            assert!(purpose.settings().all(|(name, _)| !name.contains("read_only")), "{purpose:?}");
+        }
+    }
+}

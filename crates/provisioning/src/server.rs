@@ -29,6 +29,9 @@ pub use self::error::{Error, Object, Result};
 pub const OWNER: &str = "tenant_owner";
 /// The group of the schools' logins, which carries their rights inside a database.
 pub const APP: &str = "tenant_app";
+/// May connect to every school's database and to the maintenance databases, and to nothing in them; nobody logs in as it. People's monitoring and backup roles
+/// are made members of it, because a right that is given to them directly is taken away again.
+pub const MONITOR: &str = "dailycare_monitor";
 /// Logs in to run migrations, as a member of [`OWNER`] and of nothing else.
 pub const MIGRATOR: &str = "dailycare_migrator";
 

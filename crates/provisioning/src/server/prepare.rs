@@ -9,7 +9,7 @@ use domain::names::ClusterUid;
 use secrecy::SecretString;
 use sqlx::postgres::PgConnection;
 
-pub use self::databases::close_maintenance_databases;
+pub use self::databases::{Closing, close_maintenance_databases};
 pub use self::roles::prepare_roles;
 use super::Result;
 
@@ -31,7 +31,7 @@ pub struct Preparation {
     pub roles: bool,
     /// Databases other than the tenants' that every role can enter or make temporary tables in.
     pub open_databases: Vec<String>,
-    /// One of them is a maintenance database that the admin may close.
+    /// A maintenance database is left to close, and the admin may.
     pub closable: bool,
 }
 
@@ -41,7 +41,8 @@ pub struct Preparation {
 /// [`NotOurs`](super::error::Error::NotOurs) when a role of a fixed name has no ownership comment of this cluster.
 pub async fn observe(conn: &mut PgConnection, desired: &DesiredRoles<'_>) -> Result<Preparation> {
     let roles = roles::read(conn, desired).await?;
-    let open = databases::open(conn).await?;
-    let closable = open.iter().any(|database| database.maintenance && database.may_close);
-    Ok(Preparation { roles: roles.complete(), open_databases: open.into_iter().map(|database| database.name).collect(), closable })
+    let databases = databases::observe(conn).await?;
+    let closable = databases.iter().any(databases::Admission::closable);
+    let open = databases.into_iter().filter(|database| database.open).map(|database| database.name);
+    Ok(Preparation { roles: roles.complete(), open_databases: open.collect(), closable })
 }

@@ -2,6 +2,7 @@
 
 use domain::retry::Class;
 use domain::school::observed::{DatabaseAccess, ObservedLogin};
+use postgres::session::{self, Credentials, Purpose};
 use provisioning::scram;
 use provisioning::server::drop::drop_database;
 use provisioning::server::{Error, access};
@@ -49,6 +50,28 @@ fn superuser_drifts(school: &School) -> Vec<String> {
             "GRANT CONNECT ON DATABASE {database} TO stranger WITH GRANT OPTION; SET ROLE stranger; GRANT CONNECT ON DATABASE {database} TO PUBLIC"
         ),
     ]
+}
+
+#[tokio::test]
+async fn members_of_the_monitoring_role_enter_every_school_open_or_closed_and_keep_that() {
+    on_every_server(async |server| {
+        let (school, closed) = (server.school("watched").await, server.school("shut").await);
+        access::close(&server.pool, &closed.objects).await.unwrap();
+        server.as_superuser("CREATE ROLE exporter LOGIN PASSWORD 'watches' IN ROLE dailycare_monitor").await;
+        for (school, expected) in [(&school, DatabaseAccess::Open), (&closed, DatabaseAccess::Closed)] {
+            assert_eq!(server.access(school).await, expected);
+            let credentials = Credentials { username: "exporter".into(), password: "watches".into() };
+            let settings = session::options(&server.endpoint, &credentials, school.database(), Purpose::Operator);
+            let mut conn = session::connect(&settings, "watching").await.unwrap();
+            let refused = sqlx::raw_sql("SELECT FROM app.children").execute(&mut conn).await.unwrap_err();
+            assert_eq!(refused.as_database_error().unwrap().code().as_deref(), Some("42501"), "it may enter and read nothing");
+        }
+        server.as_admin(&format!("GRANT CONNECT ON DATABASE {} TO exporter", school.database())).await;
+        assert_eq!(server.access(&school).await, DatabaseAccess::Drifted, "a right of one's own is none that stays");
+        access::open(&server.pool, &school.objects, LIMIT).await.unwrap();
+        assert_eq!(server.access(&school).await, DatabaseAccess::Open);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ impl Server {
             )
             .await;
         }
-        assert_eq!(prepare::close_maintenance_databases(&mut conn).await.unwrap(), Vec::<String>::new());
+        assert_eq!(prepare::close_maintenance_databases(&mut conn).await.unwrap().open, Vec::<String>::new());
         self.build(&self.migrations).await.unwrap();
     }
 

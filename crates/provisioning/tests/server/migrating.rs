@@ -26,6 +26,27 @@ async fn schema(server: &Server, school: &School) -> Schema {
 }
 
 #[tokio::test]
+async fn a_read_only_brake_of_the_server_is_respected_by_migrations_and_schools() {
+    on_every_server(async |server| {
+        let school = server.school("braked").await;
+        server.as_superuser("ALTER SYSTEM SET default_transaction_read_only = on").await;
+        server.as_superuser("SELECT pg_reload_conf()").await;
+        let braked = async || {
+            let mut conn = server.log_in_as_migrator(school.database()).await.unwrap();
+            sqlx::query_scalar::<_, String>("SHOW transaction_read_only").fetch_one(&mut conn).await.unwrap() == "on"
+        };
+        while !braked().await {}
+        let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
+        let refused = migrate_last(&server, &school, &newer).await.unwrap_err();
+        assert_eq!((refused.sqlstate().as_deref(), refused.class()), (Some("25006"), Class::Transient));
+        let mut login = server.log_in(&school, school.database()).await.unwrap();
+        let found: String = sqlx::query_scalar("SHOW transaction_read_only").fetch_one(&mut login).await.unwrap();
+        assert_eq!(found, "on");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_file_and_its_comment_come_together_and_once_whether_open_or_closed() {
     on_every_server(async |mut server| {
         let (school, closed) = (server.school("growing").await, server.school("sleeping").await);

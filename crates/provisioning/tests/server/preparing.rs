@@ -4,7 +4,7 @@ use domain::retry::Class;
 use postgres::schema::Applied;
 use postgres::session::Credentials;
 use provisioning::server::identity::{OLDEST_VERSION, identify};
-use provisioning::server::prepare::{self, DesiredRoles, close_maintenance_databases, prepare_roles};
+use provisioning::server::prepare::{self, Closing, DesiredRoles, close_maintenance_databases, prepare_roles};
 use provisioning::server::{Error, MIGRATOR, migrate};
 use testing::Version;
 
@@ -49,14 +49,18 @@ async fn maintenance_databases_are_closed_where_the_admin_may_and_otherwise_name
         let mut conn = server.pool.acquire().await.unwrap();
         prepare_roles(&mut conn, &desired(&password)).await.unwrap();
         let expected: &[&str] = if server.kind == Admin::Superuser { &[] } else { &["postgres", "template1"] };
-        assert_eq!(close_maintenance_databases(&mut conn).await.unwrap(), expected);
+        assert_eq!(close_maintenance_databases(&mut conn).await.unwrap().open, expected);
         assert_eq!(prepare::observe(&mut conn, &desired(&password)).await.unwrap().open_databases, expected);
         server.as_superuser("CREATE DATABASE somebody_elses").await;
         let before = server.catalogs().await;
-        assert!(close_maintenance_databases(&mut conn).await.unwrap().contains(&"somebody_elses".to_owned()));
+        assert!(close_maintenance_databases(&mut conn).await.unwrap().open.contains(&"somebody_elses".to_owned()));
         assert_eq!(server.catalogs().await, before);
     })
     .await;
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
 }
 
 #[tokio::test]
@@ -73,7 +77,8 @@ async fn whatever_public_was_granted_on_a_maintenance_database_is_revoked_or_nam
         let superuser = server.kind == Admin::Superuser;
         assert_eq!(prepare::observe(&mut conn, &desired(&password)).await.unwrap().closable, superuser);
         let left: &[&str] = if superuser { &["template1"] } else { &["postgres", "template1"] };
-        assert_eq!(close_maintenance_databases(&mut conn).await.unwrap(), left);
+        let closed: &[&str] = if superuser { &["postgres"] } else { &[] };
+        assert_eq!(close_maintenance_databases(&mut conn).await.unwrap(), Closing { closed: owned(closed), open: owned(left) });
         let observed = prepare::observe(&mut conn, &desired(&password)).await.unwrap();
         assert!(!observed.closable, "what is counted is what can be revoked");
         assert_eq!(observed.open_databases, left);

@@ -3,13 +3,16 @@
 //! Must not touch what exists already without our ownership comment: the statements check it.
 
 use domain::server::action::{Action, ObjectAction, ServerAction};
+use kube::Resource as _;
 use provisioning::server::session_guard::SessionGuard;
-use provisioning::server::{prepare, template};
+use provisioning::server::{MONITOR, prepare, template};
 
 use super::observe::{Contact, Observation};
 use super::{FINALIZER, status};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
+use crate::crd::DatabaseServer;
+use crate::kubernetes::events::{Notice, Severity};
 use crate::kubernetes::object;
 
 pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action: Action) -> Result<()> {
@@ -17,7 +20,7 @@ pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action
         Action::Object(action) => on_object(ctx, observation, action).await,
         Action::Server(action) => {
             let contact = observation.contact.as_ref().map_err(|_| Error::Overtaken("the server"))?;
-            on_server(ctx, contact, action).await
+            on_server(ctx, &observation.object, contact, action).await
         }
     }
 }
@@ -48,7 +51,7 @@ async fn on_object(ctx: &Context, observation: &mut Observation, action: ObjectA
     Ok(())
 }
 
-async fn on_server(ctx: &Context, contact: &Contact, action: ServerAction) -> Result<()> {
+async fn on_server(ctx: &Context, object: &DatabaseServer, contact: &Contact, action: ServerAction) -> Result<()> {
     let connection = &contact.connection;
     match action {
         ServerAction::PrepareRoles => {
@@ -60,8 +63,9 @@ async fn on_server(ctx: &Context, contact: &Contact, action: ServerAction) -> Re
         }
         ServerAction::CloseMaintenance => {
             let mut conn = session(contact).await?;
-            prepare::close_maintenance_databases(&mut conn).await?;
+            let closing = prepare::close_maintenance_databases(&mut conn).await?;
             conn.release();
+            tell_closed(ctx, object, &closing.closed);
         }
         ServerAction::BuildTemplate => {
             template::build(connection.pool(), &connection.endpoint, &contact.migrator, &ctx.migrations).await?;
@@ -69,6 +73,18 @@ async fn on_server(ctx: &Context, contact: &Contact, action: ServerAction) -> Re
         ServerAction::DropStale => template::drop_stale(connection.pool(), ctx.migrations.digest()).await?,
     }
     Ok(())
+}
+
+/// Monitoring and backup roles may have been let in as everybody was, and must hear why they are not any more.
+fn tell_closed(ctx: &Context, object: &DatabaseServer, closed: &[String]) {
+    if !closed.is_empty() {
+        let note = format!(
+            "every login could connect to {}; now only members of {MONITOR} can, and roles that have CONNECT there. Grant {MONITOR} to monitoring and backup roles",
+            closed.join(", ")
+        );
+        let notice = Notice { severity: Severity::Normal, reason: "MaintenanceClosed", action: "CloseMaintenance", note };
+        ctx.recorder.publish(&object.object_ref(&()), &notice);
+    }
 }
 
 async fn session(contact: &Contact) -> Result<SessionGuard> {

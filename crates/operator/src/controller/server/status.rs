@@ -8,9 +8,10 @@ use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use domain::server::observed::ObservedServer;
 use domain::server::plan::{Plan, plan};
 use domain::server::status::{self, ServerCapacity};
+use provisioning::server::MONITOR;
 
 use super::Servers;
-use super::observe::Observation;
+use super::observe::{Contact, Observation};
 use crate::controller::context::Context;
 use crate::controller::engine;
 use crate::controller::error::{Error, Result};
@@ -56,6 +57,7 @@ pub(super) fn conditions(
     };
     let mut conditions = status::report(observed, plan, capacity, overdue);
     if let Ok(contact) = &observation.contact {
+        tell_who_may_enter(&mut conditions, contact);
         warn_of_open_databases(&mut conditions, &contact.open_databases, &contact.connection.admin.username);
         warn_of_outdated_databases(&mut conditions, &contact.outdated_databases);
     }
@@ -93,6 +95,14 @@ fn warn_of_outdated_databases(conditions: &mut [Condition], outdated: &[String])
             outdated.len(),
             named.join(", ")
         );
+    }
+}
+
+/// Monitoring and backup roles are kept out like everybody else, unless they are members of one role.
+fn tell_who_may_enter(conditions: &mut [Condition], contact: &Contact) {
+    let reachable = conditions.iter_mut().find(|condition| condition.type_ == ConditionType::Reachable && !contact.facts.full);
+    if let (Some(reachable), true) = (reachable, contact.facts.roles && contact.facts.closed) {
+        reachable.message = format!("the server answers; monitoring and backup roles may connect to its databases as members of {MONITOR}");
     }
 }
 

@@ -1,49 +1,84 @@
 //! Databases that every role may enter, and closing those of them that are the server's own maintenance databases.
 //!
-//! Must not close a database that is not one of those.
+//! Must not close a database that is not one of those, and must count as closable only what closing changes.
 
 use postgres::quote::Ident;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
-use crate::server::{OWNER, Result, send};
+use crate::server::{MONITOR, OWNER, Result, send};
 
-/// Revokes PUBLIC's rights on the maintenance databases where the admin may, and returns the names of all databases that stay open.
+/// What closing the maintenance databases came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// Databases that PUBLIC had rights on before and has none on now.
+    pub closed: Vec<String>,
+    /// Databases that stay open.
+    pub open: Vec<String>,
+}
+
+/// Revokes PUBLIC's rights on the maintenance databases where the admin may, and lets members of [`MONITOR`] connect to them.
 ///
 /// # Errors
-/// When the catalog cannot be read or a right cannot be revoked.
-pub async fn close_maintenance_databases(conn: &mut PgConnection) -> Result<Vec<String>> {
+/// When the catalog cannot be read or a right cannot be changed.
+pub async fn close_maintenance_databases(conn: &mut PgConnection) -> Result<Closing> {
     let doing = "closing the maintenance databases";
-    for database in open(conn).await? {
-        if database.maintenance && database.may_close {
-            send::send(conn, format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", Ident(&database.name)), doing).await?;
-        }
+    let before = observe(conn).await?;
+    for database in before.iter().filter(|database| database.closable()) {
+        let name = Ident(&database.name);
+        let statements = format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC; GRANT CONNECT ON DATABASE {name} TO {}", Ident(MONITOR));
+        send::send(conn, statements, doing).await?;
     }
-    Ok(open(conn).await?.into_iter().map(|database| database.name).collect())
+    let open: Vec<_> = observe(conn).await?.into_iter().filter(|database| database.open).map(|database| database.name).collect();
+    let closed = before.into_iter().filter(|database| database.open && !open.contains(&database.name)).map(|database| database.name);
+    Ok(Closing { closed: closed.collect(), open })
 }
 
-/// A database that PUBLIC has rights on.
-pub(super) struct Open {
+/// A database that is not a tenant's, and who may connect to it.
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent fact")]
+pub(super) struct Admission {
     pub(super) name: String,
-    pub(super) maintenance: bool,
-    /// The admin may revoke such a right: the owner granted it, and the admin acts as the owner. What others granted only they can revoke.
-    pub(super) may_close: bool,
+    maintenance: bool,
+    /// The admin acts as its owner.
+    owned: bool,
+    /// PUBLIC has a right on it.
+    pub(super) open: bool,
+    /// The owner gave PUBLIC such a right. What others granted only they can revoke.
+    by_owner: bool,
+    /// Members of [`MONITOR`] may connect.
+    monitored: bool,
 }
 
-/// Databases that PUBLIC has rights on, without the tenants': [`crate::server::catalog::observe`] judges those one by one.
-pub(super) async fn open(conn: &mut PgConnection) -> Result<Vec<Open>> {
+impl Admission {
+    /// Closing changes it.
+    pub(super) fn closable(&self) -> bool {
+        self.maintenance && self.owned && (self.by_owner || !self.monitored)
+    }
+}
+
+/// Databases without the tenants': [`crate::server::catalog::observe`] judges those one by one.
+pub(super) async fn observe(conn: &mut PgConnection) -> Result<Vec<Admission>> {
     let doing = "observing open databases";
     let query = "SELECT datname::text AS name, datname IN ('postgres', 'template1', current_database()) AS maintenance,
-            pg_has_role(datdba, 'USAGE') AND by_owner AS may_close
-        FROM pg_database d, LATERAL (SELECT count(*) > 0 AS open, bool_or(grantor = datdba) AS by_owner
-            FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) WHERE grantee = 0) public
-        WHERE datallowconn AND pg_get_userbyid(datdba) <> $1 AND open ORDER BY 1";
+            pg_has_role(datdba, 'USAGE') AS owned, open, by_owner, monitored
+        FROM pg_database d, LATERAL (SELECT coalesce(bool_or(grantee = 0), false) AS open, coalesce(bool_or(grantee = 0 AND grantor = datdba), false) AS by_owner,
+            coalesce(bool_or(rolname = $2 AND privilege_type = 'CONNECT'), false) AS monitored
+            FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) LEFT JOIN pg_roles r ON r.oid = grantee) AS admitted
+        WHERE datallowconn AND pg_get_userbyid(datdba) <> $1 ORDER BY 1";
     let read = async {
-        let rows = sqlx::query(query).bind(OWNER).fetch_all(conn).await?;
-        let open = |row: &PgRow| {
-            Ok(Open { name: row.try_get("name")?, maintenance: row.try_get("maintenance")?, may_close: row.try_get("may_close")? })
-        };
-        rows.iter().map(open).collect::<Result<_, _>>()
+        let rows = sqlx::query(query).bind(OWNER).bind(MONITOR).fetch_all(conn).await?;
+        rows.iter().map(read_row).collect::<Result<_, _>>()
     };
     send::answer(doing, read).await
+}
+
+fn read_row(row: &PgRow) -> Result<Admission, sqlx::Error> {
+    Ok(Admission {
+        name: row.try_get("name")?,
+        maintenance: row.try_get("maintenance")?,
+        owned: row.try_get("owned")?,
+        open: row.try_get("open")?,
+        by_owner: row.try_get("by_owner")?,
+        monitored: row.try_get("monitored")?,
+    })
 }

@@ -12,7 +12,7 @@ use super::DesiredRoles;
 use crate::scram;
 use crate::server::ownership::{OwnershipComment as _, RoleComment};
 use crate::server::sql::{self, RoleAttributes};
-use crate::server::{APP, Error, MIGRATOR, OWNER, Object, Result, send};
+use crate::server::{APP, Error, MIGRATOR, MONITOR, OWNER, Object, Result, send};
 
 /// Creates and corrects the fixed roles, in one transaction.
 ///
@@ -45,9 +45,10 @@ struct FixedRole {
     member_of: Option<&'static str>,
 }
 
-const FIXED: [FixedRole; 3] = [
+const FIXED: [FixedRole; 4] = [
     FixedRole { name: OWNER, logs_in: false, member_of: None },
     FixedRole { name: APP, logs_in: false, member_of: None },
+    FixedRole { name: MONITOR, logs_in: false, member_of: None },
     FixedRole { name: MIGRATOR, logs_in: true, member_of: Some(OWNER) },
 ];
 

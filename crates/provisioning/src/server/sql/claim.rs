@@ -7,7 +7,7 @@ use postgres::quote::{Ident, Literal};
 use super::block::{block, end, lock};
 use super::database::{collates_as_now, is_frozen};
 use super::rights::set_search_path;
-use crate::server::{APP, MIGRATOR};
+use crate::server::{APP, MIGRATOR, MONITOR};
 
 /// An SQL condition: a complete staged database that belongs to no school and that nobody is in: with a session in it, it could not be renamed.
 pub(in crate::server) fn is_spare(database: &str) -> String {
@@ -66,7 +66,7 @@ pub(in crate::server) fn claim(claim: &SpareClaim<'_>) -> String {
          COMMENT ON ROLE {login} IS {}; \
          ALTER DATABASE {spare} RENAME TO {database}; \
          REVOKE ALL ON DATABASE {database} FROM PUBLIC; \
-         GRANT CONNECT ON DATABASE {database} TO {login}, {}; {set_search_path} \
+         GRANT CONNECT ON DATABASE {database} TO {login}, {}, {}; {set_search_path} \
          COMMENT ON DATABASE {database} IS {}; \
          ALTER DATABASE {database} CONNECTION LIMIT -1; \
          COMMIT",
@@ -75,6 +75,7 @@ pub(in crate::server) fn claim(claim: &SpareClaim<'_>) -> String {
         Ident(APP),
         Literal(claim.login_comment),
         Ident(MIGRATOR),
+        Ident(MONITOR),
         Literal(claim.comment),
         set_search_path = set_search_path(claim.database),
     )

@@ -5,7 +5,7 @@
 use postgres::quote::{Ident, Literal};
 
 use super::block::end;
-use crate::server::{MIGRATOR, OWNER, TenantObjects};
+use crate::server::{MIGRATOR, MONITOR, OWNER, TenantObjects};
 
 /// A database's rights as `text[]`, one entry `grantee=RIGHT` each, with `*` when it has the grant option. PUBLIC's grantee is empty.
 pub(in crate::server) fn acl_of(database: &str) -> String {
@@ -15,10 +15,11 @@ pub(in crate::server) fn acl_of(database: &str) -> String {
     )
 }
 
-/// The rights that a tenant database should have, in the form of [`acl_of`]: the owner's, the migrator's, and the login's while it is open.
+/// The rights that a tenant database should have, in the form of [`acl_of`]: the owner's, the migrator's, those of monitoring
+/// roles, and the login's while it is open.
 pub(in crate::server) fn desired_acl(login: Option<&str>) -> Vec<String> {
     let owner = ["CREATE", "TEMPORARY", "CONNECT"].map(|right| format!("{OWNER}={right}"));
-    let connect = login.into_iter().chain([MIGRATOR]).map(|role| format!("{role}=CONNECT"));
+    let connect = login.into_iter().chain([MIGRATOR, MONITOR]).map(|role| format!("{role}=CONNECT"));
     owner.into_iter().chain(connect).collect()
 }
 
@@ -48,7 +49,7 @@ pub(super) fn correct_database(objects: &TenantObjects, login_may_connect: bool)
     let (database, owner) = (Ident(objects.database.as_str()), Ident(OWNER));
     let login = login_may_connect.then_some(objects.login.as_str());
     let desired: Vec<String> = desired_acl(login).iter().map(|right| Literal(right).to_string()).collect();
-    let admitted: Vec<String> = login.into_iter().chain([MIGRATOR]).map(|role| Ident(role).to_string()).collect();
+    let admitted: Vec<String> = login.into_iter().chain([MIGRATOR, MONITOR]).map(|role| Ident(role).to_string()).collect();
     let differs = format!(
         "NOT (SELECT acl <@ desired AND desired <@ acl FROM (SELECT {} AS acl, ARRAY[{}]::text[] AS desired) AS rights)",
         acl_of("the_database"),
