@@ -96,7 +96,11 @@ impl Fixture {
     pub(crate) async fn bare(&self, school: &School, child: Uuid, connections: u32) -> Outcome<Bares> {
         let route = self.platform.publication(school, domain::tenant::TenantState::Active);
         let (host, port, database) = (&route.route.endpoint.host, route.route.endpoint.port, &route.route.database);
-        let url = format!("postgres://{}:{}@{host}:{port}/{database}?sslmode=disable", route.route.login, route.password.expose_secret());
+        let url = format!(
+            "postgres://{}:{}@{host}:{port}/{database}?sslmode=disable",
+            route.route.login,
+            route.password.as_ref().map_or("", |password| password.expose_secret())
+        );
         let (plain, checked, edged) = (free()?, free()?, free()?);
         let mut command = Command::new(std::env::current_exe()?);
         command.args([Bare::NAME, "--plain", &plain.to_string(), "--checked", &checked.to_string(), "--edged", &edged.to_string()]);

@@ -70,7 +70,7 @@ async fn start(fixture: &Fixture) -> Outcome<Start> {
 /// Rows like a real school's, each with its own database, login and sealed password; no database is behind them.
 async fn register(fixture: &Fixture, like: &School, rows: usize) -> Outcome<Vec<TenantId>> {
     let keyring = Keyring::parse(&fixture.platform.sealing_keys)?;
-    let password = fixture.platform.publication(like, TenantState::Active).password;
+    let password = fixture.platform.publication(like, TenantState::Active).password.ok_or("a publication without a password")?;
     let (mut ids, mut names, mut sealed) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..rows {
         let (id, name) = (Uuid::new_v4(), format!("frota-{number:05}"));

@@ -142,6 +142,8 @@ impl Floor {
         let database = ObservedDatabase::Ours { schema: Schema { version, genuine: true }, access: DatabaseAccess::Open };
         let bound = AssignedSchool {
             names: case.names.clone(),
+            existed: true,
+            routed: true,
             tenant: ObservedTenant::Ours { state: TenantState::Active, current: true },
             secret: ObservedSecret::Ours(SecretContent::Current),
             admin: ObservedAdmin::Exists,
@@ -159,6 +161,7 @@ impl Floor {
                 name: Some(case.names.database.to_string()),
                 host: Some(connection.endpoint.host.clone()),
                 port: Some(connection.endpoint.port),
+                created_at: Some(Time(Timestamp::now())),
             }),
             schema: Some(SchemaStatus { version: Some(version), target: Some(version) }),
             admin_user: Some(AdminUserStatus {

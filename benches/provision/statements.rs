@@ -152,7 +152,7 @@ impl Sql {
                     pooling: true,
                 },
             },
-            password: password.password.clone(),
+            password: Some(password.password.clone()),
             schema_version: self.migrations.target(),
             state: TenantState::Active,
         };

@@ -109,6 +109,7 @@ fn facts(observed: &ObservedSchool) -> Vec<(&'static str, String)> {
     facts.extend([
         ("tenant id", assigned.names.tenant.to_string()),
         ("server", assigned.names.server.to_string()),
+        ("on record", if assigned.existed { "the database existed" } else { "no database yet" }.to_owned()),
         ("registry", format!("{:?}", assigned.tenant)),
         ("secret", format!("{} {:?}", assigned.names.secret, assigned.secret)),
         ("administrator", format!("{:?}", assigned.admin)),

@@ -50,7 +50,7 @@ fn manifest() -> Vec<Value> {
     serde_yaml::Deserializer::from_str(&text).map(|document| serde::Deserialize::deserialize(document).unwrap()).collect()
 }
 
-async fn apply<K>(api: Api<K>, object: &Value)
+pub async fn apply<K>(api: Api<K>, object: &Value)
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
@@ -88,7 +88,7 @@ fn granted() -> BTreeSet<(String, String, String)> {
 }
 
 /// A world whose operator is the service account of the manifest, leader election included.
-async fn limited() -> World {
+pub async fn limited() -> World {
     let mut world = World::new(Setup::default()).await;
     world.operator.stop().await.unwrap();
     let kubeconfig = world.plane.service_account(SYSTEM, "dailycare-operator").await.unwrap();
@@ -139,6 +139,13 @@ fn the_rights_that_are_granted_are_the_rights_that_a_whole_life_needs() {
     });
 }
 
+/// Binds the operator to a role of this name in one namespace.
+pub fn binding(name: &str, kind: &str) -> Value {
+    json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": "dailycare-operator", "namespace": SYSTEM}]})
+}
+
 #[test]
 fn a_right_that_is_missing_in_one_namespace_is_named_there_and_nobody_else_waits() {
     run(async {
@@ -146,11 +153,6 @@ fn a_right_that_is_missing_in_one_namespace_is_named_there_and_nobody_else_waits
         let (whole, short) = (world.fresh_namespace().await, world.fresh_namespace().await);
         let client = || world.client.clone();
         Api::<ClusterRoleBinding>::all(client()).delete("dailycare-operator-schools", &DeleteParams::default()).await.unwrap();
-        let binding = |name: &str, kind: &str| {
-            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": name},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name},
-                "subjects": [{"kind": "ServiceAccount", "name": "dailycare-operator", "namespace": SYSTEM}]})
-        };
         apply(Api::<RoleBinding>::namespaced(client(), &whole), &binding("dailycare-operator-schools", "ClusterRole")).await;
         let all_but_create = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "all-but-create"},
             "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "patch"]}]});

@@ -98,6 +98,7 @@ fn a_foreign_secret_of_the_name_is_left_alone_and_blocks_until_removed() {
             assert_ne!(world.tenant_row(&names(&school)).await["state"], "active");
             assert_eq!(whole(&secrets.get(&secret.name_any()).await.unwrap()), whole(secret));
         }
+        world.assert_statuses_are_true(&namespace).await;
         for secret in &foreign {
             secrets.delete(&secret.name_any(), &DeleteParams::default()).await.unwrap();
         }
@@ -105,6 +106,7 @@ fn a_foreign_secret_of_the_name_is_left_alone_and_blocks_until_removed() {
             let school = world.ready(&namespace, code).await;
             assert!(world.serves(&namespace, &names(&school)).await);
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -145,6 +147,7 @@ fn a_foreign_database_or_login_of_the_name_is_left_alone_and_blocks_until_remove
             let school = world.ready(&namespace, code).await;
             assert!(world.serves(&namespace, &names(&school)).await);
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -165,5 +168,6 @@ fn an_administrator_with_another_schools_address_is_refused_until_it_changes() {
         world.apply_school(&namespace, "fennel", person("eva@fennel.example")).await;
         world.ready(&namespace, "fennel").await;
         assert_eq!(world.secret(&namespace, "fennel-admin").await.unwrap()["email"], "eva@fennel.example");
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

@@ -35,6 +35,7 @@ fn an_operator_killed_before_or_after_any_action_is_continued_by_its_successor()
         fixture.die_while_a_server_comes_and_goes().await;
         fixture.die_on_schools().await;
         fixture.oracle.assert_nothing_leaked().await;
+        fixture.world.assert_statuses_are_true(&fixture.namespace).await;
     });
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 use testing::master::holding;
 
-use crate::sources::{database, json_of, list, names, role};
+use crate::sources::{database, execute, json_of, list, names, role};
 use crate::world::{World, log_in, run};
 
 /// Kubernetes collects a School's Secrets after it.
@@ -198,6 +198,93 @@ fn schools_deleted_at_once_after_they_were_applied_leave_nothing() {
         }
         let secrets = ["--namespace", namespace.as_str(), "get", "secrets", "-o", "name"];
         world.until("every Secret is gone", async || world.kubectl(&secrets).await.is_empty()).await;
+    });
+}
+
+/// As after a restore of the master database to a time before the School.
+async fn lose_row(world: &World, names: &Names) {
+    for table in ["users WHERE tenant_id", "tenants WHERE id"] {
+        execute(&mut world.master().await, &format!("DELETE FROM registry.{table} = '{}'", names.tenant)).await;
+    }
+}
+
+#[test]
+fn a_school_whose_row_is_lost_is_dropped_or_retained_as_its_policy_says() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        for (code, policy, tier) in [("whimbrel-1", "Delete", "standard"), ("whimbrel-2", "Retain", "premium")] {
+            world.apply_school(&namespace, code, json!({"deletionPolicy": policy, "placement": {"tier": tier}})).await;
+        }
+        let [dropped, kept] =
+            [world.ready(&namespace, "whimbrel-1").await, world.ready(&namespace, "whimbrel-2").await].map(|school| names(&school));
+        let secret = world.secret(&namespace, "whimbrel-2-db").await.unwrap();
+        for (code, names) in [("whimbrel-1", &dropped), ("whimbrel-2", &kept)] {
+            lose_row(world, names).await;
+            world.delete_school(&namespace, code).await;
+        }
+        nothing_is_left(world, &namespace, &dropped).await;
+        closed_and_kept(world, &namespace, &kept).await;
+        log_in(&secret, None).await.unwrap_err();
+    });
+}
+
+#[test]
+fn a_school_whose_row_is_lost_and_whose_code_is_taken_is_closed_and_waits_for_a_person() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        world.apply_school(&namespace, "willet", json!({})).await;
+        let names = names(&world.ready(&namespace, "willet").await);
+        let secret = world.secret(&namespace, "willet-db").await.unwrap();
+        lose_row(world, &names).await;
+        let other = "INSERT INTO registry.tenants (code, name, email) VALUES ('willet', 'Another', 'office@another.example')";
+        execute(&mut world.master().await, other).await;
+        let row = "SELECT * FROM registry.tenants WHERE code = 'willet'";
+        let before = json_of(&mut world.master().await, row).await;
+
+        world.schools(&namespace).delete("willet", &DeleteParams::default()).await.unwrap();
+        let school = world.school_when(&namespace, "willet", "Stalled", "True", "NameConflict").await;
+        let said = crate::world::conditions(Some(&school)).into_iter().find(|c| c.type_ == "Ready").unwrap().message;
+        assert!(said.contains(names.database.as_str()) && said.contains("closed"), "{said}");
+        log_in(&secret, None).await.unwrap_err();
+        assert_eq!(world.owned_objects(&names).await, [names.database.as_str(), names.login.as_str()]);
+        world.assert_statuses_are_true(&namespace).await;
+
+        world.merge_school(&namespace, "willet", json!({"spec": {"deletionPolicy": "Delete"}})).await.unwrap();
+        let schools = world.schools(&namespace);
+        world.until("the School is gone", async || schools.get_opt("willet").await.unwrap().is_none()).await;
+        assert!(world.owned_objects(&names).await.is_empty());
+        assert_eq!(json_of(&mut world.master().await, row).await, before, "the other tenant's row was touched");
+        execute(&mut world.master().await, "DELETE FROM registry.tenants WHERE code = 'willet'").await;
+    });
+}
+
+#[test]
+fn a_school_that_never_owned_its_database_retains_nothing_and_frees_its_code() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        for (code, tier, policy) in
+            [("wigeon-1", "standard", "Retain"), ("wigeon-2", "premium", "Retain"), ("wigeon-3", "standard", "Delete")]
+        {
+            let server = if tier == "premium" { &world.pg15 } else { &world.pg18 };
+            let theirs = format!("dailycare_tenant_{}", code.replace('-', "_"));
+            let mut conn = World::superuser(server, "postgres").await;
+            execute(&mut conn, &format!("CREATE DATABASE {theirs}")).await;
+            let before = database(&mut conn, &theirs).await;
+            let spec = json!({"placement": {"tier": tier}, "deletionPolicy": policy});
+            world.apply_school(&namespace, code, spec.clone()).await;
+            let names = names(&world.school_when(&namespace, code, "Stalled", "True", "OwnedByAnother").await);
+            world.assert_statuses_are_true(&namespace).await;
+            world.delete_school(&namespace, code).await;
+            let row = world.tenant_row(&names).await;
+            assert_eq!((&row["state"], &row["is_deleted"]), (&json!("deleted"), &json!(true)), "{code}: it holds its code and a place");
+            assert_eq!(database(&mut conn, &theirs).await, before, "{code}: somebody else's database was touched");
+            execute(&mut conn, &format!("DROP DATABASE {theirs}")).await;
+            world.apply_school(&namespace, code, spec).await;
+            world.ready(&namespace, code).await;
+        }
     });
 }
 

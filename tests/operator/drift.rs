@@ -53,6 +53,7 @@ fn a_deleted_secret_comes_back_with_a_new_password_that_works_and_is_published()
             log_in(&old, None).await.unwrap_err();
             world.until("the registry follows", async || published(world, names, &new).await).await;
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -73,6 +74,7 @@ fn an_edited_key_of_the_secret_is_corrected_and_the_password_kept() {
             world.until("the Secret says again what it said", corrected).await;
             log_in(&before, None).await.unwrap();
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -97,6 +99,7 @@ fn a_strong_password_written_into_the_secret_is_taken_over_and_a_weak_one_replac
             assert!(current().await["password"].len() >= 32);
             log_in(&secret, None).await.unwrap_err();
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -153,6 +156,7 @@ fn rights_and_attributes_that_somebody_gave_are_taken_away_again() {
                 world.until("the login works", async || world.serves(&namespace, names).await).await;
             }
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -190,6 +194,7 @@ fn a_dropped_login_is_made_again_with_the_password_of_the_secret() {
             assert_eq!((&login["rolconnlimit"], &login["rolsuper"], &login["rolcreatedb"]), (&json!(100), &json!(false), &json!(false)));
             assert_eq!(world.owned_objects(names).await, [names.database.as_str(), names.login.as_str()]);
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -219,6 +224,7 @@ fn a_database_or_login_without_our_ownership_comment_is_reported_and_not_touched
                 assert_eq!((database(&mut conn, names.database.as_str()).await, role(&mut conn, names.login.as_str()).await), before);
             }
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -237,6 +243,68 @@ fn a_dropped_database_is_told_and_never_replaced_by_an_empty_one() {
             assert!(database(&mut conn, names.database.as_str()).await.is_null());
             assert_eq!(world.owned_objects(names).await, [names.login.as_str()]);
         }
+        world.assert_statuses_are_true(&namespace).await;
+    });
+}
+
+/// As after a restore of the one server that holds everything to a time before the School: its row, its accounts, its database and its login are gone.
+async fn set_back(world: &World, names: &Names) {
+    let away = format!(
+        "COMMENT ON DATABASE {db} IS NULL; ALTER DATABASE {db} ALLOW_CONNECTIONS false; REVOKE CONNECT ON DATABASE {db} FROM {login}; DROP ROLE {login};
+         ALTER DATABASE {db} RENAME TO {db}_present",
+        db = names.database,
+        login = names.login
+    );
+    for statement in away.split(';') {
+        execute(&mut world.beside(names).await, statement).await;
+    }
+    for table in ["users WHERE tenant_id", "tenants WHERE id"] {
+        execute(&mut world.master().await, &format!("DELETE FROM registry.{table} = '{}'", names.tenant)).await;
+    }
+}
+
+#[test]
+fn a_school_whose_row_and_database_are_both_gone_says_so_and_never_gets_an_empty_database() {
+    run(async {
+        let (world, namespace, schools) = two_schools("hawthorn").await;
+        for (code, names) in &schools {
+            let mut conn = world.beside(names).await;
+            let secret = world.secret(&namespace, names.secret.as_str()).await.unwrap();
+            let mut session = log_in(&secret, None).await.unwrap();
+            execute(&mut session, "INSERT INTO app.classes (name, school_year) VALUES ('Owls', 2026)").await;
+            drop(session);
+            let comment = database(&mut conn, names.database.as_str()).await["comment"].as_str().unwrap().to_owned();
+            let gone = async || {
+                let sessions = format!("SELECT count(*) AS left FROM pg_stat_activity WHERE datname = '{}'", names.database);
+                json_of(&mut world.beside(names).await, &sessions).await["left"] == 0
+            };
+            world.until("nobody is in it", gone).await;
+            set_back(world, names).await;
+
+            world.request_reconcile(&namespace, code).await;
+            let school = world.school_when(&namespace, code, "Stalled", "True", "DatabaseMissing").await;
+            assert!(crate::world::says(&school, "Ready", "False", "DatabaseMissing"));
+            assert!(school.status.unwrap().database.unwrap().created_at.is_some());
+            world.merge_school(&namespace, code, json!({"spec": {"displayName": "Another look"}})).await.unwrap();
+            world.school_when(&namespace, code, "Stalled", "True", "DatabaseMissing").await;
+            assert!(database(&mut conn, names.database.as_str()).await.is_null());
+            assert!(world.owned_objects(names).await.is_empty());
+            assert_eq!(world.tenant_row(names).await["state"], "provisioning", "its code is kept for it");
+            world.assert_statuses_are_true(&namespace).await;
+
+            // A person brings the database back; its login, its administrator and its route follow.
+            for statement in [
+                format!("ALTER DATABASE {db}_present RENAME TO {db}", db = names.database),
+                format!("COMMENT ON DATABASE {} IS '{comment}'", names.database),
+            ] {
+                execute(&mut conn, &statement).await;
+            }
+            world.ready(&namespace, code).await;
+            let secret = world.secret(&namespace, names.secret.as_str()).await.unwrap();
+            let classes = json_of(&mut log_in(&secret, None).await.unwrap(), "SELECT name FROM app.classes").await;
+            assert_eq!(classes["name"], "Owls");
+        }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -269,6 +337,7 @@ fn an_edited_row_of_the_registry_says_again_what_stands() {
                 world.until("the credentials open again", async || published(world, names, &secret).await).await;
             }
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -300,6 +369,7 @@ fn a_wiped_status_is_filled_with_the_same_names_and_no_second_database() {
             assert_eq!(world.secret(&namespace, before.secret.as_str()).await, secret);
             assert_eq!(world.owned_objects(before).await, [before.database.as_str(), before.login.as_str()]);
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 

@@ -97,6 +97,7 @@ async fn assert_as_desired(world: &World, namespace: &str, schools: &[(String, E
         assert_eq!(state.enters, *end == ExpectedEnd::Active, "{code}");
     }
     oracle.assert_nothing_leaked().await;
+    world.assert_statuses_are_true(namespace).await;
 }
 
 /// The part of a [`History`] that says that a School was Ready.

@@ -86,6 +86,7 @@ fn an_outage_of_a_served_school_is_reported_and_ends_when_the_server_is_back() {
         assert_eq!(after.metadata.generation, before.metadata.generation);
         let secret = world.secret(&namespace, "fragile-1-db").await.unwrap();
         log_in(&secret, None).await.unwrap();
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -130,6 +131,7 @@ fn suspending_a_school_stops_its_route_although_its_server_is_down() {
         world.school_when(&namespace, "absent-1", "Ready", "True", "Suspended").await;
         let secret = world.secret(&namespace, "absent-1-db").await.unwrap();
         assert_eq!(sqlstate(&log_in(&secret, None).await.unwrap_err()).as_deref(), Some("28000"));
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 

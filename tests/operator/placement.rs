@@ -96,7 +96,7 @@ fn a_cordoned_server_keeps_its_schools_and_takes_no_more_until_it_is_opened() {
         let namespace = world.fresh_namespace().await;
         let server = own_server(world, "pg-cordon").await;
         let schedulable = async |open: bool| {
-            world.apply_server("pg-cordon", server_for("pg-cordon", &server, &namespace, &json!({"schedulable": open}))).await
+            world.apply_server("pg-cordon", server_for("pg-cordon", &server, &namespace, &json!({"schedulable": open}))).await;
         };
         schedulable(true).await;
         world.apply_school(&namespace, "palm-1", pinned("pg-cordon")).await;

@@ -1,10 +1,13 @@
 //! A School that is closed by its spec and opened again, and other changes of a spec.
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use operator::crd::School;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 
-use crate::sources::{json_of, names, role};
+use crate::sources::{database, execute, json_of, names, role};
 use crate::world::{World, log_in, run, sqlstate};
 
 /// Changes the spec of a School and waits until it is Ready again, for `reason`.
@@ -43,6 +46,75 @@ fn suspending_ends_sessions_and_refuses_logins_until_the_school_is_active_again(
             assert_eq!(classes["name"], "Owls", "{code}: the data was not kept");
             assert_eq!(world.tenant_row(&names).await["state"], "active");
         }
+        world.assert_statuses_are_true(&namespace).await;
+    });
+}
+
+#[test]
+fn a_school_is_closed_although_its_secret_is_somebody_elses_or_cannot_be_corrected() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        let secrets = Api::<Secret>::namespaced(world.client.clone(), &namespace);
+        // The first one's Secret is nobody's, the second one's says something else than it should and cannot be changed.
+        let spoilt = [
+            ("kinglet-1", json!({"metadata": {"ownerReferences": null}})),
+            ("kinglet-2", json!({"immutable": true, "stringData": {"host": "elsewhere.example"}})),
+        ];
+        for (code, tier) in [("kinglet-1", "standard"), ("kinglet-2", "premium")] {
+            world.apply_school(&namespace, code, json!({"placement": {"tier": tier}})).await;
+        }
+        for (code, spoil) in spoilt {
+            let names = names(&world.ready(&namespace, code).await);
+            let before = world.secret(&namespace, names.secret.as_str()).await.unwrap();
+            let mut session = log_in(&before, None).await.unwrap();
+            secrets.patch(names.secret.as_str(), &PatchParams::default(), &Patch::Merge(spoil)).await.unwrap();
+
+            let school = change(world, &namespace, code, json!({"state": "Suspended"}), "Suspended").await;
+            assert!(crate::world::says(&school, "Suspended", "True", "Suspended"), "{code}");
+            assert!(session.execute("SELECT 1").await.is_err(), "{code}: the session outlived the suspension");
+            assert_eq!(sqlstate(&log_in(&before, None).await.unwrap_err()).as_deref(), Some("28000"), "{code}");
+            assert_eq!(world.tenant_row(&names).await["state"], "suspended", "{code}");
+        }
+        world.assert_statuses_are_true(&namespace).await;
+
+        // It matters again when the school is to be served.
+        world.merge_school(&namespace, "kinglet-1", json!({"spec": {"state": null}})).await.unwrap();
+        world.school_when(&namespace, "kinglet-1", "Stalled", "True", "SecretConflict").await;
+        assert_eq!(world.tenant_row(&names(&world.schools(&namespace).get("kinglet-1").await.unwrap())).await["state"], "suspended");
+        world.assert_statuses_are_true(&namespace).await;
+        secrets.delete("kinglet-1-db", &kube::api::DeleteParams::default()).await.unwrap();
+        world.ready(&namespace, "kinglet-1").await;
+        world.assert_statuses_are_true(&namespace).await;
+    });
+}
+
+#[test]
+fn a_school_whose_database_lost_its_comment_is_closed_by_its_login_and_says_what_is_wrong() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        for (code, tier) in [("knot-1", "standard"), ("knot-2", "premium")] {
+            world.apply_school(&namespace, code, json!({"placement": {"tier": tier}})).await;
+        }
+        for code in ["knot-1", "knot-2"] {
+            let names = names(&world.ready(&namespace, code).await);
+            let secret = world.secret(&namespace, names.secret.as_str()).await.unwrap();
+            let mut session = log_in(&secret, None).await.unwrap();
+            execute(&mut world.beside(&names).await, &format!("COMMENT ON DATABASE {} IS NULL", names.database)).await;
+            let before = database(&mut world.beside(&names).await, names.database.as_str()).await;
+            world.merge_school(&namespace, code, json!({"spec": {"state": "Suspended"}})).await.unwrap();
+            let school = world.school_when(&namespace, code, "Stalled", "True", "OwnedByAnother").await;
+            assert!(crate::world::says(&school, "Suspended", "True", "Suspended"), "{code}");
+            assert!(session.execute("SELECT 1").await.is_err(), "{code}: the session outlived the suspension");
+            assert_eq!(sqlstate(&log_in(&secret, None).await.unwrap_err()).as_deref(), Some("28000"), "{code}");
+            assert_eq!(
+                database(&mut world.beside(&names).await, names.database.as_str()).await,
+                before,
+                "{code}: it is not known to be ours"
+            );
+        }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 

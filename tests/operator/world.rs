@@ -62,8 +62,10 @@ impl World {
 
     /// A world of one's own, with an operator that needs no Lease, and both servers declared.
     pub async fn new(setup: Setup) -> Self {
-        let (plane, pg18, pg15) =
-            tokio::join!(ControlPlane::private(), Postgres::start(Version::V18, setup.pg18), Postgres::start(Version::V15, setup.pg15));
+        let starting = async {
+            tokio::join!(ControlPlane::private(), Postgres::start(Version::V18, setup.pg18), Postgres::start(Version::V15, setup.pg15))
+        };
+        let (plane, pg18, pg15) = Box::pin(starting).await;
         let (plane, pg18, pg15) = (plane.unwrap(), pg18.unwrap(), pg15.unwrap());
         let client = plane.client().await.unwrap();
         kubernetes::install_crds(&client, print::all()).await.unwrap();
@@ -178,6 +180,11 @@ impl World {
     pub async fn secret(&self, namespace: &str, name: &str) -> Option<BTreeMap<String, String>> {
         let secret = Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(name).await.unwrap()?;
         Some(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, String::from_utf8(value.0).unwrap())).collect())
+    }
+
+    /// A Secret's object.
+    pub async fn secret_object(&self, namespace: &str, name: &str) -> Option<Secret> {
+        Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(name).await.unwrap()
     }
 
     /// A superuser's session.

@@ -34,13 +34,13 @@ pub const METRICS: [Metric; 11] = [
     Metric { name: SCHOOLS, kind: Kind::Gauge, labels: &["ready", "tier", "server"], help: "Schools." },
     Metric { name: SERVER_UP, kind: Kind::Gauge, labels: &["server"], help: "1 while the tenant server answers." },
     Metric { name: SERVER_SCHOOLS, kind: Kind::Gauge, labels: &["server", "state"], help: "Tenant databases on the server." },
+    Metric { name: ODD_ROWS, kind: Kind::Gauge, labels: &[], help: "Rows of the registry that name no possible server and count nowhere." },
     Metric {
         name: LOG_RECORDS_LOST,
         kind: Kind::Counter,
         labels: &[],
         help: "Log records that were lost because what reads the log was too slow or stuck.",
     },
-    Metric { name: ODD_ROWS, kind: Kind::Gauge, labels: &[], help: "Rows of the registry that name no possible server and count nowhere." },
 ];
 
 /// Seconds. A new School takes tens of milliseconds, a migration minutes.

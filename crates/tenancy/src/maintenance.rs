@@ -86,6 +86,7 @@ impl Maintenance {
         } else {
             without.insert(tenant);
         }
+        metrics::without_time_zone(without.len());
     }
 
     fn without_time_zone(&self) -> MutexGuard<'_, HashSet<TenantId>> {

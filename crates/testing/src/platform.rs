@@ -175,7 +175,7 @@ impl Platform {
                 login: objects.login.clone(),
                 pool: PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true },
             },
-            password: password.clone(),
+            password: Some(password.clone()),
             schema_version: self.migrations.target(),
             state,
         }

@@ -37,6 +37,7 @@ pub(super) const SCHOOL_RUNS: &[(&str, &[Change])] = &[
     ("repair_secret", &[Change::WeakenSecret, Change::Relabel]),
     ("stage_database", &[Change::Create]),
     ("claim_database", &[Change::Create]),
+    ("record_database", &[Change::Create]),
     ("restore_login", &[Change::LoseLogin]),
     ("set_password", &[Change::LoseSecret, Change::WeakenSecret, Change::LoseLogin]),
     ("write_admin_secret", &[Change::Create]),

@@ -28,6 +28,8 @@ pub enum ObjectAction {
     AddFinalizer,
     /// Record tenant id, server, database, login and Secret names in the status: before anything exists under them.
     RecordNames(Placement),
+    /// Record in the status that the database has existed: before a route leads to it, and where the loss of registry and server cannot take it along.
+    RecordDatabase,
     /// Remove our finalizer, so that the object can go.
     RemoveFinalizer,
 }
@@ -82,7 +84,7 @@ pub enum ServerAction {
     },
     /// Let the school's login connect, with exactly the rights and limits that the spec asks for.
     EnsureAccess,
-    /// Keep the school's login out and end its sessions.
+    /// Keep the school's login out and end its sessions. Of a database that is not ours nothing is changed.
     CloseDatabase,
     /// Bar the database, end all sessions, drop it.
     DropDatabase,
@@ -138,6 +140,7 @@ impl Action {
         match self {
             Self::Object(ObjectAction::AddFinalizer) => "the object must stay until everything outside it is dealt with",
             Self::Object(ObjectAction::RecordNames(_)) => "names are chosen once and recorded before anything exists under them",
+            Self::Object(ObjectAction::RecordDatabase) => "the database exists, and an empty one must never be created in its place",
             Self::Object(ObjectAction::RemoveFinalizer) => "nothing is left outside the object",
             Self::Registry(RegistryAction::ReserveTenant) => "the registry decides who has the code",
             Self::Registry(RegistryAction::CreateAdmin) => "the school has no administrator",

@@ -29,24 +29,30 @@ fn while_unassigned(finalizer: bool, placed: &Result<Placement, Unplaced>, actio
     match action {
         Action::Object(ObjectAction::AddFinalizer) => !finalizer,
         Action::Object(ObjectAction::RecordNames(placement)) => finalizer && placed.as_ref() == Ok(placement),
-        Action::Object(ObjectAction::RemoveFinalizer) | Action::Registry(_) | Action::Secret(_) | Action::Server(_) => false,
+        Action::Object(ObjectAction::RecordDatabase | ObjectAction::RemoveFinalizer)
+        | Action::Registry(_)
+        | Action::Secret(_)
+        | Action::Server(_) => false,
     }
 }
 
 fn while_present(school: &DesiredSchool, assigned: &AssignedSchool, action: &Action) -> bool {
     match action {
         Action::Object(ObjectAction::AddFinalizer | ObjectAction::RecordNames(_) | ObjectAction::RemoveFinalizer) => false,
+        Action::Object(ObjectAction::RecordDatabase) => !assigned.existed && catalog(assigned).and_then(access).is_some(),
         Action::Registry(action) => in_registry(school, assigned, *action),
-        Action::Secret(action) => catalog(assigned).is_some() && on_secret(assigned, *action),
+        Action::Secret(action) => catalog(assigned).is_some_and(|catalog| on_secret(school, assigned, catalog, *action)),
         Action::Server(action) => catalog(assigned).is_some_and(|catalog| on_server(school, assigned, catalog, *action)),
     }
 }
 
 fn in_registry(school: &DesiredSchool, assigned: &AssignedSchool, action: RegistryAction) -> bool {
     let (state, catalog) = (state(assigned), catalog(assigned));
-    let database = catalog.map(|catalog| catalog.database);
-    let access = database.and_then(access);
-    let current = matches!(database, Some(ObservedDatabase::Ours { schema, .. }) if schema.version == school.schema && schema.genuine);
+    let access = catalog.and_then(access);
+    let current = matches!(
+        catalog.map(|catalog| catalog.database),
+        Some(ObservedDatabase::Ours { schema, .. }) if schema.version == school.schema && schema.genuine
+    );
     match action {
         RegistryAction::ReserveTenant => assigned.tenant == ObservedTenant::Absent,
         RegistryAction::CreateAdmin => {
@@ -55,6 +61,7 @@ fn in_registry(school: &DesiredSchool, assigned: &AssignedSchool, action: Regist
         RegistryAction::PublishRoute(TenantState::Active) => {
             state.is_some()
                 && !school.suspended
+                && assigned.existed
                 && has_password(assigned)
                 && current
                 && access == Some(DatabaseAccess::Open)
@@ -62,78 +69,77 @@ fn in_registry(school: &DesiredSchool, assigned: &AssignedSchool, action: Regist
                 && assigned.admin == ObservedAdmin::Exists
         }
         RegistryAction::PublishRoute(TenantState::Suspended) => {
-            school.suspended && has_password(assigned) && state == Some(TenantState::Suspended) && access == Some(DatabaseAccess::Closed)
+            school.suspended && assigned.existed && state == Some(TenantState::Suspended) && access == Some(DatabaseAccess::Closed)
         }
-        RegistryAction::SetTenantState(InactiveState::Suspended) => school.suspended && state.is_some(),
+        RegistryAction::SetTenantState(InactiveState::Suspended) => school.suspended && is_routed(state),
         RegistryAction::PublishRoute(TenantState::Provisioning | TenantState::Retained | TenantState::Deleted)
         | RegistryAction::SetTenantState(InactiveState::Retained | InactiveState::Deleted) => false,
     }
 }
 
-fn on_secret(assigned: &AssignedSchool, action: SecretAction) -> bool {
-    state(assigned).is_some()
-        && match action {
-            SecretAction::WriteSecret => assigned.secret == ObservedSecret::Absent,
-            SecretAction::RepairSecret { new_password: false } => assigned.secret == ObservedSecret::Ours(SecretContent::Stale),
-            SecretAction::RepairSecret { new_password: true } => assigned.secret == ObservedSecret::Ours(SecretContent::Unusable),
-            SecretAction::WriteAdminSecret => assigned.admin == ObservedAdmin::Missing(ObservedAdminSecret::Absent),
-        }
+/// A suspended school needs a Secret only to get its first database.
+fn on_secret(school: &DesiredSchool, assigned: &AssignedSchool, catalog: CatalogFacts, action: SecretAction) -> bool {
+    let ours = state(assigned).is_some() && (!school.suspended || never_existed(assigned, catalog));
+    ours && match action {
+        SecretAction::WriteSecret => assigned.secret == ObservedSecret::Absent,
+        SecretAction::RepairSecret { new_password: false } => assigned.secret == ObservedSecret::Ours(SecretContent::Stale),
+        SecretAction::RepairSecret { new_password: true } => assigned.secret == ObservedSecret::Ours(SecretContent::Unusable),
+        SecretAction::WriteAdminSecret => !school.suspended && assigned.admin == ObservedAdmin::Missing(ObservedAdminSecret::Absent),
+    }
 }
 
 fn on_server(school: &DesiredSchool, assigned: &AssignedSchool, catalog: CatalogFacts, action: ServerAction) -> bool {
     let CatalogFacts { database, login, spare } = catalog;
-    let (state, access) = (state(assigned), access(database));
-    let (ours, provisioning) = (state.is_some(), state == Some(TenantState::Provisioning));
+    let (state, access) = (state(assigned), access(catalog));
+    let served = state.is_some() && !school.suspended;
+    let made = state == Some(TenantState::Provisioning) && never_existed(assigned, catalog) && login == ObservedLogin::Absent;
     match action {
-        ServerAction::StageDatabase => provisioning && database == ObservedDatabase::Absent && !spare,
-        ServerAction::ClaimDatabase => {
-            provisioning && database == ObservedDatabase::Absent && spare && has_password(assigned) && login == ObservedLogin::Absent
-        }
-        ServerAction::RestoreLogin => ours && access.is_some() && has_password(assigned) && login == ObservedLogin::Absent,
-        ServerAction::SetPassword => ours && access.is_some() && has_password(assigned) && login == ObservedLogin::Differing,
+        ServerAction::StageDatabase => made && !spare,
+        ServerAction::ClaimDatabase => made && spare && has_password(assigned),
+        ServerAction::RestoreLogin => served && access.is_some() && has_password(assigned) && login == ObservedLogin::Absent,
+        ServerAction::SetPassword => served && access.is_some() && has_password(assigned) && login == ObservedLogin::Differing,
         ServerAction::Migrate { from, to } => {
-            ours && !school.suspended
+            served
                 && to == from + 1
                 && to <= school.schema
                 && matches!(database, ObservedDatabase::Ours { schema, access: DatabaseAccess::Open } if schema.version == from && schema.genuine)
         }
         ServerAction::EnsureAccess => {
-            ours && !school.suspended && login == ObservedLogin::Matching && access.is_some_and(|access| access != DatabaseAccess::Open)
+            served && login == ObservedLogin::Matching && access.is_some_and(|access| access != DatabaseAccess::Open)
         }
         ServerAction::CloseDatabase => {
-            school.suspended && state == Some(TenantState::Suspended) && access.is_some_and(|access| access != DatabaseAccess::Closed)
+            let closed = matches!(access, None | Some(DatabaseAccess::Closed)) && !is_entered(catalog);
+            school.suspended && !closed && !is_routed(state) && is_left_to_us(assigned)
         }
-        // A login of ours whose database was never created: only before the school was ever served.
-        ServerAction::DropLogin => provisioning && database == ObservedDatabase::Absent && is_ours(login),
-        ServerAction::DropDatabase => false,
+        ServerAction::DropLogin | ServerAction::DropDatabase => false,
     }
 }
 
 fn while_deleting(policy: DeletionPolicy, assigned: &AssignedSchool, action: &Action) -> bool {
-    let Some(state) = state(assigned) else { return *action == ObjectAction::RemoveFinalizer.into() };
-    let routed = matches!(state, TenantState::Active | TenantState::Provisioning);
-    if *action == RegistryAction::SetTenantState(InactiveState::Suspended).into() {
-        return routed;
-    }
-    if state == TenantState::Deleted {
-        return *action == ObjectAction::RemoveFinalizer.into();
-    }
-    let Some(CatalogFacts { database, login, .. }) = catalog(assigned) else { return false };
-    let (retain, delete) = (policy == DeletionPolicy::Retain, policy == DeletionPolicy::Delete);
-    let entered = matches!(database, ObservedDatabase::Ours { access: DatabaseAccess::Open | DatabaseAccess::Drifted, .. });
-    let ours = matches!(database, ObservedDatabase::Ours { .. } | ObservedDatabase::Broken);
-    let login_left = is_ours(login) && database == ObservedDatabase::Absent;
-    // Never served and without a database: nothing is lost, whatever the policy.
-    let nothing_to_lose = state == TenantState::Provisioning && database == ObservedDatabase::Absent;
+    let (state, catalog) = (state(assigned), catalog(assigned));
     match action {
-        Action::Server(ServerAction::DropLogin) => login_left && (nothing_to_lose || delete && !routed),
-        Action::Server(ServerAction::CloseDatabase) => entered && !routed,
-        Action::Server(ServerAction::DropDatabase) => delete && ours && !entered && !routed,
+        Action::Object(ObjectAction::RemoveFinalizer) => may_leave(policy, assigned),
+        Action::Registry(RegistryAction::SetTenantState(InactiveState::Suspended)) => is_routed(state),
+        Action::Registry(RegistryAction::ReserveTenant) => assigned.tenant == ObservedTenant::Absent && catalog.is_some_and(is_owned),
         Action::Registry(RegistryAction::SetTenantState(InactiveState::Deleted)) => {
-            !login_left && (nothing_to_lose || delete && !ours && !routed)
+            let live = state.is_some_and(|state| !matches!(state, TenantState::Active | TenantState::Deleted));
+            let lost = |catalog| policy == DeletionPolicy::Delete && !is_routed(state) && has_no_database(catalog);
+            live && catalog.is_some_and(|catalog| !is_owned(catalog) && (!assigned.existed || lost(catalog)))
         }
-        Action::Registry(RegistryAction::SetTenantState(InactiveState::Retained)) => retain && !entered && !routed,
-        Action::Object(ObjectAction::RemoveFinalizer) => retain && state == TenantState::Retained && !entered,
+        Action::Registry(RegistryAction::SetTenantState(InactiveState::Retained)) => {
+            let stopped = matches!(state, Some(TenantState::Suspended | TenantState::Retained));
+            policy == DeletionPolicy::Retain
+                && stopped
+                && catalog.is_some_and(|catalog| !is_entered(catalog) && (is_owned(catalog) || assigned.existed))
+        }
+        Action::Server(ServerAction::CloseDatabase) => !is_routed(state) && is_left_to_us(assigned) && catalog.is_some_and(is_entered),
+        Action::Server(ServerAction::DropDatabase) => {
+            let ours = |catalog: CatalogFacts| access(catalog).is_some() || catalog.database == ObservedDatabase::Broken;
+            may_drop(policy, assigned) && catalog.is_some_and(|catalog| ours(catalog) && !is_entered(catalog))
+        }
+        Action::Server(ServerAction::DropLogin) => {
+            may_drop(policy, assigned) && catalog.is_some_and(|catalog| is_ours(catalog.login) && has_no_database(catalog))
+        }
         Action::Server(
             ServerAction::StageDatabase
             | ServerAction::ClaimDatabase
@@ -142,21 +148,35 @@ fn while_deleting(policy: DeletionPolicy, assigned: &AssignedSchool, action: &Ac
             | ServerAction::Migrate { .. }
             | ServerAction::EnsureAccess,
         )
-        | Action::Registry(
-            RegistryAction::ReserveTenant
-            | RegistryAction::CreateAdmin
-            | RegistryAction::PublishRoute(_)
-            | RegistryAction::SetTenantState(InactiveState::Suspended),
-        )
-        | Action::Object(ObjectAction::AddFinalizer | ObjectAction::RecordNames(_))
+        | Action::Registry(RegistryAction::CreateAdmin | RegistryAction::PublishRoute(_))
+        | Action::Object(ObjectAction::AddFinalizer | ObjectAction::RecordNames(_) | ObjectAction::RecordDatabase)
         | Action::Secret(_) => false,
     }
+}
+
+/// The object may go: nothing is left, or a row says that what is left is retained.
+fn may_leave(policy: DeletionPolicy, assigned: &AssignedSchool) -> bool {
+    match (assigned.tenant, catalog(assigned)) {
+        (ObservedTenant::Reassigned | ObservedTenant::Ours { state: TenantState::Deleted, .. }, _) => true,
+        (ObservedTenant::Ours { state: TenantState::Retained, .. }, Some(catalog)) => {
+            policy == DeletionPolicy::Retain && !is_entered(catalog) && (is_owned(catalog) || assigned.existed)
+        }
+        (ObservedTenant::Absent | ObservedTenant::OfAnother, Some(catalog)) => !is_owned(catalog),
+        (ObservedTenant::Absent | ObservedTenant::OfAnother, None) => !assigned.existed,
+        (ObservedTenant::Ours { .. }, _) => false,
+    }
+}
+
+/// Data is to be lost, and no request is routed to it.
+fn may_drop(policy: DeletionPolicy, assigned: &AssignedSchool) -> bool {
+    let state = state(assigned);
+    policy == DeletionPolicy::Delete && !is_routed(state) && state != Some(TenantState::Deleted) && is_left_to_us(assigned)
 }
 
 fn state(assigned: &AssignedSchool) -> Option<TenantState> {
     match assigned.tenant {
         ObservedTenant::Ours { state, .. } => Some(state),
-        ObservedTenant::Absent | ObservedTenant::OfAnother => None,
+        ObservedTenant::Absent | ObservedTenant::OfAnother | ObservedTenant::Reassigned => None,
     }
 }
 
@@ -168,11 +188,47 @@ fn catalog(assigned: &AssignedSchool) -> Option<CatalogFacts> {
 }
 
 /// Who may connect, if the database is ours and whole.
-fn access(database: ObservedDatabase) -> Option<DatabaseAccess> {
-    match database {
+fn access(catalog: CatalogFacts) -> Option<DatabaseAccess> {
+    match catalog.database {
         ObservedDatabase::Ours { access, .. } => Some(access),
-        ObservedDatabase::Absent | ObservedDatabase::Foreign | ObservedDatabase::Broken => None,
+        ObservedDatabase::Absent | ObservedDatabase::Foreign { .. } | ObservedDatabase::Broken => None,
     }
+}
+
+/// The login can enter a database of the name.
+fn is_entered(catalog: CatalogFacts) -> bool {
+    matches!(
+        catalog.database,
+        ObservedDatabase::Ours { access: DatabaseAccess::Open | DatabaseAccess::Drifted, .. } | ObservedDatabase::Foreign { entered: true }
+    )
+}
+
+/// Something bears our ownership comment.
+fn is_owned(catalog: CatalogFacts) -> bool {
+    matches!(catalog.database, ObservedDatabase::Ours { .. } | ObservedDatabase::Broken) || is_ours(catalog.login)
+}
+
+/// Nothing has the database's name.
+fn has_no_database(catalog: CatalogFacts) -> bool {
+    catalog.database == ObservedDatabase::Absent
+}
+
+/// There is no database, and nothing says that there was one.
+fn never_existed(assigned: &AssignedSchool, catalog: CatalogFacts) -> bool {
+    !assigned.existed && has_no_database(catalog) && !is_ours(catalog.login)
+}
+
+/// The row, if there is one, leaves what is on the server to this School.
+fn is_left_to_us(assigned: &AssignedSchool) -> bool {
+    match assigned.tenant {
+        ObservedTenant::OfAnother | ObservedTenant::Ours { .. } => true,
+        ObservedTenant::Absent | ObservedTenant::Reassigned => false,
+    }
+}
+
+/// The API routes to the school, or will as soon as the route is published.
+fn is_routed(state: Option<TenantState>) -> bool {
+    matches!(state, Some(TenantState::Active | TenantState::Provisioning))
 }
 
 fn has_password(assigned: &AssignedSchool) -> bool {

@@ -47,8 +47,12 @@ pub struct Names {
 pub struct AssignedSchool {
     /// The recorded names.
     pub names: Names,
+    /// The School's database is known to have existed: its status or the registry's row says so. From then on an empty one is never created in its place.
+    pub existed: bool,
     /// The registry's row.
     pub tenant: ObservedTenant,
+    /// The login has the password that is sealed in the registry's row, which is the one that requests are routed with.
+    pub routed: bool,
     /// The credentials Secret.
     pub secret: ObservedSecret,
     /// The first administrator.
@@ -60,10 +64,12 @@ pub struct AssignedSchool {
 /// The registry's row for this School's code and tenant id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ObservedTenant {
-    /// No row holds the code.
+    /// This tenant has no row, and no other row holds the code.
     Absent,
-    /// Another tenant holds the code.
+    /// This tenant has no row, and another tenant holds the code.
     OfAnother,
+    /// Somebody gave this tenant's row to another School or cluster.
+    Reassigned,
     /// Our row.
     Ours {
         /// The state that the row says.
@@ -82,6 +88,8 @@ pub enum ObservedSecret {
     Foreign,
     /// Ours.
     Ours(SecretContent),
+    /// It was not read, because it could not be or because nothing depends on it: only a School that is to be served needs it.
+    Unread,
 }
 
 /// What our credentials Secret holds.
@@ -115,6 +123,8 @@ pub enum ObservedAdminSecret {
     Foreign,
     /// Ours, with a password.
     Ours,
+    /// It was not read, because it could not be or because nothing depends on it.
+    Unread,
 }
 
 /// The database server.
@@ -158,7 +168,10 @@ pub enum ObservedDatabase {
     /// No database of that name.
     Absent,
     /// A database of that name without our ownership comment.
-    Foreign,
+    Foreign {
+        /// The login is ours and may log in, or has a session in it.
+        entered: bool,
+    },
     /// Ours, but a drop of it was interrupted; PostgreSQL lets only another drop happen to it.
     Broken,
     /// Ours.

@@ -3,14 +3,22 @@
 //!
 //! Must not decide by anything but its two arguments. What may be dropped, and when, is decided here and checked by [`super::admissible`].
 
-use super::action::{Action, ObjectAction, RegistryAction, SecretAction, ServerAction};
-use super::desired::{DeletionPolicy, Desired, DesiredSchool};
+mod deleting;
+mod making;
+mod serving;
+mod suspending;
+
+use self::deleting::deleting;
+use self::serving::serving;
+use self::suspending::suspending;
+use super::action::{Action, ObjectAction, RegistryAction};
+use super::desired::{Desired, DesiredSchool};
 use super::observed::{
-    AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, ObservedAdmin, ObservedAdminSecret, ObservedDatabase, ObservedLogin,
-    ObservedSchool, ObservedSecret, ObservedTenant, Schema, SecretContent, ServerObservation, Unavailable,
+    AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, ObservedDatabase, ObservedSchool, ObservedTenant, Schema, ServerObservation,
+    Unavailable,
 };
 use crate::placement::Unplaced;
-use crate::tenant::{InactiveState, TenantState};
+use crate::tenant::TenantState;
 
 /// What to do next about a School.
 pub type Plan = crate::plan::Plan<Action, Waiting, Refusal>;
@@ -22,6 +30,8 @@ pub enum Waiting {
     Placement(Unplaced),
     /// The chosen server.
     Server(Unavailable),
+    /// A Secret that could not be read.
+    Secret,
 }
 
 /// Why the desired state is refused.
@@ -29,6 +39,8 @@ pub enum Waiting {
 pub enum Refusal {
     /// Another tenant holds the code.
     NameConflict,
+    /// What a deletion should retain has lost its row, and another tenant holds the code.
+    CodeTaken,
     /// The registry says this tenant is retained or deleted.
     TenantRetired,
     /// A Secret of the recorded name is not ours.
@@ -74,29 +86,44 @@ fn present(school: &DesiredSchool, observed: &ObservedSchool) -> Decision<()> {
     if !observed.finalizer {
         return execute(ObjectAction::AddFinalizer);
     }
-    let assigned = match &observed.assignment {
-        Assignment::Unassigned(Ok(placement)) => return execute(ObjectAction::RecordNames(placement.clone())),
-        Assignment::Unassigned(Err(unplaced)) => return Err(Plan::Wait(Waiting::Placement(unplaced.clone()))),
-        Assignment::Assigned(assigned) => assigned,
-    };
-    let state = tenant(assigned)?;
-    if school.suspended && state == TenantState::Active {
-        return execute(RegistryAction::SetTenantState(InactiveState::Suspended)); // routes stop at once, even while the server does not answer
+    match &observed.assignment {
+        Assignment::Unassigned(Ok(placement)) => execute(ObjectAction::RecordNames(placement.clone())),
+        Assignment::Unassigned(Err(unplaced)) => Err(Plan::Wait(Waiting::Placement(unplaced.clone()))),
+        Assignment::Assigned(assigned) if school.suspended => suspending(school, assigned),
+        Assignment::Assigned(assigned) => serving(school, assigned),
     }
-    let catalog = match assigned.server {
-        ServerObservation::Unavailable(unavailable) => return Err(Plan::Wait(Waiting::Server(unavailable))),
-        ServerObservation::Available(catalog) => catalog,
-    };
-    secret(assigned)?;
-    let (schema, access) = database(state, catalog)?;
-    login(catalog.login)?;
-    if school.suspended {
-        suspending(assigned, state, access)?; // a database can be closed whatever its schema is
-        known(school, schema)
-    } else {
-        known(school, schema)?;
-        serving(school, assigned, schema, access)
+}
+
+/// The row is ours, and the tenant is not retired.
+fn tenant(assigned: &AssignedSchool) -> Decision<TenantState> {
+    match assigned.tenant {
+        ObservedTenant::Absent => execute(RegistryAction::ReserveTenant),
+        ObservedTenant::OfAnother | ObservedTenant::Reassigned => refuse(Refusal::NameConflict),
+        ObservedTenant::Ours { state: TenantState::Retained | TenantState::Deleted, .. } => refuse(Refusal::TenantRetired),
+        ObservedTenant::Ours { state, .. } => Ok(state),
     }
+}
+
+/// The server answers.
+fn server(assigned: &AssignedSchool) -> Decision<CatalogFacts> {
+    match assigned.server {
+        ServerObservation::Unavailable(unavailable) => Err(Plan::Wait(Waiting::Server(unavailable))),
+        ServerObservation::Available(catalog) => Ok(catalog),
+    }
+}
+
+/// The school's login may enter, or has a session.
+fn entered(database: ObservedDatabase) -> bool {
+    match database {
+        ObservedDatabase::Ours { access, .. } => matches!(access, DatabaseAccess::Open | DatabaseAccess::Drifted),
+        ObservedDatabase::Foreign { entered } => entered,
+        ObservedDatabase::Absent | ObservedDatabase::Broken => false,
+    }
+}
+
+/// The status says that the database exists.
+fn recorded(assigned: &AssignedSchool) -> Decision<()> {
+    if assigned.existed { Ok(()) } else { execute(ObjectAction::RecordDatabase) }
 }
 
 /// The schema is one that this operator knows, file by file.
@@ -108,131 +135,4 @@ fn known(school: &DesiredSchool, schema: Schema) -> Decision<()> {
         return refuse(Refusal::SchemaEdited);
     }
     Ok(())
-}
-
-/// The tenant is ours and not retired.
-fn tenant(assigned: &AssignedSchool) -> Decision<TenantState> {
-    match assigned.tenant {
-        ObservedTenant::Absent => execute(RegistryAction::ReserveTenant),
-        ObservedTenant::OfAnother => refuse(Refusal::NameConflict),
-        ObservedTenant::Ours { state: TenantState::Retained | TenantState::Deleted, .. } => refuse(Refusal::TenantRetired),
-        ObservedTenant::Ours { state, .. } => Ok(state),
-    }
-}
-
-/// The Secret is ours and complete.
-fn secret(assigned: &AssignedSchool) -> Decision<()> {
-    match assigned.secret {
-        ObservedSecret::Absent => execute(SecretAction::WriteSecret),
-        ObservedSecret::Foreign => refuse(Refusal::SecretConflict),
-        ObservedSecret::Ours(SecretContent::Unusable) => execute(SecretAction::RepairSecret { new_password: true }),
-        ObservedSecret::Ours(SecretContent::Stale) => execute(SecretAction::RepairSecret { new_password: false }),
-        ObservedSecret::Ours(SecretContent::Current) => Ok(()),
-    }
-}
-
-/// The database is ours and whole. An empty one is created only for a tenant that was never served.
-fn database(state: TenantState, catalog: CatalogFacts) -> Decision<(Schema, DatabaseAccess)> {
-    match catalog.database {
-        ObservedDatabase::Ours { schema, access } => Ok((schema, access)),
-        ObservedDatabase::Foreign => refuse(Refusal::DatabaseConflict),
-        ObservedDatabase::Absent if state == TenantState::Provisioning => match catalog.login {
-            ObservedLogin::Foreign => refuse(Refusal::LoginConflict),
-            ObservedLogin::Matching | ObservedLogin::Differing => execute(ServerAction::DropLogin),
-            ObservedLogin::Absent if catalog.spare => execute(ServerAction::ClaimDatabase),
-            ObservedLogin::Absent => execute(ServerAction::StageDatabase),
-        },
-        ObservedDatabase::Absent | ObservedDatabase::Broken => refuse(Refusal::DatabaseMissing),
-    }
-}
-
-/// The login is ours and has the Secret's password.
-fn login(login: ObservedLogin) -> Decision<()> {
-    match login {
-        ObservedLogin::Absent => execute(ServerAction::RestoreLogin),
-        ObservedLogin::Foreign => refuse(Refusal::LoginConflict),
-        ObservedLogin::Differing => execute(ServerAction::SetPassword),
-        ObservedLogin::Matching => Ok(()),
-    }
-}
-
-/// Routes stop first, then the database is closed. A suspended school is not migrated.
-fn suspending(assigned: &AssignedSchool, state: TenantState, access: DatabaseAccess) -> Decision<()> {
-    if state != TenantState::Suspended {
-        return execute(RegistryAction::SetTenantState(InactiveState::Suspended));
-    }
-    if access != DatabaseAccess::Closed {
-        return execute(ServerAction::CloseDatabase);
-    }
-    if assigned.tenant == (ObservedTenant::Ours { state, current: false }) {
-        return execute(RegistryAction::PublishRoute(TenantState::Suspended));
-    }
-    Ok(())
-}
-
-/// Access first, then the schema; routes last.
-fn serving(school: &DesiredSchool, assigned: &AssignedSchool, schema: Schema, access: DatabaseAccess) -> Decision<()> {
-    if access != DatabaseAccess::Open {
-        return execute(ServerAction::EnsureAccess);
-    }
-    if schema.version < school.schema {
-        return execute(ServerAction::Migrate { from: schema.version, to: schema.version + 1 });
-    }
-    match assigned.admin {
-        ObservedAdmin::Missing(ObservedAdminSecret::Absent) => return execute(SecretAction::WriteAdminSecret),
-        ObservedAdmin::Missing(ObservedAdminSecret::Foreign) => return refuse(Refusal::AdminSecretConflict),
-        ObservedAdmin::Missing(ObservedAdminSecret::Ours) => return execute(RegistryAction::CreateAdmin),
-        ObservedAdmin::EmailTaken => return refuse(Refusal::EmailTaken),
-        ObservedAdmin::Exists => {}
-    }
-    if assigned.tenant != (ObservedTenant::Ours { state: TenantState::Active, current: true }) {
-        return execute(RegistryAction::PublishRoute(TenantState::Active));
-    }
-    Ok(())
-}
-
-/// Deletion needs only recorded names and facts, never a valid spec. What is not ours is left alone. A server that does not answer is waited for.
-fn deleting(policy: DeletionPolicy, observed: &ObservedSchool) -> Decision<()> {
-    if !observed.finalizer {
-        return Ok(());
-    }
-    let Assignment::Assigned(assigned) = &observed.assignment else { return execute(ObjectAction::RemoveFinalizer) };
-    let state = match assigned.tenant {
-        // We own nothing, or no longer anything.
-        ObservedTenant::Absent | ObservedTenant::OfAnother | ObservedTenant::Ours { state: TenantState::Deleted, .. } => {
-            return execute(ObjectAction::RemoveFinalizer);
-        }
-        ObservedTenant::Ours { state, .. } => state,
-    };
-    if state == TenantState::Active {
-        return execute(RegistryAction::SetTenantState(InactiveState::Suspended)); // the API stops routing before the database is closed
-    }
-    let catalog = match assigned.server {
-        ServerObservation::Unavailable(unavailable) => return Err(Plan::Wait(Waiting::Server(unavailable))),
-        ServerObservation::Available(catalog) => catalog,
-    };
-    if state == TenantState::Provisioning {
-        return match catalog.database {
-            ObservedDatabase::Absent => dropping(catalog), // there is nothing that could be retained
-            ObservedDatabase::Ours { .. } | ObservedDatabase::Foreign | ObservedDatabase::Broken => {
-                execute(RegistryAction::SetTenantState(InactiveState::Suspended))
-            }
-        };
-    }
-    if matches!(catalog.database, ObservedDatabase::Ours { access: DatabaseAccess::Open | DatabaseAccess::Drifted, .. }) {
-        return execute(ServerAction::CloseDatabase);
-    }
-    match policy {
-        DeletionPolicy::Retain if state == TenantState::Retained => execute(ObjectAction::RemoveFinalizer),
-        DeletionPolicy::Retain => execute(RegistryAction::SetTenantState(InactiveState::Retained)),
-        DeletionPolicy::Delete => dropping(catalog),
-    }
-}
-
-fn dropping(catalog: CatalogFacts) -> Decision<()> {
-    match (catalog.database, catalog.login) {
-        (ObservedDatabase::Ours { .. } | ObservedDatabase::Broken, _) => execute(ServerAction::DropDatabase),
-        (ObservedDatabase::Absent, ObservedLogin::Matching | ObservedLogin::Differing) => execute(ServerAction::DropLogin),
-        (ObservedDatabase::Absent | ObservedDatabase::Foreign, _) => execute(RegistryAction::SetTenantState(InactiveState::Deleted)),
-    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Must not say more than was observed, and must not know times: those are the operator's.
 
+mod closing;
 mod details;
 mod summary;
 mod wording;

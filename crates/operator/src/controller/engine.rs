@@ -120,6 +120,9 @@ async fn pass<K: Kind>(ctx: &Context, object: &mut K::Object, last: &mut Option<
         K::remember(ctx, observation);
         let observed = K::facts(ctx, observation);
         let next = K::plan(observation, &observed);
+        if let Some(error) = K::read_error(observation, &next) {
+            return Err(error);
+        }
         let Plan::Execute(action) = &next else {
             return finish::<K>(ctx, object, observation, &observed, next).await;
         };

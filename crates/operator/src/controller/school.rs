@@ -100,6 +100,10 @@ impl Kind for Schools {
         plan(&observation.desired, observed)
     }
 
+    fn read_error(observation: &mut Observation, plan: &Plan) -> Option<Error> {
+        if *plan == Plan::Wait(Waiting::Secret) { observation.take_secret_error() } else { None }
+    }
+
     fn admissible(observation: &Observation, observed: &ObservedSchool, action: &Action) -> bool {
         admissible(&observation.desired, observed, action)
     }

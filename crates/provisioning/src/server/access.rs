@@ -20,10 +20,12 @@ pub async fn open(pool: &PgPool, objects: &TenantObjects, connection_limit: u16)
     guarded(pool, objects, sql::open(objects, connection_limit), "opening the database").await
 }
 
-/// Takes LOGIN and CONNECT from the login and ends its sessions; the migrator may still enter. After it no session of the login is left.
+/// Takes LOGIN and CONNECT from the login and ends its sessions; the migrator may still enter. After it no session of the login is left. Of a database that
+/// is not ours nothing is changed.
 ///
 /// # Errors
-/// As [`open`], except that a missing or foreign login is no error; [`super::Error::SessionsRemain`].
+/// As [`open`], except that a missing or foreign login is no error, nor a missing or foreign database while the login is ours;
+/// [`super::Error::SessionsRemain`].
 pub async fn close(pool: &PgPool, objects: &TenantObjects) -> Result<()> {
     let mut conn = SessionGuard::acquire(pool, "closing the database").await?;
     send::guarded(&mut conn, objects, sql::close(objects), "closing the database").await?;

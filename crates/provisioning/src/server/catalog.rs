@@ -25,18 +25,31 @@ pub struct Expected {
     pub fingerprints: Vec<String>,
 }
 
+/// What the catalogs say of one school.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// The planner's facts.
+    pub facts: CatalogFacts,
+    /// The keyed fingerprint of the login's password, if the login is ours.
+    pub fingerprint: Option<String>,
+}
+
 /// Observes several schools with one query; the answers are in the order of `expected`.
 ///
 /// # Errors
 /// When the catalogs cannot be read.
-pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected: &[Expected]) -> Result<Vec<CatalogFacts>> {
+pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected: &[Expected]) -> Result<Vec<Observed>> {
     let doing = "reading the server's catalogs";
     let databases: Vec<&str> = expected.iter().map(|one| one.objects.database.as_str()).collect();
     let logins: Vec<&str> = expected.iter().map(|one| one.objects.login.as_str()).collect();
     let read = async {
         let query = sqlx::query(AssertSqlSafe(facts::query())).bind(databases).bind(logins);
         let rows = query.bind(sql::spare_prefix(migrations.digest())).fetch_all(conn).await?;
-        rows.iter().zip(expected).map(|(row, one)| Ok(Facts::read(row)?.judge(one, migrations))).collect::<Result<_, _>>()
+        let observed = |row, one| {
+            let facts = Facts::read(row)?;
+            Ok(Observed { fingerprint: facts.fingerprint(one), facts: facts.judge(one, migrations) })
+        };
+        rows.iter().zip(expected).map(|(row, one)| observed(row, one)).collect::<Result<_, _>>()
     };
     send::answer(doing, read).await
 }
@@ -45,7 +58,7 @@ pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected:
 ///
 /// # Errors
 /// As [`observe`].
-pub async fn observe_one(pool: &PgPool, migrations: &Migrations, expected: Expected) -> Result<CatalogFacts> {
+pub async fn observe_one(pool: &PgPool, migrations: &Migrations, expected: Expected) -> Result<Observed> {
     let mut conn = SessionGuard::acquire(pool, "connecting to the server").await?;
     let answers = observe(&mut conn, migrations, &[expected]).await?;
     conn.release();

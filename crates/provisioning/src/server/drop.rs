@@ -39,6 +39,22 @@ pub async fn drop_login(pool: &PgPool, objects: &TenantObjects) -> Result<()> {
     Ok(())
 }
 
+/// Neither database nor login of this School exists. Waits for a claim that is under way, so that none can make them afterwards for an operator that has ended.
+///
+/// # Errors
+/// When PostgreSQL fails, or such a claim takes longer than a lock is waited for.
+pub async fn nothing_left(pool: &PgPool, objects: &TenantObjects) -> Result<bool> {
+    let doing = "looking for what is left of a school";
+    let mut conn = SessionGuard::acquire(pool, doing).await?;
+    let outcome = send::outcome(&mut conn, sql::need_nothing(objects), doing).await?;
+    conn.release();
+    match outcome.as_str() {
+        "done" => Ok(true),
+        "something left" => Ok(false),
+        _ => Err(Error::UnexpectedAnswer { doing }),
+    }
+}
+
 async fn release(mut conn: SessionGuard, name: &str) -> Result<()> {
     send::send(&mut conn, sql::advisory_unlock(name), "releasing the database's lock").await?;
     conn.release();

@@ -20,6 +20,6 @@ pub(super) use self::claim::{SpareClaim, choose_spare, claim, is_spare, spare_pr
 pub(super) use self::database::{
     admit_migrator, bar_ours, collates_as_now, create_building, create_spare, drop_database, freeze, is_frozen,
 };
-pub(super) use self::ownership::comment_database;
+pub(super) use self::ownership::{comment_database, need_nothing};
 pub(super) use self::rights::{acl_of, desired_acl, finds_tables};
 pub(super) use self::role::{RoleAttributes, correct_role, drop_login, expect_login, restore_login, set_password};

@@ -59,7 +59,7 @@ pub(crate) fn publication(n: u128, code: &str) -> Publication {
         tenant,
         profile,
         route,
-        password: "canary-password".into(),
+        password: Some("canary-password".into()),
         schema_version: Migrations::tenant().unwrap().target(),
         state: TenantState::Active,
     }

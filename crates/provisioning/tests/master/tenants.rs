@@ -64,7 +64,7 @@ async fn what_is_observed_is_absent_then_ours_and_of_another_for_everyone_else()
     assert_eq!(observed(2, "norte").await, ObservedTenant::OfAnother);
     assert_eq!(observed(2, "sul").await, ObservedTenant::Absent);
     let usurper = TenantRef { school: SchoolUid(Uuid::from_u128(9)), ..tenant_ref(1) };
-    assert_eq!(observe_school(&pool, 1, "norte").await.tenant(usurper, |_| true), ObservedTenant::OfAnother);
+    assert_eq!(observe_school(&pool, 1, "norte").await.tenant(usurper, |_| true), ObservedTenant::Reassigned);
     assert_eq!(observe_school(&pool, 1, "norte").await.admin, Account::Absent);
     let leaving = observe(&pool, tenant_ref(1).id, None, None).await.unwrap();
     assert_eq!(leaving.tenant(tenant_ref(1), |_| true), ObservedTenant::Ours { state: TenantState::Provisioning, current: true });
@@ -99,7 +99,7 @@ async fn publishing_what_is_current_writes_nothing_and_any_difference_is_written
             |p| p.route.pool.size = 7,
             |p| p.route.pool.pooling = false,
             |p| p.schema_version += 1,
-            |p| p.password = "another".into(),
+            |p| p.password = Some("another".into()),
         ];
         for (n, alter) in alterations.into_iter().enumerate() {
             let mut altered = desired.clone();
@@ -174,6 +174,28 @@ async fn a_suspended_tenant_comes_back_and_keeps_the_time_it_was_first_activated
     assert_eq!(facts().await, (false, "suspended".into(), active.2.clone()));
     assert_eq!(publish(&pool, &publication(1, "norte"), &keyring).await.unwrap(), Change::Made);
     assert_eq!(facts().await, active);
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_is_published_without_a_password_and_keeps_the_credentials_that_it_has() {
+    let (_master, pool) = registry().await;
+    let keyring = keyring();
+    reserve(&pool, &reservation(1, "norte")).await.unwrap();
+    let mut closed = Publication { password: None, state: TenantState::Suspended, ..publication(1, "norte") };
+    assert_eq!(publish(&pool, &closed, &keyring).await.unwrap(), Change::Made);
+    let row = observe_school(&pool, 1, "norte").await.row.unwrap();
+    assert_eq!((row.matches(&closed, &keyring), row.sealed.is_none()), (true, true));
+    assert!(row.routed_password(&closed.route.login, &keyring).is_none());
+    publish(&pool, &publication(1, "norte"), &keyring).await.unwrap();
+    let sealed = observe_school(&pool, 1, "norte").await.row.unwrap().sealed;
+
+    closed.profile.name.push('!');
+    assert_eq!(publish(&pool, &closed, &keyring).await.unwrap(), Change::Made);
+    assert_eq!(publish(&pool, &closed, &keyring).await.unwrap(), Change::Unneeded);
+    let row = observe_school(&pool, 1, "norte").await.row.unwrap();
+    assert_eq!((row.state, &row.sealed, &row.profile), (TenantState::Suspended, &sealed, &closed.profile));
+    assert!(row.matches(&closed, &keyring));
+    assert_eq!(row.routed_password(&closed.route.login, &keyring).unwrap().expose_secret(), "canary-password");
 }
 
 #[tokio::test]

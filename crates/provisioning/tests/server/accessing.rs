@@ -1,7 +1,7 @@
 //! Opening, closing, barring and repairing.
 
 use domain::retry::Class;
-use domain::school::observed::{DatabaseAccess, ObservedLogin};
+use domain::school::observed::{DatabaseAccess, ObservedDatabase, ObservedLogin};
 use postgres::session::{self, Credentials, Purpose};
 use provisioning::scram;
 use provisioning::server::drop::drop_database;
@@ -282,6 +282,25 @@ async fn closing_takes_connect_from_a_foreign_role_of_the_logins_name_and_nothin
         assert_eq!(server.access(&school).await, DatabaseAccess::Closed);
         let untouched = format!("SELECT rolcanlogin AND rolcreatedb FROM pg_roles WHERE rolname = '{}'", school.login());
         assert!(server.query::<bool>(&untouched).await);
+        assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn closing_takes_login_from_ours_although_the_database_lost_its_comment_and_leaves_that_alone() {
+    on_every_server(async |server| {
+        let school = server.school("uncommented").await;
+        let session = server.log_in(&school, school.database()).await.unwrap();
+        server.as_admin(&format!("COMMENT ON DATABASE {} IS NULL", school.database())).await;
+        assert_eq!(server.observe(&school).await.database, ObservedDatabase::Foreign { entered: true });
+        let row = format!("SELECT d::text FROM pg_database d WHERE datname = '{}'", school.database());
+        let before: String = server.query(&row).await;
+        access::close(&server.pool, &school.objects).await.unwrap();
+        assert_eq!(server.observe(&school).await.database, ObservedDatabase::Foreign { entered: false });
+        assert_eq!(server.query::<String>(&row).await, before);
+        drop(session);
+        server.log_in(&school, school.database()).await.unwrap_err();
         assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
     })
     .await;

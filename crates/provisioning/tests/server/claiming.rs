@@ -48,7 +48,7 @@ async fn many_schools_are_observed_at_once_and_in_order() {
         let mut conn = server.pool.acquire().await.unwrap();
         let observed = observe(&mut conn, &server.migrations, &expected).await.unwrap();
         let open = server.whole(DatabaseAccess::Open);
-        assert_eq!(observed.iter().map(|one| one.database).collect::<Vec<_>>(), [open, ObservedDatabase::Absent, open]);
+        assert_eq!(observed.iter().map(|one| one.facts.database).collect::<Vec<_>>(), [open, ObservedDatabase::Absent, open]);
         assert!(observe(&mut conn, &server.migrations, &[]).await.unwrap().is_empty());
         let counted = census::take(&mut conn, CLUSTER).await.unwrap();
         let names: Vec<_> = counted.databases.iter().map(|(name, _)| name.as_str()).collect();
@@ -105,7 +105,10 @@ async fn a_foreign_database_or_role_of_the_wanted_name_is_seen_and_not_touched()
         for school in [&one, &two] {
             assert_eq!(server.claim(school).await, Claimed::AlreadyThere);
         }
-        assert_eq!(server.observe(&one).await, CatalogFacts { database: ObservedDatabase::Foreign, spare: true, ..NOTHING });
+        assert_eq!(
+            server.observe(&one).await,
+            CatalogFacts { database: ObservedDatabase::Foreign { entered: false }, spare: true, ..NOTHING }
+        );
         assert_eq!(server.observe(&two).await, CatalogFacts { login: ObservedLogin::Foreign, spare: true, ..NOTHING });
         assert_eq!(server.catalogs().await, before);
     })

@@ -1,8 +1,11 @@
 //! Dropping databases and logins.
 
 use domain::school::observed::{ObservedDatabase, ObservedLogin};
-use provisioning::server::drop::{drop_database, drop_login};
+use provisioning::server::drop::{drop_database, drop_login, nothing_left};
 use provisioning::server::{Error, access};
+
+use sqlx::AssertSqlSafe;
+use testing::until;
 
 use crate::fixtures::{ADVISORY_LOCKS, LIMIT, School, Server, on_every_server};
 
@@ -74,6 +77,38 @@ async fn a_foreign_role_of_the_logins_name_is_not_dropped() {
         server.as_admin(&format!("CREATE ROLE {}", school.login())).await;
         assert!(matches!(drop_login(&server.pool, &school.objects).await, Err(Error::NotOurs { .. })));
         assert_eq!(server.observe(&school).await.login, ObservedLogin::Foreign);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whether_something_is_left_is_said_only_after_a_claim_that_is_under_way() {
+    on_every_server(async |server| {
+        let school = School::named("landing");
+        assert!(nothing_left(&server.pool, &school.objects).await.unwrap());
+        // Somebody else's things of these names are nothing of ours.
+        server.as_admin(&format!("CREATE ROLE {login}; COMMENT ON ROLE {login} IS 'mine'", login = school.login())).await;
+        assert!(nothing_left(&server.pool, &school.objects).await.unwrap());
+        server.as_admin(&format!("DROP ROLE {}", school.login())).await;
+
+        // What a claim holds from its first message on, and what its second one makes.
+        let mut claim = server.superuser("postgres").await;
+        let lock = format!("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('dailycare {}', 0))", school.database());
+        sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut claim).await.unwrap();
+        let comment = format!(
+            r#"{{"tenant":"{}","school":"{}","cluster":"{}","password":""}}"#,
+            school.objects.tenant, school.uid.0, school.objects.cluster.0
+        );
+        let role = format!("CREATE ROLE {login}; COMMENT ON ROLE {login} IS '{comment}'", login = school.login());
+        sqlx::raw_sql(AssertSqlSafe(role)).execute(&mut claim).await.unwrap();
+        let land = async {
+            let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+            until("the claim is waited for", async || server.query::<i64>(waiting).await == 1).await;
+            sqlx::raw_sql("COMMIT").execute(&mut claim).await.unwrap();
+        };
+        let (left, ()) = tokio::join!(nothing_left(&server.pool, &school.objects), land);
+        assert!(!left.unwrap(), "the claim landed after the look");
+        assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
     })
     .await;
 }

@@ -214,7 +214,7 @@ impl Server {
 
     pub(crate) async fn observe(&self, school: &School) -> CatalogFacts {
         let mut conn = self.pool.acquire().await.unwrap();
-        catalog::observe(&mut conn, &self.migrations, &[school.expected()]).await.unwrap()[0]
+        catalog::observe(&mut conn, &self.migrations, &[school.expected()]).await.unwrap()[0].facts
     }
 
     pub(crate) async fn access(&self, school: &School) -> DatabaseAccess {

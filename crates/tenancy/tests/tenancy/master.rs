@@ -123,7 +123,7 @@ impl Master {
             tenant: tenant_ref(n),
             profile,
             route,
-            password: "canary-password".into(),
+            password: Some("canary-password".into()),
             schema_version: Migrations::tenant().unwrap().target(),
             state: TenantState::Active,
         }

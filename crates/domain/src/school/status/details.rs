@@ -2,6 +2,7 @@
 //!
 //! Must say Unknown of what could not be observed.
 
+use super::closing::suspended;
 use super::wording::{placement_reason, routed, still_served, unavailable_message};
 use crate::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use crate::school::desired::{Desired, DesiredSchool};
@@ -14,10 +15,7 @@ use crate::tenant::TenantState;
 /// Every condition except the summary.
 pub(super) fn details(desired: &Desired, observed: &ObservedSchool) -> Vec<Condition> {
     let mut conditions = Vec::with_capacity(6);
-    let suspended = matches!(desired, Desired::Present(school) if school.suspended);
-    let (reason, message) =
-        if suspended { (Reason::Suspended, "spec.state is Suspended") } else { (Reason::NotSuspended, "spec.state is Active") };
-    conditions.push(Condition::new(ConditionType::Suspended, ConditionStatus::from(suspended), reason, message));
+    conditions.push(suspended(desired, observed));
     match &observed.assignment {
         Assignment::Unassigned(Ok(_)) => {
             conditions.push(Condition::new(
@@ -62,8 +60,8 @@ fn on_server(desired: &Desired, observed: &ObservedSchool, assigned: &AssignedSc
             [
                 database_ready(catalog.database),
                 schema_ready(catalog.database, school),
-                credentials_ready(assigned.secret, catalog.login),
-                available(assigned, catalog.database, catalog.login),
+                credentials_ready(desired, assigned.secret, catalog.login),
+                available(desired, assigned, catalog.database),
             ]
         }
     }
@@ -76,7 +74,9 @@ fn database_ready(database: ObservedDatabase) -> Condition {
         }
         ObservedDatabase::Ours { .. } => (ConditionStatus::True, Reason::Created, "database, login and rights stand"),
         ObservedDatabase::Absent => (ConditionStatus::False, Reason::Pending, "there is no database"),
-        ObservedDatabase::Foreign => (ConditionStatus::False, Reason::OwnedByAnother, "the database of that name is not this school's"),
+        ObservedDatabase::Foreign { .. } => {
+            (ConditionStatus::False, Reason::OwnedByAnother, "the database of that name is not this school's")
+        }
         ObservedDatabase::Broken => {
             (ConditionStatus::False, Reason::DatabaseMissing, "a drop of the database was interrupted; it cannot be used")
         }
@@ -96,41 +96,75 @@ fn schema_ready(database: ObservedDatabase, school: Option<&DesiredSchool>) -> C
             (ConditionStatus::False, Reason::Migrating, "migrations are due and applied while the school is active")
         }
         (ObservedDatabase::Ours { .. }, _) => (ConditionStatus::True, Reason::UpToDate, "every migration is applied"),
-        (ObservedDatabase::Absent | ObservedDatabase::Foreign | ObservedDatabase::Broken, _) => {
+        (ObservedDatabase::Absent | ObservedDatabase::Foreign { .. } | ObservedDatabase::Broken, _) => {
             (ConditionStatus::Unknown, Reason::Pending, "there is no database of this school")
         }
     };
     Condition::new(ConditionType::SchemaReady, status, reason, message)
 }
 
-fn credentials_ready(secret: ObservedSecret, login: ObservedLogin) -> Condition {
-    let (status, reason, message) = match (secret, login) {
-        (ObservedSecret::Ours(SecretContent::Current), ObservedLogin::Matching) => {
+fn credentials_ready(desired: &Desired, secret: ObservedSecret, login: ObservedLogin) -> Condition {
+    let (status, reason, message) = match (secret, login, desired) {
+        (ObservedSecret::Unread, _, Desired::Deleted(_)) => {
+            (ConditionStatus::Unknown, Reason::Terminating, "the Secret goes with the School and is not read")
+        }
+        (ObservedSecret::Unread, _, Desired::Present(_)) => {
+            (ConditionStatus::Unknown, Reason::ProgressingWithRetry, "the Secret could not be read")
+        }
+        (ObservedSecret::Ours(SecretContent::Current), ObservedLogin::Matching, _) => {
             (ConditionStatus::True, Reason::Issued, "the Secret holds the login's password")
         }
-        (ObservedSecret::Foreign, _) => {
+        (ObservedSecret::Foreign, _, _) => {
             (ConditionStatus::False, Reason::SecretConflict, "the Secret of that name does not belong to this School")
         }
-        (_, ObservedLogin::Foreign) => (ConditionStatus::False, Reason::OwnedByAnother, "the login of that name is not this school's"),
-        (ObservedSecret::Absent | ObservedSecret::Ours(_), _) => {
+        (_, ObservedLogin::Foreign, _) => (ConditionStatus::False, Reason::OwnedByAnother, "the login of that name is not this school's"),
+        (ObservedSecret::Absent | ObservedSecret::Ours(_), _, Desired::Present(school)) if school.suspended => {
+            (ConditionStatus::False, Reason::Pending, "Secret and login do not agree; they are put right when the school is active")
+        }
+        (ObservedSecret::Absent | ObservedSecret::Ours(_), _, _) => {
             (ConditionStatus::False, Reason::Pending, "the Secret and the login do not agree yet")
         }
     };
     Condition::new(ConditionType::CredentialsReady, status, reason, message)
 }
 
-fn available(assigned: &AssignedSchool, database: ObservedDatabase, login: ObservedLogin) -> Condition {
-    let state = if let ObservedTenant::Ours { state, .. } = assigned.tenant { Some(state) } else { None };
-    let open = matches!(database, ObservedDatabase::Ours { access: DatabaseAccess::Open, .. });
-    let (status, reason, message) = match state {
-        Some(TenantState::Active) if open && login == ObservedLogin::Matching => {
-            (ConditionStatus::True, Reason::Serving, "the school's login works and requests are routed")
+/// Whether requests that are routed now reach the database, whatever the Secret says.
+fn available(desired: &Desired, assigned: &AssignedSchool, database: ObservedDatabase) -> Condition {
+    let retired = if matches!(desired, Desired::Deleted(_)) { Reason::Terminating } else { Reason::TenantRetired };
+    let (status, reason, message) = match assigned.tenant {
+        ObservedTenant::Ours { state: TenantState::Active, .. } => reached(assigned.routed, database),
+        ObservedTenant::Ours { state: TenantState::Suspended, .. } => {
+            (ConditionStatus::False, Reason::Suspended, "requests are refused: the tenant is suspended")
         }
-        Some(TenantState::Suspended) => (ConditionStatus::False, Reason::Suspended, "the school is closed"),
-        Some(TenantState::Active) => (ConditionStatus::False, Reason::Updating, "the school's login cannot enter its database"),
-        Some(TenantState::Provisioning | TenantState::Retained | TenantState::Deleted) | None => {
+        ObservedTenant::Ours { state: TenantState::Retained | TenantState::Deleted, .. } => {
+            (ConditionStatus::False, retired, "requests are refused: the tenant is retained or deleted")
+        }
+        ObservedTenant::Ours { state: TenantState::Provisioning, .. } | ObservedTenant::Absent => {
             (ConditionStatus::False, Reason::Provisioning, "requests are not routed yet")
+        }
+        ObservedTenant::OfAnother | ObservedTenant::Reassigned => {
+            (ConditionStatus::False, Reason::NameConflict, "the registry has no row of this School")
         }
     };
     Condition::new(ConditionType::Available, status, reason, message)
+}
+
+fn reached(same_password: bool, database: ObservedDatabase) -> (ConditionStatus, Reason, &'static str) {
+    match database {
+        ObservedDatabase::Ours { access: DatabaseAccess::Open, .. } if same_password => {
+            (ConditionStatus::True, Reason::Serving, "requests are routed, and the login has the password that they use")
+        }
+        ObservedDatabase::Ours { access: DatabaseAccess::Open, .. } => {
+            (ConditionStatus::False, Reason::Updating, "the login has another password than routed requests use")
+        }
+        ObservedDatabase::Ours { access: DatabaseAccess::Drifted, .. } => {
+            (ConditionStatus::Unknown, Reason::Updating, "rights or limits were changed, so requests may fail")
+        }
+        ObservedDatabase::Foreign { .. } => {
+            (ConditionStatus::Unknown, Reason::OwnedByAnother, "requests are routed to a database that is not known to be this school's")
+        }
+        ObservedDatabase::Ours { access: DatabaseAccess::Closed | DatabaseAccess::Barred, .. }
+        | ObservedDatabase::Absent
+        | ObservedDatabase::Broken => (ConditionStatus::False, Reason::Updating, "the school's login cannot enter its database"),
+    }
 }

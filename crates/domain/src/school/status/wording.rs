@@ -22,6 +22,15 @@ pub(super) fn refused(refusal: Refusal, desired: &Desired, observed: &ObservedSc
                 "another tenant, perhaps a retained one, holds the code {code}; delete this School and create it with another spec.code"
             ),
         ),
+        Refusal::CodeTaken => (
+            Reason::NameConflict,
+            format!(
+                "database {} on {} is closed and cannot be retained: the registry lost this School's row and another tenant holds the code; \
+                 see the runbook, or set spec.deletionPolicy to Delete",
+                name(|n| &n.database),
+                name(|n| &n.server)
+            ),
+        ),
         Refusal::TenantRetired => (
             Reason::TenantRetired,
             "the registry says this tenant was retained or deleted; see the runbook before doing anything".to_owned(),
@@ -36,15 +45,16 @@ pub(super) fn refused(refusal: Refusal, desired: &Desired, observed: &ObservedSc
         ),
         Refusal::DatabaseConflict => (
             Reason::OwnedByAnother,
-            format!("database {} exists on {} and is not this school's", name(|n| &n.database), name(|n| &n.server)),
+            format!("database {} exists on {} without this School's ownership comment", name(|n| &n.database), name(|n| &n.server)),
         ),
-        Refusal::LoginConflict => {
-            (Reason::OwnedByAnother, format!("login {} exists on {} and is not this school's", name(|n| &n.login), name(|n| &n.server)))
-        }
+        Refusal::LoginConflict => (
+            Reason::OwnedByAnother,
+            format!("login {} exists on {} without this School's ownership comment", name(|n| &n.login), name(|n| &n.server)),
+        ),
         Refusal::DatabaseMissing => (
             Reason::DatabaseMissing,
             format!(
-                "database {} is missing on {}; restore it from a backup, an empty one is never made in its place",
+                "database {} existed and is missing on {}; restore it, or bring the server back to the present; an empty one is never made in its place",
                 name(|n| &n.database),
                 name(|n| &n.server)
             ),
@@ -86,6 +96,12 @@ pub(super) fn waited(waiting: &Waiting, observed: &ObservedSchool) -> Waited {
             let (reason, message) = unavailable_message(*unavailable, observed);
             Waited { reason, message, stalled: *unavailable == Unavailable::IdentityMismatch, outage: routed(observed) }
         }
+        Waiting::Secret => Waited {
+            reason: Reason::ProgressingWithRetry,
+            message: "a Secret of the School cannot be read".to_owned(),
+            stalled: false,
+            outage: false,
+        },
     }
 }
 

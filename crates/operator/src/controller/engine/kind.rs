@@ -105,6 +105,14 @@ pub(crate) trait Kind: Send + Sync + 'static {
     where
         Self: Sized;
 
+    /// The error behind a plan to wait for something that could not be read.
+    fn read_error(_: &mut Self::Observation, _: &PlanOf<Self>) -> Option<Error>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
     /// Whether an action may land.
     fn admissible(observation: &Self::Observation, observed: &Self::Observed, action: &Self::Action) -> bool;
 

@@ -9,6 +9,7 @@ mod server;
 
 use domain::school::action::{Action, SecretAction};
 use domain::school::desired::{Desired, DesiredSchool};
+use provisioning::server::drop;
 
 use super::observe::{AssignedObservation, Assignment, Observation};
 use crate::controller::context::Context;
@@ -39,6 +40,17 @@ pub(super) async fn refresh(ctx: &Context, observation: &mut Observation, action
         Action::Secret(SecretAction::WriteSecret | SecretAction::RepairSecret { .. }) | Action::Server(_) => {
             observation.refresh_server(ctx).await
         }
+    }
+}
+
+/// Nothing on the server bears the School's ownership comment, and no claim that was sent for it can still land: not even one by an operator that has ended.
+async fn nothing_left(observation: &Observation) -> Result<()> {
+    let assigned = assigned(observation)?;
+    let connection = assigned.connection().ok_or(Error::Overtaken("the server"))?;
+    if drop::nothing_left(connection.pool(), &assigned.objects(observation.owner)).await? {
+        Ok(())
+    } else {
+        Err(Error::Overtaken("the database"))
     }
 }
 

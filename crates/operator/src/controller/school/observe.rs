@@ -1,10 +1,12 @@
 //! Observing one School: its object, the registry, its Secrets and its server's catalogs, each part from its own source.
 //!
-//! Must not change anything, in memory either. Every source answers or the observation fails; only a server that does not answer is itself a fact.
+//! Must not change anything, in memory either. Every source answers or the observation fails; only a server that does not answer, or a Secret that cannot be
+//! read, is itself a fact.
 
 mod assigned;
 mod contents;
 mod facts;
+pub mod secrets;
 mod unassigned;
 
 use domain::names::{SchoolCode, SchoolUid, TenantId};
@@ -74,12 +76,13 @@ async fn registered_names(ctx: &Context, school: &School, owner: TenantRef) -> R
 ///
 /// # Errors
 /// When it does not answer.
-async fn registry(ctx: &Context, desired: &Desired, tenant: TenantId) -> Result<RegistryObservation> {
-    let (code, email): (Option<&SchoolCode>, Option<&str>) = match desired {
-        Desired::Present(school) => (Some(&school.code), Some(&school.admin.email)),
-        Desired::Deleted(_) => (None, None),
+async fn registry(ctx: &Context, school: &School, desired: &Desired, tenant: TenantId) -> Result<RegistryObservation> {
+    let (code, email) = match desired {
+        Desired::Present(desired) => (Some(desired.code.clone()), Some(desired.admin.email.as_str())),
+        // A code that cannot be used is nobody's.
+        Desired::Deleted(_) => (SchoolCode::parse(&school.spec.code).ok(), None),
     };
-    Ok(tenants::observe(&ctx.registry, tenant, code, email).await?)
+    Ok(tenants::observe(&ctx.registry, tenant, code.as_ref(), email).await?)
 }
 
 impl Observation {
@@ -89,7 +92,7 @@ impl Observation {
     /// When the registry does not answer.
     pub(super) async fn refresh_registry(&mut self, ctx: &Context) -> Result<()> {
         if let Assignment::Assigned(assigned) = &mut self.assignment {
-            assigned.registry = registry(ctx, &self.desired, self.owner.id).await?;
+            assigned.registry = registry(ctx, &self.school, &self.desired, self.owner.id).await?;
         }
         Ok(())
     }
@@ -100,8 +103,14 @@ impl Observation {
     /// When the server answered, but not what was asked.
     pub(super) async fn refresh_server(&mut self, ctx: &Context) -> Result<()> {
         if let Assignment::Assigned(assigned) = &mut self.assignment {
-            assigned.server = assigned.observe_server(ctx, &self.school, &self.desired, self.owner).await?;
+            assigned.observe_server(ctx, &self.desired, self.owner).await?;
         }
         Ok(())
+    }
+
+    /// Why a Secret could not be read, if one could not.
+    pub(super) fn take_secret_error(&mut self) -> Option<Error> {
+        let Assignment::Assigned(assigned) = &mut self.assignment else { return None };
+        assigned.secret.take_error().or_else(|| assigned.admin_secret.take_error())
     }
 }

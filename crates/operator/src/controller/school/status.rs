@@ -40,6 +40,13 @@ pub(super) fn with_names(ctx: &Context, observation: &Observation, placement: &P
     Ok(engine::dated::<Schools>(&observation.school, recorded, &conditions))
 }
 
+/// The status that records that the database exists, before a route leads to it.
+pub(super) fn with_database(ctx: &Context, observation: &Observation) -> SchoolStatus {
+    let plan = Plan::Execute(ObjectAction::RecordDatabase.into());
+    let conditions = status::report(&observation.desired, &observation.facts(ctx), &plan, false);
+    engine::dated::<Schools>(&observation.school, complete(ctx, observation), &conditions)
+}
+
 fn names(observation: &Observation, placement: &Placement) -> Result<Names> {
     let Desired::Present(school) = &observation.desired else {
         return Err(Error::Bug("names were planned for a School that is being deleted".to_owned()));
@@ -72,13 +79,16 @@ pub(super) fn complete(ctx: &Context, observation: &Observation) -> SchoolStatus
 }
 
 fn fill_in(ctx: &Context, observation: &Observation, assigned: &AssignedObservation, mut status: SchoolStatus) -> SchoolStatus {
+    let mut database = status.database.take().unwrap_or_default();
     if let Some(connection) = assigned.connection() {
-        let name = Some(assigned.names.database.to_string());
-        status.database = Some(DatabaseStatus { name, host: Some(connection.endpoint.host.clone()), port: Some(connection.endpoint.port) });
+        let (host, port) = (connection.endpoint.host.clone(), connection.endpoint.port);
+        database = DatabaseStatus { name: Some(assigned.names.database.to_string()), host: Some(host), port: Some(port), ..database };
     }
     if let ServerObservation::Available(CatalogFacts { database: ObservedDatabase::Ours { schema, .. }, .. }) = assigned.server {
+        database.created_at = database.created_at.or_else(|| Some(Time(Timestamp::now())));
         status.schema = Some(SchemaStatus { version: Some(schema.version), target: Some(ctx.migrations.target()) });
     }
+    status.database = Some(database);
     if let (Account::Made, Desired::Present(school), Some(admin)) = (assigned.registry.admin, &observation.desired, &mut status.admin_user)
         && admin.email.is_none()
     {

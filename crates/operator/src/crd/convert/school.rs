@@ -58,6 +58,21 @@ fn desired_school(school: &School, schema: u32) -> Result<DesiredSchool, SpecErr
     })
 }
 
+/// What the registry needs for the row of a School that is being deleted. Only its code must be usable.
+///
+/// # Errors
+/// [`SpecError`] when the code cannot be used.
+pub fn registration(school: &School) -> Result<(SchoolCode, Profile), SpecError> {
+    let spec = &school.spec;
+    let code = SchoolCode::parse(&spec.code).at("spec.code")?;
+    let profile = Profile {
+        name: text(&spec.display_name).unwrap_or_else(|_| code.to_string()),
+        email: email(&spec.email).unwrap_or_default(),
+        phone_number: spec.phone_number.as_deref().and_then(|number| phone_number(number).ok()),
+    };
+    Ok((code, profile))
+}
+
 fn request(placement: Option<&crd::Placement>) -> Result<PlacementRequest, SpecError> {
     let Some(placement) = placement else { return Ok(PlacementRequest { tier: Tier::Standard, server: None }) };
     Ok(PlacementRequest {

@@ -81,7 +81,7 @@ pub struct PlacementStatus {
 }
 
 /// A School's database and where it is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DatabaseStatus {
     /// The database's name.
@@ -95,6 +95,10 @@ pub struct DatabaseStatus {
     /// The server's port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// When the database was first there. From then on an empty one is never created in its place, whatever is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "condition::time")]
+    pub created_at: Option<Time>,
 }
 
 /// The schema of a School's database.

@@ -50,14 +50,14 @@ impl RegistryObservation {
     pub fn tenant(&self, tenant: TenantRef, current: impl FnOnce(&ObservedRow) -> bool) -> ObservedTenant {
         match (&self.row, &self.holder) {
             (Some(row), _) if row.is_of(tenant) => ObservedTenant::Ours { state: row.state, current: current(row) },
+            (Some(_), _) => ObservedTenant::Reassigned,
+            (None, Some(_)) => ObservedTenant::OfAnother,
             (None, None) => ObservedTenant::Absent,
-            (Some(_), _) | (None, Some(_)) => ObservedTenant::OfAnother,
         }
     }
 }
 
-/// Observes a School in one round trip. Pass no code and no e-mail address for a School that is being deleted: it needs neither, so nobody is reported to
-/// hold them.
+/// Observes a School in one round trip. Pass no e-mail address for a School that is being deleted: it needs none, so nobody is reported to have it.
 ///
 /// # Errors
 /// When the registry fails, or the row's state is one this program does not know.

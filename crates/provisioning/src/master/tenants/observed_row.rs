@@ -1,10 +1,11 @@
 //! A tenant's row as the operator reads it. Must not hold a password in clear.
 
-use domain::names::{ClusterUid, SchoolUid, ServerName, TenantId};
+use domain::names::{ClusterUid, LoginName, SchoolUid, ServerName, TenantId};
 use domain::tenant::{Profile, TenantState};
 use postgres::error::Doing as _;
 use registry::route::{Route, read_route, read_sealed};
 use registry::seal::Sealed;
+use secrecy::SecretString;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -53,7 +54,16 @@ impl ObservedRow {
             && self.route.as_ref() == Some(&publication.route)
             && self.schema_version == Some(publication.schema_version)
             && self.state == publication.state
-            && self.sealed.as_ref().is_some_and(|sealed| keyring.is_current(self.tenant, sealed, &publication.credentials()))
+            && publication
+                .credentials()
+                .is_none_or(|desired| self.sealed.as_ref().is_some_and(|sealed| keyring.is_current(self.tenant, sealed, &desired)))
+    }
+
+    /// The password that requests are routed with; none while nothing is sealed that the keyring opens, or it is another login's.
+    #[must_use]
+    pub fn routed_password(&self, login: &LoginName, keyring: &Keyring) -> Option<SecretString> {
+        let credentials = keyring.open(self.tenant, self.sealed.as_ref()?).ok()?;
+        (credentials.username == login.as_str()).then_some(credentials.password)
     }
 
     pub(super) fn read(row: &PgRow) -> Result<Self> {

@@ -38,8 +38,8 @@ pub struct Publication {
     pub profile: Profile,
     /// Where the database is.
     pub route: Route,
-    /// The login's password, to be sealed.
-    pub password: SecretString,
+    /// The login's password, to be sealed; none leaves the row's credentials as they are, for a tenant that is not served.
+    pub password: Option<SecretString>,
     /// The schema version of the database.
     pub schema_version: u32,
     /// Any but [`TenantState::Deleted`], which only [`super::set_state`] writes.
@@ -48,7 +48,8 @@ pub struct Publication {
 
 impl Publication {
     /// What is sealed.
-    pub(super) fn credentials(&self) -> Credentials {
-        Credentials { username: self.route.login.to_string(), password: self.password.clone() }
+    pub(super) fn credentials(&self) -> Option<Credentials> {
+        let password = self.password.clone()?;
+        Some(Credentials { username: self.route.login.to_string(), password })
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Must not write a password in clear, nor a row of another School.
 
+use domain::names::TenantId;
 use postgres::error::Doing as _;
-use postgres::session::Tls;
+use postgres::session::{Credentials, Tls};
 use registry::route::{Route, read_sealed};
 use registry::seal::Sealed;
 use registry::with_connection;
@@ -23,30 +24,37 @@ use crate::master::{Error, Result};
 /// When the registry or sealing fails.
 pub async fn publish(pool: &PgPool, publication: &Publication, keyring: &Keyring) -> Result<Change> {
     let doing = "publishing a school's route";
-    let tenant = publication.tenant.id;
+    let sealed = match publication.credentials() {
+        Some(credentials) => Some(seal(pool, publication.tenant.id, &credentials, keyring, doing).await?),
+        None => None,
+    };
+    Ok(with_connection(pool, doing, async |conn| write(conn, publication, sealed.as_ref()).await).await?)
+}
+
+/// The credentials' bytes: the row's own while they are current.
+async fn seal(pool: &PgPool, tenant: TenantId, credentials: &Credentials, keyring: &Keyring, doing: &'static str) -> Result<Sealed> {
     // Any School's row: the write below checks whose it is.
     let query = sqlx::query("SELECT credentials, key_id FROM registry.tenants WHERE id = $1").bind(tenant.0);
     let row = with_connection(pool, doing, async |conn| query.fetch_optional(conn).await).await?;
     let recorded = row.map(|row| read_sealed(&row)).transpose().doing(doing)?.flatten();
-    let credentials = publication.credentials();
-    let sealed = match recorded.filter(|sealed| keyring.is_current(tenant, sealed, &credentials)) {
-        Some(current) => current,
-        None => keyring.seal(tenant, &credentials).map_err(|source| Error::Seal { tenant, source })?,
-    };
-    Ok(with_connection(pool, doing, async |conn| write(conn, publication, &sealed).await).await?)
+    match recorded.filter(|sealed| keyring.is_current(tenant, sealed, credentials)) {
+        Some(current) => Ok(current),
+        None => keyring.seal(tenant, credentials).map_err(|source| Error::Seal { tenant, source }),
+    }
 }
 
 /// The row is this School's: parameters 1 to 3.
 const PRECONDITION: &str = "id = $1 AND school_uid = $2 AND cluster_uid = $3";
 
-async fn write(conn: &mut PgConnection, publication: &Publication, sealed: &Sealed) -> Result<Change, sqlx::Error> {
+async fn write(conn: &mut PgConnection, publication: &Publication, sealed: Option<&Sealed>) -> Result<Change, sqlx::Error> {
     let Publication { tenant, profile, route, password: _, schema_version, state } = publication;
     let Route { server, endpoint, database, login, pool } = route;
     let (tls, authority) = tls_columns(&endpoint.tls);
     let authority = authority.map(str::from_utf8).transpose().map_err(|error| sqlx::Error::Encode(error.into()))?;
     let columns = "name, email, phone_number, server, host, port, tls_mode, tls_ca, database_name, login, pool_size, connect_timeout_seconds, \
          command_timeout_seconds, pooling, credentials, key_id, schema_version, state";
-    let values = "$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21";
+    let values =
+        "$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, coalesce($18, credentials), coalesce($19, key_id), $20, $21";
     let update = format!(
         "WITH ours AS (SELECT FROM registry.tenants WHERE {PRECONDITION} AND NOT is_deleted),
          changed AS (
@@ -59,7 +67,8 @@ async fn write(conn: &mut PgConnection, publication: &Publication, sealed: &Seal
     let query = query.bind(&profile.name).bind(&profile.email).bind(&profile.phone_number).bind(server.as_str()).bind(&endpoint.host);
     let query = query.bind(i32::from(endpoint.port)).bind(tls).bind(authority).bind(database.as_str()).bind(login.as_str());
     let query = query.bind(i32::from(pool.size)).bind(i32::from(pool.connect_timeout_seconds));
-    let query = query.bind(i32::from(pool.command_timeout_seconds)).bind(pool.pooling).bind(&sealed.bytes).bind(&sealed.key_id);
+    let query = query.bind(i32::from(pool.command_timeout_seconds)).bind(pool.pooling).bind(sealed.map(|sealed| sealed.bytes.as_slice()));
+    let query = query.bind(sealed.map(|sealed| sealed.key_id.as_str()));
     let query = query.bind(i32::try_from(*schema_version).unwrap_or(i32::MAX)).bind(state_label(*state));
     Change::read(&query.fetch_one(conn).await?)
 }

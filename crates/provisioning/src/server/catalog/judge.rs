@@ -17,6 +17,12 @@ impl Facts {
         CatalogFacts { database: self.database(expected, login, migrations), login, spare: self.spare }
     }
 
+    /// The fingerprint of the login's password, if the login is ours.
+    pub(super) fn fingerprint(&self, expected: &Expected) -> Option<String> {
+        let comment = LoginComment::parse(self.login_comment.as_deref())?;
+        ours(comment.tenant, comment.cluster, expected).then_some(comment.password)
+    }
+
     fn login(&self, expected: &Expected) -> ObservedLogin {
         if !self.login_exists {
             return ObservedLogin::Absent;
@@ -45,7 +51,15 @@ impl Facts {
                 let genuine = migrations.digest_at(comment.schema) == Some(comment.digest.as_str());
                 ObservedDatabase::Ours { schema: Schema { version: comment.schema, genuine }, access: self.access(expected, login) }
             }
-            Some(_) | None => ObservedDatabase::Foreign,
+            Some(_) | None => ObservedDatabase::Foreign { entered: self.entered(login) },
+        }
+    }
+
+    /// The login is ours and may log in, or has a session in the database.
+    fn entered(&self, login: ObservedLogin) -> bool {
+        match login {
+            ObservedLogin::Matching | ObservedLogin::Differing => self.can_login || self.lingers,
+            ObservedLogin::Absent | ObservedLogin::Foreign => false,
         }
     }
 

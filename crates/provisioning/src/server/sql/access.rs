@@ -5,7 +5,7 @@
 use postgres::quote::{Ident, Literal};
 
 use super::block::{block, end, lock};
-use super::ownership::{NOT_INTERRUPTED, find_login, need_database, need_login};
+use super::ownership::{NOT_INTERRUPTED, find_database, find_login, need_database, need_login};
 use super::rights::correct_database;
 use super::role::{RoleAttributes, correct_role};
 use crate::server::{APP, TenantObjects};
@@ -23,14 +23,17 @@ pub(in crate::server) fn open(objects: &TenantObjects, connection_limit: u16) ->
     ))
 }
 
-/// Lets the migrator enter, and nobody else. Of a login that is missing or foreign, only CONNECT is revoked.
+/// Lets the migrator enter, and nobody else. Of a login that is missing or foreign, only CONNECT is revoked. While the login is ours, a database that is
+/// missing or foreign is no reason to leave it LOGIN; of the database nothing is changed then.
 pub(in crate::server) fn close(objects: &TenantObjects) -> String {
     let desired = RoleAttributes { login: Some(false), limit: None, member_of: Some(APP) };
     block(&format!(
-        "{} {} {NOT_INTERRUPTED} {} IF the_login.oid IS NOT NULL THEN {} END IF; {}",
+        "{} {} IF the_login.oid IS NULL THEN {} ELSE {} END IF; {NOT_INTERRUPTED} \
+         IF the_login.oid IS NOT NULL THEN {} END IF; IF the_database.oid IS NOT NULL THEN {} END IF;",
         lock(objects.database.as_str()),
-        need_database(objects),
         find_login(objects),
+        need_database(objects),
+        find_database(objects),
         correct_role(desired),
         correct_database(objects, false),
     ))

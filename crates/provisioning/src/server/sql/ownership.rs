@@ -4,7 +4,7 @@
 
 use postgres::quote::{Ident, Literal};
 
-use super::block::end;
+use super::block::{block, end, lock};
 use crate::server::TenantObjects;
 
 /// Reads an ownership comment into `the_comment`, null when it is not JSON, and runs `otherwise` unless it names the tenant and cluster of `objects`.
@@ -26,6 +26,26 @@ pub(super) fn need_database(objects: &TenantObjects) -> String {
         end("database gone"),
         check_comment("the_database", "pg_database", objects, &end("database foreign")),
     )
+}
+
+/// Reads the database; afterwards `the_database.oid` is null unless the database exists and is ours.
+pub(super) fn find_database(objects: &TenantObjects) -> String {
+    format!(
+        "SELECT * INTO the_database FROM pg_database WHERE datname = {}; {}",
+        Literal(objects.database.as_str()),
+        check_comment("the_database", "pg_database", objects, "the_database := NULL;"),
+    )
+}
+
+/// Ends the block when the database or the login exists and is ours, and holds the lock of a claim until then: a claim that was sent before has ended.
+pub(in crate::server) fn need_nothing(objects: &TenantObjects) -> String {
+    block(&format!(
+        "{} {} {} IF the_database.oid IS NOT NULL OR the_login.oid IS NOT NULL THEN {} END IF;",
+        lock(objects.database.as_str()),
+        find_database(objects),
+        find_login(objects),
+        end("something left"),
+    ))
 }
 
 /// Reads the login; ends the block unless it exists and is ours.

@@ -53,6 +53,23 @@ async fn what_belongs_to_no_school_that_serves_goes_to_the_platform_with_the_ten
 }
 
 #[tokio::test]
+async fn a_school_whose_server_does_not_know_its_time_zone_is_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let world = World::start(Version::V18, 2).await;
+    world.inside(&world.schools[0], "UPDATE app.settings SET value = '\"Portugal/Gone\"' WHERE key = 'school.time_zone'").await;
+    let running = world.running(Settings::default());
+    for school in &world.schools {
+        running.audit.record(record(school.tenant, 1));
+    }
+    assert_eq!(running.stop().await, 0);
+    let text = metrics.render();
+    assert!(text.contains("dailycare_api_tenants_without_time_zone 1\n"), "{text}");
+    assert!(world.schools.iter().all(|school| !text.contains(&school.tenant.to_string())), "a tenant is in a label");
+}
+
+#[tokio::test]
 async fn a_school_whose_schema_is_older_than_records_leaves_them_to_the_platform() {
     let mut older = None;
     let world = World::with(Version::V18, 1, async |master| {

@@ -11,6 +11,7 @@ use super::{assigned, assigned_mut, desired};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
 use crate::controller::school::observe::Observation;
+use crate::controller::school::observe::secrets::SecretReading;
 use crate::controller::school::owner_reference;
 use crate::kubernetes::secrets::{self, AdminContent, Creation, DesiredSecret, ObservedSecret, admin_secret};
 
@@ -19,19 +20,19 @@ pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action
         SecretAction::WriteSecret => {
             let desired = with_password(ctx, observation, password::generate_login_password()?)?;
             let secret = create(ctx, &desired).await?;
-            assigned_mut(observation)?.secret = Some(secret);
+            assigned_mut(observation)?.secret = SecretReading::Ours(Box::new(secret));
         }
         SecretAction::RepairSecret { new_password } => {
             let kept = assigned(observation)?.password().filter(|_| !new_password);
             let desired = with_password(ctx, observation, kept.map_or_else(password::generate_login_password, Ok)?)?;
-            let present = assigned(observation)?.secret.as_ref().ok_or(Error::Overtaken("the Secret"))?;
+            let present = assigned(observation)?.secret.ours().ok_or(Error::Overtaken("the Secret"))?;
             if let Some(secret) = secrets::apply(&ctx.client, present, &desired).await? {
-                assigned_mut(observation)?.secret = Some(secret);
+                assigned_mut(observation)?.secret = SecretReading::Ours(Box::new(secret));
             }
         }
         SecretAction::WriteAdminSecret => {
             let secret = create(ctx, &admin_secret(&admin_content(observation)?)).await?;
-            assigned_mut(observation)?.admin_secret = Some(secret);
+            assigned_mut(observation)?.admin_secret = SecretReading::Ours(Box::new(secret));
         }
     }
     Ok(())

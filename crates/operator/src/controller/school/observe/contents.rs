@@ -58,7 +58,7 @@ impl AssignedObservation {
                 login: self.names.login.clone(),
                 pool: ctx.pooling.with_size(school.connection_limit),
             },
-            password: self.password()?,
+            password: self.password(),
             schema_version: schema.version,
             state: if school.suspended { TenantState::Suspended } else { TenantState::Active },
         })
@@ -67,7 +67,7 @@ impl AssignedObservation {
     /// What the Secret is annotated with: its present value, while that is true by any of the keys, so that a rotation of keys rewrites no Secret.
     fn revision(&self, ctx: &Context, owner: TenantRef, password: &SecretString) -> Option<String> {
         let accepted = ctx.keyring.fingerprints(owner.id, password);
-        let present = self.secret.as_ref().and_then(ObservedSecret::revision);
+        let present = self.secret.ours().and_then(ObservedSecret::revision);
         let kept = present.filter(|present| accepted.iter().any(|one| one == present)).map(ToOwned::to_owned);
         kept.or_else(|| accepted.into_iter().next())
     }

@@ -6,6 +6,7 @@ use domain::school::observed::{self, AssignedSchool, ObservedAdmin, ObservedAdmi
 use kube::ResourceExt as _;
 use provisioning::master::users::Account;
 
+use super::secrets::SecretReading;
 use super::{AssignedObservation, Assignment, Observation};
 use crate::controller::context::Context;
 use crate::controller::school::FINALIZER;
@@ -28,22 +29,26 @@ impl AssignedObservation {
         let current = publication.is_some_and(|desired| self.registry.row.as_ref().is_some_and(|row| row.matches(&desired, &ctx.keyring)));
         AssignedSchool {
             names: self.names.clone(),
+            existed: self.existed(observation),
+            routed: self.routed(ctx, observation.owner),
             tenant: self.tenant(observation.owner, current),
             secret: self.secret_facts(ctx, observation),
             admin: match self.registry.admin {
                 Account::Made => ObservedAdmin::Exists,
                 Account::EmailTaken => ObservedAdmin::EmailTaken,
-                Account::Absent => ObservedAdmin::Missing(self.admin_secret_facts(observation)),
+                Account::Absent => ObservedAdmin::Missing(self.admin_secret_facts()),
             },
             server: self.server,
         }
     }
 
     fn secret_facts(&self, ctx: &Context, observation: &Observation) -> ObservedSecret {
-        let Some(secret) = &self.secret else { return ObservedSecret::Absent };
-        if !secret.is_controlled_by(&observation.owner.school.to_string()) {
-            return ObservedSecret::Foreign;
-        }
+        let secret = match &self.secret {
+            SecretReading::Absent => return ObservedSecret::Absent,
+            SecretReading::Foreign => return ObservedSecret::Foreign,
+            SecretReading::Failed(_) | SecretReading::NotNeeded => return ObservedSecret::Unread,
+            SecretReading::Ours(secret) => secret,
+        };
         let Some(password) = self.password() else { return ObservedSecret::Ours(SecretContent::Unusable) };
         // Without the server's address the other keys cannot be judged, and nothing is done about them either.
         let desired = self.desired_secret(ctx, observation, password);
@@ -51,13 +56,22 @@ impl AssignedObservation {
         ObservedSecret::Ours(if matches { SecretContent::Current } else { SecretContent::Stale })
     }
 
-    fn admin_secret_facts(&self, observation: &Observation) -> ObservedAdminSecret {
+    /// The status says so since the database was first there, and the registry since a route was published: either may be lost.
+    fn existed(&self, observation: &Observation) -> bool {
+        let status = observation.school.status.as_ref();
+        let recorded = status.is_some_and(|status| {
+            status.schema.is_some() || status.database.as_ref().is_some_and(|database| database.created_at.is_some())
+        });
+        let row = self.registry.row.as_ref().filter(|row| row.is_of(observation.owner));
+        recorded || row.is_some_and(|row| row.schema_version.is_some())
+    }
+
+    fn admin_secret_facts(&self) -> ObservedAdminSecret {
         match &self.admin_secret {
-            None => ObservedAdminSecret::Absent,
-            Some(secret) if secret.is_controlled_by(&observation.owner.school.to_string()) && secret.password().is_some() => {
-                ObservedAdminSecret::Ours
-            }
-            Some(_) => ObservedAdminSecret::Foreign,
+            SecretReading::Absent => ObservedAdminSecret::Absent,
+            SecretReading::Ours(secret) if secret.password().is_some() => ObservedAdminSecret::Ours,
+            SecretReading::Ours(_) | SecretReading::Foreign => ObservedAdminSecret::Foreign,
+            SecretReading::Failed(_) | SecretReading::NotNeeded => ObservedAdminSecret::Unread,
         }
     }
 }
