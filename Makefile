@@ -119,7 +119,7 @@ test: tools ## Runs all tests, on real servers
 	ulimit -Sn "$$(ulimit -Hn)"; cores=$$(nproc); \
 	unset $$(compgen -e DAILYCARE_ | grep -v ^DAILYCARE_TEST_); \
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((cores < 8 ? cores : 8))} NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost; \
-	cargo test --locked --workspace
+	cargo test --locked --workspace --no-fail-fast
 
 .PHONY: rest-operator
 rest-operator: tools ## Lets the operator rest for a minute over twelve Schools: nothing may be written (SECONDS_AT_REST=60)

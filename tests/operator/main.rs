@@ -33,5 +33,6 @@ mod servers;
 mod sources;
 mod suspending;
 mod truth;
+mod upgrading;
 mod urgency;
 mod world;

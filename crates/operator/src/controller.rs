@@ -2,6 +2,7 @@
 //!
 //! Must not decide: everything that decides is in `domain`. Must not speak to a server by itself: that is `provisioning`'s and `kubernetes`'s work.
 
+pub mod acceptance;
 mod backoff;
 pub mod cache;
 mod changes;

@@ -7,6 +7,7 @@ pub mod access;
 pub mod catalog;
 pub mod census;
 pub mod claim;
+pub mod collation;
 pub mod drop;
 mod error;
 pub mod identity;

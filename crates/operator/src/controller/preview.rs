@@ -117,7 +117,7 @@ fn fill(ctx: &Context, servers: &[DatabaseServer]) {
 }
 
 /// The operator's, but with nothing running behind it: no watch, no lease, no events.
-async fn context(settings: Settings) -> Result<Context, Error> {
+pub(super) async fn context(settings: Settings) -> Result<Context, Error> {
     let Settings { master, keyring, migrations, pooling, namespace } = settings;
     let client = client::client(client::config().await?)?;
     let options = session::options(&master.endpoint, &master.credentials, &master.database, Purpose::Registry);

@@ -10,7 +10,7 @@ use domain::server::observed::{Identity, Obstacle, ServerFacts};
 use postgres::session::{self, Credentials, Purpose};
 use provisioning::server::identity::{self, Rights};
 use provisioning::server::prepare::{self, Preparation};
-use provisioning::server::template;
+use provisioning::server::{collation, template};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use telemetry::logs::chain;
@@ -116,7 +116,7 @@ async fn query(source: Source<'_>, connection: Arc<ServerConnection>, conn: &mut
         template: false,
         stale: false,
     };
-    let mut open_databases = Vec::new();
+    let (mut open_databases, mut outdated_databases) = (Vec::new(), Vec::new());
     if known != Identity::Other && facts.supported && facts.lacking.is_empty() {
         let fingerprint = ctx.keyring.migrator_fingerprint(ctx.cluster, &migrator.password)?;
         let desired = prepare::DesiredRoles { cluster: ctx.cluster, password: &migrator.password, fingerprint: &fingerprint };
@@ -124,9 +124,9 @@ async fn query(source: Source<'_>, connection: Arc<ServerConnection>, conn: &mut
         let digest = ctx.migrations.digest();
         let (template, stale) = (template::exists(conn, digest).await?, template::stale(conn, digest).await?);
         facts = ServerFacts { roles, closed: !closable, template, stale, ..facts };
-        open_databases = open;
+        (open_databases, outdated_databases) = (open, collation::outdated(conn).await?);
     }
-    Ok(Ok(Contact { connection, identity, migrator, open_databases, facts }))
+    Ok(Ok(Contact { connection, identity, migrator, open_databases, outdated_databases, facts }))
 }
 
 fn lacking(rights: Rights) -> Vec<&'static str> {
