@@ -7,6 +7,7 @@ mod accounts;
 mod plan;
 mod platform_admin;
 mod school_admin;
+mod server;
 
 use std::process::ExitCode;
 
@@ -56,6 +57,8 @@ enum Command {
     PlatformAdmin(platform_admin::PlatformAdminArgs),
     /// Gives a school's administrator who lost the password a temporary one, with the operator's access.
     SchoolAdmin(school_admin::SchoolAdminArgs),
+    /// Work on a `DatabaseServer` that the operator leaves to a person.
+    Server(server::ServerArgs),
     /// Prints the custom resource definitions, ready for kubectl apply -f -.
     Crd,
     /// Prints the API's OpenAPI document.
@@ -107,6 +110,10 @@ async fn run(command: Command) -> ExitCode {
         },
         Command::SchoolAdmin(account) => match Box::pin(school_admin::run(&account)).await {
             Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failure(&*error),
+        },
+        Command::Server(args) => match Box::pin(server::run(&args)).await {
+            Ok(text) => printed(&text),
             Err(error) => failure(&*error),
         },
         Command::Crd => match print::all_yaml() {

@@ -5,8 +5,10 @@
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
 
 mod apiserver;
+mod certificates;
 mod conflicts;
 mod crashing;
+mod credentials;
 mod crowded;
 mod deleting;
 mod diagnosis;
@@ -31,4 +33,6 @@ mod servers;
 mod sources;
 mod suspending;
 mod truth;
+mod upgrading;
+mod urgency;
 mod world;

@@ -33,7 +33,7 @@ fn built_in() -> PathBuf {
 }
 
 /// The built-in schema and more files, or the same ones changed.
-fn schema(files: &[(&str, &str)]) -> TempDir {
+pub fn schema(files: &[(&str, &str)]) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(built_in()).unwrap() {
         let path = entry.unwrap().path();

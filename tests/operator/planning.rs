@@ -4,10 +4,10 @@ use std::path::Path;
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::fleet::catalog;
+use crate::fleet::{catalog, server_spec};
 use crate::world::{SYSTEM, Setup, World, run};
 
 const PLANNER: &str = "system:serviceaccount:dailycare-system:planner";
@@ -101,5 +101,31 @@ fn a_plan_shows_the_next_action_for_every_kind_of_school_and_changes_nothing() {
             "{requests:?}"
         );
         assert_eq!((catalog(&world.pg18).await, catalog(&world.pg15).await, registry(&world).await), before);
+    });
+}
+
+#[test]
+fn a_plan_counts_the_places_that_others_take() {
+    run(async {
+        let mut world = World::new(Setup::default()).await;
+        let namespace = world.fresh_namespace().await;
+        world.apply_server("pg-18", server_spec("pg-18", world.pg18.port(), &json!({"capacity": {"maxSchools": 2}}))).await;
+        let pinned = json!({"placement": {"serverName": "pg-18"}});
+        for code in ["elder", "fig"] {
+            world.apply_school(&namespace, code, pinned.clone()).await;
+            world.ready(&namespace, code).await;
+        }
+        // One place is known to the registry only, one to a status only.
+        world.delete_school(&namespace, "elder").await;
+        world.operator.stop().await.unwrap();
+        sqlx::raw_sql("UPDATE registry.tenants SET server = 'pg-15' WHERE code = 'fig'").execute(&mut world.master().await).await.unwrap();
+        world.apply_school(&namespace, "gorse", pinned).await;
+        let annotation = Patch::Merge(json!({"metadata": {"finalizers": ["dailycare.io/school-cleanup"]}}));
+        world.schools(&namespace).patch("gorse", &PatchParams::default(), &annotation).await.unwrap();
+        let kubeconfig = world.plane.service_account(SYSTEM, "planner").await.unwrap();
+        allow_reading(&world).await;
+        let planned = document(&world, &kubeconfig, "gorse", &namespace);
+        assert!(planned["conditions"]["ServerAssigned"].as_str().unwrap().starts_with("False NoCapacity"), "{planned:#}");
+        assert!(planned.to_string().contains("pg-18 holds 2 of 2 schools"), "{planned:#}");
     });
 }

@@ -113,8 +113,10 @@ fn the_secret_binds_an_application_and_its_uri_logs_in_with_psql() {
             let names = names(&world.ready(&namespace, &code).await);
             let secret = world.secret(&namespace, &format!("{code}-db")).await.unwrap();
             let keys: Vec<_> = secret.keys().map(String::as_str).collect();
-            let expected =
-                ["database", "dbname", "host", "jdbc-uri", "password", "pgpass", "port", "provider", "type", "uri", "user", "username"];
+            let expected = [
+                "database", "dbname", "host", "jdbc-uri", "jdbc-url", "password", "pgpass", "port", "provider", "sslmode", "type", "uri",
+                "user", "username",
+            ];
             assert_eq!(keys, expected);
             assert_eq!((secret["type"].as_str(), secret["provider"].as_str()), ("postgresql", "dailycare"));
             assert_eq!((secret["host"].as_str(), secret["port"].clone()), ("127.0.0.1", world.server(server).port().to_string()));

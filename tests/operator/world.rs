@@ -27,7 +27,7 @@ pub fn run(test: impl Future<Output = ()>) {
 pub const SYSTEM: &str = "dailycare-system";
 
 /// Shorter waits than the product's, which decide only how long a test takes. A test that needs other values sets them in its [`Setup`].
-const TIMING: &str = "waiting=1500,server_unfit=1000,maintenance=5000";
+const TIMING: &str = "waiting=1500,server_unfit=1000,server_grace=1000,maintenance=5000";
 
 /// Everything a test talks to.
 pub struct World {

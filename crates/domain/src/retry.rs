@@ -43,8 +43,14 @@ pub fn wait(class: Class, attempts: u32, seed: u64) -> Duration {
         Class::Denied => (Duration::from_secs(5), Duration::from_mins(5)),
         Class::Invalid | Class::Bug => (Duration::from_secs(10), Duration::from_mins(10)),
     };
-    let full = first.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1))).min(most);
-    let spread = u32::try_from(mix(seed ^ u64::from(attempts)) % 256).unwrap_or(0);
+    growing(first, most, attempts, seed)
+}
+
+/// A wait that doubles from `first` to `longest`, for the `times`th time in a row, shortened by up to a quarter as [`wait`] is.
+#[must_use]
+pub fn growing(first: Duration, longest: Duration, times: u32, seed: u64) -> Duration {
+    let full = first.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1))).min(longest);
+    let spread = u32::try_from(mix(seed ^ u64::from(times)) % 256).unwrap_or(0);
     full.saturating_sub(full / 4 * spread / 256)
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Must not decide: everything that decides is in `domain`. Must not speak to a server by itself: that is `provisioning`'s and `kubernetes`'s work.
 
+pub mod acceptance;
 mod backoff;
 pub mod cache;
+mod changes;
 mod concurrency;
 mod conditions;
 pub mod context;
@@ -13,7 +15,11 @@ mod events;
 mod freshness;
 mod maintenance;
 pub mod preview;
+mod proven_logins;
+mod refused_logins;
+mod registry_changes;
 mod requeue;
+mod requeue_waiting;
 mod reservations;
 pub mod run;
 pub mod school;
@@ -21,4 +27,5 @@ pub mod server;
 pub mod server_cache;
 pub mod server_connection;
 pub mod timing;
+mod waiting;
 mod watch;

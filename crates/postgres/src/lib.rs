@@ -1,5 +1,6 @@
 //! Talking to any PostgreSQL server: connection settings, quoting, errors, and the numbered SQL files of a schema. Must not know schools.
 
+pub mod certificates;
 pub mod error;
 pub mod locale;
 pub mod quote;

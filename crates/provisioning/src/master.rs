@@ -5,6 +5,7 @@
 mod admin_session;
 pub mod api_login;
 pub mod bootstrap;
+pub mod changes;
 mod error;
 pub mod keyring;
 pub mod tenants;

@@ -4,6 +4,7 @@
 
 mod open;
 pub mod password;
+pub mod refusals;
 pub mod route;
 pub mod seal;
 pub mod tenants;

@@ -79,6 +79,11 @@ impl RegistryCache {
         self.lookup.refetch(id).await
     }
 
+    /// Tells the operator that a tenant's login was refused although the route in memory is current.
+    pub async fn announce_refusal(&self, id: TenantId) {
+        self.lookup.announce_refusal(id).await;
+    }
+
     /// Keeps memory current until `stop`. Calls `on_change` with the new epoch of every route that changed, or whose row was removed, after memory has it. These
     /// epochs are this process's own ([`Target::epoch`](crate::pools::Target)) and grow even when the registry is restored to an earlier time.
     pub async fn follow(self: Arc<Self>, on_change: impl Fn(TenantId, i64) + Send + Sync, stop: CancellationToken) {

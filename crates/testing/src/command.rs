@@ -20,12 +20,20 @@ const DEADLINE: Duration = Duration::from_mins(2);
 /// # Errors
 /// [`Error::Command`] with what it said on stderr when it fails; [`Error::Io`] when it cannot be run or takes too long.
 pub(super) async fn run(argv: Vec<OsString>) -> Result<String> {
+    run_within(DEADLINE, argv).await
+}
+
+/// The same for a program that takes longer.
+///
+/// # Errors
+/// As [`run`].
+pub(super) async fn run_within(deadline: Duration, argv: Vec<OsString>) -> Result<String> {
     let program = argv.first().map(|first| first.to_string_lossy().into_owned()).unwrap_or_default();
     let mut command = Command::new(&program);
     // A message in another language, or a time zone that initdb would copy into its settings, has no place in a test.
     command.args(argv.into_iter().skip(1)).env("LC_ALL", "C.UTF-8").env("TZ", "UTC").current_dir("/");
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = timeout(DEADLINE, output).await.unwrap_or_else(|elapsed| Err(elapsed.into())).doing(|| format!("run {program}"))?;
+    let output = timeout(deadline, output).await.unwrap_or_else(|elapsed| Err(elapsed.into())).doing(|| format!("run {program}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

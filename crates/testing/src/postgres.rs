@@ -5,6 +5,7 @@
 mod identity;
 mod options;
 mod template;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

@@ -96,6 +96,10 @@ async fn connect_or_refetch(app: &App, tenant: &Tenant) -> Result<Connection> {
     // A new epoch explains the stale route. With the same epoch the route is current, and the database is at fault.
     let fresh = tenant::serving(entry)?;
     if fresh.target.epoch == tenant.target.epoch {
+        if matches!(stale, pools::Error::Refused(_)) {
+            // Somebody changed the password in PostgreSQL: the operator sets it again.
+            app.registry_cache.announce_refusal(tenant.entry.tenant).await;
+        }
         return Err(stale.into());
     }
     Ok(app.pools.connection(&fresh.target).await?)

@@ -70,6 +70,8 @@ closed_list! {
         UpToDate,
         /// The credentials work.
         Issued,
+        /// The login's password was changed in PostgreSQL and was set again.
+        PasswordRestored,
         /// Requests are served.
         Serving,
         /// The server answers.
@@ -120,6 +122,7 @@ impl Reason {
             | Self::Created
             | Self::UpToDate
             | Self::Issued
+            | Self::PasswordRestored
             | Self::Serving
             | Self::Connected
             | Self::Preparing

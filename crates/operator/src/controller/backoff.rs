@@ -35,7 +35,8 @@ pub(super) fn spread(whole: Duration, uid: &str) -> Duration {
     whole.saturating_sub(whole / 10 * part / 1024)
 }
 
-fn seed(uid: &str) -> u64 {
+/// Spreads objects: always the same for the same one.
+pub(super) fn seed(uid: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     uid.hash(&mut hasher);
     hasher.finish()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition as Written;
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use k8s_openapi::jiff::Timestamp;
 
 use crate::kubernetes::condition::merge_conditions;
 
@@ -32,10 +32,15 @@ pub(super) fn was_ready(before: &[Written]) -> bool {
 /// There has been no progress for longer than `deadline`.
 #[must_use]
 pub(super) fn overdue(before: &[Written], deadline: Duration) -> bool {
+    until_overdue(before, deadline).is_some_and(|left| left.is_zero())
+}
+
+/// How long progress may still be awaited until it is overdue; none when none is awaited.
+#[must_use]
+pub(super) fn until_overdue(before: &[Written], deadline: Duration) -> Option<Duration> {
     let since = before
         .iter()
-        .find(|written| written.type_ == ConditionType::Reconciling.label() && written.status == ConditionStatus::True.label());
-    since.is_some_and(|written| {
-        Timestamp::now().duration_since(written.last_transition_time.0) > SignedDuration::try_from(deadline).unwrap_or(SignedDuration::MAX)
-    })
+        .find(|written| written.type_ == ConditionType::Reconciling.label() && written.status == ConditionStatus::True.label())?;
+    let passed = Timestamp::now().duration_since(since.last_transition_time.0);
+    Some(deadline.saturating_sub(Duration::try_from(passed).unwrap_or_default()))
 }

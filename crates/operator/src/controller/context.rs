@@ -17,12 +17,16 @@ use tokio::sync::SetOnce;
 
 use super::backoff::Backoff;
 use super::cache::Cache;
+use super::changes::DesiredChanges;
 use super::concurrency::ConcurrencyLimits;
 use super::freshness::CacheFreshness;
+use super::proven_logins::ProvenLogins;
+use super::refused_logins::RefusedLogins;
 use super::requeue::Requeue;
 use super::reservations::PlacementReservations;
 use super::server_cache::ServerCache;
 use super::timing::Timing;
+use super::waiting::WaitingSchools;
 use crate::crd::{DatabaseServer, School};
 use crate::kubernetes::events::Recorder;
 use crate::kubernetes::lease::Held;
@@ -75,12 +79,20 @@ pub struct Context {
     pub reservations_loaded: SetOnce<()>,
     /// How many Schools are reconciled at once.
     pub concurrency: ConcurrencyLimits,
+    /// The running reconciles, which learn that something else is desired of their objects.
+    pub changes: DesiredChanges,
     /// Failures in a row.
     pub backoff: Backoff,
     /// Whether the watch cache has our own last writes.
     pub freshness: CacheFreshness,
     /// Schools to reconcile again.
     pub requeue: Arc<Requeue<School>>,
+    /// Schools that wait or were refused.
+    pub waiting: WaitingSchools,
+    /// Schools' logins that were found to work.
+    pub proven_logins: ProvenLogins,
+    /// Admin logins that servers refused.
+    pub refused_logins: RefusedLogins,
     /// Servers to observe again.
     pub recheck: Arc<Requeue<DatabaseServer>>,
 }
@@ -102,9 +114,13 @@ impl Context {
             reservations: PlacementReservations::default(),
             reservations_loaded: SetOnce::new(),
             concurrency: ConcurrencyLimits::new(parts.concurrency),
+            changes: DesiredChanges::default(),
             backoff: Backoff::default(),
             freshness: CacheFreshness::default(),
             requeue: Arc::default(),
+            waiting: WaitingSchools::default(),
+            proven_logins: ProvenLogins::default(),
+            refused_logins: RefusedLogins::default(),
             recheck: Arc::default(),
             parts,
         }

@@ -3,8 +3,10 @@
 //! Must not know any kind: what is different about one is in its [`Kind`]. No decision rests on an earlier reconcile, so a crash is one more state to start
 //! from. Every failure is handled in [`reconcile`], where it is counted, logged and reported once.
 
+mod budget;
 mod control;
 mod kind;
+mod permit;
 mod report;
 
 use std::convert::Infallible;
@@ -18,9 +20,12 @@ use kube::{Resource as _, ResourceExt as _};
 use telemetry::logs::chain;
 use tracing::Instrument as _;
 
+use self::budget::Budget;
 pub(super) use self::control::control;
 pub(super) use self::kind::{Kind, Limit, PlanOf};
+use self::permit::Permit;
 pub(super) use self::report::dated;
+use super::changes::Subscription;
 use super::context::Context;
 use super::error::{Error, Result};
 use crate::fault::{self, Moment};
@@ -31,7 +36,7 @@ use crate::metrics;
 const ACTIONS: usize = 24;
 /// How often in a row the same action may leave everything as it was.
 const SAME_ACTION: u32 = 3;
-/// The longest a pass may take, migrations and the building of a template included.
+/// The longest a pass may take, migrations and the building of a template included, but not the waiting for places.
 const TIME_LIMIT: Duration = Duration::from_mins(15);
 /// Between two passes of an object without a concurrency limit that has more to do.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -44,6 +49,8 @@ enum End {
     Settled(Duration),
     /// There is more to do, but others come first, or the object now belongs to another limit.
     Continue,
+    /// Something else is desired meanwhile; the object is what the watch cache has now.
+    Superseded,
     /// The object is gone.
     Gone,
 }
@@ -62,11 +69,13 @@ pub(super) async fn reconcile<K: Kind>(object: Arc<K::Object>, ctx: Arc<Context>
 
 async fn passes<K: Kind>(ctx: &Context, mut object: K::Object) -> controller::Action {
     let uid = object.uid().unwrap_or_default();
+    let changes = ctx.changes.subscribe(&uid);
     loop {
-        let _permit = permit::<K>(ctx, &object).await;
+        let mut permit = permit::queue::<K>(ctx, &changes, &mut object).await;
         let mut observation = None;
-        let ended = tokio::time::timeout(TIME_LIMIT, Box::pin(pass::<K>(ctx, &mut object, &mut observation))).await;
-        match ended.unwrap_or(Err(Error::TimeRanOut)) {
+        let mut this = Pass { ctx, changes: &changes, permit: &mut permit, budget: Budget::of(TIME_LIMIT) };
+        match Box::pin(this.run::<K>(&mut object, &mut observation)).await {
+            Ok(End::Superseded) => {}
             Ok(End::Continue) => {
                 ctx.freshness.record(&object);
                 if K::limit(&object) == Limit::None {
@@ -92,52 +101,93 @@ async fn passes<K: Kind>(ctx: &Context, mut object: K::Object) -> controller::Ac
     }
 }
 
-async fn permit<K: Kind>(ctx: &Context, object: &K::Object) -> Option<tokio::sync::OwnedSemaphorePermit> {
-    match K::limit(object) {
-        Limit::None => None,
-        Limit::PerServer(server) => {
-            metrics::enqueued(K::NAME);
-            let permit = ctx.concurrency.acquire(server.as_ref()).await;
-            metrics::dequeued(K::NAME);
-            permit
+/// What a pass works with.
+struct Pass<'a> {
+    ctx: &'a Context,
+    changes: &'a Subscription<'a>,
+    permit: &'a mut Permit,
+    budget: Budget,
+}
+
+impl Pass<'_> {
+    /// Observes, then executes until there is nothing to do, the pass has had its share, or something else is desired.
+    async fn run<K: Kind>(&mut self, object: &mut K::Object, last: &mut Option<K::Observation>) -> Result<End> {
+        let ctx = self.ctx;
+        // No status is compared with one from before our own last write.
+        let stale = object.meta().deletion_timestamp.is_some() || !ctx.freshness.is_fresh(object);
+        if K::READS_AFRESH && stale {
+            match object::fresh(&K::api(ctx, object), &object.name_any(), &object.uid().unwrap_or_default()).await? {
+                Some(now) => *object = now,
+                None => return Ok(End::Gone),
+            }
         }
+        let basis = object.clone();
+        let observation = last.insert(self.budget.spend(K::observe(ctx, object.clone())).await?);
+        let mut before = None;
+        for _ in 0..ACTIONS {
+            if let Some(end) = superseded::<K>(ctx, &basis, object, observation) {
+                return Ok(end);
+            }
+            K::remember(ctx, observation);
+            let observed = K::facts(ctx, observation);
+            let next = K::plan(observation, &observed);
+            if let Some(error) = K::read_error(observation, &next) {
+                return Err(error);
+            }
+            let Plan::Execute(action) = &next else {
+                return self.budget.spend(finish::<K>(ctx, object, observation, &observed, next)).await;
+            };
+            if !K::admissible(observation, &observed, action) {
+                return Err(Error::Bug(format!("{} was planned where it must not land", K::label(action))));
+            }
+            before = Some(unless_repeated::<K>(before, observed, action)?);
+            if !self.execute::<K>(observation, action).await? {
+                continue;
+            }
+            let limit = K::limit(object);
+            *object = K::object(observation).clone();
+            if K::limit(object) != limit {
+                break;
+            }
+        }
+        Ok(End::Continue)
+    }
+
+    /// Executes one action, in the place that it needs, and observes again what it touched. False when it was not executed, or given up, because something
+    /// else is desired meanwhile.
+    async fn execute<K: Kind>(&mut self, observation: &mut K::Observation, action: &K::Action) -> Result<bool> {
+        let (ctx, changes, own) = (self.ctx, self.changes, K::work_of(action));
+        let object = K::object(observation).clone();
+        if let Some(work) = own
+            && !self.permit.exchange::<K>(ctx, changes, &object, work).await
+        {
+            return Ok(false);
+        }
+        let abandoned = || permit::newer::<K>(ctx, &object).is_some_and(|newer| K::is_abandoned(action, &newer));
+        let executed = tokio::select! {
+            executed = self.budget.spend(execute::<K>(ctx, observation, action)) => executed.map(|()| true)?,
+            () = changes.until(abandoned) => {
+                tracing::info!(action = K::label(action), "given up: something else is desired now");
+                false
+            }
+        };
+        if own.is_some() && executed {
+            // Without a place, because something else is desired, the pass ends.
+            self.permit.exchange::<K>(ctx, changes, &object, K::work(&object)).await;
+        }
+        Ok(executed)
     }
 }
 
-/// Observes, then executes until there is nothing to do or the pass has had its share.
-async fn pass<K: Kind>(ctx: &Context, object: &mut K::Object, last: &mut Option<K::Observation>) -> Result<End> {
-    // No status is compared with one from before our own last write.
-    let stale = object.meta().deletion_timestamp.is_some() || !ctx.freshness.is_fresh(object);
-    if K::READS_AFRESH && stale {
-        match object::fresh(&K::api(ctx, object), &object.name_any(), &object.uid().unwrap_or_default()).await? {
-            Some(now) => *object = now,
-            None => return Ok(End::Gone),
-        }
-    }
-    let observation = last.insert(K::observe(ctx, object.clone()).await?);
-    let mut before = None;
-    for _ in 0..ACTIONS {
-        K::remember(ctx, observation);
-        let observed = K::facts(ctx, observation);
-        let next = K::plan(observation, &observed);
-        if let Some(error) = K::read_error(observation, &next) {
-            return Err(error);
-        }
-        let Plan::Execute(action) = &next else {
-            return finish::<K>(ctx, object, observation, &observed, next).await;
-        };
-        if !K::admissible(observation, &observed, action) {
-            return Err(Error::Bug(format!("{} was planned where it must not land", K::label(action))));
-        }
-        before = Some(unless_repeated::<K>(before, observed, action)?);
-        execute::<K>(ctx, observation, action).await?;
-        let limit = K::limit(object);
-        *object = K::object(observation).clone();
-        if K::limit(object) != limit {
-            break;
-        }
-    }
-    Ok(End::Continue)
+/// Something else is desired of the object than when the pass began: `object` becomes what it is now. A write of ours may have returned it already.
+fn superseded<K: Kind>(ctx: &Context, basis: &K::Object, object: &mut K::Object, observation: &K::Observation) -> Option<End> {
+    let ours = K::object(observation);
+    // The watch cache may have an older version than our last write; then the next pass reads afresh.
+    let now = permit::newer::<K>(ctx, ours).or_else(|| permit::is_later::<K>(basis, ours).then(|| ours.clone()))?;
+    ctx.freshness.record(ours);
+    tracing::info!("something else is desired meanwhile");
+    *object = now;
+    Some(End::Superseded)
 }
 
 async fn finish<K: Kind>(

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::context::Context;
+use super::requeue_waiting;
 use crate::crd::{DatabaseServer, School};
 use crate::kubernetes::within;
 use crate::metrics::{self, Group, SchoolCounts};
@@ -48,9 +49,20 @@ pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
         if let Err(error) = release_orphans(&context).await {
             tracing::info!(error = chain(&error), "the reserved places could not be compared with the registry");
         }
+        offer_places(&context);
         counts.record(context.schools.state().iter().map(|school| group(school)));
         for (name, _) in context.servers.all() {
             metrics::server_schools(name.as_str(), "allocated", context.reservations.schools_on(&name));
+        }
+    }
+}
+
+/// Those that were chosen when a place became free may not have wanted it. As long as a server has room, a few others are asked each time.
+fn offer_places(context: &Context) {
+    for (name, state) in context.servers.all() {
+        let room = state.desired.max_schools.is_none_or(|most| context.reservations.schools_on(&name) < most);
+        if room && state.placeable {
+            requeue_waiting::for_a_place(context, &name);
         }
     }
 }
@@ -64,8 +76,8 @@ async fn release_orphans(context: &Context) -> Result<(), provisioning::master::
     report_odd_rows(&occupancy);
     let registered: HashSet<_> = occupancy.tenants().collect();
     let assigned: HashSet<_> = context.schools.state().iter().filter_map(|school| tenant(context, school)).collect();
-    if context.reservations.retain(|tenant| registered.contains(&tenant) || assigned.contains(&tenant)) {
-        context.requeue.all_waiting();
+    for server in context.reservations.retain(|tenant| registered.contains(&tenant) || assigned.contains(&tenant)) {
+        requeue_waiting::for_a_place(context, &server);
     }
     Ok(())
 }
@@ -84,7 +96,8 @@ pub(super) fn report_odd_rows(occupancy: &Occupancy) {
     }
 }
 
-fn tenant(context: &Context, school: &School) -> Option<TenantId> {
+/// The tenant of a School, as it was computed when the School was new.
+pub(super) fn tenant(context: &Context, school: &School) -> Option<TenantId> {
     let uid = Uuid::parse_str(school.metadata.uid.as_deref()?).ok()?;
     Some(TenantId::of(context.cluster, SchoolUid(uid)))
 }

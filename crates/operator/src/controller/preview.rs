@@ -9,13 +9,14 @@ use domain::school::desired::Desired;
 use domain::school::observed::ObservedSchool;
 use domain::school::plan::{Plan, plan};
 use domain::school::status::report;
+use kube::Api;
 use kube::api::ListParams;
 use kube::runtime::watcher;
 use postgres::schema::Migrations;
 use postgres::session::{self, Purpose};
 use postgres::url::Target;
 use provisioning::master::keyring::Keyring;
-use provisioning::master::tenants::PoolDefaults;
+use provisioning::master::tenants::{self, PoolDefaults};
 use sqlx::postgres::PgPoolOptions;
 use telemetry::health::Heartbeat;
 
@@ -23,7 +24,7 @@ use super::cache::Cache;
 use super::context::{Context, Parts};
 use super::timing::Timing;
 use super::{error, school, server};
-use crate::crd::DatabaseServer;
+use crate::crd::{DatabaseServer, School, convert};
 use crate::kubernetes::{self, client, cluster, events, within};
 
 /// Connections to the master database; observing needs no more.
@@ -76,8 +77,6 @@ pub enum Error {
 /// When a source does not answer or the School does not exist.
 pub async fn school(settings: Settings, namespace: &str, name: &str) -> Result<Preview, Error> {
     let ctx = context(settings).await?;
-    // Nothing is placed here, so no other School's place is missing from the answer.
-    let _ = ctx.reservations_loaded.set(());
     let object = within("reading the School", ctx.schools_in(namespace).get(name)).await?;
     let servers = within("listing the DatabaseServers", ctx.database_servers().list(&ListParams::default())).await?;
     fill(&ctx, &servers.items);
@@ -85,11 +84,26 @@ pub async fn school(settings: Settings, namespace: &str, name: &str) -> Result<P
         let observation = server::observe::observe(&ctx, object).await?;
         server::remember(&ctx, &observation);
     }
+    load_places(&ctx, &object).await?;
     let observation = Box::pin(school::observe::observe(&ctx, object)).await?;
     let observed = observation.facts(&ctx);
     let plan = plan(&observation.desired, &observed);
     let conditions = report(&observation.desired, &observed, &plan, false);
     Ok(Preview { desired: observation.desired, observed, plan, conditions })
+}
+
+/// The places that other Schools take, where the School may still be given one: those that the registry knows, and those that are recorded in a status.
+async fn load_places(ctx: &Context, object: &School) -> Result<(), Error> {
+    if convert::recorded_server(object).is_none() {
+        let taken = tenants::occupancy(&ctx.registry, ctx.cluster).await.map_err(error::Error::from)?;
+        for (tenant, server) in taken.places {
+            ctx.reservations.record(tenant, server);
+        }
+        let schools = within("listing the Schools", Api::<School>::all(ctx.client.clone()).list(&ListParams::default())).await?;
+        school::placement::load_reservations(ctx, &schools.items);
+    }
+    let _ = ctx.reservations_loaded.set(());
+    Ok(())
 }
 
 /// Fills the cache of servers, which nothing watches here.
@@ -103,7 +117,7 @@ fn fill(ctx: &Context, servers: &[DatabaseServer]) {
 }
 
 /// The operator's, but with nothing running behind it: no watch, no lease, no events.
-async fn context(settings: Settings) -> Result<Context, Error> {
+pub(super) async fn context(settings: Settings) -> Result<Context, Error> {
     let Settings { master, keyring, migrations, pooling, namespace } = settings;
     let client = client::client(client::config().await?)?;
     let options = session::options(&master.endpoint, &master.credentials, &master.database, Purpose::Registry);

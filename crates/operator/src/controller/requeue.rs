@@ -1,9 +1,9 @@
-//! Objects to reconcile again although they did not change: Schools whose server changed, Schools that wait for anything, servers that somebody had
-//! trouble with.
+//! Objects to reconcile again although they did not change: Schools whose server changed, Schools for which something happened that they waited for, servers
+//! that somebody had trouble with.
 //!
 //! Must stay bounded: each object is queued at most once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,12 +17,11 @@ use tokio::sync::Notify;
 pub struct Requeue<K: Lookup<DynamicType = ()>> {
     queued: Mutex<HashSet<ObjectRef<K>>>,
     any: Notify,
-    waiting: Mutex<HashMap<String, ObjectRef<K>>>,
 }
 
 impl<K: Lookup<DynamicType = ()>> Default for Requeue<K> {
     fn default() -> Self {
-        Self { queued: Mutex::default(), any: Notify::new(), waiting: Mutex::default() }
+        Self { queued: Mutex::default(), any: Notify::new() }
     }
 }
 
@@ -31,23 +30,6 @@ impl<K: Resource<DynamicType = ()> + Clone + fmt::Debug + Send + Sync + 'static>
     pub fn one(&self, object: ObjectRef<K>) {
         self.queued.lock().unwrap_or_else(PoisonError::into_inner).insert(object);
         self.any.notify_one();
-    }
-
-    /// Records whether an object waits for something outside itself.
-    pub fn set_waiting(&self, uid: &str, object: ObjectRef<K>, waits: bool) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waits {
-            waiting.insert(uid.to_owned(), object);
-        } else {
-            waiting.remove(uid);
-        }
-    }
-
-    /// Has every waiting object reconciled again, because a server changed or a place or name became free.
-    pub fn all_waiting(&self) {
-        for object in self.waiting.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            self.one(object.clone());
-        }
     }
 
     /// The queued objects, as a controller listens to them. Never ends.

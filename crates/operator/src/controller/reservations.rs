@@ -1,7 +1,7 @@
 //! Which tenant takes a place on which server, so that schools that are placed at the same moment count each other.
 //!
 //! Must never be the only record: it is filled from the registry and the Schools' statuses before the first placement, and a place is held only here
-//! no longer than until its names are recorded.
+//! no longer than until its names are recorded. Must count as places come and go: placing a School costs no more when there are many.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,12 +13,51 @@ use domain::placement::{self, Candidate, Placement, PlacementRequest, Unplaced};
 #[derive(Debug, Default)]
 pub struct PlacementReservations(Mutex<Places>);
 
+/// Each tenant's place, and how many there are on each server.
 #[derive(Debug, Default)]
 struct Places {
-    /// By tenant.
-    taken: HashMap<TenantId, ServerName>,
+    servers: HashMap<TenantId, ServerName>,
+    counts: HashMap<ServerName, u32>,
     /// Servers whose objects go: a School that observed them before must not be placed there.
     closed: HashSet<ServerName>,
+}
+
+impl Places {
+    fn insert(&mut self, tenant: TenantId, server: ServerName) {
+        if self.servers.get(&tenant) == Some(&server) {
+            return;
+        }
+        self.remove(tenant);
+        *self.counts.entry(server.clone()).or_default() += 1;
+        self.servers.insert(tenant, server);
+    }
+
+    fn remove(&mut self, tenant: TenantId) -> Option<ServerName> {
+        let server = self.servers.remove(&tenant)?;
+        if let Some(count) = self.counts.get_mut(&server) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.counts.remove(&server);
+            }
+        }
+        Some(server)
+    }
+
+    fn on(&self, server: &ServerName) -> u32 {
+        self.counts.get(server).copied().unwrap_or_default()
+    }
+
+    /// A tenant's own place does not stand in its way.
+    fn choose(&self, tenant: TenantId, request: &PlacementRequest, candidates: &[Candidate]) -> Result<Placement, Unplaced> {
+        let own = self.servers.get(&tenant);
+        let others = |server: &ServerName| self.on(server).saturating_sub(u32::from(own == Some(server)));
+        let counted: Vec<_> = candidates
+            .iter()
+            .filter(|candidate| !self.closed.contains(&candidate.name))
+            .map(|candidate| Candidate { schools: others(&candidate.name), ..candidate.clone() })
+            .collect();
+        placement::choose(request, &counted)
+    }
 }
 
 impl PlacementReservations {
@@ -27,7 +66,7 @@ impl PlacementReservations {
     /// # Errors
     /// [`Unplaced`], when no server fits.
     pub fn preview(&self, tenant: TenantId, request: &PlacementRequest, candidates: &[Candidate]) -> Result<Placement, Unplaced> {
-        choose(&self.places(), tenant, request, candidates)
+        self.places().choose(tenant, request, candidates)
     }
 
     /// Reserves a place on the best of `candidates`.
@@ -36,20 +75,20 @@ impl PlacementReservations {
     /// [`Unplaced`], when no server fits; nothing is reserved then.
     pub fn reserve(&self, tenant: TenantId, request: &PlacementRequest, candidates: &[Candidate]) -> Result<Placement, Unplaced> {
         let mut places = self.places();
-        let placement = choose(&places, tenant, request, candidates)?;
-        places.taken.insert(tenant, placement.server.clone());
+        let placement = places.choose(tenant, request, candidates)?;
+        places.insert(tenant, placement.server.clone());
         Ok(placement)
     }
 
     /// Records where a tenant is known to be.
     pub fn record(&self, tenant: TenantId, server: ServerName) {
-        self.places().taken.insert(tenant, server);
+        self.places().insert(tenant, server);
     }
 
     /// Takes a server out of every placement until [`PlacementReservations::reopen`]. False, and nothing is done, when a place on it is reserved.
     pub fn close(&self, server: &ServerName) -> bool {
         let mut places = self.places();
-        let free = places.taken.values().all(|taken| taken != server);
+        let free = places.on(server) == 0;
         if free {
             places.closed.insert(server.clone());
         }
@@ -61,41 +100,27 @@ impl PlacementReservations {
         self.places().closed.remove(server);
     }
 
-    /// Releases a tenant's place. True when there was one.
-    pub fn release(&self, tenant: TenantId) -> bool {
-        self.places().taken.remove(&tenant).is_some()
+    /// Releases a tenant's place. Returns the server on which there was one.
+    pub fn release(&self, tenant: TenantId) -> Option<ServerName> {
+        self.places().remove(tenant)
     }
 
-    /// Releases every place whose tenant does not satisfy `keep`. True when there was one.
-    pub fn retain(&self, keep: impl Fn(TenantId) -> bool) -> bool {
+    /// Releases every place whose tenant does not satisfy `keep`. Returns the server of each.
+    pub fn retain(&self, keep: impl Fn(TenantId) -> bool) -> Vec<ServerName> {
         let mut places = self.places();
-        let before = places.taken.len();
-        places.taken.retain(|tenant, _| keep(*tenant));
-        places.taken.len() < before
+        let gone: Vec<_> = places.servers.keys().copied().filter(|tenant| !keep(*tenant)).collect();
+        gone.into_iter().filter_map(|tenant| places.remove(tenant)).collect()
     }
 
     /// Places reserved on a server.
     #[must_use]
     pub fn schools_on(&self, server: &ServerName) -> u32 {
-        u32::try_from(self.places().taken.values().filter(|taken| *taken == server).count()).unwrap_or(u32::MAX)
+        self.places().on(server)
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A tenant's own place does not stand in its way.
-fn choose(places: &Places, tenant: TenantId, request: &PlacementRequest, candidates: &[Candidate]) -> Result<Placement, Unplaced> {
-    let counted: Vec<_> = candidates
-        .iter()
-        .filter(|candidate| !places.closed.contains(&candidate.name))
-        .map(|candidate| {
-            let others = places.taken.iter().filter(|(other, server)| **other != tenant && **server == candidate.name).count();
-            Candidate { schools: u32::try_from(others).unwrap_or(u32::MAX), ..candidate.clone() }
-        })
-        .collect();
-    placement::choose(request, &counted)
 }
 
 #[cfg(test)]
@@ -129,8 +154,25 @@ mod tests {
         assert_eq!(servers, ["a", "b", "a", "b"]);
         assert!(place(4).is_err());
         assert_eq!(place(3).unwrap(), "b", "a tenant's own place does not stand in its way");
-        assert!(reservations.release(TenantId(Uuid::from_u128(0))));
+        assert_eq!(reservations.release(TenantId(Uuid::from_u128(0))), ServerName::parse("a").ok());
         assert_eq!(place(4).unwrap(), "a");
+    }
+
+    #[test]
+    fn the_counts_of_servers_follow_every_place_that_is_taken_moved_or_released() {
+        let reservations = PlacementReservations::default();
+        let (a, b) = (ServerName::parse("a").unwrap(), ServerName::parse("b").unwrap());
+        let tenant = |n| TenantId(Uuid::from_u128(n));
+        for n in 0..10 {
+            reservations.record(tenant(n), a.clone());
+            reservations.record(tenant(n), a.clone());
+        }
+        reservations.record(tenant(0), b.clone());
+        assert_eq!((reservations.schools_on(&a), reservations.schools_on(&b)), (9, 1));
+        assert_eq!(reservations.release(tenant(0)), Some(b.clone()));
+        assert_eq!(reservations.release(tenant(0)), None);
+        assert_eq!(reservations.retain(|one| one.0.as_u128() < 4).len(), 6);
+        assert_eq!((reservations.schools_on(&a), reservations.schools_on(&b)), (3, 0));
     }
 
     #[test]
@@ -141,7 +183,7 @@ mod tests {
         assert!(place(0).is_ok());
         assert!(!reservations.close(&server), "it holds a school");
         assert!(place(1).is_ok(), "and takes more");
-        assert!(reservations.release(TenantId(Uuid::from_u128(0))) && reservations.release(TenantId(Uuid::from_u128(1))));
+        assert!((0..2).all(|n| reservations.release(TenantId(Uuid::from_u128(n))).is_some()));
         assert!(reservations.close(&server));
         assert!(place(2).is_err());
         reservations.reopen(&server);

@@ -30,6 +30,7 @@ use super::cache::Cache;
 use super::context::{Context, Parts};
 use super::engine::{self, Kind};
 use super::maintenance;
+use super::registry_changes;
 use super::school::Schools;
 use super::server::Servers;
 use super::timing::Timing;
@@ -169,6 +170,7 @@ where
         context.reservations.record(tenant, server);
     }
     tasks.spawn(maintenance::run(Arc::clone(&context), stop.child_token()));
+    tasks.spawn(registry_changes::follow(Arc::clone(&context), stop.child_token()));
     let work = work(&context, &readiness, &stop);
     let outcome = tokio::select! {
         () = work => Ok(()),

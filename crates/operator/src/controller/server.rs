@@ -9,7 +9,7 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::condition::Condition;
+use domain::condition::{Condition, Reason};
 use domain::names::ServerName;
 use domain::server::action::{Action, ObjectAction};
 use domain::server::admissible::admissible;
@@ -18,6 +18,8 @@ use domain::server::observed::{ObservedServer, Obstacle};
 use domain::server::plan::{Plan, plan};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
+use provisioning::server::catalog::Passwords;
+use tokio::time::Instant;
 
 use self::observe::Observation;
 use super::cache::Cache;
@@ -25,6 +27,7 @@ use super::context::Context;
 use super::engine::Kind;
 use super::error::Result;
 use super::requeue::Requeue;
+use super::requeue_waiting;
 use super::server_cache::ServerState;
 use crate::crd::server::DatabaseServerStatus;
 use crate::crd::{DatabaseServer, convert};
@@ -129,14 +132,16 @@ impl Kind for Servers {
         metrics::server_up(observation.name.as_str(), observation.contact.is_ok());
         match (plan, &observation.contact) {
             (Plan::Settled, _) => ctx.timing.server_ready,
-            (_, Err(_)) => ctx.timing.server_unavailable,
-            (_, Ok(_)) => ctx.timing.server_unfit,
+            // Schools wait for its first answer. Every other obstacle needs a person.
+            (_, Err(Obstacle { reason: Reason::DatabaseUnreachable | Reason::TooManyConnections, .. })) => ctx.timing.server_unavailable,
+            (_, Err(_) | Ok(_)) => ctx.timing.server_unfit,
         }
     }
 
     fn gone(ctx: &Context, object: &DatabaseServer) {
         if let Ok(name) = ServerName::parse(&object.name_any()) {
             ctx.servers.remove(&name);
+            ctx.refused_logins.forget(&name);
             metrics::server_up(name.as_str(), false);
             requeue_schools(ctx, &name);
         }
@@ -167,8 +172,12 @@ pub(super) fn remember(ctx: &Context, observation: &Observation) -> bool {
         prepared: contact.is_some_and(|contact| contact.facts.roles),
         full: contact.is_some_and(|contact| contact.facts.full),
         identifier: contact.map(|contact| contact.identity.system_identifier.clone()),
+        passwords: match contact {
+            Some(contact) if contact.identity.rights.superuser => Passwords::Readable,
+            Some(_) | None => Passwords::Hidden,
+        },
     };
-    ctx.servers.put(&observation.name, state)
+    ctx.servers.put(&observation.name, state, ctx.timing.server_grace, Instant::now())
 }
 
 /// Resolves when every server has been observed once.
@@ -182,12 +191,16 @@ pub(super) async fn all_observed(ctx: &Context) {
     }
 }
 
-/// Requeues every School on this server, and every School that waits for anything.
+/// Requeues every School on this server, and of those that wait for a place as many as it has room for.
 fn requeue_schools(ctx: &Context, name: &ServerName) {
     for school in ctx.schools.state() {
         if convert::recorded_server(&school).as_ref() == Some(name) {
             ctx.requeue.one(ObjectRef::from_obj(&*school));
         }
     }
-    ctx.requeue.all_waiting();
+    let free = ctx.servers.get(name).map(|state| match state.desired.max_schools {
+        Some(most) => most.saturating_sub(ctx.reservations.schools_on(name)),
+        None => u32::MAX,
+    });
+    requeue_waiting::for_places(ctx, name, free.unwrap_or_default().try_into().unwrap_or(usize::MAX));
 }

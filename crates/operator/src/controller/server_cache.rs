@@ -4,11 +4,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use domain::names::ServerName;
 use domain::school::observed::Unavailable;
 use domain::server::DesiredServer;
 use postgres::session::Credentials;
+use provisioning::server::catalog::Passwords;
+use tokio::time::Instant;
 
 use super::server_connection::ServerConnection;
 
@@ -31,24 +34,49 @@ pub struct ServerState {
     pub full: bool,
     /// The system identifier that it answered with, if it did.
     pub identifier: Option<String>,
+    /// Whether its admin may read what it stores of passwords.
+    pub passwords: Passwords,
 }
+
+/// For how many observations in a row, and how long, a server must not answer before its Schools are told: most interruptions are shorter, and telling
+/// thousands of Schools costs each two writes and two Events.
+const SILENT_OBSERVATIONS: u32 = 3;
 
 /// Every server observed so far.
 #[derive(Debug, Default)]
-pub struct ServerCache(RwLock<HashMap<ServerName, ServerState>>);
+pub struct ServerCache(RwLock<HashMap<ServerName, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    state: ServerState,
+    /// Since when it has not answered although `state` says that it does, and how often.
+    silence: Option<(Instant, u32)>,
+}
 
 impl ServerCache {
-    /// Replaces what is known of a server. True when something changed that matters to Schools.
-    pub fn put(&self, name: &ServerName, state: ServerState) -> bool {
+    /// Replaces what is known of a server. True when something changed that matters to Schools. What is known of a server that served stays for a few
+    /// observations, and for `grace`, in which it does not answer.
+    pub fn put(&self, name: &ServerName, state: ServerState, grace: Duration, now: Instant) -> bool {
         let mut servers = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let matters = servers.get(name).is_none_or(|before| {
+        if let Some(entry) = servers.get_mut(name)
+            && entry.state.fitness.is_ok()
+            && state.fitness == Err(Unavailable::Unreachable)
+            && entry.state.desired == state.desired
+        {
+            let (since, times) = entry.silence.unwrap_or((now, 0));
+            entry.silence = Some((since, times.saturating_add(1)));
+            if times.saturating_add(1) < SILENT_OBSERVATIONS || now.saturating_duration_since(since) < grace {
+                return false;
+            }
+        }
+        let matters = servers.get(name).is_none_or(|Entry { state: before, .. }| {
             before.fitness != state.fitness
                 || before.placeable != state.placeable
                 || before.prepared != state.prepared
                 || before.desired != state.desired
                 || !same_connection(before.connection.as_ref(), state.connection.as_ref())
         });
-        servers.insert(name.clone(), state);
+        servers.insert(name.clone(), Entry { state, silence: None });
         matters
     }
 
@@ -60,13 +88,13 @@ impl ServerCache {
     /// What is known of one server; none when it was never observed.
     #[must_use]
     pub fn get(&self, name: &ServerName) -> Option<ServerState> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|entry| entry.state.clone())
     }
 
     /// Every server's name and state.
     #[must_use]
     pub fn all(&self) -> Vec<(ServerName, ServerState)> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, state)| (name.clone(), state.clone())).collect()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, entry)| (name.clone(), entry.state.clone())).collect()
     }
 }
 
@@ -75,5 +103,68 @@ fn same_connection(before: Option<&Arc<ServerConnection>>, now: Option<&Arc<Serv
         (Some(before), Some(now)) => Arc::ptr_eq(before, now),
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::server::{AllowedNamespaces, Host, TlsMode};
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(10);
+
+    fn state(fitness: Result<(), Unavailable>) -> ServerState {
+        let host = Host::parse("pg.example").unwrap();
+        let desired = DesiredServer {
+            host,
+            port: 5432,
+            tls: TlsMode::Require,
+            tiers: Vec::new(),
+            max_schools: None,
+            schedulable: true,
+            allowed: AllowedNamespaces::All,
+        };
+        ServerState {
+            desired,
+            connection: None,
+            migrator: None,
+            fitness,
+            placeable: true,
+            prepared: true,
+            full: false,
+            identifier: None,
+            passwords: Passwords::Hidden,
+        }
+    }
+
+    #[test]
+    fn schools_are_not_told_of_a_server_that_did_not_answer_once_or_for_a_moment() {
+        let (cache, name, began) = (ServerCache::default(), ServerName::parse("pg-1").unwrap(), Instant::now());
+        let put = |fitness, seconds| cache.put(&name, state(fitness), GRACE, began + Duration::from_secs(seconds));
+        let silent = Err(Unavailable::Unreachable);
+        assert!(put(Ok(()), 0));
+        assert!(!put(silent, 10), "one failed probe flips a server");
+        assert!(!put(Ok(()), 11), "and back");
+        assert!(![20, 21, 22, 23].into_iter().any(|second| put(silent, second)), "so do several within a moment");
+        assert_eq!(cache.get(&name).unwrap().fitness, Ok(()));
+        assert!(put(silent, 30), "Schools are never told of a server that stays away");
+        assert_eq!(cache.get(&name).unwrap().fitness, silent);
+        assert!(!put(silent, 31));
+        assert!(put(Ok(()), 32));
+        // By time alone it is not away: the operator may have been paused.
+        assert!(!put(silent, 40) && !put(silent, 400) && put(silent, 401));
+    }
+
+    #[test]
+    fn what_is_not_silence_or_follows_a_changed_spec_is_told_at_once() {
+        for unavailable in [Unavailable::NotReady, Unavailable::IdentityMismatch] {
+            let (cache, name, now) = (ServerCache::default(), ServerName::parse("pg-1").unwrap(), Instant::now());
+            assert!(cache.put(&name, state(Ok(())), GRACE, now) && cache.put(&name, state(Err(unavailable)), GRACE, now));
+            assert!(cache.put(&name, state(Ok(())), GRACE, now));
+            let mut moved = state(Err(Unavailable::Unreachable));
+            moved.desired.port = 5433;
+            assert!(cache.put(&name, moved, GRACE, now), "the old address says nothing about the new one");
+        }
     }
 }

@@ -11,12 +11,7 @@ use secrecy::ExposeSecret as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
 use telemetry::logs::chain;
-use tokio::sync::Semaphore;
 
-/// Databases staged at once on one server; more only compete for its disk.
-const STAGED_AT_ONCE: usize = 4;
-/// Connections of the operator to one server beyond one for each School that is reconciled at once.
-const SPARE_CONNECTIONS: u32 = 2;
 /// How long a School waits for the held session, which serves one after another.
 const HELD_WAIT: Duration = Duration::from_secs(30);
 
@@ -29,8 +24,6 @@ pub struct ServerConnection {
     pub admin: Credentials,
     /// The database that the admin logs in to.
     pub maintenance: String,
-    /// A permit for each database that is being staged.
-    pub staging: Semaphore,
     /// Bounded pool of admin sessions; opens connections when first used.
     pool: PgPool,
     /// One session for Schools, for the time when the server lets nobody else in.
@@ -41,19 +34,18 @@ pub struct ServerConnection {
 }
 
 impl ServerConnection {
-    /// Opens nothing yet.
+    /// Opens nothing yet, and never more than `connections` and the held ones.
     #[must_use]
-    pub fn new(endpoint: Endpoint, admin: Credentials, maintenance: String, concurrency: u16) -> Self {
+    pub fn new(endpoint: Endpoint, admin: Credentials, maintenance: String, connections: u32) -> Self {
         let options = session::options(&endpoint, &admin, &maintenance, Purpose::Operator);
         let pool = PgPoolOptions::new()
-            .max_connections(u32::from(concurrency) + SPARE_CONNECTIONS)
+            .max_connections(connections)
             .acquire_timeout(session::CONNECT_TIMEOUT)
             .idle_timeout(Duration::from_secs(90))
             .max_lifetime(Duration::from_mins(30))
             .connect_lazy_with(options.clone());
         let (held, observing) = (one_held(options.clone(), HELD_WAIT), one_held(options, session::CONNECT_TIMEOUT));
-        let staging = Semaphore::new(STAGED_AT_ONCE);
-        Self { endpoint, admin, maintenance, staging, pool, held, observing, full: AtomicBool::new(false) }
+        Self { endpoint, admin, maintenance, pool, held, observing, full: AtomicBool::new(false) }
     }
 
     /// It was made from these settings.
@@ -63,6 +55,12 @@ impl ServerConnection {
             && self.maintenance == maintenance
             && self.admin.username == admin.username
             && self.admin.password.expose_secret() == admin.password.expose_secret()
+    }
+
+    /// Both were made from the same settings.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.is_to(&other.endpoint, &other.admin, &other.maintenance)
     }
 
     /// The certificates that clients verify this server with.

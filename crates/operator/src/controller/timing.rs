@@ -13,7 +13,9 @@ pub struct Timing {
     pub server_unavailable: Duration,
     /// Between two observations of a server that a person must repair.
     pub server_unfit: Duration,
-    /// Between two reconciles of a School that waits or was refused.
+    /// For how long a server must not answer before its Schools are told.
+    pub server_grace: Duration,
+    /// Between the first two reconciles of a School that waits or was refused for a reason that nobody reports the end of. Later ones are further apart.
     pub waiting: Duration,
     /// Between two rounds of maintenance.
     pub maintenance: Duration,
@@ -27,6 +29,7 @@ impl Default for Timing {
             server_ready: Duration::from_secs(10),
             server_unavailable: Duration::from_secs(1),
             server_unfit: Duration::from_secs(5),
+            server_grace: Duration::from_secs(10),
             waiting: Duration::from_secs(15),
             maintenance: Duration::from_secs(30),
             first_observation: Duration::from_secs(15),
@@ -54,6 +57,7 @@ impl Timing {
                 "server_ready" => &mut self.server_ready,
                 "server_unavailable" => &mut self.server_unavailable,
                 "server_unfit" => &mut self.server_unfit,
+                "server_grace" => &mut self.server_grace,
                 "waiting" => &mut self.waiting,
                 "maintenance" => &mut self.maintenance,
                 "first_observation" => &mut self.first_observation,
@@ -71,11 +75,11 @@ mod tests {
 
     #[test]
     fn a_test_build_can_shorten_each_interval_by_its_name() {
-        let names = ["server_ready", "server_unavailable", "server_unfit", "waiting", "maintenance", "first_observation"];
+        let names = ["server_ready", "server_unavailable", "server_unfit", "server_grace", "waiting", "maintenance", "first_observation"];
         let short = Timing::default().with(&names.map(|name| format!("{name}=7")).join(","));
-        let Timing { server_ready, server_unavailable, server_unfit, waiting, maintenance, first_observation } = short;
-        let all = [server_ready, server_unavailable, server_unfit, waiting, maintenance, first_observation];
-        assert_eq!(all, [Duration::from_millis(7); 6]);
+        let Timing { server_ready, server_unavailable, server_unfit, server_grace, waiting, maintenance, first_observation } = short;
+        let all = [server_ready, server_unavailable, server_unfit, server_grace, waiting, maintenance, first_observation];
+        assert_eq!(all, [Duration::from_millis(7); 7]);
         assert_eq!(Timing::default().with("waiting,other=1,server_ready=x"), Timing::default());
     }
 }

@@ -101,7 +101,7 @@ pub struct CaSecretRef {
     #[schemars(length(max = 63))]
     #[x_kube(validation = rule::object_name())]
     pub name: String,
-    /// The key that holds the certificates (PEM); ca.crt if not given.
+    /// The key that holds the certificates (PEM); ca.crt if not given. Whatever else the key holds is not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = rule::secret_key())]

@@ -7,6 +7,7 @@ mod judge;
 
 use domain::school::observed::CatalogFacts;
 use postgres::schema::Migrations;
+use secrecy::SecretString;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::{PgConnection, PgPool};
 
@@ -15,7 +16,7 @@ use super::session_guard::SessionGuard;
 use super::{Error, Result, TenantObjects, send, sql};
 
 /// One school to observe, and what it should have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Expected {
     /// Its names, and the tenant and cluster that their ownership comments should name.
     pub objects: TenantObjects,
@@ -23,6 +24,17 @@ pub struct Expected {
     pub connection_limit: u16,
     /// The keyed fingerprints of the password in its Secret, by each of the keys; none while there is no usable password.
     pub fingerprints: Vec<String>,
+    /// The password in its Secret, for a server whose catalog of passwords the admin may read.
+    pub password: Option<SecretString>,
+}
+
+/// Whether the admin may read what PostgreSQL stores of passwords (`pg_authid`): only a superuser may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passwords {
+    /// It may, and they are compared.
+    Readable,
+    /// It may not: only our own record of what was set tells anything.
+    Hidden,
 }
 
 /// What the catalogs say of one school.
@@ -38,12 +50,17 @@ pub struct Observed {
 ///
 /// # Errors
 /// When the catalogs cannot be read.
-pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected: &[Expected]) -> Result<Vec<Observed>> {
+pub async fn observe(
+    conn: &mut PgConnection,
+    migrations: &Migrations,
+    passwords: Passwords,
+    expected: &[Expected],
+) -> Result<Vec<Observed>> {
     let doing = "reading the server's catalogs";
     let databases: Vec<&str> = expected.iter().map(|one| one.objects.database.as_str()).collect();
     let logins: Vec<&str> = expected.iter().map(|one| one.objects.login.as_str()).collect();
     let read = async {
-        let query = sqlx::query(AssertSqlSafe(facts::query())).bind(databases).bind(logins);
+        let query = sqlx::query(AssertSqlSafe(facts::query(passwords))).bind(databases).bind(logins);
         let rows = query.bind(sql::spare_prefix(migrations.digest())).fetch_all(conn).await?;
         let observed = |row, one| {
             let facts = Facts::read(row)?;
@@ -58,9 +75,9 @@ pub async fn observe(conn: &mut PgConnection, migrations: &Migrations, expected:
 ///
 /// # Errors
 /// As [`observe`].
-pub async fn observe_one(pool: &PgPool, migrations: &Migrations, expected: Expected) -> Result<Observed> {
+pub async fn observe_one(pool: &PgPool, migrations: &Migrations, passwords: Passwords, expected: Expected) -> Result<Observed> {
     let mut conn = SessionGuard::acquire(pool, "connecting to the server").await?;
-    let answers = observe(&mut conn, migrations, &[expected]).await?;
+    let answers = observe(&mut conn, migrations, passwords, &[expected]).await?;
     conn.release();
     answers.into_iter().next().ok_or(Error::UnexpectedAnswer { doing: "reading the server's catalogs" })
 }

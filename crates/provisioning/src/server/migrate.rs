@@ -9,11 +9,13 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::ownership::{DatabaseComment, OwnershipComment as _};
-use super::{Error, OWNER, Object, Result, TenantObjects, send, sql};
+use super::{Error, OWNER, Object, Result, TenantObjects, send, sql, template};
 
-/// Applies `migration` to the school's database if the ownership comment names the version before; does nothing when it names this version.
+/// Applies `migration` to the school's database if the ownership comment names the version before; does nothing when it names this version. Only what the
+/// server's template has been built with reaches a school.
 ///
 /// # Errors
+/// [`Error::Gone`] while the server has no template of all of `migrations`;
 /// [`Error::Migration`] when the file fails (`Contended` when it could not lock a table within 5 s); [`Error::OutOfOrder`]; [`Error::NotOurs`];
 /// [`Error::Schema`] when the records say that other files were applied.
 pub async fn migrate(
@@ -36,6 +38,9 @@ async fn apply(conn: &mut PgConnection, objects: &TenantObjects, migrations: &Mi
     let expected = migration.version.saturating_sub(1);
     if found.schema == migration.version {
         return Ok(Applied::Already);
+    }
+    if !template::exists(conn, migrations.digest()).await? {
+        return Err(Error::Gone { object: Object::Template, name: template::name(migrations.digest()) });
     }
     let digest = migrations.digest_at(migration.version);
     let (Some(digest), true) = (digest, found.schema == expected) else {

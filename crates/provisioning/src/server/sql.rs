@@ -17,7 +17,9 @@ mod tests;
 pub(super) use self::access::{bar, bar_closed, close, open};
 pub(super) use self::block::{advisory_lock, advisory_unlock, block, lock};
 pub(super) use self::claim::{SpareClaim, choose_spare, claim, is_spare, spare_prefix};
-pub(super) use self::database::{admit_migrator, bar_ours, collates_as_now, create_building, create_spare, drop_database, freeze};
+pub(super) use self::database::{
+    admit_migrator, bar_ours, collates_as_now, create_building, create_spare, drop_database, freeze, is_frozen,
+};
 pub(super) use self::ownership::{comment_database, need_nothing};
 pub(super) use self::rights::{acl_of, desired_acl, finds_tables};
 pub(super) use self::role::{RoleAttributes, correct_role, drop_login, expect_login, restore_login, set_password};

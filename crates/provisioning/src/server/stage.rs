@@ -7,6 +7,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 use uuid::Builder;
 
 use super::session_guard::SessionGuard;
+use super::sessions::{self, SessionScope};
 use super::{Error, Object, Result, send, sql, template};
 
 /// Makes one spare of the schema with this digest, and returns its name. It takes tens of milliseconds; run about four at once on a server.
@@ -20,7 +21,13 @@ pub async fn stage(pool: &PgPool, digest: &str) -> Result<String> {
     let name = format!("{}{}", sql::spare_prefix(digest), Builder::from_random_bytes(random).into_uuid().simple());
     let template = template::name(digest);
     let mut conn = SessionGuard::acquire(pool, doing).await?;
-    match send::send_long(&mut conn, sql::create_spare(&name, &template), doing).await {
+    let mut created = send::send_long(&mut conn, sql::create_spare(&name, &template), doing).await;
+    if matches!(&created, Err(Error::Sql(error)) if error.is("55006")) {
+        // A superuser is in the template, where nobody has anything to do.
+        sessions::end(&mut conn, SessionScope::Database { name: &template, login: None }).await?;
+        created = send::send_long(&mut conn, sql::create_spare(&name, &template), doing).await;
+    }
+    match created {
         Err(Error::Sql(error)) if error.is("3D000") => Err(Error::Gone { object: Object::Template, name: template }),
         Err(error) => Err(error),
         Ok(()) => {

@@ -1,4 +1,4 @@
-//! Templates: the current schema as a frozen database, made once per server and digest, that new databases are copied from.
+//! Templates: the current schema as a database that only superusers could enter, made once per server and digest, that new databases are copied from.
 //!
 //! A template is built under another name and renamed when it is complete, so a database with a template's name is always complete. Must not touch a database
 //! unless it is named as we name ours and owned by [`OWNER`].
@@ -34,11 +34,11 @@ fn building(digest: &str) -> String {
 pub async fn exists(conn: &mut PgConnection, digest: &str) -> Result<bool> {
     let doing = "observing the template";
     let query = format!(
-        "SELECT EXISTS (SELECT FROM pg_database d WHERE datname = $1 AND datistemplate AND NOT datallowconn AND datconnlimit <> -2
-                                                    AND pg_get_userbyid(datdba) = $2 AND {})",
+        "SELECT EXISTS (SELECT FROM pg_database d WHERE datname = $1 AND datistemplate AND {} AND {})",
+        sql::is_frozen("d"),
         sql::collates_as_now("d")
     );
-    send::answer(doing, sqlx::query_scalar(AssertSqlSafe(query)).bind(name(digest)).bind(OWNER).fetch_one(conn)).await
+    send::answer(doing, sqlx::query_scalar(AssertSqlSafe(query)).bind(name(digest)).fetch_one(conn)).await
 }
 
 /// Builds the template of `migrations`, logged in as the migrator, unless it exists. Drops first what an interrupted build left.

@@ -5,7 +5,7 @@ use domain::school::observed::{CatalogFacts, DatabaseAccess, ObservedDatabase, S
 use postgres::schema::{Kind, Migrations};
 use postgres::session::{Credentials, Endpoint, Purpose, Tls, options};
 use provisioning::scram;
-use provisioning::server::catalog::{self, Expected};
+use provisioning::server::catalog::{self, Expected, Passwords};
 use provisioning::server::claim::{self, Claim, Claimed};
 use provisioning::server::prepare::{self, DesiredRoles};
 use provisioning::server::{MIGRATOR, TenantObjects, stage, template};
@@ -214,7 +214,7 @@ impl Server {
 
     pub(crate) async fn observe(&self, school: &School) -> CatalogFacts {
         let mut conn = self.pool.acquire().await.unwrap();
-        catalog::observe(&mut conn, &self.migrations, &[school.expected()]).await.unwrap()[0].facts
+        catalog::observe(&mut conn, &self.migrations, Passwords::Hidden, &[school.expected()]).await.unwrap()[0].facts
     }
 
     pub(crate) async fn access(&self, school: &School) -> DatabaseAccess {
@@ -258,7 +258,12 @@ impl School {
     }
 
     pub(crate) fn expected(&self) -> Expected {
-        Expected { objects: self.objects.clone(), connection_limit: LIMIT, fingerprints: vec![FINGERPRINT.into()] }
+        Expected {
+            objects: self.objects.clone(),
+            connection_limit: LIMIT,
+            fingerprints: vec![FINGERPRINT.into()],
+            password: Some(self.password.clone()),
+        }
     }
 
     pub(crate) fn database(&self) -> &str {

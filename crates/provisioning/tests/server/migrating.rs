@@ -3,12 +3,17 @@
 use domain::retry::Class;
 use domain::school::observed::{DatabaseAccess, ObservedDatabase, Schema};
 use postgres::schema::{Applied, Migrations};
-use provisioning::server::{Error, Result, access, migrate};
+use provisioning::server::{Error, Object, Result, access, migrate};
 
 use crate::fixtures::{LIMIT, School, Server, everything_about, migrator, on_every_server};
 
-/// The last of the files.
+/// Builds the template, then applies the last of the files.
 async fn migrate_last(server: &Server, school: &School, migrations: &Migrations) -> Result<Applied> {
+    server.build(migrations).await.unwrap();
+    migrate_without_template(server, school, migrations).await
+}
+
+async fn migrate_without_template(server: &Server, school: &School, migrations: &Migrations) -> Result<Applied> {
     let migration = migrations.all().last().unwrap();
     migrate::migrate(&server.endpoint, &migrator(), &school.objects, migrations, migration).await
 }
@@ -82,7 +87,9 @@ async fn a_comment_that_was_set_back_is_corrected_without_running_the_file_again
 async fn a_failing_file_is_named_with_its_sqlstate_and_leaves_nothing() {
     on_every_server(async |mut server| {
         let school = server.school("failing").await;
-        let bad = "CREATE TABLE app.half (); INSERT INTO app.notes VALUES ('canary row'); SELECT text::int FROM app.notes;";
+        let mut login = server.log_in(&school, school.database()).await.unwrap();
+        sqlx::raw_sql("INSERT INTO app.notes VALUES ('canary row')").execute(&mut login).await.unwrap();
+        let bad = "CREATE TABLE app.half (); SELECT text::int FROM app.notes;";
         server.migrations = server.and_then("0003_bad.sql", bad);
         let error = migrate_last(&server, &school, &server.migrations).await.unwrap_err();
         assert_eq!(error.to_string(), "migration 0003_bad.sql failed (SQLSTATE 22P02)");
@@ -90,7 +97,6 @@ async fn a_failing_file_is_named_with_its_sqlstate_and_leaves_nothing() {
         let text = everything_about(&error);
         assert!(!text.contains("canary row") && !text.contains("app.half"), "{text}");
         assert_eq!(schema(&server, &school).await, Schema { version: 2, genuine: true });
-        let mut login = server.log_in(&school, school.database()).await.unwrap();
         let left = "SELECT count(*) FROM pg_tables WHERE tablename = 'half'";
         assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&mut login).await.unwrap(), 0);
     })
@@ -131,8 +137,9 @@ async fn a_migrator_that_cannot_become_the_owner_runs_nothing() {
     on_every_server(async |server| {
         let school = server.school("wrong-role").await;
         let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
+        server.build(&newer).await.unwrap();
         server.as_admin("ALTER ROLE dailycare_migrator RESET role").await;
-        let refused = migrate_last(&server, &school, &newer).await;
+        let refused = migrate_without_template(&server, &school, &newer).await;
         assert!(matches!(refused, Err(Error::WrongRole { .. })), "{refused:?}");
         assert_eq!(schema(&server, &school).await.version, 2);
     })
@@ -152,6 +159,21 @@ async fn an_index_is_made_without_locking_the_school_out() {
         let mut login = server.log_in(&school, school.database()).await.unwrap();
         assert!(sqlx::query_scalar::<_, bool>(valid).fetch_one(&mut login).await.unwrap());
         server.build(&server.migrations).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_the_template_could_not_be_built_with_reaches_no_school() {
+    on_every_server(async |server| {
+        let school = server.school("spared").await;
+        server.and_then("0003_good.sql", "CREATE TABLE app.good ();");
+        let failing = server.and_then("0004_bad.sql", "SELECT 1 / 0;");
+        assert_eq!(server.build(&failing).await.unwrap_err().class(), Class::Invalid);
+        let good = &failing.all()[2];
+        let refused = migrate::migrate(&server.endpoint, &migrator(), &school.objects, &failing, good).await.unwrap_err();
+        assert!(matches!(refused, Error::Gone { object: Object::Template, .. }), "{refused:?}");
+        assert_eq!(schema(&server, &school).await, Schema { version: 2, genuine: true });
     })
     .await;
 }

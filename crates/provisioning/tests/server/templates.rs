@@ -4,10 +4,12 @@ use domain::retry::Class;
 use postgres::error::Doing as _;
 use postgres::locale;
 use postgres::schema::{Migrations, short};
-use provisioning::server::{Error, prepare, stage, template};
-use sqlx::{Connection as _, PgConnection};
+use provisioning::server::claim::Claimed;
+use provisioning::server::{Error, collation, prepare, stage, template};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
-use crate::fixtures::{Admin, MIGRATOR_PASSWORD, desired, on_every_bare_server, on_every_server};
+use crate::fixtures::{Admin, MIGRATOR_PASSWORD, School, desired, on_every_bare_server, on_every_server};
 
 const NAMED_LIKE_OURS: &str = "SELECT coalesce(string_agg(datname, ' ' ORDER BY datname), '') FROM pg_database WHERE datname LIKE 'dc\\_%'";
 
@@ -17,6 +19,8 @@ async fn the_real_schema_is_built_once_and_a_copy_has_the_seed_data_and_allows_n
         server.migrations = Migrations::tenant().unwrap();
         let password = MIGRATOR_PASSWORD.into();
         let mut conn = server.pool.acquire().await.unwrap();
+        // The server is observed before it has any of our roles.
+        assert!(!template::exists(&mut conn, server.digest()).await.unwrap());
         prepare::prepare_roles(&mut conn, &desired(&password)).await.unwrap();
         assert!(!template::exists(&mut conn, server.digest()).await.unwrap());
         server.build(&server.migrations).await.unwrap();
@@ -85,14 +89,23 @@ async fn two_builders_at_once_make_one_template() {
 }
 
 #[tokio::test]
-async fn staging_needs_the_template_and_makes_databases_that_nobody_can_enter() {
+async fn staging_needs_the_template_and_makes_databases_that_only_a_superuser_can_enter() {
     on_every_server(async |server| {
         let missing = stage::stage(&server.pool, &"f".repeat(64)).await;
         assert!(matches!(missing, Err(Error::Gone { .. })), "{missing:?}");
         let spare = server.stage().await;
         assert!(spare.len() <= 63, "{spare}");
         assert_eq!(server.spares().await, 1);
-        assert!(PgConnection::connect(&server.postgres.superuser_url(&spare)).await.is_err());
+        let template = template::name(server.digest());
+        server.as_superuser("CREATE ROLE stranger LOGIN PASSWORD 'x'; CREATE ROLE member LOGIN PASSWORD 'x' IN ROLE tenant_owner").await;
+        for closed in [&spare, &template] {
+            assert!(server.log_in_as_migrator(closed).await.is_err());
+            for login in ["stranger", "member"] {
+                let options = PgConnectOptions::new_without_pgpass().host(&server.endpoint.host).port(server.endpoint.port);
+                let entered = options.username(login).password("x").database(closed).connect().await;
+                assert!(entered.is_err(), "{login} enters {closed}");
+            }
+        }
         // The connection that staged is in the pool again, with the settings that it was opened with.
         let timeout: String = sqlx::query_scalar("SHOW statement_timeout").fetch_one(&server.pool).await.unwrap();
         assert_eq!(timeout, "30s");
@@ -157,7 +170,18 @@ async fn a_template_of_another_version_of_the_systems_collations_is_built_again_
         template::drop_stale(&server.pool, server.digest()).await.unwrap();
         assert!(!template::stale(&mut conn, server.digest()).await.unwrap());
         assert!(!server.query::<String>(NAMED_LIKE_OURS).await.contains(&spare));
-        server.school("after-the-upgrade").await;
+        // Databases that stand are told of, and served.
+        let before = server.school("before-the-upgrade").await;
+        assert_eq!(collation::outdated(&mut conn).await.unwrap(), Vec::<String>::new());
+        server.as_superuser(&format!("UPDATE pg_database SET datcollversion = '0' WHERE datname = '{}'", before.database())).await;
+        assert_eq!(collation::outdated(&mut conn).await.unwrap(), [before.database()]);
+        server.log_in(&before, before.database()).await.unwrap();
+        let mended = format!(
+            "UPDATE pg_database SET datcollversion = pg_database_collation_actual_version(oid) WHERE datname = '{}'",
+            before.database()
+        );
+        server.as_superuser(&mended).await;
+        assert_eq!(collation::outdated(&mut conn).await.unwrap(), Vec::<String>::new());
     })
     .await;
 }
@@ -182,6 +206,40 @@ async fn a_school_has_the_same_locale_on_every_server_and_knows_the_letters_of_a
         let unknown = "CREATE DATABASE nowhere TEMPLATE template0 LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'xx_XX.UTF-8'";
         let error = sqlx::raw_sql(unknown).execute(&mut conn).await.doing("creating a database").unwrap_err();
         assert!(locale::is_unknown(&error), "{error:?}");
+    })
+    .await;
+}
+
+/// The databases for which `pg_upgrade` refuses a server (its `check_proper_datallowconn`, and its check of interrupted drops).
+const REFUSED_BY_PG_UPGRADE: &str =
+    "SELECT count(*) FROM pg_database WHERE (NOT datallowconn AND datname <> 'template0') OR datconnlimit = -2";
+
+#[tokio::test]
+async fn a_superuser_who_strays_into_a_template_or_spare_writes_nothing_and_holds_nothing_up() {
+    on_every_server(async |server| {
+        server.stage().await;
+        assert_eq!(server.query::<i64>(REFUSED_BY_PG_UPGRADE).await, 0);
+        let template = template::name(server.digest());
+        let mut strayed = server.superuser(&template).await;
+        let written = sqlx::raw_sql("CREATE TABLE app.stray ()").execute(&mut strayed).await.unwrap_err();
+        assert_eq!(written.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(), Some("25006"));
+        let staged = stage::stage(&server.pool, server.digest()).await;
+        if server.kind == Admin::Superuser {
+            staged.unwrap();
+            assert!(sqlx::raw_sql("SELECT 1").execute(&mut strayed).await.is_err());
+        } else {
+            // Only a superuser may end a superuser's session.
+            assert_eq!(staged.unwrap_err().class(), Class::Denied);
+            strayed.close().await.unwrap();
+            server.stage().await;
+        }
+        // A spare with somebody in it is left aside.
+        let oldest = server.query::<String>("SELECT min(datname)::text FROM pg_database WHERE datname LIKE 'dc\\_spare\\_%'").await;
+        let before = server.spares().await;
+        let strayed = server.superuser(&oldest).await;
+        assert_eq!(server.spares().await, before - 1);
+        assert_eq!(server.claim(&School::named("undisturbed")).await, Claimed::Now);
+        strayed.close().await.unwrap();
     })
     .await;
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use domain::names::TenantId;
 use futures::FutureExt as _;
 use quick_cache::sync::Cache;
-use registry::tenants;
+use registry::{refusals, tenants};
 use sqlx::postgres::PgPool;
+use telemetry::logs::chain;
 use tokio::sync::Semaphore;
 
 use super::absences::Absences;
@@ -21,6 +22,8 @@ use crate::single_flight::SingleFlight;
 
 /// Half of the pool's connections. Logins need the others.
 const CONCURRENT_QUERIES: usize = 4;
+/// Between two announcements of one tenant's refused login by this process.
+const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_mins(1);
 /// Tenants whose last refetch is remembered.
 const MAX_REFETCHED: usize = 10_000;
 
@@ -40,12 +43,14 @@ struct Queries {
     timeout: Duration,
     absences: Absences,
     last: Cache<TenantId, (Instant, Result<()>)>,
+    announced: Cache<TenantId, Instant>,
 }
 
 impl Lookup {
     pub(super) fn new(pool: PgPool, loader: Arc<Loader>, settings: &Settings) -> Self {
         let (concurrent, absences) = (Semaphore::new(CONCURRENT_QUERIES), Absences::new(settings.absence_ttl));
-        let queries = Queries { pool, loader, concurrent, timeout: settings.query_timeout, absences, last: Cache::new(MAX_REFETCHED) };
+        let (last, announced) = (Cache::new(MAX_REFETCHED), Cache::new(MAX_REFETCHED));
+        let queries = Queries { pool, loader, concurrent, timeout: settings.query_timeout, absences, last, announced };
         Self { queries: Arc::new(queries), flights: SingleFlight::default(), refetch_interval: settings.refetch_interval }
     }
 
@@ -59,6 +64,19 @@ impl Lookup {
         match self.queries.last.get(&tenant).filter(|(at, _)| at.elapsed() < self.refetch_interval) {
             Some((_, result)) => result.map(|()| self.queries.loader.tenants().get(tenant).and_then(CachedTenant::visible)),
             None => self.query(tenant).await,
+        }
+    }
+
+    /// Tells the operator that a tenant's login was refused although the route is current; once in a while, and not while the registry has enough to do.
+    pub(super) async fn announce_refusal(&self, tenant: TenantId) {
+        let Queries { pool, concurrent, timeout, announced, .. } = &*self.queries;
+        let Ok(_permit) = concurrent.try_acquire() else { return };
+        if announced.get(&tenant).is_some_and(|at| at.elapsed() < ANNOUNCEMENT_INTERVAL) {
+            return;
+        }
+        announced.insert(tenant, Instant::now());
+        if let Err(error) = refusals::announce(pool, tenant, *timeout).await {
+            tracing::info!(%tenant, error = chain(&error), "the operator could not be told of a refused login");
         }
     }
 

@@ -5,6 +5,7 @@
 //! the template, readable by its owner only; who can read it can read the servers' files too. Must not change a template that stands: another run may be
 //! copying it.
 
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -143,7 +144,12 @@ async fn initialize(bin: &Path, account: &Account, directory: &Path) -> Result<(
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&password).doing(|| "create password".into())?;
     file.write_all(random_token()?.as_bytes()).doing(|| "write password".into())?;
     account.own(&password)?;
-    run(account.run(argv![
+    initialize_data(bin, account, &data, &password, &[]).await
+}
+
+/// An `initdb` whose configuration includes the settings of each start.
+pub(super) async fn initialize_data(bin: &Path, account: &Account, data: &Path, password: &Path, more: &[&str]) -> Result<()> {
+    let mut command = argv![
         bin.join("initdb"),
         "--pgdata",
         data,
@@ -154,8 +160,9 @@ async fn initialize(bin: &Path, account: &Account, directory: &Path) -> Result<(
         "--encoding=UTF8",
         "--locale=C.UTF-8",
         "--no-instructions",
-    ]))
-    .await?;
+    ];
+    command.extend(more.iter().map(OsString::from));
+    run(account.run(command)).await?;
     let configuration = data.join("postgresql.conf");
     let mut file = OpenOptions::new().append(true).open(&configuration).doing(|| "open postgresql.conf".into())?;
     file.write_all(b"include_if_exists = 'private.conf'\n").doing(|| "write postgresql.conf".into())

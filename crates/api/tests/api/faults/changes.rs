@@ -2,7 +2,9 @@
 
 use api_testing::{World, cached_in, world};
 use futures::future::join_all;
+use registry::refusals;
 use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgListener;
 use testing::{Redis, Version, until};
 
 use super::fixture::{MASTER, bar, database, name, run, superuser, unavailable, unbar};
@@ -43,6 +45,27 @@ async fn a_rotated_password_costs_no_caller_an_error() {
         assert_eq!(name(&ana, "Rui").await.status, 201);
     }
     assert_eq!(north.scalar::<i64>("SELECT count(*) FROM app.children").await, 6);
+}
+
+#[tokio::test]
+async fn a_login_that_postgresql_refuses_is_told_to_the_operator_once_in_a_while() {
+    let world = world().await;
+    let north = world.school("norte").await;
+    let ana = north.user("SchoolAdmin").await;
+    assert_eq!(ana.get("/children").await.status, 200);
+    let mut listener = PgListener::connect(&world.platform.server.superuser_url(MASTER)).await.unwrap();
+    listener.listen(refusals::CHANNEL).await.unwrap();
+    let mut conn = superuser(&world, "postgres").await;
+    let login = &north.school.objects.login;
+    let end = format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = '{login}'");
+    run(&mut conn, &[format!("ALTER ROLE {login} PASSWORD 'changed by a colleague 1'"), end]).await;
+    until("the refusal", async || ana.get("/children").await.status == 503).await;
+    assert_eq!(listener.recv().await.unwrap().payload(), north.id().to_string());
+    for _ in 0..5 {
+        assert_eq!(ana.get("/children").await.status, 503);
+    }
+    run(&mut superuser(&world, MASTER).await, &[format!("NOTIFY {}, 'the end'", refusals::CHANNEL)]).await;
+    assert_eq!(listener.recv().await.unwrap().payload(), "the end", "every request tells the operator");
 }
 
 #[tokio::test]

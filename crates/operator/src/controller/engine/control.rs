@@ -7,6 +7,7 @@ use std::future::ready;
 use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use kube::Resource as _;
 use kube::runtime::controller::Controller;
 use kube::runtime::{PredicateConfig, WatchStreamExt as _, watcher};
 use telemetry::logs::chain;
@@ -28,10 +29,13 @@ pub(in crate::controller) async fn control<K: Kind>(ctx: Arc<Context>, starting:
         return tracing::error!(kind = K::NAME, "two controllers of one kind; please report this");
     };
     let listing = Arc::clone(&ctx);
-    let listed = move |event: &watcher::Event<K::Object>| {
-        if matches!(event, watcher::Event::InitDone) {
+    let listed = move |event: &watcher::Event<K::Object>| match event {
+        watcher::Event::InitDone => {
             K::listed(&listing);
+            listing.changes.all();
         }
+        watcher::Event::Apply(object) => listing.changes.object(object.meta().uid.as_deref().unwrap_or_default()),
+        watcher::Event::Delete(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
     };
     let watched = watch::valid::<K::Object>(ctx.client.clone(), ctx.heartbeat.clone()).reflect(writer).inspect_ok(listed);
     let changed = watched.applied_objects().predicate_filter(watch::requested, PredicateConfig::default());

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::controller::cache::Cache;
+use crate::controller::concurrency::Work;
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
 use crate::controller::requeue::Requeue;
@@ -75,6 +76,21 @@ pub(crate) trait Kind: Send + Sync + 'static {
     /// Which others an object shares its concurrency limit with.
     fn limit(_: &Self::Object) -> Limit {
         Limit::None
+    }
+
+    /// What the work on an object is, as long as no action says otherwise.
+    fn work(_: &Self::Object) -> Work {
+        Work::Ordinary
+    }
+
+    /// What work an action is that has a limit of its own. The reconcile gives up its other place meanwhile.
+    fn work_of(_: &Self::Action) -> Option<Work> {
+        None
+    }
+
+    /// A running action is given up, because `newer` is desired of its object. What the action did or did not do must be a state that is understood.
+    fn is_abandoned(_: &Self::Action, _newer: &Self::Object) -> bool {
+        false
     }
 
     /// Waits for what must be known before the first reconcile.

@@ -18,6 +18,7 @@ use provisioning::master::tenants::{self, RegistryObservation};
 use uuid::Uuid;
 
 pub use self::assigned::AssignedObservation;
+pub(super) use self::assigned::record_proof;
 pub use self::unassigned::UnassignedObservation;
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
@@ -103,7 +104,7 @@ impl Observation {
     /// When the server answered, but not what was asked.
     pub(super) async fn refresh_server(&mut self, ctx: &Context) -> Result<()> {
         if let Assignment::Assigned(assigned) = &mut self.assignment {
-            assigned.observe_server(ctx, &self.desired, self.owner).await?;
+            assigned.observe_server(ctx, &self.school, &self.desired, self.owner).await?;
         }
         Ok(())
     }

@@ -8,7 +8,8 @@ use domain::names::TenantId;
 
 use super::observe::{Assignment, Observation};
 use crate::controller::context::Context;
-use crate::crd::convert;
+use crate::controller::requeue_waiting;
+use crate::crd::{School, convert};
 
 /// Reserves the School's place: the best one for a School without names, its own for one with names.
 pub(super) fn reserve(ctx: &Context, observation: &mut Observation) {
@@ -29,17 +30,17 @@ pub(super) fn reserve(ctx: &Context, observation: &mut Observation) {
     }
 }
 
-/// Releases a tenant's place, and has the Schools that wait for one reconciled again.
+/// Releases a tenant's place, and has some of the Schools that wait for one reconciled again.
 pub(super) fn release(ctx: &Context, tenant: TenantId) {
-    if ctx.reservations.release(tenant) {
-        ctx.requeue.all_waiting();
+    if let Some(server) = ctx.reservations.release(tenant) {
+        requeue_waiting::for_a_place(ctx, &server);
     }
 }
 
 /// Loads the places of Schools whose names are recorded, which the registry may not know yet. Once every School has been listed, and before the first
 /// placement.
-pub(super) fn load_reservations(ctx: &Context) {
-    for school in ctx.schools.state() {
+pub(in crate::controller) fn load_reservations<'a>(ctx: &Context, schools: impl IntoIterator<Item = &'a School>) {
+    for school in schools {
         let conditions = school.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         let conflict = conditions.iter().any(|written| written.reason == Reason::NameConflict.label());
         if let (Ok(Some(names)), false) = (convert::names(school.status.as_ref()), conflict) {

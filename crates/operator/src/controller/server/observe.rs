@@ -44,6 +44,8 @@ pub struct Contact {
     pub migrator: Credentials,
     /// Databases that PUBLIC may connect to and that the admin may not close.
     pub open_databases: Vec<String>,
+    /// Schools' databases whose text indexes may be out of order.
+    pub outdated_databases: Vec<String>,
     /// For the planner.
     pub facts: ServerFacts,
 }

@@ -2,6 +2,8 @@
 //!
 //! Must not write the status: the engine does, and only when something in it changed.
 
+use std::fmt::Write as _;
+
 use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use domain::server::observed::ObservedServer;
 use domain::server::plan::{Plan, plan};
@@ -57,6 +59,7 @@ pub(super) fn conditions(
     if let Ok(contact) = &observation.contact {
         report_who_may_enter(&mut conditions, contact);
         warn_of_open_databases(&mut conditions, &contact.open_databases, &contact.connection.admin.username);
+        warn_of_outdated_databases(&mut conditions, &contact.outdated_databases);
     }
     conditions
 }
@@ -79,6 +82,20 @@ pub(super) fn complete(ctx: &Context, observation: &Observation) -> DatabaseServ
         status.schema = contact.facts.template.then(|| ServerSchema { version: Some(ctx.migrations.target()) });
     }
     status
+}
+
+/// The schools are served, but an index may miss rows: somebody must choose when to make the indexes again.
+fn warn_of_outdated_databases(conditions: &mut [Condition], outdated: &[String]) {
+    let is_ready = |condition: &&mut Condition| condition.type_ == ConditionType::Ready && condition.status == ConditionStatus::True;
+    if let (Some(ready), false) = (conditions.iter_mut().find(is_ready), outdated.is_empty()) {
+        let named: Vec<_> = outdated.iter().take(NAMED).map(String::as_str).collect();
+        let _ = write!(
+            ready.message,
+            "; the system sorts text otherwise than when {} databases were made ({}): REINDEX them and REFRESH COLLATION VERSION, as docs/running/upgrade.md says",
+            outdated.len(),
+            named.join(", ")
+        );
+    }
 }
 
 /// Monitoring and backup roles are kept out like everybody else, unless they are members of one role.

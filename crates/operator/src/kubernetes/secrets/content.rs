@@ -166,12 +166,45 @@ mod tests {
     fn the_secret_has_the_keys_of_the_service_binding_specification_and_the_aliases() {
         let secret = credentials_secret(&content());
         let keys: Vec<_> = secret.0.data.as_ref().unwrap().keys().map(String::as_str).collect();
-        let desired =
-            ["database", "dbname", "host", "jdbc-uri", "password", "pgpass", "port", "provider", "type", "uri", "user", "username"];
+        let desired = [
+            "database", "dbname", "host", "jdbc-uri", "jdbc-url", "password", "pgpass", "port", "provider", "sslmode", "type", "uri",
+            "user", "username",
+        ];
         assert_eq!(keys, desired);
         assert_eq!(secret.0.type_.as_deref(), Some("servicebinding.io/postgresql"));
         let with_ca = credentials_secret(&CredentialsContent { certificates: Some(b"PEM".to_vec()), ..content() });
         assert_eq!(value(&with_ca, "certificates"), "PEM");
+    }
+
+    /// The URL that Spring Cloud Bindings and Quarkus connect to, with the Secret mounted in `directory`.
+    fn url_of_java_bindings(secret: &DesiredSecret, directory: &str) -> String {
+        let keys = secret.0.data.as_ref().unwrap();
+        let [host, port, database, sslmode] = ["host", "port", "database", "sslmode"].map(|key| value(secret, key));
+        match (keys.contains_key("jdbc-url"), keys.contains_key("sslrootcert")) {
+            (true, _) => value(secret, "jdbc-url"),
+            (false, true) => {
+                let file = format!("{directory}/{}", value(secret, "sslrootcert"));
+                format!("jdbc:postgresql://{host}:{port}/{database}?sslmode={sslmode}&sslrootcert={file}")
+            }
+            (false, false) => format!("jdbc:postgresql://{host}:{port}/{database}?sslmode={sslmode}"),
+        }
+    }
+
+    #[test]
+    fn java_bindings_verify_the_server_with_the_mounted_secret_alone() {
+        let base = "jdbc:postgresql://pg.example:5432/dailycare_tenant_northside";
+        for ssl_mode in ["verify-full", "verify-ca"] {
+            let secret = credentials_secret(&CredentialsContent { certificates: Some(b"PEM".to_vec()), ssl_mode, ..content() });
+            let url = url_of_java_bindings(&secret, "/bindings/db");
+            assert_eq!(url, format!("{base}?sslmode={ssl_mode}&sslrootcert=/bindings/db/certificates"));
+            let file = value(&secret, "sslrootcert");
+            assert_eq!(value(&secret, &file), "PEM", "the named file is not in the Secret");
+        }
+        for ssl_mode in ["require", "disable"] {
+            let secret = credentials_secret(&CredentialsContent { ssl_mode, ..content() });
+            assert_eq!(url_of_java_bindings(&secret, "/bindings/db"), format!("{base}?sslmode={ssl_mode}"));
+            assert!(!secret.0.data.as_ref().unwrap().contains_key("sslrootcert"));
+        }
     }
 
     #[test]

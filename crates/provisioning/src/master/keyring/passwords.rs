@@ -11,6 +11,9 @@ use secrecy::SecretString;
 
 use super::Keyring;
 
+/// Characters in a fingerprint.
+const FINGERPRINT_LENGTH: usize = 32;
+
 impl Keyring {
     /// Identifies a tenant's password without showing it, in 32 hexadecimal characters: a catalog that holds it tells whether a role's password is the one in
     /// the Secret, and does not help to guess it.
@@ -19,6 +22,12 @@ impl Keyring {
     /// [`Error::NoKey`]; a parsed keyring always has a key.
     pub fn fingerprint(&self, tenant: TenantId, password: &SecretString) -> Result<String, Error> {
         self.0.first().map(|key| key.fingerprint(tenant.0, password)).ok_or(Error::NoKey)
+    }
+
+    /// The text has the form of a fingerprint.
+    #[must_use]
+    pub fn is_fingerprint(text: &str) -> bool {
+        text.len() == FINGERPRINT_LENGTH && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     }
 
     /// The fingerprints of a tenant's password by each of the keys, the first key's first, so that a rotation of keys changes no role.

@@ -39,10 +39,15 @@ impl Keyring {
     /// Sealed for this tenant, with the first key, and holding exactly these credentials: sealing again would change only the bytes.
     #[must_use]
     pub fn is_current(&self, tenant: TenantId, sealed: &Sealed, credentials: &Credentials) -> bool {
-        self.0.first().is_some_and(|first| first.opening.id == sealed.key_id)
-            && self.open(tenant, sealed).is_ok_and(|opened| {
-                opened.username == credentials.username && equal(opened.password.expose_secret(), credentials.password.expose_secret())
-            })
+        self.0.first().is_some_and(|first| first.opening.id == sealed.key_id) && self.contains(tenant, sealed, credentials)
+    }
+
+    /// Sealed for this tenant, with any of the keys, and containing exactly these credentials.
+    #[must_use]
+    pub fn contains(&self, tenant: TenantId, sealed: &Sealed, credentials: &Credentials) -> bool {
+        self.open(tenant, sealed).is_ok_and(|opened| {
+            opened.username == credentials.username && equal(opened.password.expose_secret(), credentials.password.expose_secret())
+        })
     }
 }
 

@@ -64,6 +64,8 @@ fn after_a_rotation_old_seals_open_and_new_ones_use_the_first_key() {
     let rotated = ring(&[&new, &old]);
     assert!(rotated.open(A, &sealed).is_ok());
     assert!(!rotated.is_current(A, &sealed, &credentials()), "an old seal passes for current");
+    assert!(rotated.contains(A, &sealed, &credentials()) && !rotated.contains(B, &sealed, &credentials()));
+    assert!(!rotated.contains(A, &sealed, &Credentials { password: "other".into(), ..credentials() }));
     let resealed = rotated.seal(A, &credentials()).unwrap();
     assert_eq!(resealed.key_id, "new");
     assert!(rotated.is_current(A, &resealed, &credentials()));
@@ -83,6 +85,7 @@ fn a_fingerprint_differs_by_password_tenant_and_key_and_outlives_a_rotation() {
     let password = SecretString::from("canary");
     let fingerprint = before.fingerprint(A, &password).unwrap();
     assert!(fingerprint.len() == 32 && fingerprint.bytes().all(|b| b.is_ascii_hexdigit()), "{fingerprint}");
+    assert!(Keyring::is_fingerprint(&fingerprint) && !Keyring::is_fingerprint("by hand"));
     assert_eq!(before.fingerprint(A, &password).unwrap(), fingerprint);
     assert_ne!(before.fingerprint(B, &password).unwrap(), fingerprint);
     assert_ne!(before.fingerprint(A, &"canarz".into()).unwrap(), fingerprint);

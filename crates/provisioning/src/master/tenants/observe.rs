@@ -45,6 +45,12 @@ pub struct RegistryObservation {
 }
 
 impl RegistryObservation {
+    /// The tenant that has the code.
+    #[must_use]
+    pub fn code_taken_by(&self) -> Option<TenantId> {
+        self.holder.as_ref().map(|holder| holder.tenant)
+    }
+
     /// The planner's view of it; `current` says whether our row holds what it should (see [`ObservedRow::matches`]).
     #[must_use]
     pub fn tenant(&self, tenant: TenantRef, current: impl FnOnce(&ObservedRow) -> bool) -> ObservedTenant {

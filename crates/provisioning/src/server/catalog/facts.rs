@@ -2,20 +2,26 @@
 //!
 //! Must not judge: what a row means is in `judge`.
 
+use secrecy::SecretString;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::Passwords;
 use crate::server::{APP, OWNER, sql};
 
 /// One row for each school, in the order of the parameters.
-pub(super) fn query() -> String {
+pub(super) fn query(passwords: Passwords) -> String {
+    let stored = match passwords {
+        Passwords::Readable => "coalesce((SELECT a.rolpassword FROM pg_authid a WHERE a.oid = r.oid), '')",
+        Passwords::Hidden => "NULL::text",
+    };
     format!(
         "SELECT EXISTS (SELECT FROM pg_database s WHERE {spare} AND starts_with(s.datname, $3)) AS spare,
             d.datname IS NOT NULL AS database_exists, shobj_description(d.oid, 'pg_database') AS database_comment,
             coalesce(d.datconnlimit = -2, false) AS interrupted, coalesce(d.datallowconn, false) AS allows,
             coalesce(d.datconnlimit = -1 AND NOT d.datistemplate AND pg_get_userbyid(d.datdba) = '{OWNER}' AND {found}, false) AS database_plain,
             CASE WHEN d.oid IS NOT NULL THEN {acl} ELSE '{{}}' END AS acl,
-            r.rolname IS NOT NULL AS login_exists, shobj_description(r.oid, 'pg_authid') AS login_comment,
+            {stored} AS stored_password, r.rolname IS NOT NULL AS login_exists, shobj_description(r.oid, 'pg_authid') AS login_comment,
             coalesce(r.rolcanlogin, false) AS can_login, coalesce(r.rolconnlimit, 0) AS connection_limit,
             coalesce(NOT (r.rolsuper OR r.rolcreatedb OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls) AND r.rolinherit
                 AND coalesce(r.rolvaliduntil, 'infinity') = 'infinity', false) AS login_plain,
@@ -33,7 +39,7 @@ pub(super) fn query() -> String {
 }
 
 /// One row of [`query`]: the database and the login of one school, as far as they exist.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one column of the catalogs")]
 pub(super) struct Facts {
     pub(super) spare: bool,
@@ -45,6 +51,8 @@ pub(super) struct Facts {
     pub(super) acl: Vec<String>,
     pub(super) login_exists: bool,
     pub(super) login_comment: Option<String>,
+    /// What PostgreSQL stores of the login's password, empty for no password; none where it is hidden.
+    pub(super) stored_password: Option<SecretString>,
     pub(super) can_login: bool,
     /// The login may not log in, but a session of it is left.
     pub(super) lingers: bool,
@@ -65,6 +73,7 @@ impl Facts {
             acl: row.try_get("acl")?,
             login_exists: row.try_get("login_exists")?,
             login_comment: row.try_get("login_comment")?,
+            stored_password: row.try_get::<Option<String>, _>("stored_password")?.map(SecretString::from),
             can_login: row.try_get("can_login")?,
             lingers: row.try_get("lingers")?,
             connection_limit: row.try_get("connection_limit")?,

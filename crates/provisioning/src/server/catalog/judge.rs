@@ -5,9 +5,11 @@
 use domain::names::{ClusterUid, TenantId};
 use domain::school::observed::{CatalogFacts, DatabaseAccess, ObservedDatabase, ObservedLogin, Schema};
 use postgres::schema::Migrations;
+use secrecy::ExposeSecret as _;
 
 use super::Expected;
 use super::facts::Facts;
+use crate::scram;
 use crate::server::ownership::{DatabaseComment, LoginComment, OwnershipComment as _};
 use crate::server::sql::desired_acl;
 
@@ -29,14 +31,17 @@ impl Facts {
         }
         match LoginComment::parse(self.login_comment.as_deref()) {
             Some(comment) if ours(comment.tenant, comment.cluster, expected) => {
-                if expected.fingerprints.contains(&comment.password) {
-                    ObservedLogin::Matching
-                } else {
-                    ObservedLogin::Differing
-                }
+                // What PostgreSQL has counts. What was once set is only believed where that cannot be read.
+                let recorded = || expected.fingerprints.contains(&comment.password);
+                if self.has_password(expected).unwrap_or_else(recorded) { ObservedLogin::Matching } else { ObservedLogin::Differing }
             }
             Some(_) | None => ObservedLogin::Foreign,
         }
+    }
+
+    /// The login has the password in the Secret; none when that cannot be told.
+    fn has_password(&self, expected: &Expected) -> Option<bool> {
+        scram::is_of(self.stored_password.as_ref()?.expose_secret(), expected.password.as_ref()?)
     }
 
     fn database(&self, expected: &Expected, login: ObservedLogin, migrations: &Migrations) -> ObservedDatabase {

@@ -5,16 +5,16 @@
 use postgres::quote::{Ident, Literal};
 
 use super::block::{block, end, lock};
-use super::database::collates_as_now;
+use super::database::{collates_as_now, is_frozen};
 use super::rights::set_search_path;
-use crate::server::{APP, MIGRATOR, MONITOR, OWNER};
+use crate::server::{APP, MIGRATOR, MONITOR};
 
-/// An SQL condition: a complete staged database that belongs to no school.
+/// An SQL condition: a complete staged database that belongs to no school and that nobody is in: with a session in it, it could not be renamed.
 pub(in crate::server) fn is_spare(database: &str) -> String {
     format!(
-        "{database}.datname ~ '^dc_spare_[0-9a-f]{{12}}_[0-9a-f]{{32}}$' AND {database}.datdba = {}::regrole \
-         AND NOT {database}.datallowconn AND {database}.datconnlimit = -1 AND shobj_description({database}.oid, 'pg_database') IS NULL AND {}",
-        Literal(&Ident(OWNER).to_string()),
+        "{database}.datname ~ '^dc_spare_[0-9a-f]{{12}}_[0-9a-f]{{32}}$' AND {} AND shobj_description({database}.oid, 'pg_database') IS NULL AND {} \
+         AND NOT EXISTS (SELECT FROM pg_stat_activity session WHERE session.datid = {database}.oid AND session.usesysid IS NOT NULL)",
+        is_frozen(database),
         collates_as_now(database),
     )
 }
@@ -68,7 +68,7 @@ pub(in crate::server) fn claim(claim: &SpareClaim<'_>) -> String {
          REVOKE ALL ON DATABASE {database} FROM PUBLIC; \
          GRANT CONNECT ON DATABASE {database} TO {login}, {}, {}; {set_search_path} \
          COMMENT ON DATABASE {database} IS {}; \
-         ALTER DATABASE {database} ALLOW_CONNECTIONS true; \
+         ALTER DATABASE {database} CONNECTION LIMIT -1; \
          COMMIT",
         Literal(claim.verifier),
         claim.connection_limit,

@@ -8,9 +8,10 @@ use super::block::{block, end};
 use super::ownership::NOT_INTERRUPTED;
 use crate::server::{MIGRATOR, OWNER};
 
-/// Creates a copy of the template that nobody can enter.
+/// Creates a copy of the template that nobody but a superuser can enter, from its first moment on. Not `ALLOW_CONNECTIONS false`: with one such database
+/// `pg_upgrade` refuses the whole server.
 pub(in crate::server) fn create_spare(name: &str, template: &str) -> String {
-    format!("CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG OWNER {} ALLOW_CONNECTIONS false", Ident(name), Ident(template), Ident(OWNER))
+    format!("CREATE DATABASE {} TEMPLATE {} STRATEGY WAL_LOG OWNER {} CONNECTION LIMIT 0", Ident(name), Ident(template), Ident(OWNER))
 }
 
 /// Creates an empty database that nobody can enter, to build a template in. `locale` is one of [`postgres::locale`], or nothing for the server's own.
@@ -32,12 +33,22 @@ pub(in crate::server) fn admit_migrator(building: &str) -> String {
     )
 }
 
-/// Turns a finished database into a template that nobody can enter or change, in one transaction and one message.
+/// Turns a finished database into a template that nobody but a superuser can enter, and in which a superuser's session writes nothing unless it says so, in
+/// one transaction and one message. Not `ALLOW_CONNECTIONS false`: with one such database `pg_upgrade` refuses the whole server.
 pub(in crate::server) fn freeze(building: &str, template: &str) -> String {
     let (building, template) = (Ident(building), Ident(template));
     format!(
-        "ALTER DATABASE {building} ALLOW_CONNECTIONS false; ALTER DATABASE {building} IS_TEMPLATE true; ALTER DATABASE {building} RENAME TO {template}"
+        "REVOKE ALL ON DATABASE {building} FROM PUBLIC, {}, {}; ALTER DATABASE {building} CONNECTION LIMIT 0 IS_TEMPLATE true; \
+         ALTER DATABASE {building} SET default_transaction_read_only = on; ALTER DATABASE {building} RENAME TO {template}",
+        Ident(OWNER),
+        Ident(MIGRATOR),
     )
+}
+
+/// An SQL condition: only a superuser may enter the database.
+pub(in crate::server) fn is_frozen(database: &str) -> String {
+    // By name: a server that is not prepared yet has no such role.
+    format!("{database}.datallowconn AND {database}.datconnlimit = 0 AND pg_get_userbyid({database}.datdba) = {}", Literal(OWNER))
 }
 
 /// Makes a template, spare or building droppable, if it has a name and an owner of ours and no ownership comment.

@@ -3,9 +3,10 @@
 //! Must not touch anything whose ownership comment is not this School's: the statements compare it under a lock. Data is destroyed only after a fresh read of
 //! the School.
 
+use domain::condition::Reason;
 use domain::school::action::ServerAction;
 use domain::school::desired::{DeletionPolicy, Desired};
-use kube::ResourceExt as _;
+use kube::{Resource as _, ResourceExt as _};
 use provisioning::scram;
 use provisioning::server::claim::{Claim, Claimed, claim};
 use provisioning::server::{access, drop, migrate, stage};
@@ -13,9 +14,10 @@ use provisioning::server::{access, drop, migrate, stage};
 use super::{assigned, desired};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
-use crate::controller::school::observe::{AssignedObservation, Observation};
+use crate::controller::school::observe::{AssignedObservation, Observation, record_proof};
 use crate::controller::server_connection::ServerConnection;
 use crate::crd::convert;
+use crate::kubernetes::events::{Notice, Severity};
 use crate::kubernetes::object;
 
 pub(super) async fn execute(ctx: &Context, observation: &Observation, action: ServerAction) -> Result<()> {
@@ -23,13 +25,19 @@ pub(super) async fn execute(ctx: &Context, observation: &Observation, action: Se
     let connection = assigned.connection().ok_or(Error::Overtaken("the server"))?;
     let (objects, pool) = (assigned.objects(owner), connection.pool());
     match action {
-        ServerAction::StageDatabase => stage(ctx, connection).await?,
+        ServerAction::StageDatabase => {
+            stage::stage(pool, ctx.migrations.digest()).await?;
+        }
         ServerAction::ClaimDatabase => claim_database(ctx, observation, assigned, connection).await?,
         ServerAction::RestoreLogin => access::restore_login(pool, &objects, owner.school).await?,
         ServerAction::SetPassword => {
             let password = assigned.password().ok_or(Error::Overtaken("the Secret"))?;
             let fingerprint = ctx.keyring.fingerprint(owner.id, &password)?;
             access::set_password(pool, &objects, owner.school, &scram::verifier(&password), &fingerprint).await?;
+            record_proof(ctx, &observation.school, owner, &password);
+            if assigned.is_published(ctx, owner, &password) {
+                report_changed_password(ctx, observation);
+            }
         }
         ServerAction::Migrate { from, .. } => {
             let migration = ctx.migrations.next_after(from).ok_or(Error::Overtaken("the schema"))?;
@@ -48,6 +56,13 @@ pub(super) async fn execute(ctx: &Context, observation: &Observation, action: Se
     Ok(())
 }
 
+/// The password in the Secret was in use already, so somebody changed the login's in PostgreSQL.
+fn report_changed_password(ctx: &Context, observation: &Observation) {
+    let note = "the login's password was no longer the one in the Secret: somebody changed it in PostgreSQL; it was set again".to_owned();
+    let notice = Notice { severity: Severity::Warning, reason: Reason::PasswordRestored.label(), action: "SetPassword", note };
+    ctx.recorder.publish(&observation.school.object_ref(&()), &notice);
+}
+
 /// The API server says at this moment: the same School, still being deleted, still with the policy Delete.
 async fn still_to_be_dropped(ctx: &Context, observation: &Observation) -> Result<()> {
     let school = &observation.school;
@@ -58,13 +73,6 @@ async fn still_to_be_dropped(ctx: &Context, observation: &Observation) -> Result
         Desired::Deleted(DeletionPolicy::Delete) => Ok(()),
         Desired::Deleted(DeletionPolicy::Retain) | Desired::Present(_) => Err(Error::Overtaken("the School")),
     }
-}
-
-async fn stage(ctx: &Context, connection: &ServerConnection) -> Result<()> {
-    let permit = connection.staging.acquire().await.map_err(|_| Error::Overtaken("the server"))?;
-    stage::stage(connection.pool(), ctx.migrations.digest()).await?;
-    std::mem::drop(permit);
-    Ok(())
 }
 
 async fn claim_database(
@@ -84,7 +92,11 @@ async fn claim_database(
         connection_limit: desired(observation)?.connection_limit,
     };
     match claim(connection.pool(), &request).await? {
+        Claimed::Now => {
+            record_proof(ctx, &observation.school, owner, &password);
+            Ok(())
+        }
         // When another School took the spare, or a response was lost, the next observation shows it.
-        Claimed::Now | Claimed::NoSpare | Claimed::AlreadyThere => Ok(()),
+        Claimed::NoSpare | Claimed::AlreadyThere => Ok(()),
     }
 }

@@ -7,7 +7,9 @@ use domain::school::observed::{CatalogFacts, ObservedDatabase, ServerObservation
 use domain::server::TlsMode;
 use domain::tenant::TenantState;
 use kube::ResourceExt as _;
+use postgres::session::Credentials;
 use provisioning::master::TenantRef;
+use provisioning::master::keyring::Keyring;
 use provisioning::master::tenants::Publication;
 use registry::route::Route;
 use secrecy::SecretString;
@@ -64,11 +66,19 @@ impl AssignedObservation {
         })
     }
 
-    /// What the Secret is annotated with: its present value, while that is true by any of the keys, so that a rotation of keys rewrites no Secret.
+    /// What the Secret is annotated with: its present value, while that is true by any of the keys, so that a rotation of keys rewrites no Secret. Nor does the
+    /// removal of an old key: the value stays as long as the password is the one that is published, because it was annotated before it was published.
     fn revision(&self, ctx: &Context, owner: TenantRef, password: &SecretString) -> Option<String> {
         let accepted = ctx.keyring.fingerprints(owner.id, password);
-        let present = self.secret.ours().and_then(ObservedSecret::revision);
-        let kept = present.filter(|present| accepted.iter().any(|one| one == present)).map(ToOwned::to_owned);
-        kept.or_else(|| accepted.into_iter().next())
+        let present = self.secret.ours().and_then(ObservedSecret::revision).filter(|present| Keyring::is_fingerprint(present));
+        let kept = present.filter(|present| accepted.iter().any(|one| one == present) || self.is_published(ctx, owner, password));
+        kept.map(ToOwned::to_owned).or_else(|| accepted.into_iter().next())
+    }
+
+    /// The registry holds this password, sealed by a key that is still known.
+    pub(in crate::controller::school) fn is_published(&self, ctx: &Context, owner: TenantRef, password: &SecretString) -> bool {
+        let credentials = Credentials { username: self.names.login.to_string(), password: password.clone() };
+        let row = self.registry.row.as_ref().filter(|row| row.is_of(owner));
+        row.and_then(|row| row.sealed.as_ref()).is_some_and(|sealed| ctx.keyring.contains(owner.id, sealed, &credentials))
     }
 }

@@ -8,6 +8,7 @@ use domain::condition::Reason;
 use domain::names::{SecretName, ServerName};
 use domain::server::observed::Obstacle;
 use domain::server::{DesiredServer, TlsMode};
+use postgres::certificates;
 use postgres::session::{Credentials, Endpoint, Tls};
 use secrecy::ExposeSecret as _;
 
@@ -46,21 +47,23 @@ pub(super) async fn observe(
     let maintenance = secret.value("database").map_or_else(|| MAINTENANCE.to_owned(), |name| name.expose_secret().to_owned());
     let present = ctx.servers.get(name).and_then(|state| state.connection);
     let kept = present.filter(|connection| connection.is_to(&endpoint, &admin, &maintenance));
-    Ok(Ok(kept.unwrap_or_else(|| Arc::new(ServerConnection::new(endpoint, admin, maintenance, ctx.concurrency.per_server())))))
+    Ok(Ok(kept.unwrap_or_else(|| Arc::new(ServerConnection::new(endpoint, admin, maintenance, ctx.concurrency.admin_connections())))))
 }
 
 /// TLS as the spec asks for it, with the authority's certificates when they are needed.
 async fn tls(ctx: &Context, desired: &DesiredServer, authority: Option<&(SecretName, String)>) -> Result<Result<Tls, Obstacle>> {
     let pem = match authority {
         Some((secret, key)) if desired.tls.verifies() => {
-            match secrets::read(&ctx.client, &ctx.namespace, secret.as_str()).await?.and_then(|ca| ca.value(key)) {
-                Some(pem) => pem.expose_secret().as_bytes().to_vec(),
-                None => {
-                    return Ok(lacks(format!(
-                        "Secret {secret} in namespace {} lacks the key {key} with the authority's certificates",
-                        ctx.namespace
-                    )));
-                }
+            let Some(value) = secrets::read(&ctx.client, &ctx.namespace, secret.as_str()).await?.and_then(|ca| ca.value(key)) else {
+                return Ok(lacks(format!(
+                    "Secret {secret} in namespace {} lacks the key {key} with the authority's certificates",
+                    ctx.namespace
+                )));
+            };
+            // Schools get these certificates, and nothing else that stands in the same key.
+            match certificates::only(value.expose_secret().as_bytes()) {
+                Ok(pem) => pem.into_bytes(),
+                Err(error) => return Ok(lacks(format!("the key {key} of Secret {secret} in namespace {} {error}", ctx.namespace))),
             }
         }
         Some(_) | None => Vec::new(),

@@ -10,16 +10,21 @@ use domain::server::observed::{Identity, Obstacle, ServerFacts};
 use postgres::session::{self, Credentials, Purpose};
 use provisioning::server::identity::{self, Rights};
 use provisioning::server::prepare::{self, Preparation};
-use provisioning::server::template;
+use provisioning::server::{collation, template};
 use sqlx::Connection as _;
 use sqlx::postgres::PgConnection;
 use telemetry::logs::chain;
+use tokio::time::Instant;
 
 use super::{Contact, claimants};
 use crate::controller::context::Context;
 use crate::controller::error::{Error, Result};
 use crate::controller::server_connection::ServerConnection;
+use crate::controller::watch;
 use crate::crd::DatabaseServer;
+
+/// What a server says that refuses a login: password, rule in `pg_hba.conf`, database.
+const LOGIN_REFUSED: [&str; 3] = ["28P01", "28000", "3D000"];
 
 pub(super) async fn observe(
     ctx: &Context,
@@ -27,6 +32,10 @@ pub(super) async fn observe(
     name: &ServerName,
     connection: Arc<ServerConnection>,
 ) -> Result<Result<Contact, Obstacle>> {
+    let requested = watch::requested(object);
+    if let Some(refused) = ctx.refused_logins.too_early(name, &connection, requested, Instant::now()) {
+        return Ok(Err(refused));
+    }
     let options = session::options(&connection.endpoint, &connection.admin, &connection.maintenance, Purpose::Operator);
     let source = Source { ctx, object, name, full: false };
     let mut conn = match session::connect(&options, "connecting to the server").await {
@@ -34,9 +43,15 @@ pub(super) async fn observe(
         Err(error) => {
             tracing::debug!(error = chain(&error), "the server cannot be connected to");
             let refused = obstacle(&error);
+            if error.sqlstate().is_some_and(|code| LOGIN_REFUSED.contains(&code.as_str())) {
+                ctx.refused_logins.record(name, &connection, requested, refused.clone(), Instant::now());
+            } else {
+                ctx.refused_logins.forget(name);
+            }
             return if error.is(FULL) { over_held(Source { full: true, ..source }, connection, refused).await } else { Ok(Err(refused)) };
         }
     };
+    ctx.refused_logins.forget(name);
     let answered = answered(source, Arc::clone(&connection), &mut conn).await;
     // What was answered counts, whether or not the connection ends cleanly.
     let _ = tokio::time::timeout(session::CONNECT_TIMEOUT, conn.close()).await;
@@ -101,7 +116,7 @@ async fn query(source: Source<'_>, connection: Arc<ServerConnection>, conn: &mut
         template: false,
         stale: false,
     };
-    let mut open_databases = Vec::new();
+    let (mut open_databases, mut outdated_databases) = (Vec::new(), Vec::new());
     if known != Identity::Other && facts.supported && facts.lacking.is_empty() {
         let fingerprint = ctx.keyring.migrator_fingerprint(ctx.cluster, &migrator.password)?;
         let desired = prepare::DesiredRoles { cluster: ctx.cluster, password: &migrator.password, fingerprint: &fingerprint };
@@ -109,9 +124,9 @@ async fn query(source: Source<'_>, connection: Arc<ServerConnection>, conn: &mut
         let digest = ctx.migrations.digest();
         let (template, stale) = (template::exists(conn, digest).await?, template::stale(conn, digest).await?);
         facts = ServerFacts { roles, closed: !closable, template, stale, ..facts };
-        open_databases = open;
+        (open_databases, outdated_databases) = (open, collation::outdated(conn).await?);
     }
-    Ok(Ok(Contact { connection, identity, migrator, open_databases, facts }))
+    Ok(Ok(Contact { connection, identity, migrator, open_databases, outdated_databases, facts }))
 }
 
 fn lacking(rights: Rights) -> Vec<&'static str> {

@@ -1,0 +1,74 @@
+//! A server is upgraded in place with PostgreSQL's own `pg_upgrade`, from the oldest version to the newest, under living schools.
+
+use serde_json::json;
+use sqlx::Executor as _;
+use testing::Version;
+
+use crate::fleet::query_value;
+use crate::world::{Setup, World, log_in, run};
+
+const IDENTIFIER: &str = "SELECT system_identifier::text FROM pg_control_system()";
+
+#[test]
+fn a_server_upgraded_in_place_is_served_again_once_its_new_identity_is_accepted_and_not_before_all_schools_are_there() {
+    run(async {
+        let mut world = World::new(Setup::default()).await;
+        world.namespace("district").await;
+        for (code, tier) in [("aspen", "premium"), ("beech", "premium"), ("larch", "standard")] {
+            world.apply_school("district", code, json!({"placement": {"tier": tier}})).await;
+        }
+        for code in ["aspen", "beech", "larch"] {
+            world.ready("district", code).await;
+        }
+        let secret = world.secret("district", "aspen-db").await.unwrap();
+        log_in(&secret, None).await.unwrap().execute("INSERT INTO classes (name, school_year) VALUES ('Kept', 2026)").await.unwrap();
+        let before = query_value::<String>(&world.pg15, "postgres", IDENTIFIER).await;
+
+        // Nobody has to stop the operator or to clear anything.
+        world.pg15.stop().await.unwrap();
+        world.pg15.upgrade(Version::V18).await.unwrap();
+        let now = query_value::<String>(&world.pg15, "postgres", IDENTIFIER).await;
+        assert_ne!(before, now);
+        // The admin is no superuser: from 16 on it may change only roles that it was given for that, as docs/running/upgrade.md says.
+        let grants = r#"DO $$ DECLARE ours name; BEGIN
+            FOR ours IN SELECT rolname FROM pg_roles WHERE shobj_description(oid, 'pg_authid') LIKE '{%"cluster":"%' LOOP
+                EXECUTE format('GRANT %I TO operator_admin WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', ours);
+            END LOOP; END $$"#;
+        sqlx::raw_sql(grants).execute(&mut World::superuser(&world.pg15, "postgres").await).await.unwrap();
+        world.server_when("pg-15", "Ready", "False", "ServerIdentityMismatch").await;
+
+        // A database that is not there under its ownership comment: nothing is accepted.
+        let name = "dailycare_tenant_beech";
+        let comment = query_value::<String>(
+            &world.pg15,
+            "postgres",
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'dailycare_tenant_beech'",
+        )
+        .await;
+        let mut superuser = World::superuser(&world.pg15, "postgres").await;
+        sqlx::raw_sql("COMMENT ON DATABASE dailycare_tenant_beech IS NULL").execute(&mut superuser).await.unwrap();
+        let refused = world.program(world.plane.kubeconfig(), &["server", "accept-identity", "pg-15"]).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(name) && said.contains("nothing was recorded"), "{refused:?}");
+        assert!(!said.contains("aspen"), "what is there is named as missing: {said}");
+        let recorded = async || world.servers().get("pg-15").await.unwrap().status.unwrap().system_identifier;
+        assert_eq!(recorded().await.as_deref(), Some(before.as_str()));
+
+        let restore = format!("COMMENT ON DATABASE dailycare_tenant_beech IS '{comment}'");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(restore)).execute(&mut superuser).await.unwrap();
+        let accepted = world.program(world.plane.kubeconfig(), &["server", "accept-identity", "pg-15"]).output().unwrap();
+        assert!(accepted.status.success(), "{accepted:?}");
+        assert_eq!(recorded().await.as_deref(), Some(now.as_str()));
+        world.server_when("pg-15", "Ready", "True", "Ready").await;
+        let version = async || world.servers().get("pg-15").await.unwrap().status.unwrap().version.unwrap_or_default().starts_with("18");
+        world.until("the server's new version is shown", version).await;
+        for code in ["aspen", "beech", "larch"] {
+            world.ready("district", code).await;
+        }
+        let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM classes WHERE name = 'Kept'")
+            .fetch_one(&mut log_in(&secret, None).await.unwrap())
+            .await
+            .unwrap();
+        assert_eq!(kept, 1);
+    });
+}
