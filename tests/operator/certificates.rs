@@ -23,7 +23,7 @@ fn a_private_key_beside_the_authoritys_certificate_reaches_no_school_and_no_row(
         let world = World::new(Setup::default()).await;
         let server = Postgres::start(Version::V15, PostgresOptions { tls: true, ..PostgresOptions::default() }).await.unwrap();
         let path = server.ca_path().unwrap();
-        let (authority, key) = (fs::read_to_string(&path).unwrap(), fs::read_to_string(path.with_file_name("ca.key")).unwrap());
+        let (authority, key) = (fs::read_to_string(path).unwrap(), fs::read_to_string(path.with_file_name("ca.key")).unwrap());
         let canary = key.lines().find(|line| !line.starts_with('-')).unwrap();
         ca_secret(&world, &format!("# of our own\n{key}{authority}{key}")).await;
         world.admin_secret("combined-admin", "postgres", server.superuser_password()).await;

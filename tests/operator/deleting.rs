@@ -6,7 +6,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use sqlx::Executor as _;
-use testing::master::holding;
+use testing::master::tables_with;
 
 use crate::sources::{database, execute, json_of, list, names, role};
 use crate::world::{World, log_in, run};
@@ -132,9 +132,9 @@ fn a_school_deleted_with_delete_leaves_nothing_personal_in_the_whole_master_data
         for (code, kept) in [("wiped", vec![]), ("shelved", vec!["registry.tenants", "registry.users"])] {
             let person = format!("{canary}-{code}");
             world.ready(&namespace, code).await;
-            assert_eq!(holding(&mut world.master().await, &person).await, ["registry.tenants", "registry.users"]);
+            assert_eq!(tables_with(&mut world.master().await, &person).await, ["registry.tenants", "registry.users"]);
             world.delete_school(&namespace, code).await;
-            assert_eq!(holding(&mut world.master().await, &person).await, kept, "{code}");
+            assert_eq!(tables_with(&mut world.master().await, &person).await, kept, "{code}");
         }
     });
 }

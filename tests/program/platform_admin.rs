@@ -4,7 +4,7 @@ use std::process::Output;
 
 use registry::password::{Checker, Verdict};
 use testing::Version;
-use testing::master::{Admin, DATABASE, Master, execute, holding};
+use testing::master::{Admin, DATABASE, Master, execute, tables_with};
 use tokio::process::Command;
 
 async fn run(url: &str, arguments: &[&str]) -> Output {
@@ -91,7 +91,7 @@ async fn a_reset_password_or_a_removed_account_leaves_a_record_and_no_session() 
     assert!(removed.status.success() && removed.stdout.is_empty(), "{removed:?}");
     let (hash, .., deleted): (String, bool, i32, bool, bool) = sqlx::query_as(account).fetch_one(&pool).await.unwrap();
     assert!(deleted && hash == "!", "the password of a removed account stays");
-    let address = holding(&mut master.superuser(DATABASE).await, "rui@platform.example").await;
+    let address = tables_with(&mut master.superuser(DATABASE).await, "rui@platform.example").await;
     assert!(address.is_empty(), "a removed account's address is in {address:?}");
     assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&pool).await.unwrap(), 0);
     let audited = "SELECT array_agg(action ORDER BY occurred_at) FROM registry.access_audit WHERE action LIKE 'platform:%'";

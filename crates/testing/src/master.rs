@@ -121,18 +121,18 @@ pub async fn execute(conn: &mut PgConnection, sql: &'static str) {
 
 /// The tables of a database, PostgreSQL's own included, in which some column of some row contains `text`, as text or as bytes. The session must be a
 /// superuser's.
-pub async fn holding(conn: &mut PgConnection, text: &str) -> Vec<String> {
+pub async fn tables_with(conn: &mut PgConnection, text: &str) -> Vec<String> {
     let tables = "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'm') AND relpersistence <> 't' ORDER BY 1";
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut *conn).await.unwrap();
-    let mut holding = Vec::new();
+    let mut found = Vec::new();
     for table in tables {
         let search = format!(
             "SELECT EXISTS (SELECT FROM {table} AS searched WHERE strpos(searched::text, $1) > 0
                  OR strpos(searched::text, encode(convert_to($1, 'UTF8'), 'hex')) > 0)"
         );
         if sqlx::query_scalar::<_, bool>(AssertSqlSafe(search)).bind(text).fetch_one(&mut *conn).await.unwrap() {
-            holding.push(table);
+            found.push(table);
         }
     }
-    holding
+    found
 }

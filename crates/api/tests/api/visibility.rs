@@ -65,10 +65,11 @@ impl Cast {
         }
         let staff = world.staff().await;
         let path = format!("/platform/tenants/{}/impersonation", north.id());
-        let token = staff.post(&path, json!({ "reason": canaries.mark("access_audit", "acting", "reason") })).await.data()["access_token"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let token =
+            staff.post(&path, json!({ "reason": canaries.canary("access_audit", "acting", "reason") })).await.data()["access_token"]
+                .as_str()
+                .unwrap()
+                .to_owned();
         others.push(("Acting", Client::with_token(world.api.address, &token, staff.user)));
         let recorded = async || north.scalar::<i64>("SELECT count(*) FROM app.access_audit WHERE reason IS NOT NULL").await > 0;
         until("the school's audit has the reason", recorded).await;

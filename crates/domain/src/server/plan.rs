@@ -55,9 +55,9 @@ fn unfit(facts: &ServerFacts) -> Option<Obstacle> {
         let message = "another PostgreSQL answers under this address than the one recorded; nothing is touched. Correct spec.host, or see the runbook";
         return refusal(Reason::ServerIdentityMismatch, message.to_owned());
     }
-    if let Some(holder) = &facts.taken_by {
+    if let Some(earlier) = &facts.taken_by {
         let message =
-            format!("DatabaseServer {holder} is for the same PostgreSQL server; delete this one, or correct its spec.host and spec.port");
+            format!("DatabaseServer {earlier} is for the same PostgreSQL server; delete this one, or correct its spec.host and spec.port");
         return refusal(Reason::DuplicateServer, message);
     }
     if !facts.supported {

@@ -113,7 +113,9 @@ fn controls_transaction(statement: &[Token]) -> bool {
 
 /// The statement as one that may run alone; none when it is not one of those.
 fn concurrently(kind: Kind, statement: &[Token]) -> Option<Concurrently> {
-    let is = |tokens: &[Token], words: &[&str]| tokens.len() == words.len() && tokens.iter().zip(words).all(|(token, word)| token.is(word));
+    let is = |tokens: &[Token], expected: &[&str]| {
+        tokens.len() == expected.len() && tokens.iter().zip(expected).all(|(token, word)| token.is(word))
+    };
     let unique = usize::from(statement.get(1)?.is("unique"));
     if statement.first()?.is("create") {
         let (head, rest) = statement.get(1 + unique..)?.split_at_checked(5)?;

@@ -110,9 +110,9 @@ impl Scanner<'_> {
 
     /// `CREATE [OR REPLACE] FUNCTION` or `PROCEDURE`.
     fn makes_a_routine(&self) -> bool {
-        let words: Vec<&str> =
+        let beginning: Vec<&str> =
             self.current.iter().map_while(|token| if let Token::Word(word) = token { Some(word.as_str()) } else { None }).collect();
-        matches!(words.as_slice(), ["create", "function" | "procedure", ..] | ["create", "or", "replace", "function" | "procedure", ..])
+        matches!(beginning.as_slice(), ["create", "function" | "procedure", ..] | ["create", "or", "replace", "function" | "procedure", ..])
     }
 
     /// A literal or a quoted identifier. A doubled quote ends one and begins the next, which is the same for finding the end.

@@ -11,7 +11,7 @@ use super::{OWNER, Result, send, sql};
 ///
 /// # Errors
 /// When the catalog cannot be read.
-pub async fn outdated(conn: &mut PgConnection) -> Result<Vec<String>> {
+pub async fn stale(conn: &mut PgConnection) -> Result<Vec<String>> {
     // What has no version is not asked for the present one, which can be slow.
     let query = format!(
         "SELECT datname::text FROM pg_database d WHERE CASE WHEN datcollversion IS NULL THEN false ELSE NOT ({}) END

@@ -7,7 +7,7 @@ use provisioning::master::tenants::{Change, Publication, Reservation, publish, r
 use provisioning::master::users::{create_admin, create_platform_admin, remove_platform_admin};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgPool;
-use testing::master::{EVERYWHERE, holding};
+use testing::master::{EVERYWHERE, tables_with};
 
 use crate::fixtures::{DATABASE, Master, publication, refusal, registry, reservation, tenant_ref};
 
@@ -17,23 +17,23 @@ const CANARY: &str = "canary";
 const NEIGHBOUR: &str = "neighbour";
 
 /// A served school with its profile, an administrator, and accounts of each kind: in use, removed, with a session and with a remembered request.
-async fn school(pool: &PgPool, n: u128, code: &str, mark: &str) {
+async fn school(pool: &PgPool, n: u128, code: &str, prefix: &str) {
     let keyring = Keyring::parse(&Keyring::generate_file("k1").unwrap()).unwrap();
     let profile =
-        Profile { name: format!("{mark} school"), email: format!("{mark}@office.example"), phone_number: Some(format!("{mark} 21")) };
+        Profile { name: format!("{prefix} school"), email: format!("{prefix}@office.example"), phone_number: Some(format!("{prefix} 21")) };
     reserve(pool, &Reservation { profile: profile.clone(), ..reservation(n, code) }).await.unwrap();
     publish(pool, &Publication { profile, ..publication(n, code) }, &keyring).await.unwrap();
-    let ana = Person { name: format!("{mark} Ana"), email: format!("{mark}.ana@{code}.example") };
-    create_admin(pool, tenant_ref(n), &ana, &format!("${mark}$")).await.unwrap();
+    let ana = Person { name: format!("{prefix} Ana"), email: format!("{prefix}.ana@{code}.example") };
+    create_admin(pool, tenant_ref(n), &ana, &format!("${prefix}$")).await.unwrap();
     let accounts = format!(
         "INSERT INTO registry.users (tenant_id, name, email, phone_number, password_hash, role)
-         SELECT '{id}', '{mark} ' || role || n, '{mark}.' || role || n || '@{code}.example', '{mark} 91', '${mark}$', role
+         SELECT '{id}', '{prefix} ' || role || n, '{prefix}.' || role || n || '@{code}.example', '{prefix} 91', '${prefix}$', role
          FROM unnest(ARRAY['Teacher', 'HealthStaff', 'Guardian', 'ReadOnly']) AS role, generate_series(1, 50) AS n;
          SELECT registry.erase_accounts(ARRAY(SELECT id FROM registry.users WHERE tenant_id = '{id}' AND name LIKE '%1'));
          INSERT INTO registry.refresh_tokens (family, user_id, current, salt, expires_at, ends_at)
          SELECT gen_random_uuid(), id, sha256('a'), sha256('b'), now(), now() FROM registry.users WHERE tenant_id = '{id}' AND NOT is_deleted;
          INSERT INTO registry.account_keys (tenant_id, user_id, key, request_hash, account_id)
-         SELECT tenant_id, id, '{mark} ' || id, sha256(name::bytea), id FROM registry.users WHERE tenant_id = '{id}';",
+         SELECT tenant_id, id, '{prefix} ' || id, sha256(name::bytea), id FROM registry.users WHERE tenant_id = '{id}';",
         id = tenant_ref(n).id,
     );
     sqlx::raw_sql(AssertSqlSafe(accounts)).execute(pool).await.unwrap();
@@ -57,11 +57,11 @@ async fn a_deleted_school_leaves_nothing_personal_in_the_whole_master_database()
         sqlx::raw_sql("ANALYZE").execute(&mut superuser).await.unwrap();
         let rows = format!("SELECT count(*) FROM registry.users u WHERE u::text LIKE '%{NEIGHBOUR}%'");
         let neighbours = count(&pool, &rows).await;
-        let before = holding(&mut superuser, CANARY).await;
+        let before = tables_with(&mut superuser, CANARY).await;
         assert_eq!(before, ["registry.account_keys", "registry.tenants", "registry.users"]);
 
         assert_eq!(set_state(&pool, tenant_ref(1), InactiveState::Deleted).await.unwrap(), Change::Made);
-        assert_eq!(holding(&mut superuser, CANARY).await, Vec::<String>::new());
+        assert_eq!(tables_with(&mut superuser, CANARY).await, Vec::<String>::new());
         assert_eq!(count(&pool, "SELECT count(*) FROM registry.tenants WHERE code = 'norte' AND school_name = 'school-1'").await, 1);
         let accounts = format!("SELECT count(*) FROM registry.users WHERE tenant_id = '{}'", tenant_ref(1).id);
         assert_eq!(count(&pool, &accounts).await, 201, "audits name their ids");
@@ -85,7 +85,7 @@ async fn a_retained_school_keeps_its_accounts_because_it_may_come_back() {
     let by_hand =
         "SELECT registry.delete_tenant(id, school_uid, cluster_uid) FROM registry.tenants WHERE code = 'norte' AND state = 'retained'";
     assert!(sqlx::query_scalar::<_, bool>(by_hand).fetch_one(&pool).await.unwrap());
-    assert_eq!(holding(&mut master.superuser(DATABASE).await, CANARY).await, Vec::<String>::new());
+    assert_eq!(tables_with(&mut master.superuser(DATABASE).await, CANARY).await, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn an_account_made_while_its_school_is_deleted_is_refused_or_erased() {
     }
     making.commit().await.unwrap();
     assert_eq!(deleting.await.unwrap(), Change::Made);
-    assert_eq!(holding(&mut superuser, CANARY).await, Vec::<String>::new());
+    assert_eq!(tables_with(&mut superuser, CANARY).await, Vec::<String>::new());
     // Made after it.
     assert_eq!(refusal(&mut superuser, insert).await.as_deref(), Some("23503"));
 }
@@ -139,7 +139,7 @@ async fn what_was_deleted_and_removed_before_the_erasure_was_written_is_erased_b
         list.apply(&mut conn, next, None).await.unwrap();
     }
     sqlx::raw_sql("RESET ROLE").execute(&mut conn).await.unwrap();
-    assert_eq!(holding(&mut conn, CANARY).await, Vec::<String>::new());
+    assert_eq!(tables_with(&mut conn, CANARY).await, Vec::<String>::new());
     let kept: i64 =
         sqlx::query_scalar("SELECT count(*) FROM registry.users WHERE name IN ('neighbour', 'Root')").fetch_one(&mut conn).await.unwrap();
     assert_eq!(kept, 3);
@@ -153,7 +153,7 @@ async fn a_removed_member_of_the_platforms_staff_leaves_a_name_and_no_address() 
     create_platform_admin(&mut conn, &root, "$canary$").await.unwrap().unwrap();
     assert!(remove_platform_admin(&mut conn, "CANARY@platform.example").await.unwrap().is_some());
     assert!(remove_platform_admin(&mut conn, "canary@platform.example").await.unwrap().is_none());
-    assert_eq!(holding(&mut master.superuser(DATABASE).await, CANARY).await, Vec::<String>::new());
+    assert_eq!(tables_with(&mut master.superuser(DATABASE).await, CANARY).await, Vec::<String>::new());
     assert_eq!(count(&pool, "SELECT count(*) FROM registry.users WHERE name = 'Root' AND is_deleted AND NOT is_active").await, 1);
     assert_eq!(count(&pool, "SELECT count(*) FROM registry.access_audit WHERE action = 'platform:remove_admin'").await, 1);
 }

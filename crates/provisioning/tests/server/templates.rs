@@ -172,16 +172,16 @@ async fn a_template_of_another_version_of_the_systems_collations_is_built_again_
         assert!(!server.query::<String>(NAMED_LIKE_OURS).await.contains(&spare));
         // Databases that stand are told of, and served.
         let before = server.school("before-the-upgrade").await;
-        assert_eq!(collation::outdated(&mut conn).await.unwrap(), Vec::<String>::new());
+        assert_eq!(collation::stale(&mut conn).await.unwrap(), Vec::<String>::new());
         server.as_superuser(&format!("UPDATE pg_database SET datcollversion = '0' WHERE datname = '{}'", before.database())).await;
-        assert_eq!(collation::outdated(&mut conn).await.unwrap(), [before.database()]);
+        assert_eq!(collation::stale(&mut conn).await.unwrap(), [before.database()]);
         server.log_in(&before, before.database()).await.unwrap();
         let mended = format!(
             "UPDATE pg_database SET datcollversion = pg_database_collation_actual_version(oid) WHERE datname = '{}'",
             before.database()
         );
         server.as_superuser(&mended).await;
-        assert_eq!(collation::outdated(&mut conn).await.unwrap(), Vec::<String>::new());
+        assert_eq!(collation::stale(&mut conn).await.unwrap(), Vec::<String>::new());
     })
     .await;
 }

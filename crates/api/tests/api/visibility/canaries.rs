@@ -76,7 +76,7 @@ impl Canaries {
             if fields.get(column).is_some() {
                 continue;
             }
-            let marker = self.mark(table, label, column);
+            let marker = self.canary(table, label, column);
             fields[column] = match (column.as_str(), json) {
                 ("email", _) => json!(format!("{marker}@x.example")),
                 (_, true) => json!({ "words": marker }),
@@ -89,7 +89,7 @@ impl Canaries {
     }
 
     /// A new marker for this place.
-    pub(super) fn mark(&mut self, table: &'static str, label: &'static str, column: &str) -> String {
+    pub(super) fn canary(&mut self, table: &'static str, label: &'static str, column: &str) -> String {
         let number = self.places.len();
         let marker = if column == "phone_number" { format!("93000{number:04}") } else { format!("canary{number:04}x") };
         self.places.insert(marker.clone(), Place { table, label, column: column.to_owned() });
@@ -99,7 +99,7 @@ impl Canaries {
     /// An account of somebody else in the school.
     pub(super) async fn plant_account(&mut self, world: &World, school: &School) {
         let (_, account) = school.account("Teacher").await;
-        let [name, email, phone_number] = ["name", "email", "phone_number"].map(|column| self.mark("users", "account", column));
+        let [name, email, phone_number] = ["name", "email", "phone_number"].map(|column| self.canary("users", "account", column));
         let update = "UPDATE registry.users SET name = $2, email = $3 || '@x.example', phone_number = $4 WHERE id = $1";
         let query = sqlx::query(update).bind(account).bind(name).bind(email).bind(phone_number);
         query.execute(&world.platform.operator).await.unwrap();

@@ -45,7 +45,7 @@ pub struct Contact {
     /// Databases that PUBLIC may connect to and that the admin may not close.
     pub open_databases: Vec<String>,
     /// Schools' databases whose text indexes may be out of order.
-    pub outdated_databases: Vec<String>,
+    pub stale_collations: Vec<String>,
     /// For the planner.
     pub facts: ServerFacts,
 }

@@ -59,7 +59,7 @@ pub(super) fn conditions(
     if let Ok(contact) = &observation.contact {
         report_who_may_enter(&mut conditions, contact);
         warn_of_open_databases(&mut conditions, &contact.open_databases, &contact.connection.admin.username);
-        warn_of_outdated_databases(&mut conditions, &contact.outdated_databases);
+        warn_of_stale_collations(&mut conditions, &contact.stale_collations);
     }
     conditions
 }
@@ -85,14 +85,14 @@ pub(super) fn complete(ctx: &Context, observation: &Observation) -> DatabaseServ
 }
 
 /// The schools are served, but an index may miss rows: somebody must choose when to make the indexes again.
-fn warn_of_outdated_databases(conditions: &mut [Condition], outdated: &[String]) {
+fn warn_of_stale_collations(conditions: &mut [Condition], stale: &[String]) {
     let is_ready = |condition: &&mut Condition| condition.type_ == ConditionType::Ready && condition.status == ConditionStatus::True;
-    if let (Some(ready), false) = (conditions.iter_mut().find(is_ready), outdated.is_empty()) {
-        let named: Vec<_> = outdated.iter().take(NAMED).map(String::as_str).collect();
+    if let (Some(ready), false) = (conditions.iter_mut().find(is_ready), stale.is_empty()) {
+        let named: Vec<_> = stale.iter().take(NAMED).map(String::as_str).collect();
         let _ = write!(
             ready.message,
             "; the system sorts text otherwise than when {} databases were made ({}): REINDEX them and REFRESH COLLATION VERSION, as docs/running/upgrade.md says",
-            outdated.len(),
+            stale.len(),
             named.join(", ")
         );
     }

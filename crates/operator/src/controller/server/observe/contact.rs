@@ -116,7 +116,7 @@ async fn query(source: Source<'_>, connection: Arc<ServerConnection>, conn: &mut
         template: false,
         stale: false,
     };
-    let (mut open_databases, mut outdated_databases) = (Vec::new(), Vec::new());
+    let (mut open_databases, mut stale_collations) = (Vec::new(), Vec::new());
     if known != Identity::Other && facts.supported && facts.lacking.is_empty() {
         let fingerprint = ctx.keyring.migrator_fingerprint(ctx.cluster, &migrator.password)?;
         let desired = prepare::DesiredRoles { cluster: ctx.cluster, password: &migrator.password, fingerprint: &fingerprint };
@@ -124,9 +124,9 @@ async fn query(source: Source<'_>, connection: Arc<ServerConnection>, conn: &mut
         let digest = ctx.migrations.digest();
         let (template, stale) = (template::exists(conn, digest).await?, template::stale(conn, digest).await?);
         facts = ServerFacts { roles, closed: !closable, template, stale, ..facts };
-        (open_databases, outdated_databases) = (open, collation::outdated(conn).await?);
+        (open_databases, stale_collations) = (open, collation::stale(conn).await?);
     }
-    Ok(Ok(Contact { connection, identity, migrator, open_databases, outdated_databases, facts }))
+    Ok(Ok(Contact { connection, identity, migrator, open_databases, stale_collations, facts }))
 }
 
 fn lacking(rights: Rights) -> Vec<&'static str> {
