@@ -13,6 +13,7 @@ mod error;
 pub mod identity;
 pub mod login;
 pub mod migrate;
+mod migrator_session;
 pub mod ownership;
 pub mod prepare;
 mod send;

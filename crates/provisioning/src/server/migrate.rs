@@ -4,12 +4,12 @@
 
 use postgres::error::Doing as _;
 use postgres::schema::{Applied, Migration, Migrations};
-use postgres::session::{self, Credentials, Endpoint, Purpose};
+use postgres::session::{Credentials, Endpoint};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::ownership::{DatabaseComment, OwnershipComment as _};
-use super::{Error, OWNER, Object, Result, TenantObjects, send, sql, template};
+use super::{Error, Object, Result, TenantObjects, migrator_session, send, sql, template};
 
 /// Applies `migration` to the school's database if the ownership comment names the version before; does nothing when it names this version. Only what the
 /// server's template has been built with reaches a school.
@@ -25,7 +25,7 @@ pub async fn migrate(
     migrations: &Migrations,
     migration: &Migration,
 ) -> Result<Applied> {
-    let mut conn = log_in(endpoint, migrator, objects.database.as_str()).await?;
+    let mut conn = migrator_session::open(endpoint, migrator, objects.database.as_str()).await?;
     let applied = send::within(send::LONG, "migrating the database", apply(&mut conn, objects, migrations, migration)).await?;
     // The migration is committed, whether or not the session ends cleanly.
     let _ = conn.close().await;
@@ -62,12 +62,4 @@ async fn read_comment(conn: &mut PgConnection, objects: &TenantObjects) -> Resul
     DatabaseComment::parse(comment.as_deref())
         .filter(|comment| comment.tenant == objects.tenant && comment.cluster == objects.cluster)
         .ok_or_else(|| Error::NotOurs { object: Object::Database, name: objects.database.to_string() })
-}
-
-/// A session in a tenant database that acts as [`OWNER`].
-pub(super) async fn log_in(endpoint: &Endpoint, migrator: &Credentials, database: &str) -> Result<PgConnection> {
-    let doing = "logging in as the migrator";
-    let mut conn = session::connect(&session::options(endpoint, migrator, database, Purpose::Migrator), doing).await?;
-    let found: String = send::answer(doing, sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut conn)).await?;
-    if found == OWNER { Ok(conn) } else { Err(Error::WrongRole { found }) }
 }

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::session_guard::SessionGuard;
 use super::sessions::{self, SessionScope};
-use super::{Error, OWNER, Result, migrate, send, sql};
+use super::{Error, OWNER, Result, migrator_session, send, sql};
 
 /// One builder at a time on a server.
 const LOCK: &str = "templates";
@@ -80,12 +80,12 @@ async fn create_building(conn: &mut PgConnection, building: &str) -> Result<()> 
 /// the rows that copies start with.
 async fn fill(endpoint: &Endpoint, migrator: &Credentials, building: &str, migrations: &Migrations) -> Result<()> {
     for migration in migrations.all() {
-        let mut conn = migrate::log_in(endpoint, migrator, building).await?;
+        let mut conn = migrator_session::open(endpoint, migrator, building).await?;
         migrations.apply(&mut conn, migration, None).await?;
         conn.close().await.doing("ending a migration's session")?;
     }
     let doing = "vacuuming the template";
-    let mut conn = migrate::log_in(endpoint, migrator, building).await?;
+    let mut conn = migrator_session::open(endpoint, migrator, building).await?;
     sqlx::raw_sql("VACUUM (FREEZE, ANALYZE)").execute(&mut conn).await.doing(doing)?;
     // A database with a session cannot be renamed.
     conn.close().await.doing(doing)?;
