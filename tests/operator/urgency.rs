@@ -15,6 +15,7 @@ use crate::world::{Setup, World, log_in, run, sqlstate};
 const ENDLESS: &str = "
 DO $$
 BEGIN
+    PERFORM set_config('application_name', 'endless', false);
     WHILE current_database() ~ '^dailycare_tenant_' AND NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'go_on') LOOP
         PERFORM pg_sleep(0.05);
     END LOOP;
@@ -23,10 +24,10 @@ $$;
 ";
 const CODES: [&str; 6] = ["anemone", "bluebell", "crocus", "daisy", "erica", "freesia"];
 
-/// The schools whose database is being migrated.
+/// The schools in whose database the file runs.
 async fn migrating(world: &World) -> BTreeSet<String> {
     let query =
-        "SELECT substr(datname, 18)::text FROM pg_stat_activity WHERE usename = 'dailycare_migrator' AND datname ~ '^dailycare_tenant_'";
+        "SELECT substr(datname, 18)::text FROM pg_stat_activity WHERE application_name = 'endless' AND datname ~ '^dailycare_tenant_'";
     list(&mut World::superuser(&world.pg18, "postgres").await, query).await.into_iter().collect()
 }
 
