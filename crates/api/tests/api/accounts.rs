@@ -46,6 +46,14 @@ async fn an_account_that_was_closed_has_no_rights_left_for_another_issuers_token
 }
 
 #[tokio::test]
+async fn an_address_with_white_space_that_only_the_database_knows_is_a_wrong_field() {
+    let north = world().await.school("norte").await;
+    let admin = north.user("SchoolAdmin").await;
+    let new = json!({ "name": "Rita", "email": "ri\u{85}ta@norte.example", "role": "Teacher" });
+    assert_eq!(admin.post("/users", new).await.fields(), [("email".to_owned(), "format".to_owned())]);
+}
+
+#[tokio::test]
 async fn an_account_is_changed_and_removed_only_in_the_version_that_was_read() {
     let world = world().await;
     let north = world.school("norte").await;
