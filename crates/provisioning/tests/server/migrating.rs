@@ -29,6 +29,8 @@ async fn schema(server: &Server, school: &School) -> Schema {
 async fn a_read_only_brake_of_the_server_is_respected_by_migrations_and_schools() {
     on_every_server(async |server| {
         let school = server.school("braked").await;
+        let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
+        server.build(&newer).await.unwrap();
         server.as_superuser("ALTER SYSTEM SET default_transaction_read_only = on").await;
         server.as_superuser("SELECT pg_reload_conf()").await;
         let braked = async || {
@@ -36,7 +38,6 @@ async fn a_read_only_brake_of_the_server_is_respected_by_migrations_and_schools(
             sqlx::query_scalar::<_, String>("SHOW transaction_read_only").fetch_one(&mut conn).await.unwrap() == "on"
         };
         while !braked().await {}
-        let newer = server.and_then("0003_more.sql", "CREATE TABLE app.more ();");
         let refused = migrate_last(&server, &school, &newer).await.unwrap_err();
         assert_eq!((refused.sqlstate().as_deref(), refused.class()), (Some("25006"), Class::Transient));
         let mut login = server.log_in(&school, school.database()).await.unwrap();
