@@ -1,9 +1,9 @@
 //! Exports all data about one child as one document (GDPR, articles 15 and 20), as of one point in time.
 //!
-//! The document is held in memory until it is sent, so few are made at a time, and its bytes and accesses are limited: [`ExportLimits`] holds both. For the school it
-//! includes removed rows, which are kept until the child is erased; for a guardian it holds what the guardian may see, without the contact data and accounts of
-//! other guardians. Must not reach further than the user's other permissions: it names the parts that it leaves out, because a document that looks complete
-//! and is not would be a false answer.
+//! The document is held in memory until it is sent, so few are made at a time, and its bytes and accesses are limited: [`tenancy::limits::ExportLimits`]
+//! holds both. For the school it includes removed rows, which are kept until the child is erased; for a guardian it holds what the guardian may see, without
+//! the contact data and accounts of other guardians. Must not reach further than the user's other permissions: it names the parts that it leaves out, because
+//! a document that looks complete and is not would be a false answer.
 
 mod document;
 mod reader;

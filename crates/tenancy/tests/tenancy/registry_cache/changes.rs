@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::names::TenantId;
 use futures::future::join_all;
-use tenancy::SCHEMA;
+use postgres::schema::Migrations;
 use tenancy::registry_cache::{RegistryCache, Settings, State};
 use testing::{PATIENCE, Version};
 use tokio::sync::mpsc;
@@ -16,22 +16,23 @@ use crate::master::Master;
 
 #[tokio::test]
 async fn everything_is_loaded_and_a_new_route_is_heard_of_without_a_poll() {
+    let target = Migrations::tenant().unwrap().target();
     for version in Version::ALL {
         let master = Master::start(version).await;
         let tenant = master.school(1, "norte").await;
         master.reserve(2, "sul").await;
         let mut followed = Followed::start(&master, settings()).await;
         let entry = followed.cache.cached(tenant).unwrap();
-        assert_eq!((entry.code.as_str(), entry.state, entry.schema_version), ("norte", State::Active, Some(SCHEMA)));
-        let target = entry.target.as_ref().unwrap();
-        assert_eq!((target.tenant, target.size), (tenant, 100));
+        assert_eq!((entry.code.as_str(), entry.state, entry.schema_version), ("norte", State::Active, Some(target)));
+        let way = entry.target.as_ref().unwrap();
+        assert_eq!((way.tenant, way.size), (tenant, 100));
         let sul = master.publication(2, "sul").tenant.id;
         assert_eq!(state(followed.cache.by_id(sul).await.unwrap()), Some((State::Provisioning, false)));
 
         master.publish(&moved(&master.publication(1, "norte"), 7)).await;
         followed.until_epoch(tenant, entry.epoch + 1).await;
         let moved = followed.cache.cached(tenant).unwrap();
-        assert!(moved.target.as_ref().unwrap().epoch > target.epoch, "connections of the old route would be used");
+        assert!(moved.target.as_ref().unwrap().epoch > way.epoch, "connections of the old route would be used");
         assert_eq!(size(&followed.cache, tenant), Some(7));
         assert_eq!(master.statements("t.id = $1"), 0, "a tenant that is in memory was asked for");
     }
