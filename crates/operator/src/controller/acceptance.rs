@@ -73,8 +73,6 @@ pub enum Error {
 /// When a source does not answer, or the object has no identifier to replace.
 pub async fn accept_identity(settings: Settings, name: &str) -> Result<Acceptance, Error> {
     let ctx = preview::context(settings).await?;
-    // No School is placed here.
-    let _ = ctx.reservations_loaded.set(());
     let object = within("reading the DatabaseServer", ctx.database_servers().get(name)).await?;
     let observation = server::observe::observe(&ctx, object).await?;
     let contact = observation.contact.as_ref().map_err(|Obstacle { message, .. }| Error::Obstacle(message.clone()))?;

@@ -159,18 +159,23 @@ pub(super) fn remember(ctx: &Context, observation: &Observation) -> bool {
     let mut desired = desired.clone();
     desired.schedulable &= !observed.deleting;
     let contact = observation.contact.as_ref().ok();
-    if let Some(contact) = contact {
-        contact.connection.set_full(contact.facts.full);
+    let connection = match &observation.contact {
+        Ok(contact) => Some(Arc::clone(&contact.connection)),
+        // Its held sessions are what can still make room, also when the one to observe it was lost or slow.
+        Err(obstacle) if obstacle.reason == Reason::TooManyConnections => ctx.servers.held(&observation.name),
+        Err(_) => None,
+    };
+    if let Some(connection) = &connection {
+        connection.set_full(contact.is_none_or(|contact| contact.facts.full));
     }
     let state = ServerState {
         desired,
-        connection: contact.map(|contact| Arc::clone(&contact.connection)),
+        connection,
         migrator: contact.map(|contact| contact.migrator.clone()),
         // Being deleted does not close a server for the schools that are still on it.
         fitness: fitness::for_its_schools(&observed),
         placeable: fitness::for_new_schools(&observed),
         prepared: contact.is_some_and(|contact| contact.facts.roles),
-        full: contact.is_some_and(|contact| contact.facts.full),
         identifier: contact.map(|contact| contact.identity.system_identifier.clone()),
         passwords: match contact {
             Some(contact) if contact.identity.rights.superuser => Passwords::Readable,

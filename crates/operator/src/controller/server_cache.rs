@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use domain::condition::Reason;
 use domain::names::ServerName;
 use domain::school::observed::Unavailable;
 use domain::server::DesiredServer;
@@ -30,13 +31,30 @@ pub struct ServerState {
     pub placeable: bool,
     /// The fixed roles are as they should be.
     pub prepared: bool,
-    /// It lets nobody else connect, but schools can be closed and dropped over the session that the operator holds.
-    pub full: bool,
     /// The system identifier that it answered with, if it did.
     pub identifier: Option<String>,
     /// Whether its admin may read what it stores of passwords.
     pub passwords: Passwords,
 }
+
+impl ServerState {
+    /// How to work on the schools on it. A full server is for those that are to be closed or dropped, over the session that the operator holds: that may be
+    /// what makes room. Nobody works on a server that is another one than was recorded.
+    ///
+    /// # Errors
+    /// Why it cannot be worked on now.
+    pub fn usable(&self, withdrawn: bool) -> Result<&Arc<ServerConnection>, Unavailable> {
+        match (self.fitness, &self.connection) {
+            (Err(FULL), Some(connection)) if withdrawn => Ok(connection),
+            (Err(unavailable), _) => Err(unavailable),
+            (Ok(()), None) => Err(Unavailable::NotReady),
+            (Ok(()), Some(connection)) => Ok(connection),
+        }
+    }
+}
+
+/// It lets nobody else connect.
+const FULL: Unavailable = Unavailable::Unusable(Reason::TooManyConnections);
 
 /// For how many observations in a row, and how long, a server must not answer before its Schools are told: most interruptions are shorter, and telling
 /// thousands of Schools costs each two writes and two Events.
@@ -80,6 +98,12 @@ impl ServerCache {
         matters
     }
 
+    /// The connection of a server that was itself when it last answered, with the sessions that the operator holds: a full server lets no others in.
+    #[must_use]
+    pub fn held(&self, name: &ServerName) -> Option<Arc<ServerConnection>> {
+        self.get(name).filter(|state| matches!(state.fitness, Ok(()) | Err(FULL))).and_then(|state| state.connection)
+    }
+
     /// Forgets a server whose object is gone.
     pub fn remove(&self, name: &ServerName) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name);
@@ -109,6 +133,7 @@ fn same_connection(before: Option<&Arc<ServerConnection>>, now: Option<&Arc<Serv
 #[cfg(test)]
 mod tests {
     use domain::server::{AllowedNamespaces, Host, TlsMode};
+    use postgres::session::{Endpoint, Tls};
 
     use super::*;
 
@@ -132,7 +157,6 @@ mod tests {
             fitness,
             placeable: true,
             prepared: true,
-            full: false,
             identifier: None,
             passwords: Passwords::Hidden,
         }
@@ -154,6 +178,27 @@ mod tests {
         assert!(put(Ok(()), 32));
         // By time alone it is not away: the operator may have been paused.
         assert!(!put(silent, 40) && !put(silent, 400) && put(silent, 401));
+    }
+
+    #[tokio::test]
+    async fn a_full_server_is_worked_on_for_schools_that_leave_and_another_server_for_none() {
+        let endpoint = Endpoint { host: "pg.example".to_owned(), port: 5432, tls: Tls::Disable };
+        let admin = Credentials { username: "admin".to_owned(), password: "secret".to_owned().into() };
+        let connection = Arc::new(ServerConnection::new(endpoint, admin, "postgres".to_owned(), 1));
+        let (cache, name) = (ServerCache::default(), ServerName::parse("pg-1").unwrap());
+        for (fitness, for_all, for_leaving) in [
+            (Ok(()), true, true),
+            (Err(FULL), false, true),
+            (Err(Unavailable::IdentityMismatch), false, false),
+            (Err(Unavailable::Unusable(Reason::ServerReadOnly)), false, false),
+            (Err(Unavailable::Unreachable), false, false),
+        ] {
+            let state = ServerState { connection: Some(Arc::clone(&connection)), ..state(fitness) };
+            assert_eq!((state.usable(false).is_ok(), state.usable(true).is_ok()), (for_all, for_leaving), "{fitness:?}");
+            cache.remove(&name);
+            cache.put(&name, state, GRACE, Instant::now());
+            assert_eq!(cache.held(&name).is_some(), for_leaving, "{fitness:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Observing what exists under a School's recorded names.
 //!
-//! Must not change anything. A server that does not answer is a fact, which its own controller rechecks; so is a Secret that cannot be read.
+//! Must not change anything but this process's memory of logins that work and of servers to recheck. A server that does not answer is a fact, which its own
+//! controller rechecks; so is a Secret that cannot be read.
 
 use std::time::Duration;
 
@@ -125,12 +126,9 @@ impl AssignedObservation {
             let exists = ctx.server_objects.get(&reference).is_some();
             return Ok(Err(if exists { Unavailable::NotReady } else { Unavailable::NotFound }));
         };
-        let connection = match (&state.fitness, &state.connection) {
-            // The session that the operator holds on a full server is for those who must be closed: that may be what makes room.
-            (Err(_), Some(connection)) if state.full && is_withdrawn(desired) => connection,
-            (Err(unavailable), _) => return Ok(Err(*unavailable)),
-            (Ok(()), None) => return Ok(Err(Unavailable::NotReady)),
-            (Ok(()), Some(connection)) => connection,
+        let connection = match state.usable(is_withdrawn(desired)) {
+            Ok(connection) => connection,
+            Err(unavailable) => return Ok(Err(unavailable)),
         };
         let expected = catalog::Expected {
             objects: self.objects(owner),
