@@ -1,4 +1,4 @@
-//! Flags of `dailycare operator` and `dailycare plan`.
+//! Flags of `dailycare operator`, `dailycare plan` and `dailycare server`.
 //!
 //! Must not open a connection; it turns flags, and the files that they name, into settings.
 
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use operator::controller::preview;
 use operator::controller::run::{MasterAccess, Settings};
 use operator::controller::timing::Timing;
 use postgres::schema::{self, Migrations};
@@ -17,7 +18,7 @@ use provisioning::master::tenants::PoolDefaults;
 
 use super::{Error, MasterArgs, SealingArgs, parse_seconds, read};
 
-/// What `dailycare operator` and `dailycare plan` have in common.
+/// What `dailycare operator`, `dailycare plan` and `dailycare server` have in common.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CommonArgs {
     #[command(flatten)]
@@ -73,7 +74,7 @@ pub(crate) struct OperatorArgs {
     /// Address of `/healthz`, `/readyz` and `/metrics`.
     #[arg(long, env = "DAILYCARE_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
     http_address: SocketAddr,
-    /// Schools reconciled at once for each server, 1 to 64.
+    /// Schools worked on at once for each server and kind of work, 1 to 64.
     #[arg(long, env = "DAILYCARE_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     concurrency: u16,
     /// Seconds after which every School is reconciled although nothing happened, 1 to 86400.
@@ -95,7 +96,7 @@ impl CommonArgs {
     ///
     /// # Errors
     /// As [`MasterArgs::target`].
-    pub(crate) async fn master(&self) -> Result<Target, Error> {
+    async fn master(&self) -> Result<Target, Error> {
         self.master.target().await
     }
 
@@ -103,7 +104,7 @@ impl CommonArgs {
     ///
     /// # Errors
     /// As [`SealingArgs::keyring`].
-    pub(crate) async fn keyring(&self) -> Result<Keyring, Error> {
+    async fn keyring(&self) -> Result<Keyring, Error> {
         self.sealing.keyring().await
     }
 
@@ -111,7 +112,7 @@ impl CommonArgs {
     ///
     /// # Errors
     /// When the directory given holds none, or they are not numbered without gaps.
-    pub(crate) fn migrations(&self) -> Result<Migrations, Error> {
+    fn migrations(&self) -> Result<Migrations, Error> {
         self.schema_dir
             .as_deref()
             .map_or_else(Migrations::tenant, |path| Migrations::from_dir(schema::Kind::Tenant, path))
@@ -119,13 +120,22 @@ impl CommonArgs {
     }
 
     /// How the API is to pool a school's connections.
-    pub(crate) fn pooling(&self) -> PoolDefaults {
+    fn pooling(&self) -> PoolDefaults {
         self.pooling.settings()
     }
 
-    /// The operator's namespace.
-    pub(crate) fn namespace(&self) -> &str {
-        &self.namespace
+    /// Where to look, for a subcommand that runs no operator.
+    ///
+    /// # Errors
+    /// When a file cannot be read or used.
+    pub(crate) async fn preview(&self) -> Result<preview::Settings, Error> {
+        Ok(preview::Settings {
+            master: self.master().await?,
+            keyring: self.keyring().await?,
+            migrations: self.migrations()?,
+            pooling: self.pooling.settings(),
+            namespace: self.namespace.clone(),
+        })
     }
 }
 

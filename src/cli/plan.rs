@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use clap::{Args, ValueEnum};
 use domain::school::observed::{Assignment, ObservedSchool, ServerObservation};
 use domain::school::plan::Plan;
-use operator::controller::preview::{self, Preview, Settings};
+use operator::controller::preview::{self, Preview};
 use serde_json::{Map, Value, json};
 
 use crate::args::operator::CommonArgs;
@@ -45,14 +45,7 @@ fn school_name(text: &str) -> Result<String, String> {
 /// # Errors
 /// When a source does not answer or the School does not exist.
 pub(super) async fn run(args: &CommonArgs, target: &Target) -> Result<String, Box<dyn Error>> {
-    let settings = Settings {
-        master: args.master().await?,
-        keyring: args.keyring().await?,
-        migrations: args.migrations()?,
-        pooling: args.pooling(),
-        namespace: args.namespace().to_owned(),
-    };
-    let preview = preview::school(settings, &target.namespace, &target.object).await?;
+    let preview = preview::school(args.preview().await?, &target.namespace, &target.object).await?;
     match target.output {
         Output::Text => text(target, &preview),
         Output::Json => document(target, &preview),

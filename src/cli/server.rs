@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use operator::controller::acceptance::{Acceptance, Missing, accept_identity};
-use operator::controller::preview::Settings;
 
 use crate::args::operator::CommonArgs;
 
@@ -38,14 +37,7 @@ enum Job {
 /// When something is missing on the server, or a source does not answer.
 pub(super) async fn run(args: &ServerArgs) -> Result<String, Box<dyn Error>> {
     let Job::AcceptIdentity { common, name } = &args.job;
-    let settings = Settings {
-        master: common.master().await?,
-        keyring: common.keyring().await?,
-        migrations: common.migrations()?,
-        pooling: common.pooling(),
-        namespace: common.namespace().to_owned(),
-    };
-    match accept_identity(settings, name).await? {
+    match accept_identity(common.preview().await?, name).await? {
         Acceptance::Unneeded => Ok("the server has the recorded identifier; nothing was changed\n".to_owned()),
         Acceptance::Recorded { before, now, schools } => {
             Ok(format!("databases and logins of {schools} schools are there; {now} is recorded in place of {before}\n"))

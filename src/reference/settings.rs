@@ -10,7 +10,7 @@ use super::{code, head, hold, table};
 use crate::cli::Cli;
 
 const INTRODUCTION: &str = "Every flag can be given as its environment variable instead; the flag wins. Flags marked * are required, and one of `--master-url-file` and `--master-url` is. \
-The operator, `plan`, `platform-admin` and `school-admin` need the same master database and keys. \
+The operator, `plan` and `server` need the same master database and keys, `platform-admin` and `school-admin` that master database. \
 The configuration of Kubernetes comes from `KUBECONFIG`, `~/.kube/config` or the pod.\n\n\
 The URL of a database has the form `postgres://user:password@host:port/database?sslmode=…&sslrootcert=file`; \
 `sslmode` is `disable`, `require`, `verify-ca` or `verify-full`. `dailycare SUBCOMMAND --help` prints the same descriptions.\n";

@@ -4,9 +4,9 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::names::TenantId;
+use domain::retry;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::ObjectRef;
 use provisioning::master::changes::{Changes, Heard};
@@ -17,20 +17,22 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::requeue_waiting;
 
-/// Before another connection.
-const PAUSE: Duration = Duration::from_secs(5);
-
 /// Runs until `stop`.
 pub(super) async fn follow(ctx: Arc<Context>, stop: CancellationToken) {
-    while let Some(ended) = stop.run_until_cancelled(session(&ctx)).await {
+    let mut failures = 0_u32;
+    while let Some(ended) = stop.run_until_cancelled(session(&ctx, &mut failures)).await {
         let Err(error) = ended;
-        tracing::info!(error = chain(&error), retry_in = ?PAUSE, "the registry is not listened to");
-        stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+        failures = failures.saturating_add(1);
+        let wait = retry::wait(error.class(), failures, 0);
+        tracing::info!(error = chain(&error), retry_in = ?wait, "the registry is not listened to");
+        stop.run_until_cancelled(tokio::time::sleep(wait)).await;
     }
 }
 
-async fn session(ctx: &Context) -> postgres::Result<Infallible> {
+/// Counts failures in a row anew once it listens.
+async fn session(ctx: &Context, failures: &mut u32) -> postgres::Result<Infallible> {
     let mut changes = Changes::listen(&ctx.registry).await?;
+    *failures = 0;
     loop {
         match changes.next().await? {
             Heard::Changed(tenant) => requeue_waiting::for_tenant(ctx, tenant),

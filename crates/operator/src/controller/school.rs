@@ -203,9 +203,8 @@ impl Kind for Schools {
         if error.is_server_unreachable()
             && let Some(Assignment::Assigned(assigned)) = observation.map(|observation| &observation.assignment)
         {
-            let server = &assigned.names.server;
-            ctx.recheck.one(ObjectRef::new(server.as_str()));
-            ctx.waiting.insert(&school.uid().unwrap_or_default(), ObjectRef::from_obj(school), Awaited::Server(server.clone()));
+            ctx.recheck.one(ObjectRef::new(assigned.names.server.as_str()));
+            ctx.waiting.insert(&school.uid().unwrap_or_default(), ObjectRef::from_obj(school), Awaited::Server);
         }
     }
 }
@@ -219,10 +218,7 @@ fn awaited(observation: &Observation, plan: &Plan) -> Option<Awaited> {
             Desired::Present(school) => Awaited::Place(school.placement.clone()),
             Desired::Deleted(_) => Awaited::Unreported,
         }),
-        Plan::Wait(Waiting::Server(_)) => Some(match &observation.assignment {
-            Assignment::Assigned(assigned) => Awaited::Server(assigned.names.server.clone()),
-            Assignment::Unassigned(_) => Awaited::Unreported,
-        }),
+        Plan::Wait(Waiting::Server(_)) => Some(Awaited::Server),
         Plan::Refuse(Refusal::NameConflict | Refusal::CodeTaken) => Some(match &observation.assignment {
             Assignment::Assigned(assigned) => Awaited::Tenant(assigned.registry.code_taken_by().unwrap_or(observation.owner.id)),
             Assignment::Unassigned(_) => Awaited::Unreported,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::names::{ServerName, TenantId};
+use domain::names::TenantId;
 use domain::placement::PlacementRequest;
 use domain::retry;
 use kube::runtime::reflector::ObjectRef;
@@ -25,8 +25,8 @@ pub enum Awaited {
     Place(PlacementRequest),
     /// The same, while the School's namespace is in the way: nobody reports a changed label of a namespace.
     Admission(PlacementRequest),
-    /// Its server.
-    Server(ServerName),
+    /// Its server, whose own controller requeues its Schools.
+    Server,
     /// The registry's row of a tenant: its own, or the one that holds its code.
     Tenant(TenantId),
     /// Something that nobody reports, such as a Secret or a database.
@@ -40,7 +40,7 @@ impl Awaited {
     pub(super) fn request(&self) -> Option<&PlacementRequest> {
         match self {
             Self::Place(request) | Self::Admission(request) => Some(request),
-            Self::Server(_) | Self::Tenant(_) | Self::Unreported | Self::Upgrade => None,
+            Self::Server | Self::Tenant(_) | Self::Unreported | Self::Upgrade => None,
         }
     }
 
@@ -49,7 +49,7 @@ impl Awaited {
     #[must_use]
     pub fn wait(&self, times: u32, first: Duration, longest: Duration, uid: &str) -> Duration {
         let times = match self {
-            Self::Place(_) | Self::Server(_) | Self::Upgrade => u32::MAX,
+            Self::Place(_) | Self::Server | Self::Upgrade => u32::MAX,
             Self::Admission(_) | Self::Tenant(_) | Self::Unreported => times,
         };
         retry::growing(first, longest, times, seed(uid))
@@ -133,6 +133,7 @@ impl WaitingSchools {
 mod tests {
     use std::collections::HashSet;
 
+    use domain::names::ServerName;
     use domain::tier::Tier;
     use uuid::Uuid;
 
@@ -197,7 +198,7 @@ mod tests {
     fn ten_thousand_schools_that_nothing_happens_to_are_reconciled_hardly_more_often_than_served_ones() {
         let hour = Duration::from_hours(1);
         let served = MANY as usize * 7;
-        for awaited in [Awaited::Upgrade, place(None), Awaited::Server(ServerName::parse("pg-1").unwrap())] {
+        for awaited in [Awaited::Upgrade, place(None), Awaited::Server] {
             // 240 in an hour each, when everything that waited was looked at every 15 s.
             assert!(reconciles(&awaited, hour) <= served * 4 / 3, "{awaited:?}: {}", reconciles(&awaited, hour));
         }

@@ -1,6 +1,6 @@
 //! Observing one School: its object, the registry, its Secrets and its server's catalogs, each part from its own source.
 //!
-//! Must not change anything, in memory either. Every source answers or the observation fails; only a server that does not answer, or a Secret that cannot be
+//! Must not change anything but this process's memory of logins that work and of servers to recheck. Every source answers or the observation fails; only a server that does not answer, or a Secret that cannot be
 //! read, is itself a fact.
 
 mod assigned;

@@ -1,6 +1,7 @@
-//! Observing one server: its object, its Secrets, and what it answers over a new connection, so that address, TLS and password are proven each time.
+//! Observing one server: its object, its Secrets, and what it answers over a new connection, so that address, TLS and password are proven each time; over the
+//! held one while the server lets nobody else in.
 //!
-//! Must not change anything.
+//! Must not change anything but this process's memory of refused logins and its held sessions.
 
 mod claimants;
 mod connection;

@@ -64,7 +64,7 @@ pub(super) fn conditions(
     conditions
 }
 
-/// The reason and message of Ready after an observation, for the log.
+/// What follows from an observation, for the log: the next action, or why there is none.
 pub(super) fn summary(observed: &ObservedServer) -> (Reason, String) {
     match plan(observed) {
         Plan::Settled => (Reason::Ready, "schools can be placed here".to_owned()),

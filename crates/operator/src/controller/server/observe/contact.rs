@@ -1,4 +1,4 @@
-//! What a server answers over a connection of its own, or why it does not, in words that say what to do.
+//! What a server answers over a new connection or the held one, or why it does not, in words that say what to do.
 //!
 //! Must query nothing but its identity from a server that is not the recorded one, too old, or lacks rights.
 
@@ -23,8 +23,14 @@ use crate::controller::server_connection::ServerConnection;
 use crate::controller::watch;
 use crate::crd::DatabaseServer;
 
-/// What a server says that refuses a login: password, rule in `pg_hba.conf`, database.
-const LOGIN_REFUSED: [&str; 3] = ["28P01", "28000", "3D000"];
+/// What is wrong with an address that is a connection pooler's, and what to do.
+const POOLER: &str = "spec.host and spec.port lead to a connection pooler; give the PostgreSQL server's own address";
+/// No connection is left, or only reserved ones.
+const FULL: &str = "53300";
+/// The startup packet is refused, as poolers do.
+const PROTOCOL_VIOLATION: &str = "08P01";
+/// For what has no words of its own.
+const NO_AGREEMENT: &str = "TLS as spec.tls asks for cannot be agreed on";
 
 pub(super) async fn observe(
     ctx: &Context,
@@ -43,7 +49,7 @@ pub(super) async fn observe(
         Err(error) => {
             tracing::debug!(error = chain(&error), "the server cannot be connected to");
             let refused = obstacle(&error);
-            if error.sqlstate().is_some_and(|code| LOGIN_REFUSED.contains(&code.as_str())) {
+            if matches!(refused.reason, Reason::AuthenticationFailed | Reason::AdminSecretInvalid) {
                 ctx.refused_logins.record(name, &connection, requested, refused.clone(), Instant::now());
             } else {
                 ctx.refused_logins.forget(name);
@@ -134,13 +140,6 @@ fn lacking(rights: Rights) -> Vec<&'static str> {
     needed.into_iter().filter(|(has, _)| !has && !rights.superuser).map(|(_, name)| name).collect()
 }
 
-/// What is wrong with an address that is a connection pooler's, and what to do.
-const POOLER: &str = "spec.host and spec.port lead to a connection pooler; give the PostgreSQL server's own address";
-/// No connection is left, or only reserved ones.
-const FULL: &str = "53300";
-/// The startup packet is refused, as poolers do.
-const PROTOCOL_VIOLATION: &str = "08P01";
-
 fn obstacle(error: &postgres::Error) -> Obstacle {
     let (reason, message) = match error.sqlstate().as_deref() {
         Some("28P01" | "28000") => (
@@ -174,6 +173,3 @@ fn obstacle(error: &postgres::Error) -> Obstacle {
     };
     Obstacle { reason, message }
 }
-
-/// For what has no words of its own.
-const NO_AGREEMENT: &str = "TLS as spec.tls asks for cannot be agreed on";
