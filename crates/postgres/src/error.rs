@@ -112,7 +112,7 @@ impl Error {
             "40001" | "40P01" | "55P03" | "55006" | "23505" | "42P04" | "42710" | "55000" | "XX000" | "0A000" => Class::Contended,
             "42501" | "28000" | "28P01" => Class::Denied,
             // Of class 25 only these pass: a server that is read-only for a while, and time-outs of transactions.
-            "3D000" | "25006" | "25P03" | "25P04" => Class::Transient,
+            "3D000" | READ_ONLY | "25P03" | "25P04" => Class::Transient,
             _ => match &code[..2] {
                 "08" | "53" | "57" | "58" => Class::Transient,
                 "22" | "23" | "2B" | "42" | "P0" => Class::Invalid,

@@ -164,7 +164,7 @@ fn class_of_file(code: &str, elsewhere: Class) -> Class {
     match code {
         "42501" => Class::Denied,
         // A server that is read-only, and time-outs of transactions.
-        "25006" | "25P03" | "25P04" => Class::Transient,
+        crate::error::READ_ONLY | "25P03" | "25P04" => Class::Transient,
         "55P03" => Class::Contended,
         _ => match &code[..2] {
             // Among them 25001, a statement that cannot run in a transaction, 2D000, a COMMIT in a block, and 55006, a table that the file itself still uses.

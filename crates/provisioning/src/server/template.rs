@@ -100,12 +100,14 @@ pub async fn stale(conn: &mut PgConnection, keep_digest: &str) -> Result<bool> {
     Ok(!others(conn, keep_digest).await?.is_empty())
 }
 
-/// Databases with our names for another digest, and spares made with another version of the system's collations, oldest first.
+/// Databases with our names for another digest, and spares that cannot be claimed: of another version of the system's collations, or made by an earlier version
+/// of the product in a way that `pg_upgrade` refuses. Oldest first.
 async fn others(conn: &mut PgConnection, keep_digest: &str) -> Result<Vec<String>> {
     let query = format!(
         "SELECT datname::text FROM pg_database d WHERE pg_get_userbyid(datdba) = $1
          AND (substring(datname from '^dc_(?:template|building|spare)_([0-9a-f]{{12}})(?:_[0-9a-f]{{32}})?$') <> $2
-              OR datname ~ '^dc_spare_[0-9a-f]{{12}}_[0-9a-f]{{32}}$' AND NOT ({})) ORDER BY oid",
+              OR datname ~ '^dc_spare_[0-9a-f]{{12}}_[0-9a-f]{{32}}$' AND NOT (({}) AND ({}))) ORDER BY oid",
+        sql::is_frozen("d"),
         sql::collates_as_now("d")
     );
     let rows = sqlx::query_scalar(AssertSqlSafe(query)).bind(OWNER).bind(short(keep_digest)).fetch_all(conn);

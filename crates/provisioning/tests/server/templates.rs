@@ -154,6 +154,23 @@ async fn what_a_file_leaves_in_its_session_reaches_no_later_file_of_the_template
 }
 
 #[tokio::test]
+async fn a_spare_that_refuses_connections_as_those_of_earlier_versions_did_goes() {
+    on_every_server(async |server| {
+        let spare = server.stage().await;
+        let mut conn = server.pool.acquire().await.unwrap();
+        assert!(!template::stale(&mut conn, server.digest()).await.unwrap());
+        // pg_upgrade refuses a server that has such a database.
+        server.as_superuser(&format!("ALTER DATABASE {spare} ALLOW_CONNECTIONS false")).await;
+        assert_eq!(server.spares().await, 0);
+        assert!(template::stale(&mut conn, server.digest()).await.unwrap());
+        template::drop_stale(&server.pool, server.digest()).await.unwrap();
+        assert!(!server.query::<String>(NAMED_LIKE_OURS).await.contains(&spare));
+        assert!(template::exists(&mut conn, server.digest()).await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_template_of_another_version_of_the_systems_collations_is_built_again_and_its_spares_go() {
     on_every_server(async |server| {
         let spare = server.stage().await;

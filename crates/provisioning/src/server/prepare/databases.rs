@@ -3,8 +3,8 @@
 //! Must not close a database that is not one of those, and must count as closable only what closing changes.
 
 use postgres::quote::Ident;
-use sqlx::Row as _;
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::FromRow;
+use sqlx::postgres::PgConnection;
 
 use crate::server::{MONITOR, OWNER, Result, send};
 
@@ -35,6 +35,7 @@ pub async fn close_maintenance_databases(conn: &mut PgConnection) -> Result<Clos
 }
 
 /// A database that is not a tenant's, and who may connect to it.
+#[derive(FromRow)]
 #[expect(clippy::struct_excessive_bools, reason = "each is one independent fact")]
 pub(super) struct Admission {
     pub(super) name: String,
@@ -65,20 +66,5 @@ pub(super) async fn observe(conn: &mut PgConnection) -> Result<Vec<Admission>> {
             coalesce(bool_or(rolname = $2 AND privilege_type = 'CONNECT'), false) AS monitored
             FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) LEFT JOIN pg_roles r ON r.oid = grantee) AS admitted
         WHERE datallowconn AND pg_get_userbyid(datdba) <> $1 ORDER BY 1";
-    let read = async {
-        let rows = sqlx::query(query).bind(OWNER).bind(MONITOR).fetch_all(conn).await?;
-        rows.iter().map(read_row).collect::<Result<_, _>>()
-    };
-    send::answer(doing, read).await
-}
-
-fn read_row(row: &PgRow) -> Result<Admission, sqlx::Error> {
-    Ok(Admission {
-        name: row.try_get("name")?,
-        maintenance: row.try_get("maintenance")?,
-        owned: row.try_get("owned")?,
-        open: row.try_get("open")?,
-        by_owner: row.try_get("by_owner")?,
-        monitored: row.try_get("monitored")?,
-    })
+    send::answer(doing, sqlx::query_as(query).bind(OWNER).bind(MONITOR).fetch_all(conn)).await
 }
