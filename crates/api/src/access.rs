@@ -27,7 +27,7 @@ use super::app::App;
 use super::edge::RequestContext;
 use super::error::{Code, Error, Result};
 use super::grants::Scope;
-use super::identity::{Identity, Principal};
+use super::identity::Principal;
 
 /// When to try again for a permit that is held until somebody's answer has been sent.
 const BUSY: Duration = Duration::from_secs(5);
@@ -130,14 +130,7 @@ impl FromRequestParts<App> for Principal {
             return Ok(principal.clone());
         }
         let context = RequestContext::from_request_parts(parts, app).await?;
-        let audit = context.audit();
-        let token = Identity::bearer(&parts.headers)?;
-        audit.set(None, None, AUTHENTICATE);
-        let principal = app.identity.verify(token).await?;
-        audit.set(principal.tenant, Some(principal.user.0), AUTHENTICATE);
-        if let Some(acting) = &principal.impersonation {
-            audit.set_reason(&acting.reason);
-        }
+        let principal = app.identity.authenticate(&parts.headers, context.audit(), AUTHENTICATE).await?;
         if principal.must_change_password {
             return Err(Code::PasswordChangeRequired.into());
         }

@@ -48,6 +48,7 @@ use tenancy::limits::Allowance;
 
 use self::token::{Presented, Refusal};
 use self::verified_tokens::VerifiedTokenCache;
+use super::edge::AuditContext;
 use super::error::{Code, Error, Result};
 
 /// What anybody may send here is small.
@@ -127,6 +128,21 @@ impl Identity {
             return Err(refused("no bearer token"));
         }
         Ok(token)
+    }
+
+    /// Who a request's token speaks for. From here on its audit record names them, and the reason of platform staff who act in a school.
+    ///
+    /// # Errors
+    /// As [`Identity::bearer`] and [`Identity::verify`].
+    pub async fn authenticate(&self, headers: &HeaderMap, audit: &AuditContext, action: &'static str) -> Result<Principal> {
+        let token = Self::bearer(headers)?;
+        audit.set(None, None, action);
+        let principal = self.verify(token).await?;
+        audit.set(principal.tenant, Some(principal.user.0), action);
+        if let Some(acting) = &principal.impersonation {
+            audit.set_reason(&acting.reason);
+        }
+        Ok(principal)
     }
 
     /// Who a token speaks for.

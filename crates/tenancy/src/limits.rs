@@ -6,6 +6,6 @@ mod allowance;
 mod exports;
 mod tenant;
 
-pub use allowance::{Allowance, network, prefix};
+pub use allowance::{Allowance, CUSTOMER, network};
 pub use exports::{ExportLimits, ExportPermit, Exports};
 pub use tenant::{InFlight, Quota, TenantLimits, TooManyRequests};

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use domain::names::TenantId;
-use tenancy::audit::Record;
 use tenancy::pools::Connection;
 use tenancy::registry_cache::CachedTenant;
-use uuid::Uuid;
 
 use super::Tenant;
 use super::connection::connect;
@@ -53,12 +51,6 @@ impl Platform {
     /// Names the action in the audit.
     pub fn audit_as(&self, action: &'static str) {
         self.context.audit().set(None, Some(self.principal.user.0), action);
-    }
-
-    /// Tells a school that platform staff got leave to act in it, and why, in the school's own audit.
-    pub fn record_impersonation(&self, tenant: TenantId, reason: &str) {
-        let record = self.context.audit().record_of(Some(tenant), Some(self.principal.user.0), "auth:impersonate", true);
-        self.app.audit.record(Record { id: Uuid::now_v7(), reason: Some(reason.to_owned()), ..record });
     }
 
     /// A tenant, whatever state it is in.

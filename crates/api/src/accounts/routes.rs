@@ -133,6 +133,7 @@ async fn remove_user(access: Access<RolesUpdate>, Id(id): Id, headers: HeaderMap
     let (tenant, if_match) = (tenant_of(&access)?, precondition::if_match(&headers)?);
     store::remove(&access.app().master, tenant, UserId(id), &if_match, &access.audit_record()).await?;
     access.set_done();
+    access.app().permissions.invalidate(tenant);
     Ok(StatusCode::NO_CONTENT)
 }
 

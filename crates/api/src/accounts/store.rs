@@ -79,9 +79,11 @@ pub async fn list(
 ) -> Result<(Vec<User>, Option<After>)> {
     let doing = "listing a school's accounts";
     let limit = limit.clamp(1, MOST);
+    // A cursor may hold only the beginning of a long name: then the whole is read from the row where the page ended.
     let select = user!(
         "SELECT lower(name) AS sort_name,",
-        "FROM registry.users WHERE tenant_id = $1 AND NOT is_deleted AND ($2::text IS NULL OR (lower(name), id) > ($2, $3))
+        "FROM registry.users WHERE tenant_id = $1 AND NOT is_deleted AND ($2::text IS NULL OR (lower(name), id) >
+             (coalesce((SELECT lower(u.name) FROM registry.users u WHERE u.tenant_id = $1 AND u.id = $3 AND starts_with(lower(u.name), $2)), $2), $3))
            AND ($5::text IS NULL OR to_tsvector('pg_catalog.simple', registry.search_key(name)) @@ registry.search_query($5))
            AND ($6::text IS NULL OR lower(email) = lower($6)) AND ($7::text IS NULL OR role = $7) AND ($8::bool IS NULL OR is_active = $8)
          ORDER BY lower(name), id LIMIT $4"

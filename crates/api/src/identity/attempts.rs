@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use governor::Quota;
-use tenancy::limits::{Allowance, prefix};
+use tenancy::limits::{Allowance, network};
 
 use super::Identity;
 use crate::client::ClientAddress;
@@ -57,10 +57,6 @@ impl Attempts {
         self.ipv4.forget();
         self.ipv6.iter().for_each(|(_, allowance)| allowance.forget());
     }
-}
-
-fn network(address: IpAddr, bits: u32) -> IpAddr {
-    prefix(address, bits).unwrap_or(address)
 }
 
 /// An attempt at a password, counted before anything of the request's body is read.

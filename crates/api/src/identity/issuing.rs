@@ -8,6 +8,7 @@ use chrono::Utc;
 use domain::names::TenantId;
 use secrecy::SecretString;
 use serde::Serialize;
+use tenancy::audit;
 use uuid::Uuid;
 
 use super::{Identity, Origin, Principal, Role, UserId, login, within};
@@ -22,6 +23,8 @@ pub struct Minted {
     pub token: SecretString,
     /// How long it counts.
     pub expires_in: Duration,
+    /// What the platform's audit says of it, for the school's own.
+    pub record: audit::Record,
 }
 
 /// Claims of own tokens.
@@ -70,14 +73,14 @@ impl Identity {
         if by.role != Some(Role::PlatformAdmin) || by.impersonation.is_some() || by.must_change_password {
             return Err(Code::Forbidden.into());
         }
-        let issue_at = within(login::impersonate(self, by.user, tenant, reason, origin)).await?;
+        let (issue_at, record) = within(login::impersonate(self, by.user, tenant, reason, origin)).await?;
         let audience = self.impersonation_audience();
         let claims = OwnClaims {
             act: Some(Actor { sub: by.user }),
             reason: Some(reason),
             ..self.claims(&audience, by.user, Some(tenant), Role::PlatformAdmin, issue_at, IMPERSONATION_LIFE)
         };
-        Ok(Minted { token: self.sign(&claims)?, expires_in: Duration::from_secs(IMPERSONATION_LIFE.unsigned_abs()) })
+        Ok(Minted { token: self.sign(&claims)?, expires_in: Duration::from_secs(IMPERSONATION_LIFE.unsigned_abs()), record })
     }
 
     pub(super) fn claims<'a>(

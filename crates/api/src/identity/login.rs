@@ -11,6 +11,7 @@ use registry::password::{self, Verdict};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use sqlx::postgres::PgConnection;
+use tenancy::audit;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -66,7 +67,7 @@ impl Origin {
     async fn record(&self, conn: &mut PgConnection, action: &'static str, user: Option<(Uuid, Option<Uuid>)>, success: bool) -> Result<()> {
         let (user, tenant) = user.map_or((None, None), |(user, tenant)| (Some(user), tenant));
         let record = Record { action, tenant, user, reason: None, success };
-        record.write(conn, self).await.map_err(unavailable)
+        record.write(conn, self).await.map(drop).map_err(unavailable)
     }
 }
 
@@ -163,16 +164,22 @@ pub(super) async fn profile(identity: &Identity, principal: &Principal) -> Resul
 }
 
 /// Whether platform staff may act in a school. Records it; returns the time of issue of a token that is issued now.
-pub(super) async fn impersonate(identity: &Identity, by: UserId, tenant: TenantId, reason: &str, origin: &Origin) -> Result<i64> {
+pub(super) async fn impersonate(
+    identity: &Identity,
+    by: UserId,
+    tenant: TenantId,
+    reason: &str,
+    origin: &Origin,
+) -> Result<(i64, audit::Record)> {
     let mut transaction = begin(&identity.pool).await?;
     let account = Account::lock(&mut transaction, by.0).await.map_err(unavailable)?;
     let account = account.filter(|account| account.is_active && account.role == Role::PlatformAdmin).ok_or(Code::Forbidden)?;
     let exists = sqlx::query_scalar("SELECT EXISTS (SELECT FROM registry.tenants WHERE id = $1 AND NOT is_deleted)").bind(tenant.0);
     let exists: bool = exists.fetch_one(&mut *transaction).await.doing("looking for a school").map_err(unavailable)?;
     let record = Record { action: IMPERSONATE, tenant: Some(tenant.0), user: Some(by.0), reason: Some(reason), success: exists };
-    record.write(&mut transaction, origin).await.map_err(unavailable)?;
+    let record = record.write(&mut transaction, origin).await.map_err(unavailable)?;
     commit(transaction).await?;
-    if exists { Ok(account.issue_at) } else { Err(Code::InvalidTenant.into()) }
+    if exists { Ok((account.issue_at, record)) } else { Err(Code::InvalidTenant.into()) }
 }
 
 async fn find(identity: &Identity, by: AccountLookup<'_>) -> Result<Option<Account>> {

@@ -29,8 +29,8 @@ pub(super) const PASSWORD: &str = "auth:password";
 pub(super) const IMPERSONATE: &str = "auth:impersonate";
 
 impl Record<'_> {
-    /// Writes it in the transaction of what it speaks of.
-    pub(super) async fn write(&self, conn: &mut PgConnection, origin: &Origin) -> Result<()> {
+    /// Writes it in the transaction of what it speaks of, and returns what was written.
+    pub(super) async fn write(&self, conn: &mut PgConnection, origin: &Origin) -> Result<audit::Record> {
         let record = audit::Record {
             id: Uuid::now_v7(),
             tenant: self.tenant.map(TenantId),
@@ -43,6 +43,6 @@ impl Record<'_> {
             reason: self.reason.map(str::to_owned),
             request_id: origin.request_id.as_ref().map(RequestId::shared),
         };
-        Audit::write_platform(conn, &record).await
+        Audit::write_platform(conn, &record).await.map(|()| record)
     }
 }

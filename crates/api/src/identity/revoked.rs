@@ -78,7 +78,8 @@ impl Held {
             *held = from.max(*held);
         }
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        if self.users.len() > most {
+        // A reading of as many as are held may have left some out.
+        if self.users.len() >= most {
             let mut times: Vec<i64> = self.users.values().copied().collect();
             times.sort_unstable_by(|a, b| b.cmp(a));
             self.floor = self.floor.max(times[most - 1]);

@@ -189,13 +189,7 @@ async fn change_password(
     )
 )]
 async fn me(State(identity): State<Arc<Identity>>, context: RequestContext, headers: HeaderMap) -> Result<Response> {
-    let (token, audit) = (Identity::bearer(&headers)?, context.audit());
-    audit.set(None, None, ME);
-    let principal = identity.verify(token).await?;
-    audit.set(principal.tenant, Some(principal.user.0), ME);
-    if let Some(acting) = &principal.impersonation {
-        audit.set_reason(&acting.reason);
-    }
+    let principal = identity.authenticate(&headers, context.audit(), ME).await?;
     identity.profiles.take(&principal.user).map_err(|wait| Error::new(Code::TooManyRequests).after(wait))?;
     if principal.must_change_password {
         return Err(Code::PasswordChangeRequired.into());

@@ -50,8 +50,8 @@ impl Identity {
     async fn watch_sessions(&self) {
         loop {
             let listening = tokio::time::timeout(self.settings.revocation_period, listen(&self.pool)).await;
-            self.reload(WINDOW).await;
-            let mut whole = Instant::now();
+            // A reading of everything that failed is due again.
+            let mut whole = self.reload(WINDOW).await.then(Instant::now);
             let Ok(Ok(mut listener)) = listening else {
                 tokio::time::sleep(self.settings.revocation_period).await;
                 continue;
@@ -59,10 +59,10 @@ impl Identity {
             // After a time-out the poll is due. `None` and an error mean that notifications may have been missed.
             while let Ok(Ok(Some(_))) | Err(_) = tokio::time::timeout(self.settings.revocation_period, listener.try_recv()).await {
                 while listener.next_buffered().is_some() {}
-                let due = whole.elapsed() >= WHOLE;
-                self.reload(if due { WINDOW } else { RECENT }).await;
-                if due {
-                    whole = Instant::now();
+                let due = whole.is_none_or(|at| at.elapsed() >= WHOLE);
+                let read = self.reload(if due { WINDOW } else { RECENT }).await;
+                if due || !read {
+                    whole = read.then(Instant::now);
                 }
                 tokio::time::sleep(BREATH).await;
             }
@@ -70,8 +70,8 @@ impl Identity {
         }
     }
 
-    /// Reads the changes of the last `seconds`.
-    async fn reload(&self, seconds: i64) {
+    /// Reads the changes of the last `seconds`. False when that failed: then some of them may be missing.
+    async fn reload(&self, seconds: i64) -> bool {
         let load = async {
             if seconds < WINDOW {
                 self.revocations.load_recent(&self.pool, seconds, WINDOW).await
@@ -80,9 +80,11 @@ impl Identity {
             }
         };
         let loaded = tokio::time::timeout(ANSWER, load).await;
-        if let Some(error) = loaded.unwrap_or_else(|_| Err(postgres::Error::timed_out("reading which sessions have ended"))).err() {
-            tracing::warn!(error = chain(&error), "refreshing ended sessions failed");
+        let failed = loaded.unwrap_or_else(|_| Err(postgres::Error::timed_out("reading which sessions have ended"))).err();
+        if let Some(error) = &failed {
+            tracing::warn!(error = chain(error), "refreshing ended sessions failed");
         }
+        failed.is_none()
     }
 
     async fn sweep(&self) {

@@ -17,7 +17,8 @@ use crate::body::Body;
 use crate::error::{Code, Result};
 
 pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: HeaderMap, body: Body<R::New>) -> Result<Response> {
-    if let Some(child) = body.value.get(Reference::CHILD.column).and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok()) {
+    // A refusal names the child of the body too.
+    if let Some(child) = child_of(&body.value) {
         access.set_audited_child(child);
     }
     // Before a stored answer is given again: it holds what its body named.
@@ -35,7 +36,10 @@ pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: Head
         }
         Idempotent::First(tx) => tx,
     };
-    let id = insert::<R>(&mut tx, body.value, access.own()).await?;
+    let (id, child) = insert::<R>(&mut tx, body.value, access.own()).await?;
+    if let Some(child) = child {
+        access.set_audited_child(child);
+    }
     // Whoever may only touch their own rows may not create another's: then it is rolled back.
     let found = select::one_with::<R>(&mut tx, id, access.own(), visible).await?.ok_or(Code::Forbidden)?;
     let location = format!("/api/v1{}/{id}", R::PATH);
@@ -43,8 +47,13 @@ pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: Head
     tx.created(Some(ETag(found.version)), Some(location), &found.record).await
 }
 
-/// Inserts the columns that the body names and those that follow from them; the others get their defaults.
-async fn insert<R: Resource>(conn: &mut PgConnection, value: Value, own: Option<Uuid>) -> Result<Uuid> {
+/// The child that a body or row is about.
+fn child_of(value: &Value) -> Option<Uuid> {
+    value.get(Reference::CHILD.column).and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok())
+}
+
+/// Inserts the columns that the body names and those that follow from them; the others get their defaults. Returns the row's id, and the child that it is about.
+async fn insert<R: Resource>(conn: &mut PgConnection, value: Value, own: Option<Uuid>) -> Result<(Uuid, Option<Uuid>)> {
     let Value::Object(mut fields) = value else { return Err(Code::Internal.into()) };
     reference::check::<R>(conn, &fields, own).await?;
     R::complete(conn, &mut fields).await?;
@@ -57,6 +66,7 @@ async fn insert<R: Resource>(conn: &mut PgConnection, value: Value, own: Option<
         "INSERT INTO app.{table} AS t ({list}) SELECT {list} FROM jsonb_populate_record(NULL::app.{table}, ",
         table = R::TABLE
     ));
+    let child = child_of(&value);
     query.push_bind(value).push(") RETURNING t.id");
-    Ok(query.build_query_scalar().fetch_one(conn).await?)
+    Ok((query.build_query_scalar().fetch_one(conn).await?, child))
 }

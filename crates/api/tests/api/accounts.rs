@@ -46,6 +46,25 @@ async fn an_account_that_was_closed_has_no_rights_left_for_another_issuers_token
 }
 
 #[tokio::test]
+async fn every_page_of_accounts_with_the_longest_names_can_be_reached() {
+    let north = world().await.school("norte").await;
+    let admin = north.user("SchoolAdmin").await;
+    for number in 0..3 {
+        let new = json!({ "name": "강".repeat(200), "email": format!("{number}@norte.example"), "role": "Teacher" });
+        assert_eq!(admin.post("/users", new).await.status, 201);
+    }
+    let (mut found, mut path) = (Vec::new(), "/users?limit=1&role=Teacher".to_owned());
+    while found.len() < 4 {
+        let page = admin.get(&path).await;
+        found.extend(page.data().as_array().unwrap().iter().map(|user| user["email"].as_str().unwrap().to_owned()));
+        let Some(next) = page.body["next"].as_str() else { break };
+        path = format!("/users?limit=1&role=Teacher&after={next}");
+    }
+    found.sort();
+    assert_eq!(found, ["0@norte.example", "1@norte.example", "2@norte.example"]);
+}
+
+#[tokio::test]
 async fn an_address_with_white_space_that_only_the_database_knows_is_a_wrong_field() {
     let north = world().await.school("norte").await;
     let admin = north.user("SchoolAdmin").await;

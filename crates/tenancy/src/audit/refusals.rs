@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::metrics::Unrecorded;
 use super::record::Record;
-use crate::limits::{Allowance, network};
+use crate::limits::{Allowance, CUSTOMER, network};
 
 /// Addresses, and users, with a rate of their own: about 2 MB each.
 const MOST: usize = 20_000;
@@ -72,7 +72,7 @@ impl Refusals {
             return self.users.take(user).map_err(|_| Unrecorded::User);
         }
         let address = record.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        self.addresses.take(&network(address)).map_err(|_| Unrecorded::Address)?;
+        self.addresses.take(&network(address, CUSTOMER)).map_err(|_| Unrecorded::Address)?;
         self.nobody.check().map_err(|_| Unrecorded::Process)
     }
 }

@@ -14,18 +14,15 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 /// The least time between two sweeps for idle keys: a sweep visits every key.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// The network that limits count for an address: an IPv4 address, or the /64 that is the least one IPv6 customer owns.
-#[must_use]
-pub fn network(address: IpAddr) -> IpAddr {
-    prefix(address, 64).unwrap_or(address.to_canonical())
-}
+/// The leading bits of an IPv6 address that are the least one customer owns.
+pub const CUSTOMER: u32 = 64;
 
-/// The network of an IPv6 address with this many leading bits; none of an IPv4 address.
+/// The network that limits count for an address: an IPv4 address itself, or the IPv6 network of this many leading bits.
 #[must_use]
-pub fn prefix(address: IpAddr, bits: u32) -> Option<IpAddr> {
+pub fn network(address: IpAddr, bits: u32) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & u128::MAX.unbounded_shl(128 - bits.min(128))))),
-        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & u128::MAX.unbounded_shl(128 - bits.min(128)))),
+        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use api_testing::Client;
 use serde_json::{Value, json};
+use testing::until;
 use uuid::Uuid;
 
 use super::nursery::{DAY, NOON, Nursery, created, length, refused};
@@ -103,6 +104,10 @@ async fn a_dose_is_logged_by_staff_under_an_authorisation_and_once() {
     let logged = created(dose);
     assert_eq!((&logged["child_id"], &logged["administered_by"]), (&json!(nursery.children[0]), &json!(staff)));
     assert_eq!(logged["medication_name"], "Paracetamol");
+    // The body names the medication alone, and the record names its child.
+    let named =
+        format!("SELECT count(*) FROM app.access_audit WHERE success AND resource = '/api/v1{PATH}?child_id={}'", nursery.children[0]);
+    until("the dose is recorded with its child", async || nursery.school.scalar::<i64>(&named).await == 1).await;
     assert_eq!(created(teacher.post_keyed(PATH, "dose-1", given.clone()).await), logged);
     // Without a key the same dose is refused too.
     refused(&nursery.admin.post(PATH, with(json!({"administered_by": staff}))).await, 409, &[("administered_at", "taken")]);

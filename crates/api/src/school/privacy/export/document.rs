@@ -155,7 +155,7 @@ pub struct ExportedAccess {
     pub user_id: Option<Uuid>,
     /// Permission that the request needed, such as `children:read`.
     pub action: String,
-    /// Path of the request, without the query string.
+    /// Path of the request. Of a query string or body it has only `?child_id=` with the id of the child, if the request names one child in them.
     pub resource: String,
     /// Time of the request, in RFC 3339 format.
     #[sqlx(try_from = "StoredMoment")]
