@@ -1,4 +1,6 @@
 //! Names and identities: text becomes a name only by passing its rule, once, here. Nothing else may build identifiers from text.
+//!
+//! Must not change a text to make it fit.
 
 use std::fmt;
 

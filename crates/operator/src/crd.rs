@@ -2,6 +2,7 @@
 //!
 //! Invariant: a schema holds only fields that work, and every optional field is resolved in [`convert`], not by a default in the schema, so that GitOps tools
 //! never see a difference they did not make. What the API server lets through is parsed once more by [`convert`]; no other module reads a spec's text.
+//! Must not give a field a meaning that `convert` does not.
 
 pub mod condition;
 pub mod convert;

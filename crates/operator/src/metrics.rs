@@ -1,6 +1,6 @@
 //! The operator's metrics: their names, what they mean, and the only code that records them, so that labels stay few and the same everywhere.
 //!
-//! No label may hold a school's name, a message or anything else that grows with use.
+//! No label may hold a school's name, a message or anything else that grows with use. Must not take a label from a message or a School.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,6 +1,7 @@
 //! What a route demands, as a type: a handler that names none cannot reach a connection.
 //!
 //! The codes are rows of the school's own `app.permissions`; which roles hold them is the school's to say.
+//! Must not decide who has a permission: the school's tables do.
 
 /// One permission of the school's matrix.
 pub trait Permission: Send + Sync + 'static {

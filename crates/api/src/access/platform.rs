@@ -1,4 +1,6 @@
 //! Permissions of platform staff: over tenants, never over their data.
+//!
+//! Must not reach a school's data: only counts.
 
 use std::sync::Arc;
 

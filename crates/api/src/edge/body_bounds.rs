@@ -1,4 +1,6 @@
 //! A request's body on its way in: bounded in size and time whatever its headers claim, and never held as a whole.
+//!
+//! Must not read a body that nobody asks for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};

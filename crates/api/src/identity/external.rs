@@ -2,7 +2,7 @@
 //!
 //! At most one fetch at a time, and none within [`External::pause`] of the last: a token with an unknown key cannot have them fetched at will. A fetch does not
 //! depend on its callers: one that disconnects does not cancel it. While the issuer is down its keys stay valid until [`External::max_age`]; then every token
-//! is refused.
+//! is refused. Must not fetch from an address that a token names.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};

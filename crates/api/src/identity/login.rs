@@ -1,7 +1,7 @@
 //! Logging in, renewing, logging out, changing a password: each one transaction, with its audit row.
 //!
 //! An unknown, inactive or locked account and a wrong password get the same answer and cost the same: one hash and the same statements. The hash costs more or
-//! less only for an account that still has one of an older system: see [`password::Checker`].
+//! less only for an account that still has one of an older system: see [`password::Checker`]. Must not tell an unknown account from a wrong password.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! The rules of both schemas, in CEL, each with a message that says what to do. They refuse early what [`super::convert`] would refuse late; they are not the last line.
 //!
 //! A rule about a change sits on the parent of an optional field, because the API server does not evaluate a field's own rule when the field is removed.
+//! Must not be the only check of anything.
 
 use kube::core::{Reason, Rule};
 use schemars::{Schema, SchemaGenerator, json_schema};

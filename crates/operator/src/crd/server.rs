@@ -1,4 +1,6 @@
 //! The `DatabaseServer` resource. Types and their schema only: rules live in [`rule`], meaning in [`super::convert`].
+//!
+//! Must not hold rules or meaning.
 #![expect(unreachable_pub, reason = "the schema derive repeats each struct inside a function")]
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! Who may enter a school's database: opening, closing and barring it, and creating its login and setting its password.
 //!
 //! Each function is one transaction under the advisory lock of the database's name. It checks the ownership comment there, and writes only what differs.
+//! Must not touch a database or login without our ownership comment.
 
 use domain::names::SchoolUid;
 use secrecy::{ExposeSecret as _, SecretString};

@@ -1,7 +1,7 @@
 //! What a kind of object brings to the engine.
 //!
 //! A kind is a folder with its observe, execute and status, a planner in `domain`, an implementation of [`Kind`], and one line in `run.rs`. Nothing here may
-//! decide what is done: `plan` and `admissible` only call the domain.
+//! decide what is done: `plan` and `admissible` only call the domain. Must not know any kind.
 
 use std::fmt::Debug;
 use std::sync::Arc;

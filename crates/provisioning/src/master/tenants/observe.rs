@@ -1,4 +1,6 @@
 //! Observing one School in the registry: its row, the holder of its code and its first administrator, in one snapshot. Changes nothing.
+//!
+//! Must not judge what it read.
 
 use domain::names::{SchoolCode, TenantId};
 use domain::school::observed::ObservedTenant;
