@@ -95,9 +95,9 @@ async fn a_keyed_activity_takes_six_round_trips_and_a_change_of_it_four() {
     let changes = [json!({"notes": "Dormiu bem"}), json!({"notes": null, "class_id": nursery.class}), json!({})];
     for body in changes {
         let change = async || {
-            let changed = admin.patch(&path, &tag, body.clone()).await;
-            assert_eq!(changed.status, 200, "{}", changed.body);
-            tag = changed.etag();
+            let renewed = admin.patch(&path, &tag, body.clone()).await;
+            assert_eq!(renewed.status, 200, "{}", renewed.body);
+            tag = renewed.etag();
         };
         assert_eq!(relay.least(change).await, 4, "PATCH {body}");
     }
