@@ -227,8 +227,9 @@ fn two_operators_without_a_lease_double_nothing() {
         for (code, end) in &schools {
             request_end(&world, &namespace, code, *end).await;
         }
-        let oracle = Oracle::of(&world, Migrations::tenant().unwrap().target()).await;
-        assert_each_as_desired(&world, &mut Oracle { operators: 2, ..oracle }, &namespace, &schools, |_| true).await;
+        let mut oracle = Oracle::of(&world, Migrations::tenant().unwrap().target()).await;
+        oracle.operators = 2;
+        assert_each_as_desired(&world, &mut oracle, &namespace, &schools, |_| true).await;
         watching.abort();
         history.lock().unwrap().assert_constant(SCHOOLS);
         let created = secrets_created(&world, &namespace);
