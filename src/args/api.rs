@@ -87,7 +87,8 @@ pub(crate) struct ConnectionArgs {
     /// Connections that one school may have of them.
     #[arg(long, env = "DAILYCARE_TENANT_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     tenant_connections: u32,
-    /// How long a request waits for a connection, in milliseconds.
+    /// How long a request waits for a connection, in milliseconds; longer where opening one takes long: as long as four openings, but at most as long as
+    /// connecting may take.
     #[arg(long, env = "DAILYCARE_CONNECTION_WAIT_MILLISECONDS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     connection_wait_milliseconds: u64,
     /// The most that connecting to a school's database may take once there is a place for it, in milliseconds; a school's own connect timeout counts when

@@ -10,6 +10,7 @@ mod context;
 mod epochs;
 mod error;
 mod limits;
+mod openings;
 mod queue;
 mod server;
 mod session;

@@ -36,21 +36,24 @@ pub(super) async fn connect(slot: Slot, target: &Target) -> Result<(Slot, Sessio
     Ok((slot, session))
 }
 
-/// Tells the tenant's breaker how a connect ended, also when its future was dropped.
+/// Tells the tenant's breaker and the server how a connect ended, also when its future was dropped.
 struct BreakerGuard<'a> {
     server: &'a PoolServer,
     tenant: TenantId,
     attempt: Option<ConnectAttempt>,
+    /// Its number among the server's openings.
+    opening: u64,
 }
 
 impl<'a> BreakerGuard<'a> {
     fn begin(server: &'a PoolServer, target: &Target) -> Result<Self, Error> {
         let attempt = server.breaker(target.tenant, |breaker| breaker.admit(target.epoch, Instant::now()))?;
-        Ok(Self { server, tenant: target.tenant, attempt: Some(attempt) })
+        Ok(Self { server, tenant: target.tenant, attempt: Some(attempt), opening: server.begin_opening() })
     }
 
     fn end<T>(mut self, outcome: Result<T, Error>) -> Result<T, Error> {
         let Some(attempt) = self.attempt.take() else { return outcome };
+        self.server.end_opening(self.opening, outcome.is_ok());
         let (limits, now) = (&self.server.context().limits, Instant::now());
         self.server.breaker(self.tenant, |breaker: &mut ConnectBreaker| match &outcome {
             Ok(_) | Err(Error::Stale) => breaker.answered(attempt),
@@ -68,6 +71,7 @@ impl<'a> BreakerGuard<'a> {
 impl Drop for BreakerGuard<'_> {
     fn drop(&mut self) {
         if let Some(attempt) = self.attempt.take() {
+            self.server.end_opening(self.opening, false);
             self.server.breaker(self.tenant, |breaker| breaker.abandoned(attempt));
         }
     }

@@ -13,7 +13,7 @@ pub struct Limits {
     pub server_budget: u32,
     /// The most connections of one tenant; its own setting may allow fewer.
     pub tenant_cap: u32,
-    /// Time to wait for a connection when none is free.
+    /// Time to wait for a connection when none is free. Where opening one takes long, the wait is as long as a few of them, up to `connect_timeout`.
     pub wait: Duration,
     /// Requests of one tenant that may wait, for each connection that it may have.
     pub waiters_per_connection: u32,

@@ -3,7 +3,7 @@
 //! Its methods return the actions to execute after the lock is released, and never execute one: must not open, hand over or close a connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use domain::names::{ServerName, TenantId};
 
@@ -11,6 +11,7 @@ use super::budget::{ConnectionBudget, PoolAction};
 use super::connect_breaker::ConnectBreaker;
 use super::context::Context;
 use super::error::Error;
+use super::openings::Openings;
 use super::session::Session;
 use super::target::Target;
 use super::usage::{ServerUsage, TenantUsage};
@@ -28,6 +29,7 @@ struct State<W> {
     budget: ConnectionBudget<Session, W>,
     /// When a session was last found dead, or the server unreachable: sessions that were idle then may be dead too.
     suspected: Option<Instant>,
+    openings: Openings,
 }
 
 /// What is to be done after the lock is released.
@@ -43,7 +45,7 @@ pub(super) enum Requested {
 
 impl<W> Server<W> {
     pub(super) fn new(name: ServerName, context: Arc<Context>) -> Self {
-        let state = State { budget: ConnectionBudget::new(context.limits.server_budget), suspected: None };
+        let state = State { budget: ConnectionBudget::new(context.limits.server_budget), suspected: None, openings: Openings::default() };
         Self { name, context, state: Mutex::new(state) }
     }
 
@@ -158,6 +160,20 @@ impl<W> Server<W> {
     /// Whether a session that was last used then must answer before it is used.
     pub(super) fn is_in_doubt(&self, last_used: Instant) -> bool {
         last_used.elapsed() > self.context.limits.check_after_idle || self.lock().suspected.is_some_and(|at| last_used <= at)
+    }
+
+    /// A connection begins to be opened; the number is for [`Server::end_opening`].
+    pub(super) fn begin_opening(&self) -> u64 {
+        self.lock().openings.begin(Instant::now())
+    }
+
+    pub(super) fn end_opening(&self, number: u64, opened: bool) {
+        self.lock().openings.end(number, opened, Instant::now());
+    }
+
+    /// How long a request waits for a slot in all, as far as it is known by now.
+    pub(super) fn patience(&self) -> Duration {
+        self.lock().openings.patience(&self.context.limits, Instant::now())
     }
 
     /// Changes a tenant's breaker.

@@ -196,12 +196,23 @@ impl Drop for Slot {
 }
 
 impl Waiting {
+    /// Waits as long as it makes sense, which openings that take long may extend meanwhile.
     async fn granted(mut self) -> Result<Grant, Error> {
-        match tokio::time::timeout(self.server.context().limits.wait, &mut self.receiver).await {
-            Ok(Ok(granted)) => granted,
-            // The sender is dropped unused only together with the server.
-            Ok(Err(_)) => Err(Error::Stopping),
-            Err(_) => Err(Error::Exhausted { source: None }),
+        let began = tokio::time::Instant::now();
+        let mut until = began + self.server.patience();
+        loop {
+            match tokio::time::timeout_at(until, &mut self.receiver).await {
+                Ok(Ok(granted)) => return granted,
+                // The sender is dropped unused only together with the server.
+                Ok(Err(_)) => return Err(Error::Stopping),
+                Err(_) => {
+                    let extended = began + self.server.patience();
+                    if extended <= until {
+                        return Err(Error::Exhausted { source: None });
+                    }
+                    until = extended;
+                }
+            }
         }
     }
 }

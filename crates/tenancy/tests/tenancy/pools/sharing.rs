@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use tenancy::pools::{Error, Limits, Pools};
+use tenancy::pools::{Error, Limits, Pools, Target};
 use testing::{Version, until};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::fleet::{Fleet, database, id, limits, pid, request_connection, usage};
+use super::fleet::{Fleet, PATIENCE, database, id, limits, pid, request_connection, usage};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_tenants_share_ten_connections_and_there_is_never_an_eleventh() {
@@ -186,4 +187,44 @@ async fn what_is_idle_for_long_or_lived_its_time_is_closed_and_its_tenant_forgot
     let first = pid(&mut connection).await;
     connection.finish();
     assert_ne!(pid(&mut pools.connection(&fleet.target(0)).await.unwrap()).await, first);
+}
+
+#[tokio::test]
+async fn nobody_is_refused_while_connections_take_longer_to_open_than_the_usual_wait() {
+    let fleet = Fleet::start(Version::V18, 4).await;
+    let limits = Limits { server_budget: 1, wait: Duration::from_millis(50), connect_timeout: PATIENCE, ..limits() };
+    let pools = Pools::new(limits);
+    let slow = slow_to_accept(fleet.server.port()).await;
+    let target = |tenant: usize| {
+        let mut route = fleet.route(tenant);
+        route.endpoint.port = slow;
+        Arc::new(Target::new(id(tenant), 1, &route, "right".into()))
+    };
+    // Each of them closes the connection of the one before, and opens its own.
+    let requests = (0..4).map(|tenant| {
+        let (pools, target) = (Arc::clone(&pools), target(tenant));
+        async move {
+            let mut connection = pools.connection(&target).await.unwrap();
+            assert_eq!(database(&mut connection).await, format!("school_{tenant}"));
+            connection.finish();
+        }
+    });
+    join_all(requests).await;
+}
+
+/// A port that leads to the server, to whose clients it answers only after several of the usual waits.
+async fn slow_to_accept(server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    port
 }
