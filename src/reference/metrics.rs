@@ -13,7 +13,7 @@ const INTRODUCTION: &str = "Both programs serve their metrics at `/metrics` of `
 There is no login: keep the address inside the cluster. Times are in seconds, sizes in bytes. \
 A histogram has the series `_bucket`, `_sum` and `_count`. \
 No label holds a school's name or a person's; `tenant` is a tenant id.\n\n\
-The [alerts](runbook/README.md#alerts-of-the-api) are built on these metrics.\n";
+The alerts of [the API](runbook/README.md#alerts-of-the-api) and [the operator](runbook/README.md#alerts-of-the-operator) are built on these metrics.\n";
 
 #[test]
 fn the_page_of_metrics_is_what_the_tables_say() {

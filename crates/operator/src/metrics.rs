@@ -21,10 +21,11 @@ const SCHOOLS: &str = "dailycare_operator_schools";
 const SERVER_UP: &str = "dailycare_operator_server_up";
 const SERVER_SCHOOLS: &str = "dailycare_operator_server_schools";
 const LOG_RECORDS_LOST: &str = "dailycare_operator_log_records_lost_total";
+const REGISTRY_LISTENING: &str = "dailycare_operator_registry_listening";
 const ODD_ROWS: &str = "dailycare_operator_registry_odd_rows";
 
 /// Every metric there is.
-pub const METRICS: [Metric; 11] = [
+pub const METRICS: [Metric; 12] = [
     Metric { name: RECONCILE_DURATION, kind: Kind::Histogram, labels: &["kind"], help: "How long one reconcile of one object took." },
     Metric { name: RECONCILE_ERRORS, kind: Kind::Counter, labels: &["kind", "class"], help: "Reconciles that failed, by class of error." },
     Metric { name: QUEUE_DEPTH, kind: Kind::Gauge, labels: &["kind"], help: "Objects that wait to be reconciled." },
@@ -34,6 +35,12 @@ pub const METRICS: [Metric; 11] = [
     Metric { name: SCHOOLS, kind: Kind::Gauge, labels: &["ready", "tier", "server"], help: "Schools." },
     Metric { name: SERVER_UP, kind: Kind::Gauge, labels: &["server"], help: "1 while the tenant server answers." },
     Metric { name: SERVER_SCHOOLS, kind: Kind::Gauge, labels: &["server", "state"], help: "Tenant databases on the server." },
+    Metric {
+        name: REGISTRY_LISTENING,
+        kind: Kind::Gauge,
+        labels: &[],
+        help: "1 while this process leads and hears of changes in the registry, 0 while it leads and does not.",
+    },
     Metric { name: ODD_ROWS, kind: Kind::Gauge, labels: &[], help: "Rows of the registry that name no possible server and count nowhere." },
     Metric {
         name: LOG_RECORDS_LOST,
@@ -65,6 +72,11 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
 fn describe() {
     describe_all(&METRICS);
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// This process, which leads, hears of changes in the registry, or does not.
+pub fn registry_listening(listens: bool) {
+    gauge!(REGISTRY_LISTENING).set(f64::from(u8::from(listens)));
 }
 
 /// One reconcile of an object of `kind` ended, well or not.
@@ -148,6 +160,9 @@ impl SchoolCounts {
 }
 
 #[cfg(test)]
+mod alerts;
+
+#[cfg(test)]
 mod tests {
     use testing::metrics::assert_exposed;
 
@@ -174,6 +189,7 @@ mod tests {
             server_schools("pg-1", "active", 7);
             log_records_lost(2);
             odd_rows(1);
+            registry_listening(true);
             SchoolCounts::default().record([Group { ready: true, tier: "basic", server: "pg-1".to_owned() }]);
         });
         assert_exposed(&text, &METRICS);

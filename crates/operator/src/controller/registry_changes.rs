@@ -16,12 +16,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::requeue_waiting;
+use crate::metrics;
 
 /// Runs until `stop`.
 pub(super) async fn follow(ctx: Arc<Context>, stop: CancellationToken) {
     let mut failures = 0_u32;
+    metrics::registry_listening(false);
     while let Some(ended) = stop.run_until_cancelled(session(&ctx, &mut failures)).await {
         let Err(error) = ended;
+        metrics::registry_listening(false);
         failures = failures.saturating_add(1);
         let wait = retry::wait(error.class(), failures, 0);
         tracing::info!(error = chain(&error), retry_in = ?wait, "the registry is not listened to");
@@ -33,6 +36,7 @@ pub(super) async fn follow(ctx: Arc<Context>, stop: CancellationToken) {
 async fn session(ctx: &Context, failures: &mut u32) -> postgres::Result<Infallible> {
     let mut changes = Changes::listen(&ctx.registry).await?;
     *failures = 0;
+    metrics::registry_listening(true);
     loop {
         match changes.next().await? {
             Heard::Changed(tenant) => requeue_waiting::for_tenant(ctx, tenant),
