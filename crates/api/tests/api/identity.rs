@@ -4,6 +4,7 @@ mod accounts;
 mod forged;
 mod issuer;
 mod login;
+mod private_authority;
 mod sessions;
 
 use std::sync::Arc;

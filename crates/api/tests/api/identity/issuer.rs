@@ -110,7 +110,7 @@ impl Jwks {
     }
 }
 
-fn ed(forge: &Forge, kid: &str) -> Value {
+pub(super) fn ed(forge: &Forge, kid: &str) -> Value {
     json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": B64.encode(forge.ed.public_key()), "kid": kid }] })
 }
 
@@ -122,7 +122,7 @@ async fn site(jwks: &Jwks, set: impl FnOnce(&mut External)) -> Site {
     site
 }
 
-async fn code(site: &Site, token: &str) -> Option<Code> {
+pub(super) async fn code(site: &Site, token: &str) -> Option<Code> {
     site.identity.verify(token).await.err().map(|error| error.code)
 }
 
