@@ -2,6 +2,7 @@
 //!
 //! Must not hold a key that seals, and must not write tenants: the operator's side of the master database is `provisioning::master`.
 
+pub mod listener;
 mod open;
 pub mod password;
 pub mod refusals;

@@ -37,6 +37,14 @@ impl Maintenance {
         self.due().insert(tenant, Utc::now() + RETRY);
     }
 
+    /// Forgets schools that this says are there no more.
+    pub(crate) fn retain(&self, is_there: impl Fn(TenantId) -> bool) {
+        self.due().retain(|tenant, _| tenant.is_none_or(&is_there));
+        let mut without = self.without_time_zone();
+        without.retain(|tenant| is_there(*tenant));
+        metrics::without_time_zone(without.len());
+    }
+
     /// Does what is due, in transactions of its own. Audit records can be written even after a failure: the default partition takes what has no other.
     pub(crate) async fn run(&self, conn: &mut PgConnection, tenant: Option<TenantId>) {
         // Again and again, because a gauge that nobody sets for minutes is not shown.
@@ -126,4 +134,25 @@ async fn make_partitions(conn: &mut PgConnection, make: &'static str) -> postgre
 
 fn tomorrow(now: DateTime<Utc>) -> DateTime<Utc> {
     now.date_naive().checked_add_days(Days::new(1)).map_or(now + RETRY, |day| day.and_time(NaiveTime::MIN).and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_school_that_was_removed_is_counted_no_more() {
+        let (maintenance, here, gone) = (Maintenance::default(), TenantId(Uuid::from_u128(1)), TenantId(Uuid::from_u128(2)));
+        for school in [here, gone] {
+            maintenance.report_time_zone(school, false);
+            maintenance.postpone(Some(school));
+        }
+        maintenance.postpone(None);
+        maintenance.retain(|school| school == here);
+        assert_eq!(*maintenance.without_time_zone(), HashSet::from([here]));
+        assert_eq!(maintenance.due().len(), 2);
+        assert!(!maintenance.is_due(None));
+    }
 }

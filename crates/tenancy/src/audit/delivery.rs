@@ -112,6 +112,7 @@ impl Delivery {
 
     /// Runs it.
     pub(super) async fn maintain_platform(self: Arc<Self>) {
+        self.maintenance.retain(|school| self.registry_cache.cached(school).is_some());
         let maintaining = async {
             match self.master.acquire().await.doing("connecting to the master database") {
                 Ok(mut conn) => self.maintenance.run(&mut conn, None).await,

@@ -14,11 +14,10 @@ use std::time::{Duration, Instant};
 use domain::names::TenantId;
 use domain::retry;
 use futures::{Stream, TryStreamExt as _};
-use postgres::error::Doing as _;
 use postgres::schema::Migrations;
-use postgres::session::CONNECT_TIMEOUT;
+use registry::listener;
 use registry::tenants::{self, Position, Reading};
-use sqlx::postgres::{PgListener, PgNotification, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgNotification, PgPool};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -30,7 +29,6 @@ use super::settings::Settings;
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Notifications handled together.
 const MAX_NOTIFICATIONS: usize = 1_000;
-const LISTENING: &str = "listening to the registry";
 
 pub(super) struct Follower {
     pool: PgPool,
@@ -115,19 +113,9 @@ impl Follower {
         }
     }
 
-    /// A connection of its own, so that a dead one takes no slot of the pool while its close waits for an answer.
     async fn listen(&self) -> Result<PgListener> {
-        let options = self.pool.connect_options().as_ref().clone();
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT).idle_timeout(None).max_lifetime(None);
-        let mut listener = PgListener::connect_with(&pool.connect_lazy_with(options)).await.doing(LISTENING)?;
-        // The driver must not reconnect by itself: a new session here also catches up with what was missed.
-        listener.eager_reconnect(false);
-        listener.ignore_pool_close_event(true);
-        if self.settings.listen {
-            let listening = tokio::time::timeout(self.settings.query_timeout, listener.listen(tenants::CHANNEL)).await;
-            listening.map_err(|_| postgres::Error::timed_out(LISTENING))?.doing(LISTENING)?;
-        }
-        Ok(listener)
+        let channels: &[&str] = if self.settings.listen { &[tenants::CHANNEL] } else { &[] };
+        Ok(listener::listen(&self.pool, channels, self.settings.query_timeout).await?)
     }
 
     /// Reads everything, and removes tenants whose rows were deleted.
@@ -143,9 +131,8 @@ impl Follower {
 
     /// The tenants that notifications name. None when no notification came in the time between polls.
     async fn notifications(&self, listener: &mut PgListener) -> Result<HashSet<TenantId>> {
-        let Ok(first) = tokio::time::timeout(self.settings.poll, listener.try_recv()).await else { return Ok(HashSet::new()) };
-        let ended = || postgres::Error { doing: LISTENING, source: sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into()) };
-        let first = first.doing(LISTENING)?.ok_or_else(ended)?;
+        let Ok(first) = tokio::time::timeout(self.settings.poll, listener::receive(listener)).await else { return Ok(HashSet::new()) };
+        let first = first?;
         let rest = std::iter::from_fn(|| listener.next_buffered()).take(MAX_NOTIFICATIONS);
         Ok(std::iter::once(first).chain(rest).filter_map(|notification| tenant(&notification)).collect())
     }

@@ -106,7 +106,7 @@ impl Queries {
         let (cached, era) = (self.loader.tenants().get(tenant), self.loader.tenants().era());
         let reading = tenants::find(&self.pool, tenant, self.timeout).await?;
         if era.history != Some(reading.newest.history) {
-            self.loader.tenants().suspect();
+            self.loader.tenants().suspect(reading.newest.history);
             return Err(Error::Reloading);
         }
         let Some(row) = reading.tenant else {

@@ -35,6 +35,8 @@ struct Pending {
     /// Tenants whose key is unknown.
     unopened: HashSet<TenantId>,
     era: Era,
+    /// Another history that somebody read a row of.
+    suspected: Option<History>,
     /// The last number given to a route.
     route_epoch: i64,
 }
@@ -69,14 +71,23 @@ impl TenantMap {
         pending.era
     }
 
-    /// Somebody read a row of another history.
-    pub(super) fn suspect(&self) {
+    /// Somebody read a row of this other history.
+    pub(super) fn suspect(&self, history: History) {
+        self.lock().suspected = Some(history);
         self.suspected.notify_one();
     }
 
-    /// Waits until somebody has.
+    /// Waits until somebody has, of a history that was not loaded meanwhile.
     pub(super) async fn suspected(&self) {
-        self.suspected.notified().await;
+        while !self.take_suspicion() {
+            self.suspected.notified().await;
+        }
+    }
+
+    fn take_suspicion(&self) -> bool {
+        let mut pending = self.lock();
+        let suspected = pending.suspected.take();
+        suspected.is_some() && suspected != pending.era.history
     }
 
     /// Inserts a tenant unless the one that is there is as new. Returns the one that is there then; none when the tenant's era is over.
@@ -152,6 +163,7 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
     use uuid::Uuid;
 
     use super::*;
@@ -183,6 +195,18 @@ mod tests {
 
     fn announced(map: &TenantMap) -> Vec<i64> {
         map.take_changed_epochs().into_values().collect()
+    }
+
+    #[tokio::test]
+    async fn a_history_that_was_loaded_meanwhile_is_suspected_no_more() {
+        let map = TenantMap::new();
+        map.begin_era(History(1));
+        map.suspect(History(2));
+        map.begin_era(History(2));
+        assert!(map.suspected().now_or_never().is_none(), "everything would be loaded again");
+        map.suspect(History(1));
+        assert!(map.suspected().now_or_never().is_some());
+        assert!(map.suspected().now_or_never().is_none());
     }
 
     #[test]
