@@ -53,7 +53,6 @@ fn a_working_operator_is_healthy_ready_and_measured_without_naming_a_school() {
         }
         for line in [
             "dailycare_operator_leader 1",
-            "dailycare_operator_registry_listening 1",
             r#"dailycare_operator_server_up{server="pg-15"} 1"#,
             r#"dailycare_operator_actions_total{action="claim_database"} 1"#,
         ] {

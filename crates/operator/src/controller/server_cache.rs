@@ -31,6 +31,8 @@ pub struct ServerState {
     pub placeable: bool,
     /// The fixed roles are as they should be.
     pub prepared: bool,
+    /// The template of the operator's schema stands.
+    pub template: bool,
     /// The system identifier that it answered with, if it did.
     pub identifier: Option<String>,
     /// Whether its admin may read what it stores of passwords.
@@ -91,6 +93,7 @@ impl ServerCache {
             before.fitness != state.fitness
                 || before.placeable != state.placeable
                 || before.prepared != state.prepared
+                || before.template != state.template
                 || before.desired != state.desired
                 || !same_connection(before.connection.as_ref(), state.connection.as_ref())
         });
@@ -157,6 +160,7 @@ mod tests {
             fitness,
             placeable: true,
             prepared: true,
+            template: true,
             identifier: None,
             passwords: Passwords::Hidden,
         }
