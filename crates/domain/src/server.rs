@@ -11,4 +11,4 @@ pub mod observed;
 pub mod plan;
 pub mod status;
 
-pub use desired::{AllowedNamespaces, DesiredServer, Host, TlsMode};
+pub use desired::{AllowedNamespaces, DesiredServer, Host, PasswordForm, TlsMode};

@@ -15,6 +15,7 @@ pub mod login;
 pub mod migrate;
 mod migrator_session;
 pub mod ownership;
+pub mod password;
 pub mod prepare;
 mod send;
 pub mod session_guard;

@@ -94,6 +94,8 @@ closed_list! {
         InsufficientPrivilege,
         /// The server accepts no writes.
         ServerReadOnly,
+        /// The server refuses the passwords that it is given.
+        PasswordRefused,
         /// Roles and template are being made.
         Preparing,
         /// New schools are accepted.
@@ -157,6 +159,7 @@ impl Reason {
             | Self::VersionUnsupported
             | Self::InsufficientPrivilege
             | Self::ServerReadOnly
+            | Self::PasswordRefused
             | Self::InUse => true,
         }
     }

@@ -89,8 +89,10 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::gitops;
     use crate::names::ServerName;
     use crate::server::admissible::admissible;
+    use crate::server::status::{ServerCapacity, report};
 
     fn worlds() -> Vec<ObservedServer> {
         let failed = Obstacle { reason: Reason::DatabaseUnreachable, message: "no answer".into() };
@@ -201,6 +203,24 @@ mod tests {
     fn the_finalizer_of_a_server_with_schools_stays() {
         for observed in worlds().into_iter().filter(|observed| observed.in_use) {
             assert_ne!(plan(&observed), Plan::Execute(Action::Object(ObjectAction::RemoveFinalizer)), "{observed:?}");
+        }
+    }
+
+    #[test]
+    fn argo_cd_and_flux_take_a_server_for_what_it_is_in_every_state() {
+        let mut distinct = gitops::Distinct::new();
+        for observed in worlds().iter().filter(|observed| !observed.deleting) {
+            let planned = plan(observed);
+            for (overdue, schedulable, capacity) in
+                [(false, true, None), (true, true, None), (false, false, Some(3)), (true, false, Some(3))]
+            {
+                let capacity = ServerCapacity { schedulable, schools: 3, capacity };
+                gitops::add(&mut distinct, report(observed, &planned, capacity, overdue), planned == Plan::Settled, false);
+            }
+        }
+        let script = gitops::Script::of("DatabaseServer");
+        for (conditions, settled, _) in distinct.values() {
+            gitops::check(&script, conditions, *settled, false);
         }
     }
 

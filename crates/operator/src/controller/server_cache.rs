@@ -132,7 +132,7 @@ fn same_connection(before: Option<&Arc<ServerConnection>>, now: Option<&Arc<Serv
 
 #[cfg(test)]
 mod tests {
-    use domain::server::{AllowedNamespaces, Host, TlsMode};
+    use domain::server::{AllowedNamespaces, Host, PasswordForm, TlsMode};
     use postgres::session::{Endpoint, Tls};
 
     use super::*;
@@ -145,6 +145,7 @@ mod tests {
             host,
             port: 5432,
             tls: TlsMode::Require,
+            passwords: PasswordForm::Verifier,
             tiers: Vec::new(),
             max_schools: None,
             schedulable: true,

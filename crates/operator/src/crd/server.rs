@@ -36,6 +36,7 @@ use super::{condition, rule};
     validation = rule::server_name_length()
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rule::plain_passwords())]
 pub struct DatabaseServerSpec {
     /// DNS name or IP address.
     #[schemars(length(min = 1, max = 253))]
@@ -47,6 +48,10 @@ pub struct DatabaseServerSpec {
     pub port: Option<i64>,
     /// How connections are protected.
     pub tls: Tls,
+    /// How the server is sent the passwords of the logins that are made on it: Verifier, if not given, or Plain, for servers that refuse SCRAM verifiers. Plain
+    /// needs TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passwords: Option<Passwords>,
     /// The Secret with the admin login.
     pub admin_secret_ref: AdminSecretRef,
     /// The classes of service it offers.
@@ -62,6 +67,19 @@ pub struct DatabaseServerSpec {
     /// The namespaces whose schools it takes; all if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
+}
+
+/// How a server is sent the passwords of the logins that are made on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Passwords {
+    /// As SCRAM verifiers, which log nobody in.
+    Verifier,
+    /// As they are, over encrypted connections only.
+    Plain,
+    /// A word this version does not know; read, but never offered.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// How connections to a server are protected.

@@ -6,5 +6,6 @@ mod claiming;
 mod dropping;
 mod fixtures;
 mod migrating;
+mod passwords;
 mod preparing;
 mod templates;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::condition::{ConditionStatus, ConditionType};
 use domain::names::ServerName;
 use domain::placement::{Candidate, Cause, Placement, Unplaced};
 use domain::school::desired::{Desired, DesiredSchool};
@@ -104,13 +105,24 @@ async fn candidates(ctx: &Context, school: &School, desired: &DesiredSchool) -> 
     let requested = desired.placement.server.as_ref();
     let candidates =
         servers.into_iter().filter(|(name, _)| requested.is_none_or(|requested| requested == name)).map(|(name, state)| Candidate {
-            name,
             namespace_allowed: state.desired.allowed.allows(&labels),
             tiers: state.desired.tiers,
             schedulable: state.desired.schedulable,
             ready: state.placeable,
+            trouble: if state.placeable { None } else { trouble(ctx, &name) },
             schools: 0,
+            name,
             capacity: state.desired.max_schools,
         });
     Ok(candidates.collect())
+}
+
+/// What the server's object says of why it is not ready.
+fn trouble(ctx: &Context, name: &ServerName) -> Option<String> {
+    let object = ctx.server_objects.state().into_iter().find(|object| object.name_any() == name.as_str())?;
+    let conditions = object.status.as_ref()?.conditions.as_deref()?;
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Ready.label() && condition.status != ConditionStatus::True.label())?;
+    Some(format!("{}: {}", ready.reason, ready.message))
 }
