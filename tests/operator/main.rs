@@ -35,6 +35,7 @@ mod servers;
 mod sources;
 mod suspending;
 mod truth;
+mod unidentified;
 mod upgrading;
 mod urgency;
 mod world;

@@ -55,11 +55,11 @@ fn in_a_rebuilt_cluster_servers_and_schools_say_that_another_cluster_has_them_an
         world.admin_secret("pg-18-admin", "postgres", world.pg18.superuser_password()).await;
         world.declare_server("pg-18", world.pg18.port(), &["standard", "basic"]).await;
         let server = world.server_when("pg-18", "Stalled", "True", "OwnedByAnother").await;
-        let told = server_message(&server, "Ready");
+        let said = server_message(&server, "Ready");
         assert!(
-            told.contains("another cluster or program made it")
-                && told.contains("If this cluster was rebuilt, see docs/running/rebuild.md"),
-            "{told}"
+            said.contains("another cluster or program made it")
+                && said.contains("If this cluster was rebuilt, see docs/running/rebuild.md"),
+            "{said}"
         );
         world.apply_school(namespace, "northside", spec).await;
         let refused = world.school_when(namespace, "northside", "Ready", "False", "ServerNotReady").await;
@@ -90,9 +90,9 @@ fn a_school_that_was_deleted_with_retain_and_applied_again_is_told_which_tenant_
         let kept = world.tenant_row(&names(&school)).await;
         world.apply_school(&namespace, "northside", spec).await;
         let refused = world.school_when(&namespace, "northside", "Stalled", "True", "NameConflict").await;
-        let told = message(&refused);
-        assert!(told.starts_with("another tenant holds the code northside; a School that was deleted with Retain, or in a cluster that was rebuilt, keeps it with its data"), "{told}");
-        assert!(told.contains("docs/running/rebuild.md"), "{told}");
+        let said = message(&refused);
+        assert!(said.starts_with("another tenant holds the code northside; a School that was deleted with Retain, or in a cluster that was rebuilt, keeps it with its data"), "{said}");
+        assert!(said.contains("docs/running/rebuild.md"), "{said}");
         // Taking the refused one away harms nothing of what is kept.
         world.delete_school(&namespace, "northside").await;
         let mut after = world.tenant_row(&names(&school)).await;

@@ -28,7 +28,7 @@ pub struct Candidate {
     /// It answered and is prepared.
     pub ready: bool,
     /// What its conditions say, while it is not ready and that is known.
-    pub trouble: Option<String>,
+    pub explanation: Option<String>,
     /// It accepts schools of the School's namespace.
     pub namespace_allowed: bool,
     /// Schools on it, including retained ones and those that are just being placed.
@@ -150,8 +150,8 @@ fn lack(cause: Cause, server: &Candidate, tier: &str) -> String {
             let most = server.capacity.unwrap_or_default();
             format!("{name} holds {most} of {most} schools (raise spec.capacity.maxSchools or add a server)")
         }
-        Cause::NotReady => match &server.trouble {
-            Some(trouble) => format!("{name} is not ready ({trouble})"),
+        Cause::NotReady => match &server.explanation {
+            Some(explanation) => format!("{name} is not ready ({explanation})"),
             None => format!("{name} is not ready (see its conditions)"),
         },
     }
@@ -168,7 +168,7 @@ mod tests {
             tiers: vec![Tier::Standard],
             schedulable: true,
             ready: true,
-            trouble: None,
+            explanation: None,
             namespace_allowed: true,
             schools,
             capacity,

@@ -7,6 +7,7 @@ pub mod admissible;
 pub mod claimant;
 mod desired;
 pub mod fitness;
+pub mod identity;
 pub mod observed;
 pub mod plan;
 pub mod status;

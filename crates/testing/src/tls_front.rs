@@ -72,9 +72,9 @@ impl Drop for TlsFront {
 }
 
 async fn carry(mut client: TcpStream, acceptor: TlsAcceptor, port: u16) -> std::io::Result<()> {
-    let mut asked = [0; SSL_REQUEST.len()];
-    client.read_exact(&mut asked).await?;
-    if asked != SSL_REQUEST {
+    let mut request = [0; SSL_REQUEST.len()];
+    client.read_exact(&mut request).await?;
+    if request != SSL_REQUEST {
         return Ok(());
     }
     client.write_all(b"S").await?;

@@ -10,6 +10,7 @@ use domain::condition::Reason;
 use domain::names::ServerName;
 use domain::school::observed::Unavailable;
 use domain::server::DesiredServer;
+use domain::server::identity::ServerIdentity;
 use postgres::session::Credentials;
 use provisioning::server::catalog::Passwords;
 use tokio::time::Instant;
@@ -31,8 +32,8 @@ pub struct ServerState {
     pub placeable: bool,
     /// The fixed roles are as they should be.
     pub prepared: bool,
-    /// The system identifier that it answered with, if it did.
-    pub identifier: Option<String>,
+    /// Who it is, as it answered; empty if it did not.
+    pub identity: ServerIdentity,
     /// Whether its admin may read what it stores of passwords.
     pub passwords: Passwords,
 }
@@ -158,7 +159,7 @@ mod tests {
             fitness,
             placeable: true,
             prepared: true,
-            identifier: None,
+            identity: ServerIdentity::default(),
             passwords: Passwords::Hidden,
         }
     }

@@ -81,7 +81,7 @@ async fn keep_nothing(conn: &mut PgConnection) -> Result<()> {
     const SETTINGS: &str = "SELECT set_config(name, value, true) FROM (VALUES
             ('password_encryption', 'scram-sha-256'), ('scram_iterations', '4096'),
             ('log_statement', 'none'), ('log_min_error_statement', 'panic'), ('log_min_duration_statement', '-1'),
-            ('log_min_duration_sample', '-1'), ('log_transaction_sample_rate', '0'), ('track_activities', 'off'),
+            ('log_min_duration_sample', '-1'), ('track_activities', 'off'),
             ('debug_print_parse', 'off'), ('debug_print_rewritten', 'off'), ('debug_print_plan', 'off'),
             ('pg_stat_statements.track', 'none'), ('pg_stat_statements.track_utility', 'off'), ('pgaudit.log', 'none')) AS quiet (name, value)
         WHERE EXISTS (SELECT FROM pg_settings known WHERE known.name = quiet.name

@@ -2,6 +2,7 @@
 
 use domain::retry::Class;
 use domain::server::PasswordForm;
+use domain::server::identity::ServerIdentity;
 use postgres::schema::Applied;
 use postgres::session::Credentials;
 use provisioning::server::identity::{OLDEST_VERSION, identify};
@@ -17,7 +18,8 @@ async fn a_server_says_who_it_is_and_what_we_may_do() {
         let identity = identify(&mut server.pool.acquire().await.unwrap()).await.unwrap();
         assert_eq!(identity.version_num / 10_000, if server.version == Version::V15 { 15 } else { 18 });
         assert!(identity.version_num >= OLDEST_VERSION && identity.version.contains('.'));
-        assert_eq!(identity.system_identifier, server.query::<String>("SELECT system_identifier::text FROM pg_control_system()").await);
+        let system = server.query::<String>("SELECT system_identifier::text FROM pg_control_system()").await;
+        assert_eq!(identity.of_server, ServerIdentity { system: Some(system), marker: None });
         assert_eq!(identity.rights.superuser, server.kind == Admin::Superuser);
         assert!(identity.rights.suffice() && !identity.read_only);
         assert_eq!(identity.max_connections, 97);

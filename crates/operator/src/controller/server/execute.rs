@@ -5,7 +5,7 @@
 use domain::server::action::{Action, ObjectAction, ServerAction};
 use kube::Resource as _;
 use provisioning::server::session_guard::SessionGuard;
-use provisioning::server::{MONITOR, prepare, template};
+use provisioning::server::{MONITOR, marker, prepare, template};
 
 use super::observe::{Contact, Observation};
 use super::{FINALIZER, status};
@@ -54,6 +54,7 @@ async fn on_object(ctx: &Context, observation: &mut Observation, action: ObjectA
 async fn on_server(ctx: &Context, observation: &Observation, contact: &Contact, action: ServerAction) -> Result<()> {
     let connection = &contact.connection;
     match action {
+        ServerAction::WriteMarker => marker::write(connection.pool()).await?,
         ServerAction::PrepareRoles => {
             let fingerprint = ctx.keyring.migrator_fingerprint(ctx.cluster, &contact.migrator.password)?;
             let form = observation.desired.as_ref().ok_or(Error::Overtaken("the server"))?.passwords;
