@@ -86,6 +86,8 @@ fn two_objects_for_a_server_are_told_apart_also_when_only_one_of_them_is_told_it
         world.add_server("third", &open, &["standard"]).await;
         as_superuser(&open, HIDE).await;
         let password = open.create_plain_admin("hosted_admin").await.unwrap();
+        // The first object closed the maintenance database to everybody else.
+        as_superuser(&open, "GRANT CONNECT ON DATABASE postgres TO hosted_admin").await;
         world.admin_secret("fourth-admin", "hosted_admin", &password).await;
         world.apply_server("fourth", server_spec("fourth", open.port(), &json!({"host": "localhost"}))).await;
         world.server_when("fourth", "Stalled", "True", "DuplicateServer").await;
