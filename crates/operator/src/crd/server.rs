@@ -69,7 +69,7 @@ pub struct DatabaseServerSpec {
     pub allowed_namespaces: Option<AllowedNamespaces>,
 }
 
-/// How a server is sent the passwords of the logins that are made on it.
+/// How the server is sent passwords of logins: Verifier, if not given, or Plain, for servers that refuse SCRAM verifiers. Plain needs TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub enum Passwords {
     /// As SCRAM verifiers, which log nobody in.
