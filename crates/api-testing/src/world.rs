@@ -118,6 +118,12 @@ pub struct School {
 }
 
 impl School {
+    /// The world that it is in.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
     /// Its tenant's id.
     #[must_use]
     pub fn id(&self) -> Uuid {

@@ -26,6 +26,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
+pub use change::LockedRow;
 pub use filter::{Filter, NameSearch};
 pub use select::Order;
 
@@ -60,10 +61,15 @@ pub trait Resource: Sized + Send + Sync + 'static {
     const ORDER: Order;
     /// Which rows exist for anybody, as a predicate on `t`.
     const LIVE: &'static str = "t.deleted_at IS NULL";
-    /// Which rows are the user's own, as a predicate on `t`, with `{user}` where the user's id goes.
+    /// Which rows are the user's own, as a predicate on `t`, with `{user}` where the user's id goes. Neither this nor [`Resource::LIVE`] reads the table itself:
+    /// a write asks it of the row that it returns, which the table does not show yet.
     const OWN: &'static str;
     /// Columns that must name a live row, of which table, and which of its rows when the permission is only over one's own.
     const REFERENCES: &'static [Reference] = &[];
+    /// Columns that follow from others of a new row, unless its body fills them: each with an expression on `r`, the row as it was sent.
+    const DERIVED: &'static [(&'static str, &'static str)] = &[];
+    /// A text column whose value decides what a change may name: [`Resource::check`] is told it.
+    const DECIDING: Option<&'static str> = None;
     /// The unfiltered first page is kept in the cache under this name, and forgotten with each write.
     const CACHED: Option<&'static str> = None;
 
@@ -94,8 +100,8 @@ pub trait Resource: Sized + Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Refuses what no constraint of the schema refuses, in the transaction of the write; `id` of the row that is changed, `value` as it was sent.
-    fn check(_conn: &mut PgConnection, _id: Option<Uuid>, _value: &Value) -> impl Future<Output = Result<()>> + Send {
+    /// Refuses what no constraint of the schema refuses, in the transaction of the write; `row` is the one that is changed, `value` as it was sent.
+    fn check(_conn: &mut PgConnection, _row: Option<&LockedRow>, _value: &Value) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
 

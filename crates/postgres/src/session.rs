@@ -4,6 +4,7 @@
 //!
 //! Must not keep connections: pools belong to the callers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::server::TlsMode;
@@ -24,7 +25,8 @@ pub struct Endpoint {
     pub tls: Tls,
 }
 
-/// Transport security, in libpq's words. There is no `prefer`: what is asked for is required.
+/// Transport security, in libpq's words. There is no `prefer`: what is asked for is required. A provider's list of authorities has some 170 KB, so everybody
+/// shares one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
     /// Plain text.
@@ -32,9 +34,9 @@ pub enum Tls {
     /// Encrypted, the server's certificate unchecked.
     Require,
     /// Encrypted, certificate signed by this authority (PEM).
-    VerifyCa(Vec<u8>),
+    VerifyCa(Arc<[u8]>),
     /// Encrypted, certificate signed by this authority (PEM) for the host's name.
-    VerifyFull(Vec<u8>),
+    VerifyFull(Arc<[u8]>),
 }
 
 impl From<&Tls> for TlsMode {
@@ -135,8 +137,8 @@ pub fn options(endpoint: &Endpoint, credentials: &Credentials, database: &str, p
     match &endpoint.tls {
         Tls::Disable => options.ssl_mode(PgSslMode::Disable),
         Tls::Require => options.ssl_mode(PgSslMode::Require),
-        Tls::VerifyCa(pem) => options.ssl_mode(PgSslMode::VerifyCa).ssl_root_cert_from_pem(pem.clone()),
-        Tls::VerifyFull(pem) => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(pem.clone()),
+        Tls::VerifyCa(pem) => options.ssl_mode(PgSslMode::VerifyCa).ssl_root_cert_from_pem(pem.to_vec()),
+        Tls::VerifyFull(pem) => options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(pem.to_vec()),
     }
 }
 

@@ -123,8 +123,8 @@ fn tls(parameters: &str) -> Result<Tls, Error> {
         (Some("disable"), None) => Ok(Tls::Disable),
         (Some("require"), None) => Ok(Tls::Require),
         (Some("verify-ca" | "verify-full"), None) => Err(Error::NoRootCertificate),
-        (Some("verify-ca"), Some(file)) => read(file).map(Tls::VerifyCa),
-        (Some("verify-full"), Some(file)) => read(file).map(Tls::VerifyFull),
+        (Some("verify-ca"), Some(file)) => read(file).map(|pem| Tls::VerifyCa(pem.into())),
+        (Some("verify-full"), Some(file)) => read(file).map(|pem| Tls::VerifyFull(pem.into())),
         (Some(_), _) => Err(Error::SslMode),
     }
 }
@@ -160,8 +160,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "PEM").unwrap();
         let url = |mode| format!("postgres://u:p@h/d?sslrootcert={}&sslmode={mode}", file.path().display());
-        assert_eq!(parse(&url("verify-full")).unwrap().endpoint.tls, Tls::VerifyFull(b"PEM".to_vec()));
-        assert_eq!(parse(&url("verify-ca")).unwrap().endpoint.tls, Tls::VerifyCa(b"PEM".to_vec()));
+        assert_eq!(parse(&url("verify-full")).unwrap().endpoint.tls, Tls::VerifyFull(b"PEM"[..].into()));
+        assert_eq!(parse(&url("verify-ca")).unwrap().endpoint.tls, Tls::VerifyCa(b"PEM"[..].into()));
         assert!(matches!(parse(&url("require")), Err(Error::UnusedRootCertificate)));
         let absent = "postgres://u:p@h/d?sslmode=verify-full&sslrootcert=/nowhere/ca.pem";
         assert!(matches!(parse(absent), Err(Error::UnreadableRootCertificate(_))));

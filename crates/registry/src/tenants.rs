@@ -11,7 +11,7 @@ use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{AssertSqlSafe, PgExecutor, Row as _};
 use uuid::Uuid;
 
-use super::route::{COLUMNS, Route, read_route, read_sealed};
+use super::route::{Authorities, COLUMNS, Route, read_route_with, read_sealed};
 use super::seal::Sealed;
 use super::{Result, with_connection_within};
 
@@ -83,7 +83,8 @@ const DOING: &str = "reading tenants";
 /// [continues](Position::continues). Yields at least one reading.
 pub fn after<'a>(executor: impl PgExecutor<'a> + 'a, change_seq: i64) -> impl Stream<Item = Result<Reading>> + 'a {
     let query = sqlx::query(AssertSqlSafe(select("t.change_seq > $1"))).bind(change_seq);
-    query.fetch(executor).map(|row| Reading::read(&row.doing(DOING)?))
+    let mut authorities = Authorities::new();
+    query.fetch(executor).map(move |row| Reading::read(&row.doing(DOING)?, &mut authorities))
 }
 
 /// These tenants, in the order of their commits. At least one reading.
@@ -93,7 +94,8 @@ pub fn after<'a>(executor: impl PgExecutor<'a> + 'a, change_seq: i64) -> impl St
 pub async fn these(executor: impl PgExecutor<'_>, tenants: &[TenantId]) -> Result<Vec<Reading>> {
     let query = sqlx::query(AssertSqlSafe(select("t.id = ANY ($1)"))).bind(uuids(tenants));
     let rows = query.fetch_all(executor).await.doing(DOING)?;
-    rows.iter().map(Reading::read).collect()
+    let mut authorities = Authorities::new();
+    rows.iter().map(|row| Reading::read(row, &mut authorities)).collect()
 }
 
 /// Which of these tenants have no row: a person removed it.
@@ -113,18 +115,22 @@ pub async fn missing(executor: impl PgExecutor<'_>, tenants: &[TenantId]) -> Res
 pub async fn find(pool: &PgPool, tenant: TenantId, limit: Duration) -> Result<Reading> {
     let query = sqlx::query(AssertSqlSafe(select("t.id = $1"))).bind(tenant.0);
     let row = with_connection_within(limit, pool, "reading a tenant", async |conn| query.fetch_one(conn).await).await?;
-    Reading::read(&row)
+    Reading::read(&row, &mut Authorities::new())
 }
 
 /// One statement for both, because two may reach two servers. Of a server, nothing but a restart takes data back, except SQL that rewrites or empties the table
-/// or deletes its last rows. Which system the server is would say nothing more, and some hosted ones do not tell.
+/// or deletes its last rows. Which system the server is would say nothing more, and some hosted ones do not tell. An authority's certificates are in the first row
+/// that refers to them.
 fn select(which: &str) -> String {
     format!(
         "WITH registry AS MATERIALIZED (\
            SELECT hashtextextended(concat_ws('/', extract(epoch FROM pg_postmaster_start_time()), \
                     (SELECT oid FROM pg_database WHERE datname = current_database()), pg_relation_filenode('registry.tenants')), 0) AS history, \
                   (SELECT max(change_seq) FROM registry.tenants) AS newest) \
-         SELECT registry.history, registry.newest, {COLUMNS}, t.change_seq FROM registry LEFT JOIN registry.tenants t ON {which} ORDER BY t.change_seq"
+         SELECT registry.history, registry.newest, {COLUMNS}, t.change_seq, \
+                CASE WHEN t.tls_authority IS NULL THEN t.tls_ca \
+                     WHEN row_number() OVER (PARTITION BY t.tls_authority ORDER BY t.change_seq) = 1 THEN a.certificates END AS tls_ca \
+         FROM registry LEFT JOIN registry.tenants t ON {which} LEFT JOIN registry.authorities a ON a.digest = t.tls_authority ORDER BY t.change_seq"
     )
 }
 
@@ -133,16 +139,16 @@ fn uuids(tenants: &[TenantId]) -> Vec<Uuid> {
 }
 
 impl Reading {
-    fn read(row: &PgRow) -> Result<Self> {
+    fn read(row: &PgRow, authorities: &mut Authorities) -> Result<Self> {
         let newest: Option<i64> = row.try_get("newest").doing(DOING)?;
         let newest = Position { history: History(row.try_get("history").doing(DOING)?), change_seq: newest.unwrap_or(i64::MIN) };
         let found: Option<Uuid> = row.try_get("id").doing(DOING)?;
-        Ok(Self { newest, tenant: found.map(|_| TenantRow::read(row)).transpose()? })
+        Ok(Self { newest, tenant: found.map(|_| TenantRow::read(row, authorities)).transpose()? })
     }
 }
 
 impl TenantRow {
-    fn read(row: &PgRow) -> Result<Self> {
+    fn read(row: &PgRow, authorities: &mut Authorities) -> Result<Self> {
         let text = |column| row.try_get::<Option<String>, _>(column).doing(DOING);
         let version: Option<i32> = row.try_get("schema_version").doing(DOING)?;
         Ok(Self {
@@ -152,7 +158,7 @@ impl TenantRow {
             state: row.try_get("state").doing(DOING)?,
             server: text("server")?.and_then(|server| ServerName::parse(&server).ok()),
             database: text("database_name")?.and_then(|database| DatabaseName::parse(&database).ok()),
-            route: read_route(row)?,
+            route: read_route_with(row, authorities)?,
             sealed: read_sealed(row).doing(DOING)?,
             schema_version: version.and_then(|version| version.try_into().ok()),
             epoch: row.try_get("epoch").doing(DOING)?,

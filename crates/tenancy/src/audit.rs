@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::names::TenantId;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::QueryBuilder;
+use sqlx::postgres::{PgConnection, PgPool, Postgres};
 use uuid::Uuid;
 
 pub use self::record::{Record, about_child};
@@ -87,7 +88,12 @@ impl Audit {
         Table::School.insert(conn, std::slice::from_ref(record)).await
     }
 
-    /// The same in the master database, for actions there.
+    /// Adds the writing of a record to a statement in the school's database that a transaction executes anyway, as [`Audit::write`] does it.
+    pub fn push_write(statement: &mut QueryBuilder<Postgres>, record: &Record) {
+        Table::School.push_insert(statement, record);
+    }
+
+    /// As [`Audit::write`] in the master database, for actions there.
     ///
     /// # Errors
     /// As [`Audit::write`].

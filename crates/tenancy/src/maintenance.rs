@@ -12,7 +12,8 @@ use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use domain::names::TenantId;
 use domain::retry::Class;
 use postgres::error::Doing as _;
-use sqlx::postgres::PgConnection;
+use sqlx::QueryBuilder;
+use sqlx::postgres::{PgConnection, Postgres};
 
 /// When to try again after a failure, mostly because another session held a lock.
 const RETRY: TimeDelta = TimeDelta::minutes(10);
@@ -68,7 +69,7 @@ impl Maintenance {
             self.report_time_zone(tenant, is_known);
         }
         // Each keyed POST deletes some expired answers. The last ones before an idle time are left for this. A failure above must not keep them.
-        partitions.and(is_known.map(|_| ())).and(delete_expired_answers(conn, None).await)
+        partitions.and(is_known.map(|_| ())).and(delete_expired_answers(conn).await)
     }
 
     /// The school's administrators read of it in their settings.
@@ -98,14 +99,19 @@ impl Maintenance {
     }
 }
 
-/// Deletes expired answers to keyed POSTs from a school's database, the oldest first: at most `limit`, or all. Waits for no lock.
-///
-/// # Errors
-/// When the database fails.
-pub async fn delete_expired_answers(conn: &mut PgConnection, limit: Option<u32>) -> postgres::Result<()> {
-    let delete = "DELETE FROM app.idempotency_keys WHERE (user_id, key) IN \
-                  (SELECT user_id, key FROM app.idempotency_keys WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)";
-    sqlx::query(delete).bind(limit.map(i64::from)).execute(conn).await.doing("deleting expired answers").map(|_| ())
+/// Adds a statement that deletes expired answers to keyed POSTs from a school's database, the oldest first: at most `limit`, or all. It waits for no lock.
+pub fn push_delete_expired_answers(statement: &mut QueryBuilder<Postgres>, limit: Option<u32>) {
+    statement.push(
+        "DELETE FROM app.idempotency_keys WHERE (user_id, key) IN \
+         (SELECT user_id, key FROM app.idempotency_keys WHERE expires_at < now() ORDER BY expires_at LIMIT ",
+    );
+    statement.push_bind(limit.map(i64::from)).push(" FOR UPDATE SKIP LOCKED)");
+}
+
+async fn delete_expired_answers(conn: &mut PgConnection) -> postgres::Result<()> {
+    let mut delete = QueryBuilder::default();
+    push_delete_expired_answers(&mut delete, None);
+    delete.build().execute(conn).await.doing("deleting expired answers").map(|_| ())
 }
 
 /// Whether the school's days are those of the time zone that it chose.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use domain::names::TenantId;
 use postgres::error::Doing as _;
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row as _};
 use tenancy::audit::Audit;
 use tenancy::cache::Key;
 use tenancy::pools::{self, Connection};
@@ -50,7 +50,7 @@ impl<P: Permission> Access<P> {
     pub async fn begin_write(&self) -> Result<WriteTransaction> {
         let conn = self.begin_on_primary().await?;
         let (app, tenant) = (self.app.clone(), self.tenant.entry.tenant);
-        Ok(WriteTransaction { conn, context: self.context.clone(), app, tenant, invalidations: Vec::new() })
+        Ok(WriteTransaction { conn, context: self.context.clone(), app, tenant, is_audited: false, invalidations: Vec::new() })
     }
 }
 
@@ -122,6 +122,8 @@ pub struct WriteTransaction {
     context: RequestContext,
     app: App,
     tenant: TenantId,
+    /// A statement of it writes its record in the access audit.
+    is_audited: bool,
     invalidations: Vec<Invalidation>,
 }
 
@@ -140,6 +142,20 @@ impl WriteTransaction {
     /// Adds what this transaction makes untrue in a cache. [`WriteTransaction::commit`] invalidates it, even if its caller is dropped meanwhile.
     pub fn invalidates(&mut self, invalidation: impl Into<Option<Invalidation>>) {
         self.invalidations.extend(invalidation.into());
+    }
+
+    /// Adds this transaction's record in the access audit to a statement that begins with `WITH` and a first query, so that the record needs no round trip
+    /// of its own. The statement must be executed before the commit, and no child be named to the audit after it.
+    pub fn push_audit(&mut self, statement: &mut QueryBuilder<Postgres>) {
+        if self.is_audited {
+            return;
+        }
+        if let Some(record) = self.context.audit().record(true) {
+            statement.push(", audited AS (");
+            Audit::push_write(statement, &record);
+            statement.push(")");
+            self.is_audited = true;
+        }
     }
 
     /// Commits it together with its record in the access audit, then invalidates what the caches hold of it. If there is something to invalidate, both run
@@ -162,7 +178,7 @@ impl WriteTransaction {
     }
 
     async fn commit_with_audit(mut self) -> Result<()> {
-        if let Some(record) = self.context.audit().record(true) {
+        if let Some(record) = self.context.audit().record(true).filter(|_| !self.is_audited) {
             Audit::write(&mut self.conn, &record).await?;
         }
         sqlx::raw_sql("COMMIT").execute(&mut *self.conn).await.doing("committing a transaction")?;

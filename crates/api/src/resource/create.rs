@@ -6,10 +6,11 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::Value;
 use sqlx::QueryBuilder;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, Postgres};
 use uuid::Uuid;
 
-use super::idempotency::{self, Idempotent};
+use super::idempotency::{self, Idempotent, IdempotentWrite};
+use super::select::Columns;
 use super::{Reference, Resource, check_account, check_columns, invalidation, reference, select, visible_columns};
 use crate::access::Access;
 use crate::answer::ETag;
@@ -36,13 +37,14 @@ pub(super) async fn create<R: Resource>(access: Access<R::Create>, headers: Head
         }
         Idempotent::First(tx) => tx,
     };
-    let (id, child) = insert::<R>(&mut tx, body.value, access.own()).await?;
-    if let Some(child) = child {
+    let value = complete::<R>(&mut tx, body.value, access.own()).await?;
+    if let Some(child) = child_of(&value) {
         access.set_audited_child(child);
     }
+    let insert = insert::<R>(&mut tx, value, access.own(), visible);
     // Whoever may only touch their own rows may not create another's: then it is rolled back.
-    let found = select::one_with::<R>(&mut tx, id, access.own(), visible).await?.ok_or(Code::Forbidden)?;
-    let location = format!("/api/v1{}/{id}", R::PATH);
+    let found = select::written::<R>(&mut tx, insert).await?.ok_or(Code::Forbidden)?;
+    let location = format!("/api/v1{}/{}", R::PATH, found.id);
     tx.invalidates(invalidation::<R>());
     tx.created(Some(ETag(found.version)), Some(location), &found.record).await
 }
@@ -52,21 +54,32 @@ fn child_of(value: &Value) -> Option<Uuid> {
     value.get(Reference::CHILD.column).and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok())
 }
 
-/// Inserts the columns that the body names and those that follow from them; the others get their defaults. Returns the row's id, and the child that it is about.
-async fn insert<R: Resource>(conn: &mut PgConnection, value: Value, own: Option<Uuid>) -> Result<(Uuid, Option<Uuid>)> {
+/// What was sent, with what follows from it, after it was checked.
+async fn complete<R: Resource>(conn: &mut PgConnection, value: Value, own: Option<Uuid>) -> Result<Value> {
     let Value::Object(mut fields) = value else { return Err(Code::Internal.into()) };
     reference::check::<R>(conn, &fields, own).await?;
     R::complete(conn, &mut fields).await?;
     let value = Value::Object(fields);
     R::check(conn, None, &value).await?;
-    let columns: Vec<&str> =
-        R::WRITABLE.iter().copied().filter(|column| value.get(*column).is_some_and(|value| !value.is_null())).collect();
-    let list = columns.join(", ");
+    Ok(value)
+}
+
+/// Inserts the columns that the body names and those that follow from them, together with the record in the access audit; the others get their defaults.
+fn insert<R: Resource>(tx: &mut IdempotentWrite, value: Value, own: Option<Uuid>, visible: Columns) -> QueryBuilder<Postgres> {
+    let is_sent = |column: &str| value.get(column).is_some_and(|value| !value.is_null());
+    let sent = R::WRITABLE.iter().filter(|column| is_sent(column)).map(|column| ((*column).to_owned(), format!("r.{column}")));
+    let derived = R::DERIVED.iter().filter(|(column, _)| !is_sent(column)).map(|(column, of)| ((*column).to_owned(), (*of).to_owned()));
+    let (columns, values): (Vec<_>, Vec<_>) = sent.chain(derived).unzip();
     let mut query = QueryBuilder::new(format!(
-        "INSERT INTO app.{table} AS t ({list}) SELECT {list} FROM jsonb_populate_record(NULL::app.{table}, ",
-        table = R::TABLE
+        "WITH created AS (INSERT INTO app.{table} AS t ({columns}) SELECT {values} FROM jsonb_populate_record(NULL::app.{table}, ",
+        table = R::TABLE,
+        columns = columns.join(", "),
+        values = values.join(", ")
     ));
-    let child = child_of(&value);
-    query.push_bind(value).push(") RETURNING t.id");
-    Ok((query.build_query_scalar().fetch_one(conn).await?, child))
+    query.push_bind(value).push(") r RETURNING ");
+    select::push_written::<R>(&mut query, own, visible);
+    query.push(")");
+    tx.push_audit(&mut query);
+    query.push(" SELECT * FROM created");
+    query
 }

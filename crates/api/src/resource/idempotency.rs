@@ -9,9 +9,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::postgres::PgConnection;
+use sqlx::QueryBuilder;
+use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::types::Json;
-use tenancy::maintenance::delete_expired_answers;
+use tenancy::maintenance::push_delete_expired_answers;
 use uuid::Uuid;
 
 use crate::access::{Access, Invalidation, Permission, WriteTransaction};
@@ -101,6 +102,11 @@ impl IdempotentWrite {
         self.tx.invalidates(what);
     }
 
+    /// As [`WriteTransaction::push_audit`].
+    pub fn push_audit(&mut self, statement: &mut QueryBuilder<Postgres>) {
+        self.tx.push_audit(statement);
+    }
+
     /// Commits the work with its answer beside the key, and answers 201.
     ///
     /// # Errors
@@ -133,16 +139,12 @@ impl DerefMut for IdempotentWrite {
 impl IdempotencyKey {
     /// Takes the key for this transaction, if no other request has. An expired key counts as new.
     async fn claim(&self, conn: &mut PgConnection, route: &str, digest: &[u8; 32]) -> Result<bool> {
-        let expired = "DELETE FROM app.idempotency_keys WHERE user_id = $1 AND key = $2 AND expires_at < now()";
-        sqlx::query(expired).bind(self.user).bind(&self.key).execute(&mut *conn).await?;
-        let insert = "INSERT INTO app.idempotency_keys (user_id, key, route, request_hash) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-        let inserted = sqlx::query(insert).bind(self.user).bind(&self.key).bind(route).bind(&digest[..]).execute(&mut *conn).await?;
-        let new = inserted.rows_affected() == 1;
-        if new {
-            // After the key is ours: a transaction that locked rows while it waits for its key could wait for one that waits for those rows.
-            delete_expired_answers(conn, Some(SWEPT)).await?;
-        }
-        Ok(new)
+        let claim = "INSERT INTO app.idempotency_keys AS k (user_id, key, route, request_hash) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (user_id, key) DO UPDATE
+             SET route = excluded.route, request_hash = excluded.request_hash, status = NULL, response = NULL, expires_at = DEFAULT
+             WHERE k.expires_at < now()";
+        let claimed = sqlx::query(claim).bind(self.user).bind(&self.key).bind(route).bind(&digest[..]).execute(conn).await?;
+        Ok(claimed.rows_affected() == 1)
     }
 
     /// The answer that the first request with this key got.
@@ -158,10 +160,16 @@ impl IdempotencyKey {
         Ok((status, stored))
     }
 
-    /// Stores the answer beside the key.
-    async fn store(&self, conn: &mut PgConnection, stored: &StoredAnswer) -> Result<()> {
-        let update = "UPDATE app.idempotency_keys SET status = 201, response = $3 WHERE user_id = $1 AND key = $2";
-        sqlx::query(update).bind(self.user).bind(&self.key).bind(Json(stored)).execute(conn).await?;
+    /// Stores the answer beside the key, and with it the record in the access audit. Deletes some expired answers: now, because a transaction that locked
+    /// rows while it waits for its key could wait for one that waits for those rows.
+    async fn store(&self, tx: &mut WriteTransaction, stored: &StoredAnswer) -> Result<()> {
+        let mut statement = QueryBuilder::new("WITH swept AS (");
+        push_delete_expired_answers(&mut statement, Some(SWEPT));
+        statement.push(")");
+        tx.push_audit(&mut statement);
+        statement.push(" UPDATE app.idempotency_keys SET status = 201, response = ").push_bind(Json(stored));
+        statement.push(" WHERE user_id = ").push_bind(self.user).push(" AND key = ").push_bind(self.key.clone());
+        statement.build().execute(&mut **tx).await?;
         Ok(())
     }
 }

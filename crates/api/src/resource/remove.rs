@@ -3,7 +3,7 @@
 //! Must not delete the row: other rows may refer to it.
 
 use axum::http::{HeaderMap, StatusCode};
-use sqlx::AssertSqlSafe;
+use sqlx::QueryBuilder;
 
 use super::change::{self, RowLock};
 use super::filter::Id;
@@ -16,8 +16,10 @@ pub(super) async fn remove<R: Resource>(access: Access<R::Delete>, Id(id): Id, h
     let mut tx = access.begin_write().await?;
     change::lock::<R>(&mut tx, id, access.own(), RowLock::Remove).await.and_then(|version| if_match.check(version))?;
     R::before_remove(&mut tx, id).await?;
-    let statement = format!("UPDATE app.{} SET deleted_at = now() WHERE id = $1", R::TABLE);
-    sqlx::query(AssertSqlSafe(statement)).bind(id).execute(&mut *tx).await?;
+    let mut statement = QueryBuilder::new(format!("WITH removed AS (UPDATE app.{} SET deleted_at = now() WHERE id = ", R::TABLE));
+    statement.push_bind(id).push(" RETURNING id)");
+    tx.push_audit(&mut statement);
+    statement.push(" SELECT id FROM removed").build().execute(&mut *tx).await?;
     tx.invalidates(invalidation::<R>());
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)

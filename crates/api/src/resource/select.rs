@@ -77,11 +77,7 @@ impl<'r, T: FromRow<'r, PgRow>> FromRow<'r, PgRow> for Found<T> {
 /// The rows of `R` that exist and that `own` (a user whose own alone may be seen) lets through; more conditions may follow.
 #[must_use]
 pub fn rows<R: Resource>(own: Option<Uuid>) -> QueryBuilder<Postgres> {
-    rows_with::<R>(own, Columns::of(own))
-}
-
-fn rows_with<R: Resource>(own: Option<Uuid>, columns: Columns) -> QueryBuilder<Postgres> {
-    let mut query = all::<R>(columns);
+    let mut query = all::<R>(Columns::of(own));
     query.push(" AND ");
     restrict::<R>(&mut query, own);
     query
@@ -90,13 +86,34 @@ fn rows_with<R: Resource>(own: Option<Uuid>, columns: Columns) -> QueryBuilder<P
 /// Every row of `R`, removed ones too, with `deleted_at`; more conditions may follow.
 #[must_use]
 pub fn all<R: Resource>(columns: Columns) -> QueryBuilder<Postgres> {
-    QueryBuilder::new(format!(
-        "SELECT t.id, t.row_version, t.created_at, t.created_by, t.updated_at, t.updated_by, t.deleted_at, {columns}, {order}::text AS place \
-         FROM app.{table} t WHERE true",
+    QueryBuilder::new(format!("SELECT {} FROM app.{} t WHERE true", list::<R>(columns), R::TABLE))
+}
+
+/// What is selected of `t`.
+fn list<R: Resource>(columns: Columns) -> String {
+    format!(
+        "t.id, t.row_version, t.created_at, t.created_by, t.updated_at, t.updated_by, t.deleted_at, {columns}, {order}::text AS place",
         columns = columns.list::<R>(),
         order = R::ORDER.column,
-        table = R::TABLE
-    ))
+    )
+}
+
+/// What a write returns of its row `t`: what is selected, and whether the row exists for `own`.
+pub(super) fn push_written<R: Resource>(query: &mut QueryBuilder<Postgres>, own: Option<Uuid>, columns: Columns) {
+    query.push(list::<R>(columns)).push(", (");
+    restrict::<R>(query, own);
+    query.push(") AS present");
+}
+
+/// The row that a statement with [`push_written`] returns, if it exists for the user.
+///
+/// # Errors
+/// When the database refuses.
+pub(super) async fn written<R: Resource>(conn: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Option<Found<R::Record>>> {
+    let row: Option<PgRow> = query.build().fetch_optional(conn).await?;
+    let Some(row) = row else { return Ok(None) };
+    let present: Option<bool> = row.try_get("present")?;
+    Ok(if present == Some(true) { Some(Found::from_row(&row)?) } else { None })
 }
 
 /// Which rows exist, and which of them are the user's.
@@ -122,20 +139,7 @@ pub(super) fn mine(query: &mut QueryBuilder<Postgres>, own: &'static str, user: 
 /// # Errors
 /// When the database does not answer.
 pub async fn one<R: Resource>(conn: &mut PgConnection, id: Uuid, own: Option<Uuid>) -> Result<Option<Found<R::Record>>> {
-    one_with::<R>(conn, id, own, Columns::of(own)).await
-}
-
-/// As [`one`], with these columns.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn one_with<R: Resource>(
-    conn: &mut PgConnection,
-    id: Uuid,
-    own: Option<Uuid>,
-    columns: Columns,
-) -> Result<Option<Found<R::Record>>> {
-    let mut query = rows_with::<R>(own, columns);
+    let mut query = rows::<R>(own);
     query.push(" AND t.id = ").push_bind(id);
     Ok(query.build_query_as().fetch_optional(conn).await?)
 }

@@ -7,7 +7,7 @@ mod bodies;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::postgres::{PgConnection, Postgres};
 use sqlx::{FromRow, QueryBuilder};
 use utoipa::{IntoParams, ToSchema};
@@ -15,12 +15,12 @@ use uuid::Uuid;
 
 use self::bodies::foreign;
 pub use self::bodies::{ActivityChange, ActivityKind, Meal, MealEaten, NapQuality, Nappy, NewActivity};
-use super::day;
+use super::day::{self, class_on_the_day_of};
 use crate::access::permission::{ActivitiesCreate, ActivitiesDelete, ActivitiesRead, ActivitiesUpdate};
 use crate::error::{Error, Result};
 use crate::resource::filter::equal;
 use crate::resource::stored::StoredMoment;
-use crate::resource::{Filter, LIVE_CHILD, Order, Reference, Resource, Stamp, own_child};
+use crate::resource::{Filter, LIVE_CHILD, LockedRow, Order, Reference, Resource, Stamp, own_child};
 
 /// Its times.
 const TIMES: &[&str] = &["started_at", "ended_at"];
@@ -134,6 +134,8 @@ impl Resource for Activities {
     const LIVE: &'static str = LIVE_CHILD;
     const OWN: &'static str = own_child!("t.visible_to_guardians AND t.child_id");
     const REFERENCES: &'static [Reference] = &[Reference::CHILD, Reference::to("class_id", "classes")];
+    const DERIVED: &'static [(&'static str, &'static str)] = &[("class_id", class_on_the_day_of!("r.started_at"))];
+    const DECIDING: Option<&'static str> = Some("kind");
 
     type Record = Activity;
     type New = NewActivity;
@@ -144,16 +146,9 @@ impl Resource for Activities {
     type Update = ActivitiesUpdate;
     type Delete = ActivitiesDelete;
 
-    async fn complete(conn: &mut PgConnection, fields: &mut Map<String, Value>) -> Result<()> {
-        day::fill_class(conn, fields, "started_at").await
-    }
-
-    async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
-        let kept: Option<String> = match id {
-            Some(id) => sqlx::query_scalar("SELECT kind FROM app.activities WHERE id = $1").bind(id).fetch_optional(conn).await?,
-            None => None,
-        };
-        let kind = kept.as_deref().or_else(|| value.get("kind").and_then(Value::as_str)).unwrap_or_default();
+    async fn check(_: &mut PgConnection, row: Option<&LockedRow>, value: &Value) -> Result<()> {
+        let kept = row.and_then(|row| row.deciding.as_deref());
+        let kind = kept.or_else(|| value.get("kind").and_then(Value::as_str)).unwrap_or_default();
         let mut wrong = foreign(kind, value, "");
         wrong.extend(day::too_far_ahead(value, "", TIMES, day::AHEAD));
         if wrong.is_empty() { Ok(()) } else { Err(Error::invalid(wrong)) }

@@ -3,12 +3,12 @@
 //! Must not compute a day itself: the database does, with the school's setting.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::QueryBuilder;
-use sqlx::postgres::{PgConnection, Postgres};
+use sqlx::postgres::Postgres;
 use uuid::Uuid;
 
-use crate::error::{Field, Result, Text};
+use crate::error::{Field, Text};
 
 /// Narrows to the rows whose time, a column of `t`, is on this day, at or after `from`, and before `until`, as far as they are given.
 pub(super) fn during(
@@ -55,15 +55,14 @@ pub(super) fn in_class_today(query: &mut QueryBuilder<Postgres>, class: Option<U
     }
 }
 
-/// Sets `class_id`, unless the body has it, to the class of the child on the day of `moment`, a field of the body.
-pub(super) async fn fill_class(conn: &mut PgConnection, fields: &mut Map<String, Value>, moment: &str) -> Result<()> {
-    let text = |name: &str| fields.get(name).and_then(Value::as_str);
-    let (None, Some(child), Some(moment)) = (text("class_id"), text("child_id"), text(moment)) else { return Ok(()) };
-    let select = "SELECT e.class_id FROM app.enrolments e WHERE e.child_id = $1::text::uuid AND e.deleted_at IS NULL
-                AND app.day_of($2::text::timestamptz) BETWEEN e.starts_on AND coalesce(e.ends_on, 'infinity')";
-    let class: Option<Uuid> = sqlx::query_scalar(select).bind(child).bind(moment).fetch_optional(conn).await?;
-    if let Some(class) = class {
-        fields.insert("class_id".to_owned(), Value::String(class.to_string()));
-    }
-    Ok(())
+/// The class of the child of `r`, a row that is written, on the day of a moment: what `class_id` is unless the body has it.
+macro_rules! class_on_the_day_of {
+    ($moment:literal) => {
+        concat!(
+            "(SELECT e.class_id FROM app.enrolments e WHERE e.child_id = r.child_id AND e.deleted_at IS NULL AND app.day_of(",
+            $moment,
+            ") BETWEEN e.starts_on AND coalesce(e.ends_on, 'infinity') LIMIT 1)"
+        )
+    };
 }
+pub(super) use class_on_the_day_of;

@@ -15,7 +15,7 @@ use crate::access::permission::{ChildrenRead, ChildrenUpdate};
 use crate::error::{Error, Result, Text};
 use crate::resource::filter::equal;
 use crate::resource::stored::StoredDate;
-use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
+use crate::resource::{Filter, LIVE_CHILD, LockedRow, OWN_CHILD, Order, Reference, Resource, Stamp};
 
 /// The resource.
 pub enum Enrolments {}
@@ -117,7 +117,8 @@ impl Resource for Enrolments {
     }
 
     /// Refuses an enrolment for which the class has no room on a day that this write adds.
-    async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
+    async fn check(conn: &mut PgConnection, row: Option<&LockedRow>, value: &Value) -> Result<()> {
+        let id = row.map(|row| row.id);
         // A new enrolment locks the child before the class, as a change does.
         if let Some(child) = value.get("child_id").and_then(Value::as_str) {
             sqlx::query("SELECT FROM app.children c WHERE c.id = $1::text::uuid FOR NO KEY UPDATE").bind(child).execute(&mut *conn).await?;

@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use super::bodies::bodies;
 use super::column_enum::column_enum;
-use super::day;
+use super::day::{self, class_on_the_day_of};
 use crate::access::permission::{IncidentsCreate, IncidentsDelete, IncidentsRead, IncidentsUpdate};
 use crate::error::{Error, Result};
 use crate::resource::filter::equal;
 use crate::resource::stored::StoredMoment;
-use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
+use crate::resource::{Filter, LIVE_CHILD, LockedRow, OWN_CHILD, Order, Reference, Resource, Stamp};
 
 /// The resource.
 pub enum Incidents {}
@@ -186,6 +186,7 @@ impl Resource for Incidents {
     const OWN: &'static str = OWN_CHILD;
     const REFERENCES: &'static [Reference] =
         &[Reference::CHILD, Reference::to("class_id", "classes"), Reference::to("reported_by", "staff")];
+    const DERIVED: &'static [(&'static str, &'static str)] = &[("class_id", class_on_the_day_of!("r.occurred_at"))];
 
     type Record = Incident;
     type New = NewIncident;
@@ -196,13 +197,12 @@ impl Resource for Incidents {
     type Update = IncidentsUpdate;
     type Delete = IncidentsDelete;
 
-    async fn check(_: &mut PgConnection, _: Option<Uuid>, value: &Value) -> Result<()> {
+    async fn check(_: &mut PgConnection, _: Option<&LockedRow>, value: &Value) -> Result<()> {
         let wrong = day::too_far_ahead(value, "", &["occurred_at", "guardians_notified_at", "closed_at"], day::CLOCKS);
         if wrong.is_empty() { Ok(()) } else { Err(Error::invalid(wrong)) }
     }
 
     async fn complete(conn: &mut PgConnection, fields: &mut Map<String, Value>) -> Result<()> {
-        day::fill_class(conn, fields, "occurred_at").await?;
         if fields.get("reported_by").is_none_or(Value::is_null) {
             let own_record = "SELECT id FROM app.staff WHERE user_id = app.current_user_id() AND deleted_at IS NULL FOR KEY SHARE";
             let staff: Option<Uuid> = sqlx::query_scalar(own_record).fetch_optional(conn).await?;

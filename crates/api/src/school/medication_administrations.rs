@@ -18,7 +18,7 @@ use crate::access::permission::{HealthAdminister, HealthDelete, HealthRead, Heal
 use crate::error::{Error, Field, Result, Text};
 use crate::resource::filter::equal;
 use crate::resource::stored::StoredMoment;
-use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp};
+use crate::resource::{Filter, LIVE_CHILD, LockedRow, OWN_CHILD, Order, Reference, Resource, Stamp};
 
 /// The resource.
 pub enum MedicationAdministrations {}
@@ -176,9 +176,9 @@ impl Resource for MedicationAdministrations {
         Ok(())
     }
 
-    async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
+    async fn check(conn: &mut PgConnection, row: Option<&LockedRow>, value: &Value) -> Result<()> {
         // Only the notes can be changed, and they need no check.
-        if id.is_some() {
+        if row.is_some() {
             return Ok(());
         }
         let given = value.get("outcome").and_then(Value::as_str) == Some(DoseOutcome::Given.label());

@@ -18,7 +18,7 @@ use crate::access::permission::{HealthCreate, HealthDelete, HealthRead, HealthUp
 use crate::error::{Error, Result, Text};
 use crate::resource::filter::equal;
 use crate::resource::stored::StoredDate;
-use crate::resource::{Filter, LIVE_CHILD, OWN_CHILD, Order, Reference, Resource, Stamp, own_child};
+use crate::resource::{Filter, LIVE_CHILD, LockedRow, OWN_CHILD, Order, Reference, Resource, Stamp, own_child};
 
 /// The resource.
 pub enum Medications {}
@@ -186,12 +186,13 @@ impl Resource for Medications {
     type Delete = HealthDelete;
 
     /// Only a guardian of the child may authorise. The link is locked until the transaction ends.
-    async fn check(conn: &mut PgConnection, id: Option<Uuid>, value: &Value) -> Result<()> {
+    async fn check(conn: &mut PgConnection, row: Option<&LockedRow>, value: &Value) -> Result<()> {
         let Some(guardian) = value.get("authorised_by").and_then(Value::as_str) else { return Ok(()) };
         let link_lock = "SELECT true FROM app.child_guardians cg WHERE cg.guardian_id = $1::text::uuid
                     AND cg.child_id = coalesce($2::text::uuid, (SELECT m.child_id FROM app.medications m WHERE m.id = $3)) FOR KEY SHARE";
         let child = value.get("child_id").and_then(Value::as_str);
-        let found: Option<bool> = sqlx::query_scalar(link_lock).bind(guardian).bind(child).bind(id).fetch_optional(conn).await?;
+        let found: Option<bool> =
+            sqlx::query_scalar(link_lock).bind(guardian).bind(child).bind(row.map(|row| row.id)).fetch_optional(conn).await?;
         let refused = || {
             Error::field("authorised_by", "not_guardian", Text::new("não é encarregado desta criança", "is not a guardian of this child"))
         };

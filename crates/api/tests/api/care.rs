@@ -8,4 +8,5 @@ mod health;
 pub(crate) mod nursery;
 mod records;
 mod reports;
+mod round_trips;
 mod unreadable;

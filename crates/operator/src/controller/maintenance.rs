@@ -1,7 +1,7 @@
 //! What goes on although nothing happens: the proof that the API server still answers, the count of Schools for the metrics, and the release of places that
-//! nobody has any more.
+//! nobody has any more, and of the registry's columns that only the former release reads.
 //!
-//! Must not change any object or database.
+//! Must not change any object or a school's database.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -48,6 +48,9 @@ pub(super) async fn run(context: Arc<Context>, stop: CancellationToken) {
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         if let Err(error) = release_orphans(&context).await {
             tracing::info!(error = chain(&error), "the reserved places could not be compared with the registry");
+        }
+        if let Err(error) = tenants::clear_former_authorities(&context.registry).await {
+            tracing::info!(error = chain(&error), "the registry's former column of authorities could not be emptied");
         }
         offer_places(&context);
         counts.record(context.schools.state().iter().map(|school| group(school)));

@@ -3,6 +3,7 @@
 //! Every write has its precondition (the row's School and cluster) in its WHERE clause, and writes nothing when nothing would change.
 //! Must not open routes by itself: the operator decides when.
 
+mod authorities;
 mod inactive;
 mod observe;
 mod observed_row;
@@ -15,6 +16,7 @@ mod reserve;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+pub use self::authorities::clear_former_authorities;
 pub use self::inactive::set_state;
 pub use self::observe::{CodeHolder, RegistryObservation, observe};
 pub use self::observed_row::ObservedRow;

@@ -53,7 +53,7 @@ pub(crate) fn reservation(n: u128, code: &str) -> Reservation {
 pub(crate) fn publication(n: u128, code: &str) -> Publication {
     let Reservation { tenant, profile, server, database, login, .. } = reservation(n, code);
     let pool = PoolSettings { size: 100, connect_timeout_seconds: 30, command_timeout_seconds: 60, pooling: true };
-    let tls = Tls::VerifyFull(b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n".to_vec());
+    let tls = Tls::VerifyFull(b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n"[..].into());
     let route = Route { server, endpoint: Endpoint { host: "pg-1.example".into(), port: 5432, tls }, database, login, pool };
     Publication {
         tenant,

@@ -4,6 +4,7 @@
 
 mod api_login;
 mod audit;
+mod authorities;
 mod bootstrap;
 mod erasing;
 mod fixtures;

@@ -72,6 +72,19 @@ impl Table {
             .map(|_| ())
     }
 
+    /// Adds the insertion of one record to a statement, as [`Table::insert`] makes it.
+    pub(super) fn push_insert(self, statement: &mut QueryBuilder<Postgres>, record: &Record) {
+        let table = self.name();
+        statement.push(format!(
+            "INSERT INTO {table} (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, request_id, reason) VALUES ("
+        ));
+        statement.push_bind(record.id).push(", ").push_bind(record.tenant.map(|tenant| tenant.0)).push(", ").push_bind(record.user);
+        statement.push(", ").push_bind(record.written_action().to_owned()).push(", ").push_bind(record.written_resource().to_owned());
+        statement.push(", ").push_bind(record.address.map(|address| address.to_string())).push("::text::inet, ").push_bind(record.at);
+        statement.push(", ").push_bind(record.success).push(", ").push_bind(record.request_id.as_deref().map(str::to_owned));
+        statement.push(", ").push_bind(record.reason.clone()).push(") ON CONFLICT DO NOTHING");
+    }
+
     /// Newest first.
     pub(super) async fn list(
         self,

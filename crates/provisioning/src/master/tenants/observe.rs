@@ -5,7 +5,7 @@
 use domain::names::{SchoolCode, TenantId};
 use domain::school::observed::ObservedTenant;
 use postgres::error::Doing as _;
-use registry::route::COLUMNS;
+use registry::route::{AUTHORITY, COLUMNS};
 use registry::with_connection;
 use sqlx::postgres::{PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -72,7 +72,7 @@ impl RegistryObservation {
 pub async fn observe(pool: &PgPool, tenant: TenantId, code: Option<&SchoolCode>, admin_email: Option<&str>) -> Result<RegistryObservation> {
     let doing = "observing a school in the registry";
     let select = format!(
-        "SELECT {COLUMNS}, t.id IS NOT NULL AS known, holder.id AS holder, holder.school_namespace, holder.school_name,
+        "SELECT {COLUMNS}, {AUTHORITY}, t.id IS NOT NULL AS known, holder.id AS holder, holder.school_namespace, holder.school_name,
              EXISTS (SELECT FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND NOT is_deleted) AS admin_made,
              EXISTS (SELECT FROM registry.users WHERE lower(email) = lower($3) AND NOT is_deleted) AS email_taken
          FROM (SELECT) AS always

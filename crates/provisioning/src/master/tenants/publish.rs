@@ -46,21 +46,22 @@ async fn seal(pool: &PgPool, tenant: TenantId, credentials: &Credentials, keyrin
 /// The row is this School's: parameters 1 to 3.
 const PRECONDITION: &str = "id = $1 AND school_uid = $2 AND cluster_uid = $3";
 
+/// The registry files the authority's certificates once for all tenants that name the same, and keeps their digest in the row.
 async fn write(conn: &mut PgConnection, publication: &Publication, sealed: Option<&Sealed>) -> Result<Change, sqlx::Error> {
     let Publication { tenant, profile, route, password: _, schema_version, state } = publication;
     let Route { server, endpoint, database, login, pool } = route;
     let (tls, authority) = tls_columns(&endpoint.tls);
     let authority = authority.map(str::from_utf8).transpose().map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let columns = "name, email, phone_number, server, host, port, tls_mode, tls_ca, database_name, login, pool_size, connect_timeout_seconds, \
+    let columns = "name, email, phone_number, server, host, port, tls_mode, database_name, login, pool_size, connect_timeout_seconds, \
          command_timeout_seconds, pooling, credentials, key_id, schema_version, state";
-    let values =
-        "$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, coalesce($18, credentials), coalesce($19, key_id), $20, $21";
+    let values = "$4, $5, $6, $7, $8, $9, $10, $12, $13, $14, $15, $16, $17, coalesce($18, credentials), coalesce($19, key_id), $20, $21";
     let update = format!(
         "WITH ours AS (SELECT FROM registry.tenants WHERE {PRECONDITION} AND NOT is_deleted),
          changed AS (
-             UPDATE registry.tenants SET ({columns}, is_active, activated_at)
-                 = ROW ({values}, $21 = 'active', CASE WHEN $21 = 'active' THEN coalesce(activated_at, now()) ELSE activated_at END)
-             WHERE {PRECONDITION} AND NOT is_deleted AND ({columns}) IS DISTINCT FROM ({values}) RETURNING id)
+             UPDATE registry.tenants SET ({columns}, tls_ca, is_active, activated_at)
+                 = ROW ({values}, $11, $21 = 'active', CASE WHEN $21 = 'active' THEN coalesce(activated_at, now()) ELSE activated_at END)
+             WHERE {PRECONDITION} AND NOT is_deleted 
+                 AND ({columns}, tls_authority) IS DISTINCT FROM ({values}, sha256(convert_to($11::text, 'UTF8'))) RETURNING id)
          SELECT EXISTS (SELECT FROM ours), EXISTS (SELECT FROM changed)"
     );
     let query = sqlx::query(AssertSqlSafe(update)).bind(tenant.id.0).bind(tenant.school.0).bind(tenant.cluster.0);

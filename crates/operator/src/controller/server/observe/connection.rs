@@ -71,8 +71,8 @@ async fn tls(ctx: &Context, desired: &DesiredServer, authority: Option<&(SecretN
     Ok(Ok(match desired.tls {
         TlsMode::Disable => Tls::Disable,
         TlsMode::Require => Tls::Require,
-        TlsMode::VerifyCa => Tls::VerifyCa(pem),
-        TlsMode::VerifyFull => Tls::VerifyFull(pem),
+        TlsMode::VerifyCa => Tls::VerifyCa(pem.into()),
+        TlsMode::VerifyFull => Tls::VerifyFull(pem.into()),
     }))
 }
 
