@@ -89,7 +89,7 @@ impl Script {
 fn script(kind: &str) -> String {
     let key = format!("  resource.customizations.health.dailycare.io_{kind}: |");
     let lines = ARGO_CD.lines().skip_while(|line| *line != key).skip(1).take_while(|line| line.starts_with("    "));
-    let script = lines.map(|line| format!("{}\n", &line[4..])).collect::<String>();
+    let script = lines.map(|line| &line[4..]).collect::<Vec<_>>().join("\n");
     assert!(!script.is_empty(), "there is no script for {kind}");
     script
 }

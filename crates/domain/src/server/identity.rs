@@ -43,8 +43,9 @@ impl ServerIdentity {
         match (recorded, answered) {
             (Self { system: None, marker: None }, Self { system: None, marker: None }) => Some(Identity::Unmarked),
             (Self { system: None, marker: None }, _) => Some(Identity::Unrecorded),
-            (Self { system: Some(recorded), .. }, Self { system: Some(answered), .. }) => same(recorded == answered),
-            (Self { marker: Some(recorded), .. }, Self { marker: Some(answered), .. }) => same(recorded == answered),
+            // In this order: the system identifier counts where both have one.
+            (Self { system: Some(recorded), .. }, Self { system: Some(answered), .. })
+            | (Self { marker: Some(recorded), .. }, Self { marker: Some(answered), .. }) => same(recorded == answered),
             // The marker was all that told it from others.
             (Self { system: None, .. }, Self { marker: None, .. }) => Some(Identity::Other),
             (Self { system: Some(_), .. }, Self { system: None, .. }) => None,

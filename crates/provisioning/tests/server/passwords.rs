@@ -65,11 +65,11 @@ async fn with_plain_passwords_a_server_that_refuses_verifiers_holds_schools_whos
         server.log_in(&school, school.database()).await.unwrap();
         server.log_in_as_migrator(school.database()).await.unwrap();
         let changed = "canary-changed-password".into();
-        let set = async |form| access::set_password(&server.pool, &school.objects, school.uid, &sent(&changed, form), FINGERPRINT).await;
-        let refused = set(PasswordForm::Verifier).await;
+        let change = async |form| access::set_password(&server.pool, &school.objects, school.uid, &sent(&changed, form), FINGERPRINT).await;
+        let refused = change(PasswordForm::Verifier).await;
         assert!(matches!(refused, Err(Error::PasswordRefused { .. })), "{refused:?}");
         server.log_in(&school, school.database()).await.unwrap();
-        set(PasswordForm::Plain).await.unwrap();
+        change(PasswordForm::Plain).await.unwrap();
         assert!(server.log_in(&school, school.database()).await.is_err());
         let stored: String = server.query(&format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{}'", school.login())).await;
         assert_eq!(scram::is_of(&stored, &changed), Some(true), "what is stored is a verifier as we make them");
