@@ -141,24 +141,7 @@ fn a_school_that_makes_no_sense_stops_no_other_and_can_be_corrected_or_deleted()
 fn argo_cd<K: serde::Serialize>(kind: &str, object: &K) -> String {
     let patch: Value = serde_yaml::from_str(include_str!("../../config/argocd/argocd-cm.yaml")).unwrap();
     let script = patch["data"][format!("resource.customizations.health.dailycare.io_{kind}")].as_str().unwrap();
-    let lua = mlua::Lua::new();
-    let health: mlua::Function = lua.load(format!("return function(obj)\n{script}\nend")).eval().unwrap();
-    let object = lua_of(&lua, &serde_json::to_value(object).unwrap());
-    health.call::<mlua::Table>(object).unwrap().get("status").unwrap()
-}
-
-fn lua_of(lua: &mlua::Lua, value: &Value) -> mlua::Value {
-    match value {
-        Value::Null => mlua::Value::Nil,
-        Value::Bool(value) => mlua::Value::Boolean(*value),
-        Value::Number(value) => mlua::Value::Number(value.as_f64().unwrap()),
-        Value::String(value) => mlua::Value::String(lua.create_string(value).unwrap()),
-        Value::Array(values) => mlua::Value::Table(lua.create_sequence_from(values.iter().map(|value| lua_of(lua, value))).unwrap()),
-        Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| (name.as_str(), lua_of(lua, value)));
-            mlua::Value::Table(lua.create_table_from(fields).unwrap())
-        }
-    }
+    testing::argo_cd_health(script, &serde_json::to_value(object).unwrap()).unwrap()
 }
 
 #[test]

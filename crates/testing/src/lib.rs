@@ -5,6 +5,7 @@
 //! never fetches anything. It must not depend on the operator, the tenancy or the API: what their tests share stands with them.
 
 mod account;
+mod argo_cd;
 mod awaiting;
 mod certificates;
 mod command;
@@ -25,6 +26,7 @@ mod scratch;
 mod seeded;
 mod tls_front;
 
+pub use self::argo_cd::argo_cd_health;
 pub use self::awaiting::{PATIENCE, eventually, until, until_some};
 pub use self::control_plane::ControlPlane;
 pub use self::error::{Error, Result};
