@@ -11,8 +11,8 @@ use domain::condition::Condition;
 use domain::placement::Placement;
 use domain::school::action::ObjectAction;
 use domain::school::observed::{
-    AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, ObservedAdmin, ObservedDatabase, ObservedLogin, ObservedSchool,
-    ObservedSecret, ObservedTenant, Schema, SecretContent, ServerObservation,
+    AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, ObservedAdmin, ObservedDatabase, ObservedLogin, ObservedReset,
+    ObservedSchool, ObservedSecret, ObservedTenant, Schema, SecretContent, ServerObservation,
 };
 use domain::school::plan::Plan;
 use domain::school::status;
@@ -104,6 +104,7 @@ impl Floor {
             person: case.school.admin.name.clone(),
             email: case.school.admin.email.clone(),
             password: temporary.clone(),
+            request: None,
         };
         self.create(&admin_secret(&content)).await?;
         self.sql.create_admin(&case, &password::hash_argon2id(&temporary).await?).await?;
@@ -148,7 +149,8 @@ impl Floor {
             tenant: ObservedTenant::Ours { state: TenantState::Active, current: true },
             secret: ObservedSecret::Ours(SecretContent::Current),
             admin: ObservedAdmin::Exists,
-            server: ServerObservation::Available(CatalogFacts { database, login: ObservedLogin::Matching, spare: false }),
+            reset: ObservedReset::NotRequested,
+            server: ServerObservation::Available(CatalogFacts { database, login: ObservedLogin::Matching, spare: false, template: true }),
         };
         let conditions = status::report(
             &case.desired,
@@ -169,6 +171,7 @@ impl Floor {
                 name: Some(admin.name.clone()),
                 email: Some(admin.email.clone()),
                 secret_name: Some(case.names.admin_secret.to_string()),
+                last_password_reset: None,
             }),
             ..school.status.clone().unwrap_or_default()
         };

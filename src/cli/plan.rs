@@ -106,12 +106,14 @@ fn facts(observed: &ObservedSchool) -> Vec<(&'static str, String)> {
         ("registry", format!("{:?}", assigned.tenant)),
         ("secret", format!("{} {:?}", assigned.names.secret, assigned.secret)),
         ("administrator", format!("{:?}", assigned.admin)),
+        ("another password", format!("{:?}", assigned.reset)),
     ]);
     match assigned.server {
         ServerObservation::Unavailable(unavailable) => facts.push(("on the server", format!("unknown: {unavailable:?}"))),
         ServerObservation::Available(catalog) => facts.extend([
             ("database", format!("{} {:?}", assigned.names.database, catalog.database)),
             ("login", format!("{} {:?}", assigned.names.login, catalog.login)),
+            ("template", if catalog.template { "it stands" } else { "there is none of this schema" }.to_owned()),
             ("spare", if catalog.spare { "one is staged" } else { "none is staged" }.to_owned()),
         ]),
     }

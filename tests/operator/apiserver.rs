@@ -39,6 +39,7 @@ fn work_resumes_after_the_api_server_was_silent_longer_than_a_call_may_take() {
             query_value::<i64>(&world.pg18, "dailycare_master", "SELECT count(*) FROM registry.users WHERE tenant_id IS NOT NULL").await,
             16
         );
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -136,6 +137,7 @@ fn the_rights_that_are_granted_are_the_rights_that_a_whole_life_needs() {
             .filter(|(_, resource, _)| !resource.is_empty())
             .collect();
         assert_eq!(used, granted());
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -174,5 +176,8 @@ fn a_right_that_is_missing_in_one_namespace_is_named_there_and_nobody_else_waits
         // Granting it is enough; nobody has to touch the School.
         apply(Api::<RoleBinding>::namespaced(client(), &short), &binding("dailycare-operator-schools", "ClusterRole")).await;
         world.ready(&short, "denied").await;
+        for namespace in [&whole, &short] {
+            world.assert_statuses_are_true(namespace).await;
+        }
     });
 }

@@ -54,5 +54,6 @@ fn a_private_key_beside_the_authoritys_certificate_reaches_no_school_and_no_row(
         );
         assert_eq!(world.secret(&namespace, "combined-school-db").await.unwrap(), secret);
         assert_ne!(world.tenant_row(&names(&school)).await["state"], Value::Null);
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

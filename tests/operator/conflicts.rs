@@ -64,6 +64,7 @@ fn one_code_in_one_namespace_has_one_winner_and_the_other_takes_over_after_it() 
         let world = World::shared().await;
         let here = world.fresh_namespace().await;
         of_two_schools_with_one_code_one_wins(world, "wren", [(&here, "wren-a"), (&here, "wren-b")]).await;
+        world.assert_statuses_are_true(&here).await;
     });
 }
 
@@ -73,6 +74,9 @@ fn one_code_in_two_namespaces_has_one_winner_and_the_other_takes_over_after_it()
         let world = World::shared().await;
         let (here, there) = (world.fresh_namespace().await, world.fresh_namespace().await);
         of_two_schools_with_one_code_one_wins(world, "warbler", [(&here, "warbler"), (&there, "warbler")]).await;
+        for namespace in [&here, &there] {
+            world.assert_statuses_are_true(namespace).await;
+        }
     });
 }
 

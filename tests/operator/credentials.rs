@@ -58,6 +58,7 @@ fn a_password_changed_in_postgresql_is_set_back_at_the_next_request_and_told_in_
             };
             world.until(&format!("an Event tells of {code}"), reported).await;
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -79,6 +80,7 @@ fn a_login_that_the_api_was_refused_is_tried_and_mended_without_anybody_asking()
             };
             world.until(&format!("{code}'s password works again"), mended).await;
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -122,5 +124,6 @@ fn removing_an_old_sealing_key_changes_no_password_and_rolls_out_no_application(
         for action in ["set_password", "repair_secret"] {
             assert!(!log.contains(action), "{action} was executed");
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

@@ -78,6 +78,7 @@ fn a_school_whose_sessions_fill_the_server_can_be_suspended_and_the_others_are_s
         world.server_when("crowded", "Ready", "True", "Ready").await;
         world.ready(&namespace, "quiet").await;
         log_in(&world.secret(&namespace, "quiet-db").await.unwrap(), None).await.unwrap();
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -98,5 +99,6 @@ fn an_admin_for_whom_connections_are_reserved_gets_in_although_the_server_is_ful
         suspend(&world, &namespace, "loud").await;
         world.school_when(&namespace, "loud", "Ready", "True", "Suspended").await;
         world.server_when("reserved", "Ready", "True", "Ready").await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

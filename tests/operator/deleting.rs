@@ -73,6 +73,7 @@ fn a_school_deleted_with_retain_leaves_its_database_closed_and_owned_and_its_cod
         }
         world.try_apply_school(&namespace, "parrot-again", "parrot", json!({})).await.unwrap();
         world.school_when(&namespace, "parrot-again", "Stalled", "True", "NameConflict").await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -112,6 +113,7 @@ fn a_school_deleted_with_delete_leaves_nothing_and_its_code_is_free_for_an_empty
         }
         let conflicts = ["--namespace", namespace.as_str(), "get", "events", "--field-selector", "reason=SecretConflict", "-o", "name"];
         assert_eq!(world.kubectl(&conflicts).await, "", "what is only being collected was taken for somebody else's");
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -136,6 +138,7 @@ fn a_school_deleted_with_delete_leaves_nothing_personal_in_the_whole_master_data
             world.delete_school(&namespace, code).await;
             assert_eq!(tables_with(&mut world.master().await, &person).await, kept, "{code}");
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -148,6 +151,7 @@ fn a_suspended_school_is_dropped_as_any_other() {
         let names = names(&world.school_when(&namespace, "raven", "Ready", "True", "Suspended").await);
         world.delete_school(&namespace, "raven").await;
         nothing_is_left(world, &namespace, &names).await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -166,6 +170,7 @@ fn the_policy_that_stands_when_a_school_is_deleted_is_the_one_that_counts() {
         world.delete_school(&namespace, "starling").await;
         nothing_is_left(world, &namespace, &dropped).await;
         closed_and_kept(world, &namespace, &kept).await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -198,6 +203,7 @@ fn schools_deleted_at_once_after_they_were_applied_leave_nothing() {
         }
         let secrets = ["--namespace", namespace.as_str(), "get", "secrets", "-o", "name"];
         world.until("every Secret is gone", async || world.kubectl(&secrets).await.is_empty()).await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -226,6 +232,7 @@ fn a_school_whose_row_is_lost_is_dropped_or_retained_as_its_policy_says() {
         nothing_is_left(world, &namespace, &dropped).await;
         closed_and_kept(world, &namespace, &kept).await;
         log_in(&secret, None).await.unwrap_err();
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -305,6 +312,7 @@ fn a_namespace_with_schools_in_it_can_be_deleted() {
         closed_and_kept(world, &namespace, &kept).await;
         let left = "SELECT code::text FROM registry.tenants WHERE code = 'verdin' AND NOT is_deleted";
         assert!(list(&mut world.master().await, left).await.is_empty());
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -325,5 +333,6 @@ fn a_school_whose_status_was_wiped_just_before_it_is_deleted_leaves_nothing_eith
         }
         nothing_is_left(world, &namespace, &dropped).await;
         closed_and_kept(world, &namespace, &kept).await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

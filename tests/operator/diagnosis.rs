@@ -59,6 +59,7 @@ fn an_odd_right_on_a_maintenance_database_is_revoked_or_named_and_takes_no_schoo
         world.schools(&namespace).patch("plum", &PatchParams::default(), &touch).await.unwrap();
         let after = world.ready(&namespace, "plum").await;
         assert_eq!(ready_since(&after), ready_since(&before), "it was ready all the time");
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -81,6 +82,7 @@ fn schools_stay_ready_while_their_servers_admin_lacks_a_right_that_they_do_not_n
         assert_eq!(ready_since(&after), ready_since(&before));
         world.apply_school(&namespace, "sloe", json!({"placement": {"serverName": "weak"}})).await;
         world.school_when(&namespace, "sloe", "ServerAssigned", "False", "ServerNotReady").await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -107,6 +109,7 @@ fn a_wrong_admin_secret_is_told_to_the_schools_as_what_it_is_and_that_they_are_s
         assert!(says(&school, "Available", "Unknown", "AdminSecretInvalid"), "{:#?}", conditions(Some(&school)));
         world.admin_secret("mistyped-admin", "postgres", server.superuser_password()).await;
         world.ready(&namespace, "quince").await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 

@@ -176,6 +176,7 @@ fn a_login_made_superuser_is_made_plain_again_by_a_superuser_and_told_by_a_plain
         world.request_reconcile(&namespace, &second).await;
         world.school_when(&namespace, &second, "DatabaseReady", "True", "Created").await;
         world.ready(&namespace, &second).await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -351,6 +352,7 @@ fn a_finalizer_removed_by_hand_is_back_after_the_next_look() {
         world.request_reconcile(&namespace, &code).await;
         let back = async || world.schools(&namespace).get(&code).await.unwrap().metadata.finalizers == before;
         world.until("the finalizer is back", back).await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -388,5 +390,6 @@ fn a_status_that_lost_some_of_its_names_is_told_and_nothing_is_made_anew() {
         world.schools(&namespace).patch_status(&code, &PatchParams::default(), &status).await.unwrap();
         world.request_reconcile(&namespace, &code).await;
         assert_eq!(names(&world.ready(&namespace, &code).await), before);
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

@@ -44,6 +44,7 @@ fn a_second_object_for_one_server_is_stalled_names_the_first_and_takes_no_school
         world.delete_server("first").await;
         world.server_when("second", "Ready", "True", "Ready").await;
         world.ready(&namespace, "twin").await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -80,5 +81,6 @@ fn one_odd_row_in_the_registry_stops_neither_the_start_nor_any_other_school() {
         world.ready(&namespace, "later").await;
         world.ready(&namespace, "even").await;
         assert!(world.operator.log().contains("registry rows name no possible server"), "{}", world.log_tail());
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

@@ -96,6 +96,7 @@ fn a_namespace_whose_rights_go_before_its_schools_is_deleted_all_the_same() {
         assert_eq!(world.owned_objects(&kept).await, [kept.database.as_str(), kept.login.as_str()]);
         assert_eq!(role(&mut world.beside(&kept).await, kept.login.as_str()).await["rolcanlogin"], false);
         assert_eq!(world.tenant_row(&kept).await["state"], "retained");
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -119,5 +120,6 @@ fn a_namespace_without_rights_waits_for_a_server_that_is_down_says_so_and_goes_w
         server.start_again().await.unwrap();
         world.until("the namespace is gone", async || namespaces.get_opt(&namespace).await.unwrap().is_none()).await;
         assert_eq!(tenants_on(&server).await, (vec![], vec![]));
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

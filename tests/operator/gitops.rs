@@ -134,6 +134,7 @@ fn a_school_that_makes_no_sense_stops_no_other_and_can_be_corrected_or_deleted()
         world.delete_school(&namespace, "sane").await;
         let state = list(&mut world.master().await, "SELECT state FROM registry.tenants WHERE code = 'sane'").await;
         assert_eq!(state, ["retained"], "a School whose spec makes no sense is deleted as its policy says");
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 

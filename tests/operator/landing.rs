@@ -59,5 +59,6 @@ fn a_claim_that_outlives_its_operator_is_waited_for_before_its_school_is_forgott
         world.until("the School is gone", async || schools.get_opt("tardy").await.unwrap().is_none()).await;
         assert_eq!(world.owned_objects(&names).await, Vec::<String>::new(), "what landed late outlives its School");
         assert_eq!(world.tenant_row(&names).await["state"], "deleted");
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

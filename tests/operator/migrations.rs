@@ -60,7 +60,7 @@ async fn recorded_version(server: &Postgres, code: &'static str) -> u64 {
     serde_json::from_str::<Value>(&row.1).unwrap()["schema"].as_u64().unwrap()
 }
 
-async fn at_version(world: &World, code: &str, version: u32) -> School {
+pub async fn at_version(world: &World, code: &str, version: u32) -> School {
     let what = format!("{code} is served at version {version}");
     world.until(&what, async || world.tenant(code).await == Some(("active".to_owned(), i32::try_from(version).ok()))).await;
     let school = world.ready("district", code).await;
@@ -160,6 +160,7 @@ fn every_school_is_migrated_by_itself_and_what_stops_one_stops_no_other() {
 
         new_schools_start_at(&world, new, newer.path()).await;
         those_held_up_follow(&world, reader, old, new).await;
+        world.assert_all_statuses_are_true().await;
     });
 }
 
@@ -206,6 +207,7 @@ fn a_school_that_is_ahead_or_was_migrated_by_other_files_is_served_on_and_left_a
         for code in ["alder", "birch", "cedar"] {
             at_version(&world, code, new).await;
         }
+        world.assert_all_statuses_are_true().await;
     });
 }
 

@@ -60,6 +60,7 @@ fn a_server_killed_in_the_middle_of_twenty_schools_ends_with_all_of_them_once() 
         assert!(spares <= 8, "{spares}");
         let accounts = "SELECT count(*) FROM registry.users u JOIN registry.tenants t ON t.id = u.tenant_id WHERE t.code LIKE 'struck-%'";
         assert_eq!(query_value::<i64>(&world.pg18, "dailycare_master", accounts).await, 20);
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -110,6 +111,7 @@ fn deletion_waits_for_a_server_that_is_down_and_finishes_when_it_is_back() {
         let schools = world.schools(&namespace);
         world.until("the School is gone", async || schools.get_opt("gone-1").await.unwrap().is_none()).await;
         assert_eq!(tenants_on(&server).await, (vec![], vec![]));
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -159,5 +161,6 @@ fn without_the_master_database_served_schools_stay_ready_and_new_ones_wait() {
         world.until("the deletion is done", async || world.schools(&namespace).get_opt("served").await.unwrap().is_none()).await;
         let (databases, logins) = tenants_on(&server).await;
         assert_eq!((databases.len(), logins.len()), (2, 2), "one retained, one new: {databases:?}");
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

@@ -68,6 +68,7 @@ fn a_full_server_takes_the_next_school_when_one_leaves_or_room_is_made() {
         world.school_when(&namespace, "maple-3", "Stalled", "True", "NoCapacity").await;
         capacity(2).await;
         world.ready(&namespace, "maple-3").await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -86,6 +87,7 @@ fn schools_applied_at_once_never_overfill_a_server() {
         };
         let filled = async || (counted("Ready", "True", "Ready").await, counted("Stalled", "True", "NoCapacity").await) == (3, 3);
         world.until("three are placed and three wait", filled).await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -116,6 +118,7 @@ fn a_cordoned_server_keeps_its_schools_and_takes_no_more_until_it_is_opened() {
         world.ready(&namespace, "palm-1").await;
         schedulable(true).await;
         world.ready(&namespace, "palm-2").await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -135,6 +138,9 @@ fn a_namespace_that_a_server_does_not_accept_is_told_so_and_let_in_when_it_is_al
         world.ready(&other, "rowan-2").await;
         world.merge_school(&accepted, "rowan-1", json!({"spec": {"displayName": "No longer accepted, still served"}})).await.unwrap();
         world.ready(&accepted, "rowan-1").await;
+        for namespace in [&accepted, &other] {
+            world.assert_statuses_are_true(namespace).await;
+        }
     });
 }
 
@@ -149,6 +155,7 @@ fn a_tier_that_the_named_server_does_not_offer_is_refused_until_either_changes()
         assert!(message(&waiting).contains("pg-15 does not offer tier basic"), "{}", message(&waiting));
         world.apply_school(&namespace, "spruce", spec("premium")).await;
         assert_eq!(names(&world.ready(&namespace, "spruce").await).server.as_str(), "pg-15");
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -164,6 +171,7 @@ fn a_school_may_come_before_the_server_that_it_names() {
         let server = own_server(world, "pg-late").await;
         world.apply_server("pg-late", server_for("pg-late", &server, &namespace, &json!({}))).await;
         assert_eq!(names(&world.ready(&namespace, "teak").await).server.as_str(), "pg-late");
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -181,5 +189,6 @@ fn without_any_server_schools_wait_and_go_on_when_the_first_one_appears() {
         assert_eq!(message(&waiting), "there is no DatabaseServer; create one");
         world.declare_server("pg-15", world.pg15.port(), &["standard"]).await;
         assert_eq!(names(&world.ready(&namespace, "willow").await).server.as_str(), "pg-15");
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

@@ -61,6 +61,7 @@ fn a_server_tells_its_version_identity_schema_schools_and_conditions() {
                 })
                 .await;
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -221,6 +222,7 @@ fn a_certificate_is_verified_for_authority_and_host_and_schools_do_the_same() {
         assert!(credentials["uri"].ends_with("sslmode=verify-full"));
         assert_eq!(credentials["certificates"], authority(&server));
         log_in(&credentials, None).await.unwrap();
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -333,6 +335,7 @@ fn another_server_under_the_same_address_is_refused_and_touched_by_nobody() {
         world.server_when("moved", "Ready", "True", "Ready").await;
         world.ready(&namespace, "cypress").await;
         world.until("cedar is gone", async || world.schools(&namespace).get_opt("cedar").await.unwrap().is_none()).await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -354,6 +357,7 @@ fn a_server_with_schools_is_kept_until_they_are_gone() {
         assert!(conditions(Some(&school)).iter().any(|c| c.type_ == "Ready" && c.status == "True"), "its schools are served on");
         world.delete_school(&namespace, "dogwood").await;
         world.until("the server is let go", async || world.servers().get_opt("leaving").await.unwrap().is_none()).await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -378,5 +382,6 @@ fn a_cordoned_server_keeps_its_schools_and_takes_no_new_ones_until_it_is_opened_
         world.school_when(&namespace, "elm", "Stalled", "True", "NoCapacity").await;
         world.apply_server("resting", server_spec("resting", server.port(), &json!({}))).await;
         world.ready(&namespace, "elm").await;
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

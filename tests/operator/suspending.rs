@@ -136,6 +136,7 @@ fn a_school_created_suspended_is_made_but_never_served_until_it_is_activated() {
         log_in(&secret, None).await.unwrap();
         assert!(world.secret(&namespace, "lark-admin").await.is_some());
         assert!(world.tenant_row(&names).await["activated_at"].is_string());
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -160,6 +161,7 @@ fn a_changed_profile_reaches_the_registry_and_nothing_else() {
         );
         assert_eq!(role(&mut world.beside(&names).await, names.login.as_str()).await, before.0);
         assert_eq!(world.secret(&namespace, "martin-db").await, secret);
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -181,6 +183,7 @@ fn a_changed_connection_limit_reaches_the_login_and_the_pool() {
             let _first = log_in(&secret, None).await.unwrap();
             assert_eq!(sqlstate(&log_in(&secret, None).await.unwrap_err()).as_deref(), Some("53300"));
         }
+        world.assert_statuses_are_true(&namespace).await;
     });
 }
 
@@ -212,5 +215,6 @@ fn labels_and_annotations_of_the_template_come_to_the_secret_and_leave_it_again(
         assert_eq!(last["labels"]["someone"], "else", "a label of somebody else was taken away");
         assert_eq!(last["labels"]["app.kubernetes.io/managed-by"], before["labels"]["app.kubernetes.io/managed-by"]);
         assert_eq!(last["uid"], before["uid"]);
+        world.assert_statuses_are_true(&namespace).await;
     });
 }

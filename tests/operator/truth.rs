@@ -2,11 +2,11 @@
 //!
 //! Must not ask the operator, and must not read a status but to compare it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::school::observed::Names;
-use kube::ResourceExt as _;
 use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use operator::crd::{School, convert};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
@@ -68,18 +68,30 @@ impl World {
         }
     }
 
-    /// A School's conditions, and what was found while they stood; none while they changed, or before names are recorded.
+    /// Every School of the world.
+    pub async fn assert_all_statuses_are_true(&self) {
+        let schools = Api::<School>::all(self.client.clone()).list(&ListParams::default()).await.unwrap();
+        for namespace in schools.iter().filter_map(ResourceExt::namespace).collect::<BTreeSet<_>>() {
+            self.assert_statuses_are_true(&namespace).await;
+        }
+    }
+
+    /// A School's conditions, and what was found while they stood; none while they changed.
     async fn said_and_found(&self, namespace: &str, name: &str) -> Option<(BTreeMap<String, (String, String)>, Found)> {
         let before = self.schools(namespace).get_opt(name).await.unwrap()?;
-        let names = convert::names(before.status.as_ref()).ok()??;
-        let found = self.found(namespace, &names, &before).await;
+        // Nothing can be there under names that were not chosen yet.
+        let names = convert::names(before.status.as_ref()).ok()?;
+        let found = self.found(namespace, names.as_ref(), &before).await;
         let after = self.schools(namespace).get_opt(name).await.unwrap()?;
-        let same = before.resource_version() == after.resource_version() && found == self.found(namespace, &names, &after).await;
+        let same = before.resource_version() == after.resource_version() && found == self.found(namespace, names.as_ref(), &after).await;
         let said = conditions(Some(&after)).into_iter().map(|condition| (condition.type_, (condition.status, condition.reason)));
         same.then(|| (said.collect(), found))
     }
 
-    async fn found(&self, namespace: &str, names: &Names, school: &School) -> Found {
+    async fn found(&self, namespace: &str, names: Option<&Names>, school: &School) -> Found {
+        let Some(names) = names else {
+            return Found { state: None, route: Entry::Nothing, secret: Entry::Nothing, controlled: false, database: Stands::No };
+        };
         let row = self.tenant_row(names).await;
         let secret = self.secret_object(namespace, names.secret.as_str()).await;
         let values = self.secret(namespace, names.secret.as_str()).await;

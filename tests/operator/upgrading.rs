@@ -1,5 +1,6 @@
 //! A server is upgraded in place with PostgreSQL's own `pg_upgrade`, from the oldest version to the newest, under living schools.
 
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 use sqlx::Executor as _;
 use testing::Version;
@@ -76,5 +77,39 @@ fn a_server_upgraded_in_place_is_served_again_once_its_new_identity_is_accepted_
             .await
             .unwrap();
         assert_eq!(kept, 1);
+        world.assert_all_statuses_are_true().await;
+    });
+}
+
+/// A server whose object should go must not keep its schools for ever because it was upgraded in the meantime.
+#[test]
+fn the_new_identity_of_a_server_that_is_being_deleted_is_accepted_so_that_its_schools_can_be_deleted() {
+    run(async {
+        let world = World::new(Setup::default()).await;
+        let namespace = world.fresh_namespace().await;
+        world.apply_school(&namespace, "alder", json!({"placement": {"tier": "premium"}, "deletionPolicy": "Delete"})).await;
+        world.ready(&namespace, "alder").await;
+        let now = query_value::<String>(&world.pg15, "postgres", IDENTIFIER).await;
+        let deleting = async || world.servers().get("pg-15").await.unwrap().metadata.deletion_timestamp.is_some();
+        world.servers().delete("pg-15", &DeleteParams::default()).await.unwrap();
+        world.until("the object is being deleted and stays for its school", deleting).await;
+        // As it is after `pg_upgrade`: what is recorded is another identifier than the server's.
+        let before = Patch::Merge(json!({"status": {"systemIdentifier": "7000000000000000001"}}));
+        world.servers().patch_status("pg-15", &PatchParams::default(), &before).await.unwrap();
+        world.school_when(&namespace, "alder", "Ready", "False", "ServerIdentityMismatch").await;
+        world.assert_statuses_are_true(&namespace).await;
+        world.schools(&namespace).delete("alder", &DeleteParams::default()).await.unwrap();
+        let waits = world.school_when(&namespace, "alder", "Stalled", "True", "ServerIdentityMismatch").await;
+        assert!(waits.metadata.deletion_timestamp.is_some());
+
+        let accepted = world.program(world.plane.kubeconfig(), &["server", "accept-identity", "pg-15"]).output().unwrap();
+        assert!(accepted.status.success(), "{accepted:?}");
+        let gone = async || world.schools(&namespace).get_opt("alder").await.unwrap().is_none();
+        world.until("the school is gone", gone).await;
+        world.until("and so is the server's object", async || world.servers().get_opt("pg-15").await.unwrap().is_none()).await;
+        let left = "SELECT count(*) FROM pg_database WHERE datname = 'dailycare_tenant_alder'";
+        assert_eq!(query_value::<i64>(&world.pg15, "postgres", left).await, 0);
+        assert_eq!(query_value::<String>(&world.pg15, "postgres", IDENTIFIER).await, now);
+        world.assert_all_statuses_are_true().await;
     });
 }

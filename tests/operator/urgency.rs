@@ -76,5 +76,6 @@ fn schools_are_suspended_and_deleted_while_migrations_fill_their_server() {
         let database = format!("dailycare_tenant_{}", busy[0]);
         let recorded = query_value::<i64>(&world.pg18, &database, "SELECT max(version)::bigint FROM app.schema_migrations").await;
         assert_eq!(recorded, i64::from(new), "what was given up is done when the school is active again");
+        world.assert_all_statuses_are_true().await;
     });
 }

@@ -67,6 +67,10 @@ name! {
     /// A Kubernetes Secret in the School's namespace.
     SecretName, "Secret name", is_object_name, "must be a Kubernetes object name of at most 63 characters"
 }
+name! {
+    /// What identifies a person's request for another password of the school's administrator. It is recorded and shown, so it has no room for personal data.
+    ResetRequest, "the annotation dailycare.io/reset-admin-password", is_request, "must be 1 to 63 letters, digits, dots, colons, hyphens, plus signs and underscores, such as a date and time"
+}
 
 /// `^[a-z][a-z0-9-]{0,38}[a-z0-9]$`
 fn is_code(text: &str) -> bool {
@@ -84,6 +88,11 @@ fn is_identifier(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// `^[A-Za-z0-9.:+_-]{1,63}$`
+fn is_request(text: &str) -> bool {
+    (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".:+_-".contains(&b))
 }
 
 /// An RFC 1123 subdomain, held to 63 characters so that it also fits a label's value.
@@ -121,6 +130,11 @@ identity! {
 identity! {
     /// The Kubernetes cluster: `metadata.uid` of its `kube-system` namespace.
     ClusterUid
+}
+
+impl ResetRequest {
+    /// The annotation of a School with the request. On the administrator's Secret it says which request the password was issued for.
+    pub const ANNOTATION: &str = "dailycare.io/reset-admin-password";
 }
 
 impl TenantId {

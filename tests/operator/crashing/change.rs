@@ -10,6 +10,7 @@ pub(super) enum Change {
     WeakenSecret,
     LoseSecret,
     LoseLogin,
+    ResetAdmin,
     Suspend,
     Resume,
     Retain,
@@ -42,6 +43,8 @@ pub(super) const SCHOOL_RUNS: &[(&str, &[Change])] = &[
     ("set_password", &[Change::LoseSecret, Change::WeakenSecret, Change::LoseLogin]),
     ("write_admin_secret", &[Change::Create]),
     ("create_admin", &[Change::Create]),
+    ("issue_admin_password", &[Change::ResetAdmin]),
+    ("reset_admin_password", &[Change::ResetAdmin]),
     ("ensure_access", &[Change::Resume, Change::LoseLogin]),
     ("close_database", &[Change::Suspend, Change::Retain, Change::Drop]),
     ("publish_route", &[Change::Create, Change::Resume, Change::LoseSecret]),
@@ -91,8 +94,9 @@ pub(super) fn scenarios() -> VecDeque<Vec<Run>> {
     let (suspensions, resumptions) = (runs(|change| change == Change::Suspend), runs(|change| change == Change::Resume));
     assert_eq!(suspensions.len(), resumptions.len());
     let pauses = suspensions.into_iter().zip(resumptions).map(|(suspension, resumption)| vec![suspension, resumption]);
-    let losses =
-        runs(|change| matches!(change, Change::WeakenSecret | Change::LoseSecret | Change::LoseLogin)).into_iter().map(|run| vec![run]);
+    let losses = runs(|change| matches!(change, Change::WeakenSecret | Change::LoseSecret | Change::LoseLogin | Change::ResetAdmin))
+        .into_iter()
+        .map(|run| vec![run]);
     pauses.chain(losses).chain(runs(|change| change == Change::Relabel).into_iter().map(|run| vec![run])).collect()
 }
 
@@ -108,7 +112,7 @@ impl Change {
 
     pub(super) fn end(self) -> ExpectedEnd {
         match self {
-            Self::Create | Self::WeakenSecret | Self::LoseSecret | Self::LoseLogin | Self::Resume => ExpectedEnd::Ready,
+            Self::Create | Self::WeakenSecret | Self::LoseSecret | Self::LoseLogin | Self::ResetAdmin | Self::Resume => ExpectedEnd::Ready,
             Self::Relabel => ExpectedEnd::Relabelled,
             Self::Suspend => ExpectedEnd::Suspended,
             Self::Retain | Self::RetainSuspended => ExpectedEnd::Retained,

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
+use registry::password::{Checker, Verdict};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Executor as _};
 
@@ -79,6 +80,12 @@ impl Fixture {
                 self.secrets().patch(&secret, &PatchParams::default(), &weak).await.unwrap();
             }
             Change::LoseSecret => drop(self.secrets().delete(&secret, &DeleteParams::default()).await.unwrap()),
+            // A Secret that was deleted after the first login, and a password that was then forgotten.
+            Change::ResetAdmin => {
+                drop(self.secrets().delete(&format!("{code}-admin"), &DeleteParams::default()).await.unwrap());
+                let request = format!("request-{}", self.resets(code).await + 1);
+                self.patch_school(code, json!({"metadata": {"annotations": {"dailycare.io/reset-admin-password": request}}})).await;
+            }
             Change::LoseLogin => {
                 let login = self.world.secret(&self.namespace, &secret).await.unwrap()["username"].clone();
                 for (_, conn) in &mut self.oracle.servers {
@@ -93,6 +100,29 @@ impl Fixture {
                 self.world.schools(&self.namespace).delete(code, &DeleteParams::default()).await.unwrap();
             }
         }
+    }
+
+    /// Records of a reset in the platform's audit.
+    async fn resets(&self, code: &str) -> i64 {
+        let query = "SELECT count(*) FROM registry.access_audit a JOIN registry.tenants t ON t.id = a.tenant_id
+            WHERE t.code = $1 AND a.action = 'platform:reset_school_admin'";
+        sqlx::query_scalar(query).bind(code).fetch_one(&mut self.world.master().await).await.unwrap()
+    }
+
+    /// The administrator has the password of its Secret since the last request, and got it once.
+    async fn was_reset_once(&self, what: &str, code: &str, resets_before: i64) {
+        let request = format!("request-{}", resets_before + 1);
+        let schools = self.world.schools(&self.namespace);
+        let recorded = async || {
+            let status = schools.get(code).await.unwrap().status.unwrap_or_default();
+            status.admin_user.is_some_and(|admin| admin.last_password_reset.as_deref() == Some(request.as_str()))
+        };
+        self.world.until(&format!("{what}: the status says so"), recorded).await;
+        assert_eq!(self.resets(code).await, resets_before + 1, "{what}: each request is acted on once");
+        let password = self.world.secret(&self.namespace, &format!("{code}-admin")).await.unwrap()["password"].clone();
+        let query = "SELECT password_hash FROM registry.users u JOIN registry.tenants t ON t.id = u.tenant_id WHERE t.code = $1";
+        let hash: String = sqlx::query_scalar(query).bind(code).fetch_one(&mut self.world.master().await).await.unwrap();
+        assert_eq!(Checker::new(1).verify(&password.into(), Some(&hash)).await.unwrap(), Verdict::Right, "{what}");
     }
 
     pub(super) async fn patch_school(&self, code: &str, patch: Value) {
@@ -134,10 +164,14 @@ impl Fixture {
         if action == "stage_database" {
             self.oracle.drop_spares().await;
         }
+        let resets_before = self.resets(code).await;
         self.drive(change, last, code).await;
         let remembered = self.die(moment, action, &[code]).await;
         let what = format!("killed {moment} {action} on the way of {change:?} ({code})");
         self.settled(&what, change.end(), code).await;
+        if change == Change::ResetAdmin {
+            self.was_reset_once(&what, code, resets_before).await;
+        }
         let left = self.oracle.memory(&self.namespace, code).await;
         for (part, value) in &remembered[0] {
             assert!(left.get(part).is_none_or(|now| now == value), "{what}: {part} changed");

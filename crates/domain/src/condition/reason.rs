@@ -20,6 +20,8 @@ closed_list! {
         Terminating,
         /// A migration is due or running.
         Migrating,
+        /// The server has no template of the operator's schema yet.
+        AwaitingTemplate,
         /// Something failed and is tried again.
         ProgressingWithRetry,
         /// Tried for too long.
@@ -34,6 +36,10 @@ closed_list! {
         SecretConflict,
         /// The administrator's e-mail address has an account with another school.
         EmailTaken,
+        /// A request for another password of the administrator cannot be acted on.
+        AdminResetRefused,
+        /// The administrator has another temporary password, as asked.
+        AdminPasswordReset,
         /// The database of a served school is gone.
         DatabaseMissing,
         /// The registry says this tenant was retained or deleted.
@@ -119,12 +125,14 @@ impl Reason {
             | Self::Updating
             | Self::Terminating
             | Self::Migrating
+            | Self::AwaitingTemplate
             | Self::Assigned
             | Self::Pending
             | Self::Created
             | Self::UpToDate
             | Self::Issued
             | Self::PasswordRestored
+            | Self::AdminPasswordReset
             | Self::Serving
             | Self::Connected
             | Self::Preparing
@@ -137,6 +145,7 @@ impl Reason {
             | Self::OwnedByAnother
             | Self::SecretConflict
             | Self::EmailTaken
+            | Self::AdminResetRefused
             | Self::DatabaseMissing
             | Self::TenantRetired
             | Self::AheadOfOperator

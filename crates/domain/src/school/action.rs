@@ -42,6 +42,9 @@ pub enum RegistryAction {
     ReserveTenant,
     /// Create the administrator's account with the hash of the temporary password.
     CreateAdmin,
+    /// Give the administrator the password that its Secret holds, end the account's sessions, and record the request in the row, in one transaction: a request
+    /// is acted on once, whatever dies.
+    ResetAdminPassword,
     /// Write route, sealed credentials, profile and schema version, with this state.
     PublishRoute(TenantState),
     /// Change the tenant's state and nothing else.
@@ -61,6 +64,8 @@ pub enum SecretAction {
     },
     /// Create the administrator's Secret with a temporary password, only if there is none.
     WriteAdminSecret,
+    /// Put another temporary password, with the request that it is for, into the administrator's Secret, before the account has it.
+    IssueAdminPassword,
 }
 
 /// An action on the tenant server.
@@ -144,6 +149,9 @@ impl Action {
             Self::Object(ObjectAction::RemoveFinalizer) => "nothing is left outside the object",
             Self::Registry(RegistryAction::ReserveTenant) => "the registry decides who has the code",
             Self::Registry(RegistryAction::CreateAdmin) => "the school has no administrator",
+            Self::Registry(RegistryAction::ResetAdminPassword) => {
+                "a person asked for another password of the administrator, and it is stored"
+            }
             Self::Registry(RegistryAction::PublishRoute(_)) => "the registry's row is out of date",
             Self::Registry(RegistryAction::SetTenantState(_)) => "the registry's row is in another state than it should be",
             Self::Secret(SecretAction::WriteSecret) => "the password must be stored before a login has it",
@@ -151,6 +159,7 @@ impl Action {
             Self::Secret(SecretAction::WriteAdminSecret) => {
                 "the administrator's temporary password must be stored before the account has it"
             }
+            Self::Secret(SecretAction::IssueAdminPassword) => "a person asked for another password of the administrator",
             Self::Server(ServerAction::StageDatabase) => "there is no spare database",
             Self::Server(ServerAction::ClaimDatabase) => "there is a spare database and the password is stored",
             Self::Server(ServerAction::RestoreLogin) => "the database exists and its login does not",

@@ -7,7 +7,7 @@ use super::action::{Action, ObjectAction, RegistryAction, SecretAction, ServerAc
 use super::desired::{DeletionPolicy, Desired, DesiredSchool};
 use super::observed::{
     AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, ObservedAdmin, ObservedAdminSecret, ObservedDatabase, ObservedLogin,
-    ObservedSchool, ObservedSecret, ObservedTenant, SecretContent, ServerObservation,
+    ObservedReset, ObservedResetSecret, ObservedSchool, ObservedSecret, ObservedTenant, SecretContent, ServerObservation,
 };
 use crate::placement::{Placement, Unplaced};
 use crate::tenant::{InactiveState, TenantState};
@@ -49,21 +49,21 @@ fn while_present(school: &DesiredSchool, assigned: &AssignedSchool, action: &Act
 fn in_registry(school: &DesiredSchool, assigned: &AssignedSchool, action: RegistryAction) -> bool {
     let (state, catalog) = (state(assigned), catalog(assigned));
     let access = catalog.and_then(access);
-    let current = matches!(
-        catalog.map(|catalog| catalog.database),
-        Some(ObservedDatabase::Ours { schema, .. }) if schema.version == school.schema && schema.genuine
-    );
     match action {
         RegistryAction::ReserveTenant => assigned.tenant == ObservedTenant::Absent,
         RegistryAction::CreateAdmin => {
             state.is_some() && access.is_some() && assigned.admin == ObservedAdmin::Missing(ObservedAdminSecret::Ours)
+        }
+        RegistryAction::ResetAdminPassword => {
+            let issued = assigned.reset == ObservedReset::Requested(ObservedResetSecret::Issued);
+            !school.suspended && state == Some(TenantState::Active) && assigned.admin == ObservedAdmin::Exists && issued
         }
         RegistryAction::PublishRoute(TenantState::Active) => {
             state.is_some()
                 && !school.suspended
                 && assigned.existed
                 && has_password(assigned)
-                && current
+                && catalog.is_some_and(|catalog| may_be_served(school, state, catalog))
                 && access == Some(DatabaseAccess::Open)
                 && catalog.is_some_and(|catalog| catalog.login == ObservedLogin::Matching)
                 && assigned.admin == ObservedAdmin::Exists
@@ -77,6 +77,13 @@ fn in_registry(school: &DesiredSchool, assigned: &AssignedSchool, action: Regist
     }
 }
 
+/// Of a genuine schema that is not behind, or that cannot be migrated yet, or that is served already.
+fn may_be_served(school: &DesiredSchool, state: Option<TenantState>, catalog: CatalogFacts) -> bool {
+    let ObservedDatabase::Ours { schema, .. } = catalog.database else { return false };
+    let older = schema.version < school.schema && (!catalog.template || state == Some(TenantState::Active));
+    schema.genuine && (schema.version == school.schema || older)
+}
+
 /// A suspended school needs a Secret only to get its first database.
 fn on_secret(school: &DesiredSchool, assigned: &AssignedSchool, catalog: CatalogFacts, action: SecretAction) -> bool {
     let ours = state(assigned).is_some() && (!school.suspended || never_existed(assigned, catalog));
@@ -84,22 +91,29 @@ fn on_secret(school: &DesiredSchool, assigned: &AssignedSchool, catalog: Catalog
         SecretAction::WriteSecret => assigned.secret == ObservedSecret::Absent,
         SecretAction::RepairSecret { new_password: false } => assigned.secret == ObservedSecret::Ours(SecretContent::Stale),
         SecretAction::RepairSecret { new_password: true } => assigned.secret == ObservedSecret::Ours(SecretContent::Unusable),
+        SecretAction::IssueAdminPassword => {
+            let replaceable =
+                matches!(assigned.reset, ObservedReset::Requested(ObservedResetSecret::Absent | ObservedResetSecret::Superseded));
+            let served = !school.suspended && state(assigned) == Some(TenantState::Active);
+            served && assigned.admin == ObservedAdmin::Exists && replaceable
+        }
         SecretAction::WriteAdminSecret => !school.suspended && assigned.admin == ObservedAdmin::Missing(ObservedAdminSecret::Absent),
     }
 }
 
 fn on_server(school: &DesiredSchool, assigned: &AssignedSchool, catalog: CatalogFacts, action: ServerAction) -> bool {
-    let CatalogFacts { database, login, spare } = catalog;
+    let CatalogFacts { database, login, spare, template } = catalog;
     let (state, access) = (state(assigned), access(catalog));
     let served = state.is_some() && !school.suspended;
     let made = state == Some(TenantState::Provisioning) && never_existed(assigned, catalog) && login == ObservedLogin::Absent;
     match action {
-        ServerAction::StageDatabase => made && !spare,
+        ServerAction::StageDatabase => made && !spare && template,
         ServerAction::ClaimDatabase => made && spare && has_password(assigned),
         ServerAction::RestoreLogin => served && access.is_some() && has_password(assigned) && login == ObservedLogin::Absent,
         ServerAction::SetPassword => served && access.is_some() && has_password(assigned) && login == ObservedLogin::Differing,
         ServerAction::Migrate { from, to } => {
             served
+                && template
                 && to == from + 1
                 && to <= school.schema
                 && matches!(database, ObservedDatabase::Ours { schema, access: DatabaseAccess::Open } if schema.version == from && schema.genuine)
@@ -148,7 +162,7 @@ fn while_deleting(policy: DeletionPolicy, assigned: &AssignedSchool, action: &Ac
             | ServerAction::Migrate { .. }
             | ServerAction::EnsureAccess,
         )
-        | Action::Registry(RegistryAction::CreateAdmin | RegistryAction::PublishRoute(_))
+        | Action::Registry(RegistryAction::CreateAdmin | RegistryAction::ResetAdminPassword | RegistryAction::PublishRoute(_))
         | Action::Object(ObjectAction::AddFinalizer | ObjectAction::RecordNames(_) | ObjectAction::RecordDatabase)
         | Action::Secret(_) => false,
     }

@@ -22,7 +22,8 @@ use super::admissible::admissible;
 use super::desired::{DeletionPolicy, Desired, DesiredSchool};
 use super::observed::{
     AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, Names, ObservedAdmin, ObservedAdminSecret, ObservedDatabase, ObservedLogin,
-    ObservedSchool, ObservedSecret, ObservedTenant, Schema, SecretContent, ServerObservation, Unavailable,
+    ObservedReset, ObservedResetSecret, ObservedSchool, ObservedSecret, ObservedTenant, Schema, SecretContent, ServerObservation,
+    Unavailable,
 };
 use super::plan::{Plan, Refusal, Waiting, plan};
 use super::status::report;
@@ -111,6 +112,9 @@ fn without_secrets(observed: &ObservedSchool) -> ObservedSchool {
         assigned.secret = ObservedSecret::Unread;
         if let ObservedAdmin::Missing(secret) = &mut assigned.admin {
             *secret = ObservedAdminSecret::Unread;
+        }
+        if let ObservedReset::Requested(secret) = &mut assigned.reset {
+            *secret = ObservedResetSecret::Unread;
         }
     }
     unread

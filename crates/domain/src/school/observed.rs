@@ -57,6 +57,8 @@ pub struct AssignedSchool {
     pub secret: ObservedSecret,
     /// The first administrator.
     pub admin: ObservedAdmin,
+    /// Whether a person asks for another password of the school's administrator.
+    pub reset: ObservedReset,
     /// The database server.
     pub server: ServerObservation,
 }
@@ -127,6 +129,34 @@ pub enum ObservedAdminSecret {
     Unread,
 }
 
+/// A person's request for another password of the school's administrator. There is none while the school has no administrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObservedReset {
+    /// There is none, or the registry or the status says that it was acted on.
+    NotRequested,
+    /// The request cannot be told from another.
+    Invalid,
+    /// It is unclear whose password is meant: the first administrator is none any more, and there is not exactly one other.
+    Unclear,
+    /// It was not acted on; the state of the administrator's Secret.
+    Requested(ObservedResetSecret),
+}
+
+/// The administrator's Secret, for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ObservedResetSecret {
+    /// No Secret of that name.
+    Absent,
+    /// A Secret of that name which is not controlled by this School.
+    Foreign,
+    /// Ours, with a password that was not issued for this request or not for this account.
+    Superseded,
+    /// Ours, with the password that was issued for this request.
+    Issued,
+    /// It was not read, because it could not be or because nothing depends on it.
+    Unread,
+}
+
 /// The database server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ServerObservation {
@@ -160,6 +190,8 @@ pub struct CatalogFacts {
     pub login: ObservedLogin,
     /// A staged database of the current schema is free to be claimed.
     pub spare: bool,
+    /// The template of the operator's schema stands. Without it no database is staged, and no migration reaches a school.
+    pub template: bool,
 }
 
 /// The school's database.

@@ -30,6 +30,8 @@ pub enum Waiting {
     Placement(Unplaced),
     /// The chosen server.
     Server(Unavailable),
+    /// The server's template of the operator's schema.
+    Template,
     /// A Secret that could not be read.
     Secret,
 }
@@ -49,6 +51,10 @@ pub enum Refusal {
     AdminSecretConflict,
     /// The administrator's e-mail address has an account with another tenant.
     EmailTaken,
+    /// The request for another password of the administrator cannot be told from another request.
+    ResetInvalid,
+    /// It is unclear whose password a request is about.
+    ResetUnclear,
     /// A database of the recorded name is not ours.
     DatabaseConflict,
     /// A login of the recorded name is not ours.

@@ -218,7 +218,7 @@ fn awaited(observation: &Observation, plan: &Plan) -> Option<Awaited> {
             Desired::Present(school) => Awaited::Place(school.placement.clone()),
             Desired::Deleted(_) => Awaited::Unreported,
         }),
-        Plan::Wait(Waiting::Server(_)) => Some(Awaited::Server),
+        Plan::Wait(Waiting::Server(_) | Waiting::Template) => Some(Awaited::Server),
         Plan::Refuse(Refusal::NameConflict | Refusal::CodeTaken) => Some(match &observation.assignment {
             Assignment::Assigned(assigned) => Awaited::Tenant(assigned.registry.code_taken_by().unwrap_or(observation.owner.id)),
             Assignment::Unassigned(_) => Awaited::Unreported,
@@ -230,6 +230,8 @@ fn awaited(observation: &Observation, plan: &Plan) -> Option<Awaited> {
             Refusal::SecretConflict
             | Refusal::AdminSecretConflict
             | Refusal::EmailTaken
+            | Refusal::ResetInvalid
+            | Refusal::ResetUnclear
             | Refusal::DatabaseConflict
             | Refusal::LoginConflict
             | Refusal::DatabaseMissing,

@@ -176,6 +176,7 @@ pub(super) fn remember(ctx: &Context, observation: &Observation) -> bool {
         fitness: fitness::for_its_schools(&observed),
         placeable: fitness::for_new_schools(&observed),
         prepared: contact.is_some_and(|contact| contact.facts.roles),
+        template: contact.is_some_and(|contact| contact.facts.template),
         identity: contact.map(|contact| contact.identity.of_server.clone()).unwrap_or_default(),
         passwords: match contact {
             Some(contact) if contact.identity.rights.superuser => Passwords::Readable,

@@ -32,6 +32,8 @@ pub struct ServerState {
     pub placeable: bool,
     /// The fixed roles are as they should be.
     pub prepared: bool,
+    /// The template of the operator's schema stands.
+    pub template: bool,
     /// Who it is, as it answered; empty if it did not.
     pub identity: ServerIdentity,
     /// Whether its admin may read what it stores of passwords.
@@ -92,6 +94,7 @@ impl ServerCache {
             before.fitness != state.fitness
                 || before.placeable != state.placeable
                 || before.prepared != state.prepared
+                || before.template != state.template
                 || before.desired != state.desired
                 || !same_connection(before.connection.as_ref(), state.connection.as_ref())
         });
@@ -159,6 +162,7 @@ mod tests {
             fitness,
             placeable: true,
             prepared: true,
+            template: true,
             identity: ServerIdentity::default(),
             passwords: Passwords::Hidden,
         }

@@ -5,6 +5,7 @@
 use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use domain::names::ResetRequest;
 use futures::{Stream, StreamExt as _};
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
@@ -62,7 +63,7 @@ fn pruned<K: Resource<DynamicType = ()>>(guarded: DeserializeGuard<K>) -> Option
     }
 }
 
-/// A hash of what is asked of an object: its spec, its deletion, and the annotation that requests a reconcile. Our own writes to status and finalizers do not
+/// A hash of what is asked of an object: its spec, its deletion, and the annotations that request something. Our own writes to status and finalizers do not
 /// change it.
 #[expect(clippy::unnecessary_wraps, reason = "kube's predicates may have no opinion")]
 pub(super) fn requested<K: Resource>(object: &K) -> Option<u64> {
@@ -70,6 +71,8 @@ pub(super) fn requested<K: Resource>(object: &K) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     meta.generation.hash(&mut hasher);
     meta.deletion_timestamp.is_some().hash(&mut hasher);
-    meta.annotations.as_ref().and_then(|annotations| annotations.get(REQUESTED_AT)).hash(&mut hasher);
+    for key in [REQUESTED_AT, ResetRequest::ANNOTATION] {
+        meta.annotations.as_ref().and_then(|annotations| annotations.get(key)).hash(&mut hasher);
+    }
     Some(hasher.finish())
 }

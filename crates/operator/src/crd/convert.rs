@@ -8,7 +8,7 @@ mod school;
 mod server;
 
 pub use names::{RecordError, names, recorded, recorded_server};
-pub use school::{DEFAULT_CONNECTION_LIMIT, derived_names, desired, registration, secret_template};
+pub use school::{DEFAULT_CONNECTION_LIMIT, derived_names, desired, registration, reset_request, secret_template};
 pub use server::{DEFAULT_CA_KEY, DEFAULT_PORT, ServerSecrets, secrets, spec};
 
 use domain::names::Invalid;

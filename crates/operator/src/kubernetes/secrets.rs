@@ -7,11 +7,12 @@ mod correction;
 
 use std::fmt;
 
+use domain::names::ResetRequest;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 pub use content::{AdminContent, CredentialsContent, DesiredSecret, REVISION_ANNOTATION, admin_secret, credentials_secret};
@@ -110,6 +111,19 @@ impl ObservedSecret {
     #[must_use]
     pub fn revision(&self) -> Option<&str> {
         self.0.annotations().get(REVISION_ANNOTATION).map(String::as_str)
+    }
+
+    /// The request that an administrator's password was issued for, from [`ResetRequest::ANNOTATION`].
+    #[must_use]
+    pub fn request(&self) -> Option<&str> {
+        self.0.annotations().get(ResetRequest::ANNOTATION).map(String::as_str)
+    }
+
+    /// It holds the password of the administrator with this e-mail address, issued for this request.
+    #[must_use]
+    pub fn is_issued_for(&self, request: &ResetRequest, email: &str) -> bool {
+        let named = self.value("email").is_some_and(|named| named.expose_secret() == email);
+        self.request() == Some(request.as_str()) && named && self.password().is_some()
     }
 
     /// Every key, label and annotation of `desired` is there, and none that this program set before is left over. Those of other owners do not count.

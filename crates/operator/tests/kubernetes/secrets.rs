@@ -171,7 +171,15 @@ async fn the_secrets_go_with_their_owner() {
     let owner = owners.create(&PostParams::default(), &owner).await.unwrap().controller_owner_ref(&()).unwrap();
     let content = content(&namespace, owner.clone());
     let (person, email) = ("Ana Sousa".to_owned(), "ana@northside.example".to_owned());
-    let admin = AdminContent { namespace: namespace.clone(), name: "admin".to_owned(), owner, person, email, password: "canary".into() };
+    let admin = AdminContent {
+        namespace: namespace.clone(),
+        name: "admin".to_owned(),
+        owner,
+        person,
+        email,
+        password: "canary".into(),
+        request: None,
+    };
     create(&client, &credentials_secret(&content)).await.unwrap();
     create(&client, &admin_secret(&admin)).await.unwrap();
     let secrets = Api::<Secret>::namespaced(client, &namespace);

@@ -2,12 +2,12 @@
 //!
 //! Must not see a password: callers bring its hash.
 
-use domain::names::SchoolCode;
+use domain::names::{ResetRequest, SchoolCode};
 use domain::tenant::Person;
 use postgres::error::Doing as _;
 use registry::with_connection;
-use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
 use super::{Result, TenantRef};
@@ -130,24 +130,75 @@ pub async fn reset_school_admin(conn: &mut PgConnection, code: &SchoolCode, emai
     let school = "SELECT id FROM registry.tenants WHERE code = $1 AND NOT is_deleted";
     let school: Option<Uuid> = sqlx::query_scalar(school).bind(code.as_str()).fetch_optional(&mut *conn).await.doing(doing)?;
     let Some(school) = school else { return Ok(AdminReset::NoSchool) };
-    let select = "
-        SELECT id, email FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND is_active AND NOT is_deleted
-            AND ($2::text IS NULL OR lower(email) = lower($2)) ORDER BY id FOR UPDATE";
-    let query = sqlx::query_as(select).bind(school).bind(email);
-    let mut administrators: Vec<(Uuid, String)> = query.fetch_all(&mut *conn).await.doing(doing)?;
+    let mut administrators = administrators(conn, school, email).await.doing(doing)?;
     let (id, email) = match (administrators.pop(), administrators.len()) {
         (None, _) => return Ok(AdminReset::Nobody),
         (Some(only), 0) => only,
         (Some(_), others) => return Ok(AdminReset::Several(others + 1)),
     };
+    set_temporary(conn, id, hash, "dailycare school-admin").await.doing(doing)?;
+    Ok(AdminReset::Done { id, email })
+}
+
+/// What acting on a School's request for another password of its administrator did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestedReset {
+    /// The account has the temporary password, and the request is recorded.
+    Done,
+    /// The request was acted on before; nothing was written.
+    Already,
+    /// The school has no active administrator with this e-mail address; nothing was written.
+    Nobody,
+    /// There is no such tenant of this School that is served; nothing was written.
+    NotServed,
+}
+
+/// Does for a School's request what [`reset_school_admin`] does for a person at a terminal, and records the request, in one transaction: so each request is
+/// acted on once. `hash` is the temporary password's, in PHC form.
+///
+/// # Errors
+/// When the registry fails.
+pub async fn reset_requested(pool: &PgPool, tenant: TenantRef, request: &ResetRequest, email: &str, hash: &str) -> Result<RequestedReset> {
+    let doing = "resetting the password of a school's administrator";
+    let reset = async |conn: &mut PgConnection| {
+        let mut transaction = conn.begin().await?;
+        let ours = "SELECT admin_reset IS NOT DISTINCT FROM $4 FROM registry.tenants
+            WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND state = 'active' FOR UPDATE";
+        let query = sqlx::query_scalar(ours).bind(tenant.id.0).bind(tenant.school.0).bind(tenant.cluster.0).bind(request.as_str());
+        match query.fetch_optional(&mut *transaction).await? {
+            None => return Ok(RequestedReset::NotServed),
+            Some(true) => return Ok(RequestedReset::Already),
+            Some(false) => {}
+        }
+        let Some((id, _)) = administrators(&mut transaction, tenant.id.0, Some(email)).await?.pop() else {
+            return Ok(RequestedReset::Nobody);
+        };
+        set_temporary(&mut transaction, id, hash, ResetRequest::ANNOTATION).await?;
+        let record = "UPDATE registry.tenants SET admin_reset = $2 WHERE id = $1";
+        sqlx::query(record).bind(tenant.id.0).bind(request.as_str()).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(RequestedReset::Done)
+    };
+    Ok(with_connection(pool, doing, reset).await?)
+}
+
+/// A school's active administrators, all of them or the one with this e-mail address, locked until the transaction ends.
+async fn administrators(conn: &mut PgConnection, school: Uuid, email: Option<&str>) -> sqlx::Result<Vec<(Uuid, String)>> {
+    let select = "
+        SELECT id, email FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND is_active AND NOT is_deleted
+            AND ($2::text IS NULL OR lower(email) = lower($2)) ORDER BY id FOR UPDATE";
+    sqlx::query_as(select).bind(school).bind(email).fetch_all(conn).await
+}
+
+/// Gives a school's administrator a temporary password, ends the account's sessions and its lock, and writes an audit record that says at whose request.
+async fn set_temporary(conn: &mut PgConnection, id: Uuid, hash: &str, requester: &str) -> sqlx::Result<()> {
     let update = "
         WITH done AS (
             UPDATE registry.users SET password_hash = $2, must_change_password = true, failed_logins = 0, locked_until = NULL
             WHERE id = $1 RETURNING id, tenant_id)
         INSERT INTO registry.access_audit (tenant_id, user_id, action, resource, success)
-        SELECT tenant_id, id, 'platform:reset_school_admin', 'dailycare school-admin', true FROM done";
-    sqlx::query(update).bind(id).bind(hash).execute(conn).await.doing(doing)?;
-    Ok(AdminReset::Done { id, email })
+        SELECT tenant_id, id, 'platform:reset_school_admin', $3, true FROM done";
+    sqlx::query(update).bind(id).bind(hash).bind(requester).execute(conn).await.map(drop)
 }
 
 /// Closes an account of the platform's staff, erases what is personal in it but the name, and writes an audit record; none when no such account has this

@@ -13,7 +13,7 @@ use sqlx::postgres::{PgConnection, PgPool};
 
 use self::facts::Facts;
 use super::session_guard::SessionGuard;
-use super::{Error, Result, TenantObjects, send, sql};
+use super::{Error, Result, TenantObjects, send, sql, template};
 
 /// One school to observe, and what it should have.
 #[derive(Clone, Debug)]
@@ -61,7 +61,8 @@ pub async fn observe(
     let logins: Vec<&str> = expected.iter().map(|one| one.objects.login.as_str()).collect();
     let read = async {
         let query = sqlx::query(AssertSqlSafe(facts::query(passwords))).bind(databases).bind(logins);
-        let rows = query.bind(sql::spare_prefix(migrations.digest())).fetch_all(conn).await?;
+        let query = query.bind(sql::spare_prefix(migrations.digest())).bind(template::name(migrations.digest()));
+        let rows = query.fetch_all(conn).await?;
         let observed = |row, one| {
             let facts = Facts::read(row)?;
             Ok(Observed { fingerprint: facts.fingerprint(one), facts: facts.judge(one, migrations) })

@@ -18,7 +18,7 @@ pub(super) use self::access::{bar, bar_closed, close, open};
 pub(super) use self::block::{advisory_lock, advisory_unlock, block, lock};
 pub(super) use self::claim::{SpareClaim, choose_spare, claim, is_spare, spare_prefix};
 pub(super) use self::database::{
-    admit_migrator, bar_ours, collates_as_now, create_building, create_spare, drop_database, freeze, is_frozen,
+    admit_migrator, bar_ours, collates_as_now, create_building, create_spare, drop_database, freeze, is_frozen, is_template,
 };
 pub(super) use self::ownership::{comment_database, need_nothing};
 pub(super) use self::rights::{acl_of, desired_acl, finds_tables};

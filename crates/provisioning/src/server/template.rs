@@ -33,11 +33,7 @@ fn building(digest: &str) -> String {
 /// When the catalog cannot be read.
 pub async fn exists(conn: &mut PgConnection, digest: &str) -> Result<bool> {
     let doing = "observing the template";
-    let query = format!(
-        "SELECT EXISTS (SELECT FROM pg_database d WHERE datname = $1 AND datistemplate AND {} AND {})",
-        sql::is_frozen("d"),
-        sql::collates_as_now("d")
-    );
+    let query = format!("SELECT EXISTS (SELECT FROM pg_database d WHERE datname = $1 AND {})", sql::is_template("d"));
     send::answer(doing, sqlx::query_scalar(AssertSqlSafe(query)).bind(name(digest)).fetch_one(conn)).await
 }
 

@@ -21,7 +21,7 @@ use crate::users::person;
 
 type Alter = fn(&mut Publication);
 
-fn keyring() -> Keyring {
+pub(crate) fn keyring() -> Keyring {
     Keyring::parse(&Keyring::generate_file("k1").unwrap()).unwrap()
 }
 

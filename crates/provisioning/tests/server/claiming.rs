@@ -17,7 +17,8 @@ use sqlx::error::DatabaseError;
 
 use crate::fixtures::{ADVISORY_LOCKS, ANOTHER_CLUSTER, Admin, CLUSTER, School, everything_about, on_every_server};
 
-const NOTHING: CatalogFacts = CatalogFacts { database: ObservedDatabase::Absent, login: ObservedLogin::Absent, spare: false };
+const NOTHING: CatalogFacts =
+    CatalogFacts { database: ObservedDatabase::Absent, login: ObservedLogin::Absent, spare: false, template: true };
 
 #[tokio::test]
 async fn a_claimed_school_is_open_owned_and_known_by_its_password() {
@@ -28,7 +29,8 @@ async fn a_claimed_school_is_open_owned_and_known_by_its_password() {
         server.stage().await;
         assert_eq!(server.observe(&school).await, CatalogFacts { spare: true, ..NOTHING });
         assert_eq!(server.claim(&school).await, Claimed::Now);
-        let claimed = CatalogFacts { database: server.whole(DatabaseAccess::Open), login: ObservedLogin::Matching, spare: false };
+        let claimed =
+            CatalogFacts { database: server.whole(DatabaseAccess::Open), login: ObservedLogin::Matching, spare: false, template: true };
         assert_eq!(server.observe(&school).await, claimed);
         server.stage().await;
         let before = server.catalogs().await;
@@ -71,7 +73,8 @@ async fn eight_claims_at_once_over_three_spares_make_three_schools() {
         assert_eq!(outcomes.iter().filter(|outcome| **outcome == Claimed::Now).count(), 3, "{outcomes:?}");
         assert_eq!(outcomes.iter().filter(|outcome| **outcome == Claimed::NoSpare).count(), 5, "{outcomes:?}");
         for (school, outcome) in schools.iter().zip(outcomes) {
-            let claimed = CatalogFacts { database: server.whole(DatabaseAccess::Open), login: ObservedLogin::Matching, spare: false };
+            let claimed =
+                CatalogFacts { database: server.whole(DatabaseAccess::Open), login: ObservedLogin::Matching, spare: false, template: true };
             assert_eq!(server.observe(school).await, if outcome == Claimed::Now { claimed } else { NOTHING });
         }
         assert_eq!(server.spares().await, 0);
@@ -132,7 +135,7 @@ async fn a_claim_that_is_cancelled_leaves_neither_half_a_school_nor_a_lock() {
         assert!(matches!(outcome, Claimed::Now | Claimed::AlreadyThere), "{outcome:?}");
         assert_eq!(
             server.observe(&school).await,
-            CatalogFacts { database: server.whole(DatabaseAccess::Open), login: ObservedLogin::Matching, spare: false }
+            CatalogFacts { database: server.whole(DatabaseAccess::Open), login: ObservedLogin::Matching, spare: false, template: true }
         );
         assert_eq!(server.query::<i64>(ADVISORY_LOCKS).await, 0);
     })

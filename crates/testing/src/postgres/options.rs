@@ -75,7 +75,8 @@ impl PostgresOptions {
         ];
         if !self.fsync {
             // Not `synchronous_commit`: a commit must survive the death of the server, if not that of the machine.
-            all.extend(["fsync", "full_page_writes"].map(|name| (name.to_owned(), "off".to_owned())));
+            // Nor is there a reason to fill a file of the log with zeros before it is written.
+            all.extend(["fsync", "full_page_writes", "wal_init_zero"].map(|name| (name.to_owned(), "off".to_owned())));
         }
         all.extend(self.settings.iter().cloned());
         let lines = all.iter().map(|(name, value)| format!("{name} = '{}'", value.replace('\'', "''")));

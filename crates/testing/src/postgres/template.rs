@@ -48,7 +48,8 @@ pub(super) async fn instantiate(
         // Moved into place when complete: an interrupted copy must not pass for data.
         let copy = directory.join("data.copy");
         run(argv!["rm", "-rf", copy]).await?;
-        run(account.run(argv!["cp", "-R", "-p", template.join("data"), copy])).await?;
+        // Half of a fresh server is a file of the write-ahead log with hardly anything in it.
+        run(account.run(argv!["cp", "-R", "-p", "--sparse=always", template.join("data"), copy])).await?;
         run(argv!["install", "-m", "0600", template.join("password"), password]).await?;
         super::identity::renew(&copy)?;
         fs::rename(&copy, &data).doing(|| format!("create {}", data.display()))?;

@@ -39,10 +39,12 @@ pub(super) fn fresh() -> AssignedSchool {
         tenant: ObservedTenant::Absent,
         secret: ObservedSecret::Absent,
         admin: ObservedAdmin::Missing(ObservedAdminSecret::Absent),
+        reset: ObservedReset::NotRequested,
         server: ServerObservation::Available(CatalogFacts {
             database: ObservedDatabase::Absent,
             login: ObservedLogin::Absent,
             spare: false,
+            template: true,
         }),
     }
 }
@@ -60,6 +62,7 @@ fn apply_in_registry(assigned: &mut AssignedSchool, action: RegistryAction) {
             assigned.routed = matches!(assigned.server, ServerObservation::Available(catalog) if catalog.login == ObservedLogin::Matching);
         }
         RegistryAction::CreateAdmin => assigned.admin = ObservedAdmin::Exists,
+        RegistryAction::ResetAdminPassword => assigned.reset = ObservedReset::NotRequested,
     }
 }
 
@@ -75,6 +78,7 @@ fn apply_on_secret(assigned: &mut AssignedSchool, action: SecretAction) {
             }
         }
         SecretAction::RepairSecret { new_password: false } => assigned.secret = ObservedSecret::Ours(SecretContent::Current),
+        SecretAction::IssueAdminPassword => assigned.reset = ObservedReset::Requested(ObservedResetSecret::Issued),
         SecretAction::WriteAdminSecret => assigned.admin = ObservedAdmin::Missing(ObservedAdminSecret::Ours),
     }
 }
@@ -92,6 +96,7 @@ fn apply_on_server(catalog: &mut CatalogFacts, action: ServerAction) {
         ServerAction::ClaimDatabase => {
             *catalog = CatalogFacts {
                 spare: false,
+                template: catalog.template,
                 database: ObservedDatabase::Ours { schema: Schema { version: 2, genuine: true }, access: DatabaseAccess::Open },
                 login: ObservedLogin::Matching,
             };

@@ -25,12 +25,13 @@ fn satisfied(desired: &Desired, observed: &ObservedSchool) -> bool {
             && access == DatabaseAccess::Open
             && schema.version == school.schema
             && assigned.admin == ObservedAdmin::Exists
+            && assigned.reset == ObservedReset::NotRequested
     }
 }
 
 /// What is somebody else's in a world.
-fn foreign(observed: &ObservedSchool) -> [bool; 6] {
-    let Assignment::Assigned(assigned) = &observed.assignment else { return [false; 6] };
+fn foreign(observed: &ObservedSchool) -> [bool; 7] {
+    let Assignment::Assigned(assigned) = &observed.assignment else { return [false; 7] };
     let (database, login) = match assigned.server {
         ServerObservation::Available(catalog) => {
             (matches!(catalog.database, ObservedDatabase::Foreign { .. }), catalog.login == ObservedLogin::Foreign)
@@ -39,7 +40,8 @@ fn foreign(observed: &ObservedSchool) -> [bool; 6] {
     };
     let admin = assigned.admin == ObservedAdmin::Missing(ObservedAdminSecret::Foreign);
     let (of_another, reassigned) = (assigned.tenant == ObservedTenant::OfAnother, assigned.tenant == ObservedTenant::Reassigned);
-    [database, login, admin, assigned.secret == ObservedSecret::Foreign, of_another, reassigned]
+    let reset = assigned.reset == ObservedReset::Requested(ObservedResetSecret::Foreign);
+    [database, login, admin, reset, assigned.secret == ObservedSecret::Foreign, of_another, reassigned]
 }
 
 /// The API routes to the school, or the route is about to be published.
@@ -93,6 +95,11 @@ fn check_execute(desired: &Desired, observed: &ObservedSchool, action: &Action) 
             Err("an empty database in place of a lost one")
         }
         Action::Secret(_) if closing && entered(assigned) => Err("a Secret before the door"),
+        Action::Registry(RegistryAction::ResetAdminPassword) | Action::Secret(SecretAction::IssueAdminPassword)
+            if closing || !matches!(assigned.tenant, ObservedTenant::Ours { state: TenantState::Active, .. }) =>
+        {
+            Err("another password for the administrator of a school that is not served")
+        }
         Action::Registry(RegistryAction::SetTenantState(InactiveState::Retained)) if !owned(assigned) && !assigned.existed => {
             Err("retains what it never owned")
         }
@@ -124,11 +131,41 @@ fn gives_up_open(desired: &Desired, observed: &ObservedSchool) -> bool {
     closing && observed.finalizer && (active || entered(assigned) && ours_to_close)
 }
 
+/// A template is waited for only where there is none, by a School that needs it, and a school that can be served meanwhile is.
+fn check_awaited_template(desired: &Desired, observed: &ObservedSchool) -> Result<(), &'static str> {
+    let (Desired::Present(school), Assignment::Assigned(assigned)) = (desired, &observed.assignment) else {
+        return Err("waits for a template without a School to serve");
+    };
+    match catalog(assigned) {
+        None | Some(CatalogFacts { template: true, .. }) => Err("waits for a template that is not known to be missing"),
+        Some(CatalogFacts { database: ObservedDatabase::Absent, spare, .. }) => {
+            if spare || assigned.existed {
+                Err("waits for a template that it does not need")
+            } else {
+                Ok(())
+            }
+        }
+        Some(CatalogFacts { database: ObservedDatabase::Ours { schema, access }, login, .. }) => {
+            let served = assigned.tenant == (ObservedTenant::Ours { state: TenantState::Active, current: true });
+            let whole = login == ObservedLogin::Matching && access == DatabaseAccess::Open && assigned.admin == ObservedAdmin::Exists;
+            if school.suspended || schema.version >= school.schema {
+                Err("waits for a template that it does not need")
+            } else if served && whole && observed.finalizer && assigned.reset == ObservedReset::NotRequested {
+                Ok(())
+            } else {
+                Err("is not served for want of a template")
+            }
+        }
+        Some(CatalogFacts { database: ObservedDatabase::Foreign { .. } | ObservedDatabase::Broken, .. }) => Err("waits beside a conflict"),
+    }
+}
+
 /// The properties of one plan.
 pub(super) fn check_plan(desired: &Desired, observed: &ObservedSchool, next: &Plan) -> Result<(), String> {
     let broken = match next {
         _ if (*next == Plan::Settled) != satisfied(desired, observed) => Err("settled is not the goal"),
         Plan::Execute(action) => check_execute(desired, observed, action),
+        Plan::Wait(Waiting::Template) => check_awaited_template(desired, observed),
         Plan::Wait(Waiting::Secret) if matches!(desired, Desired::Deleted(_)) => Err("a deletion waits for a Secret"),
         Plan::Wait(_) | Plan::Refuse(_) if matches!(desired, Desired::Present(_)) && !observed.finalizer => Err("gives up before it began"),
         Plan::Wait(_) | Plan::Refuse(_) | Plan::Settled if gives_up_open(desired, observed) => Err("leaves open what is to be closed"),

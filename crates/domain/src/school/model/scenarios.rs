@@ -27,9 +27,11 @@ fn whatever_single_fact_drifts_a_served_school_settles_again_or_says_why() {
             a.existed != b.existed,
             a.secret != b.secret,
             a.admin != b.admin,
+            a.reset != b.reset,
             x.database != y.database,
             x.login != y.login,
             x.spare != y.spare,
+            x.template != y.template,
         ]
         .into_iter()
         .filter(|differs| *differs)
@@ -74,8 +76,12 @@ fn lost_and_blocked(served: &ObservedSchool) -> [(&'static str, Desired, Observe
     };
     let set_back = change(served, |assigned| {
         assigned.tenant = ObservedTenant::Absent;
-        assigned.server =
-            ServerObservation::Available(CatalogFacts { database: ObservedDatabase::Absent, login: ObservedLogin::Absent, spare: true });
+        assigned.server = ServerObservation::Available(CatalogFacts {
+            database: ObservedDatabase::Absent,
+            login: ObservedLogin::Absent,
+            spare: true,
+            template: true,
+        });
     });
     let rowless = change(served, |assigned| assigned.tenant = ObservedTenant::Absent);
     let blocked = change(served, |assigned| assigned.secret = ObservedSecret::Foreign);
@@ -85,6 +91,7 @@ fn lost_and_blocked(served: &ObservedSchool) -> [(&'static str, Desired, Observe
             database: ObservedDatabase::Foreign { entered: false },
             login: ObservedLogin::Absent,
             spare: true,
+            template: true,
         });
     });
     [
@@ -94,6 +101,49 @@ fn lost_and_blocked(served: &ObservedSchool) -> [(&'static str, Desired, Observe
         ("a served school whose row is lost is deleted with its data", Desired::Deleted(DeletionPolicy::Delete), rowless.clone()),
         ("a served school whose row is lost is deleted and retained", Desired::Deleted(DeletionPolicy::Retain), rowless),
         ("a school that never owned its database is deleted", Desired::Deleted(DeletionPolicy::Retain), never_owned),
+    ]
+}
+
+/// A served school whose administrator should have another password.
+fn with_request(desired: &Desired, served: &ObservedSchool) -> [(&'static str, Desired, ObservedSchool); 3] {
+    let requested = |school: &ObservedSchool, reset| {
+        let mut changed = school.clone();
+        if let Assignment::Assigned(assigned) = &mut changed.assignment {
+            assigned.reset = reset;
+        }
+        changed
+    };
+    let superseded = ObservedReset::Requested(ObservedResetSecret::Superseded);
+    [
+        ("another password is asked for", desired.clone(), requested(served, superseded)),
+        ("another password is asked for of an administrator that is unclear", desired.clone(), requested(served, ObservedReset::Unclear)),
+        (
+            "another password is asked for of a school that is to be suspended",
+            Desired::Present(Box::new(school(true, 2))),
+            requested(served, superseded),
+        ),
+    ]
+}
+
+/// Schools on a server whose template of the operator's schema could not be built yet.
+fn without_template(desired: &Desired, served: &ObservedSchool, closed: &ObservedSchool) -> [(&'static str, Desired, ObservedSchool); 4] {
+    let on_server = |school: &ObservedSchool, change: fn(&mut AssignedSchool)| {
+        let mut changed = school.clone();
+        if let Assignment::Assigned(assigned) = &mut changed.assignment {
+            change(assigned);
+            if let ServerObservation::Available(catalog) = &mut assigned.server {
+                catalog.template = false;
+            }
+        }
+        changed
+    };
+    let nothing = |_: &mut AssignedSchool| {};
+    let without_secret = |assigned: &mut AssignedSchool| assigned.secret = ObservedSecret::Absent;
+    [
+        ("a new school meets a server without a template", desired.clone(), on_server(&fresh_school(), nothing)),
+        ("a newer operator meets a served school before the server has its template", desired.clone(), on_server(served, nothing)),
+        ("a served school that waits for the template loses its Secret", desired.clone(), on_server(served, without_secret)),
+        ("a suspended school is resumed before the server has the template", desired.clone(), on_server(closed, nothing)),
     ]
 }
 
@@ -110,11 +160,14 @@ fn planner_transcripts_are_as_recorded() {
                 database: ObservedDatabase::Absent,
                 login: ObservedLogin::Matching,
                 spare: true,
+                template: true,
             });
         }
         lost
     };
     let lost_and_blocked = lost_and_blocked(&served);
+    let with_request = with_request(&kept(false, 2), &served);
+    let without_template = without_template(&kept(false, 4), &served, &closed);
     let scenarios = [
         ("a new school", kept(false, 2), new.clone()),
         ("a new school, suspended from the start", kept(true, 2), new.clone()),
@@ -139,6 +192,8 @@ fn planner_transcripts_are_as_recorded() {
     let text = scenarios
         .into_iter()
         .chain(lost_and_blocked)
+        .chain(without_template)
+        .chain(with_request)
         .fold(String::new(), |text, (title, desired, observed)| text + "# " + title + "\n" + &transcript(&desired, observed) + "\n");
     insta::with_settings!({ snapshot_path => "../../../tests/golden", prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!("planner_transcripts", text);

@@ -58,6 +58,35 @@ fn suspended_is_true_only_when_routes_and_door_are_closed() {
 }
 
 #[test]
+fn a_served_school_that_waits_for_its_servers_template_is_available_and_never_stalled() {
+    let mut waited = 0;
+    for desired in desires() {
+        for observed in worlds() {
+            let planned = plan(&desired, observed);
+            let Assignment::Assigned(assigned) = &observed.assignment else { continue };
+            let routed = matches!(assigned.tenant, ObservedTenant::Ours { state: TenantState::Active, .. });
+            if planned != Plan::Wait(Waiting::Template) || !routed {
+                continue;
+            }
+            waited += 1;
+            for overdue in [false, true] {
+                let conditions = report(&desired, observed, &planned, overdue);
+                let status = |type_| status_of(&conditions, type_).unwrap();
+                assert_eq!(status(ConditionType::Stalled), ConditionStatus::False, "{observed:?}");
+                assert_eq!(status(ConditionType::Reconciling), ConditionStatus::False, "a deadline would count: {observed:?}");
+                let open =
+                    matches!(assigned.server, ServerObservation::Available(CatalogFacts { database: ObservedDatabase::Ours { .. }, .. }));
+                assert!(!open || status(ConditionType::Available) == ConditionStatus::True, "{observed:?}");
+                let reason = |type_| conditions.iter().find(|condition| condition.type_ == type_).unwrap().reason;
+                assert_eq!(reason(ConditionType::Ready), Reason::AwaitingTemplate);
+                assert!(!open || reason(ConditionType::SchemaReady) == Reason::AwaitingTemplate);
+            }
+        }
+    }
+    assert!(waited > 0);
+}
+
+#[test]
 fn available_is_true_only_when_requests_are_routed_with_a_password_that_opens_the_database() {
     let desired = Desired::Present(Box::new(school(false, 2)));
     for world in worlds() {

@@ -35,9 +35,24 @@ fn servers() -> Vec<ServerObservation> {
                 database != ObservedDatabase::Foreign { entered: true }
                     || matches!(login, ObservedLogin::Matching | ObservedLogin::Differing)
             })
-            .flat_map(move |login| [false, true].map(|spare| ServerObservation::Available(CatalogFacts { database, login, spare })))
+            .flat_map(move |login| {
+                [(false, false), (false, true), (true, false), (true, true)]
+                    .map(|(spare, template)| ServerObservation::Available(CatalogFacts { database, login, spare, template }))
+            })
     });
     unavailable.into_iter().chain(catalog).collect()
+}
+
+fn resets() -> Vec<ObservedReset> {
+    let secrets = [
+        ObservedResetSecret::Absent,
+        ObservedResetSecret::Foreign,
+        ObservedResetSecret::Superseded,
+        ObservedResetSecret::Issued,
+        ObservedResetSecret::Unread,
+    ];
+    let others = [ObservedReset::NotRequested, ObservedReset::Invalid, ObservedReset::Unclear];
+    others.into_iter().chain(secrets.map(ObservedReset::Requested)).collect()
 }
 
 /// Every world. Made once: the tests share it.
@@ -57,19 +72,37 @@ fn every_world() -> Vec<ObservedSchool> {
                 .map(ObservedAdmin::Missing),
         )
         .collect();
+    // A request is only one while there is an administrator.
+    let admins: Vec<_> = admins
+        .into_iter()
+        .flat_map(|admin| {
+            if admin == ObservedAdmin::Exists { resets() } else { vec![ObservedReset::NotRequested] }
+                .into_iter()
+                .map(move |reset| (admin, reset))
+        })
+        .collect();
     let mut all = Vec::new();
     let unplaced = Unplaced { cause: Cause::NoCapacity, message: "pg-1 is full".into() };
     for finalizer in [false, true] {
         all.extend(
             [Ok(placement()), Err(unplaced.clone())].map(|placed| ObservedSchool { finalizer, assignment: Assignment::Unassigned(placed) }),
         );
-        for (secret, &admin) in secrets.clone().flat_map(|secret| admins.iter().map(move |admin| (secret, admin))) {
+        for (secret, &(admin, reset)) in secrets.clone().flat_map(|secret| admins.iter().map(move |admin| (secret, admin))) {
             for (tenant, server) in tenants().into_iter().flat_map(|tenant| servers().into_iter().map(move |server| (tenant, server))) {
                 // Whether requests use the login's password matters to the status alone, whose tests try both.
                 let routed = matches!(server, ServerObservation::Available(catalog) if catalog.login == ObservedLogin::Matching);
                 all.extend([false, true].map(|existed| ObservedSchool {
                     finalizer,
-                    assignment: Assignment::Assigned(AssignedSchool { names: names(), existed, tenant, routed, secret, admin, server }),
+                    assignment: Assignment::Assigned(AssignedSchool {
+                        names: names(),
+                        existed,
+                        tenant,
+                        routed,
+                        secret,
+                        admin,
+                        reset,
+                        server,
+                    }),
                 }));
             }
         }

@@ -26,6 +26,9 @@ fn make<T>(assigned: &AssignedSchool, catalog: CatalogFacts) -> Decision<T> {
         ObservedLogin::Matching | ObservedLogin::Differing => return refuse(Refusal::DatabaseMissing),
         ObservedLogin::Absent => {}
     }
+    if !catalog.spare && !catalog.template {
+        return Err(Plan::Wait(Waiting::Template));
+    }
     secret(assigned)?;
     execute(if catalog.spare { ServerAction::ClaimDatabase } else { ServerAction::StageDatabase })
 }

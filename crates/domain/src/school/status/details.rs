@@ -7,8 +7,8 @@ use super::wording::{placement_reason, routed, still_served, unavailable_message
 use crate::condition::{Condition, ConditionStatus, ConditionType, Reason};
 use crate::school::desired::{Desired, DesiredSchool};
 use crate::school::observed::{
-    AssignedSchool, Assignment, DatabaseAccess, ObservedDatabase, ObservedLogin, ObservedSchool, ObservedSecret, ObservedTenant,
-    SecretContent, ServerObservation,
+    AssignedSchool, Assignment, CatalogFacts, DatabaseAccess, ObservedDatabase, ObservedLogin, ObservedSchool, ObservedSecret,
+    ObservedTenant, SecretContent, ServerObservation,
 };
 use crate::tenant::TenantState;
 
@@ -59,7 +59,7 @@ fn on_server(desired: &Desired, observed: &ObservedSchool, assigned: &AssignedSc
             let school = if let Desired::Present(school) = desired { Some(school.as_ref()) } else { None };
             [
                 database_ready(catalog.database),
-                schema_ready(catalog.database, school),
+                schema_ready(catalog, school),
                 credentials_ready(desired, assigned.secret, catalog.login),
                 available(desired, assigned, catalog.database),
             ]
@@ -84,13 +84,22 @@ fn database_ready(database: ObservedDatabase) -> Condition {
     Condition::new(ConditionType::DatabaseReady, status, reason, message)
 }
 
-fn schema_ready(database: ObservedDatabase, school: Option<&DesiredSchool>) -> Condition {
-    let (status, reason, message) = match (database, school) {
+fn schema_ready(catalog: CatalogFacts, school: Option<&DesiredSchool>) -> Condition {
+    let (status, reason, message) = match (catalog.database, school) {
         (ObservedDatabase::Ours { schema, .. }, Some(school)) if schema.version > school.schema => {
             (ConditionStatus::False, Reason::AheadOfOperator, "the schema is newer than this operator")
         }
         (ObservedDatabase::Ours { schema, .. }, Some(_)) if !schema.genuine => {
             (ConditionStatus::False, Reason::SchemaEdited, "migrated by other files than this operator's")
+        }
+        (ObservedDatabase::Ours { schema, .. }, Some(school))
+            if schema.version < school.schema && !school.suspended && !catalog.template =>
+        {
+            (
+                ConditionStatus::False,
+                Reason::AwaitingTemplate,
+                "migrations are due and wait for the server's template of this operator's schema",
+            )
         }
         (ObservedDatabase::Ours { schema, .. }, Some(school)) if schema.version < school.schema => {
             (ConditionStatus::False, Reason::Migrating, "migrations are due and applied while the school is active")

@@ -33,12 +33,13 @@ pub(super) fn summary(desired: &Desired, observed: &ObservedSchool, plan: &Plan,
             three((ConditionStatus::False, reason), (false, reason), (true, reason), &message)
         }
         Plan::Wait(waiting) => {
-            let Waited { reason, message, stalled, outage } = waited(waiting, observed);
+            let Waited { reason, message, stalled, outage, patient } = waited(waiting, observed);
+            let overdue = overdue && !patient;
             let stalled = stalled || overdue;
             let why_stalled = if overdue { Reason::ProgressDeadlineExceeded } else { reason };
             let ready = if matches!(desired, Desired::Deleted(_)) { Reason::Terminating } else { reason };
             let stalled = (stalled, if stalled { why_stalled } else { reason });
-            three((ConditionStatus::False, ready), (!outage && !stalled.0 || overdue, reason), stalled, &message)
+            three((ConditionStatus::False, ready), (!outage && !patient && !stalled.0 || overdue, reason), stalled, &message)
         }
     }
 }

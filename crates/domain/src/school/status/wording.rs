@@ -9,6 +9,11 @@ use crate::school::observed::{AssignedSchool, Assignment, Names, ObservedSchool,
 use crate::school::plan::{Refusal, Waiting};
 use crate::tenant::TenantState;
 
+const RESET_INVALID: &str = "the annotation dailycare.io/reset-admin-password must have 1 to 63 letters, digits, dots, colons, hyphens, plus signs and \
+     underscores; no password was changed";
+const RESET_UNCLEAR: &str = "spec.adminUser.email is no active administrator of the school any more, and it has not exactly one other: use dailycare \
+     school-admin reset-password --email, and remove the annotation dailycare.io/reset-admin-password; no password was changed";
+
 /// The reason and message of a refusal.
 pub(super) fn refused(refusal: Refusal, desired: &Desired, observed: &ObservedSchool) -> (Reason, String) {
     let school = if let Desired::Present(school) = desired { Some(school) } else { None };
@@ -44,14 +49,13 @@ pub(super) fn refused(refusal: Refusal, desired: &Desired, observed: &ObservedSc
             Reason::EmailTaken,
             "an account of another school has the administrator's e-mail address; change spec.adminUser.email".to_owned(),
         ),
-        Refusal::DatabaseConflict => (
-            Reason::OwnedByAnother,
-            format!("database {} exists on {} without this School's ownership comment", name(|n| &n.database), name(|n| &n.server)),
-        ),
-        Refusal::LoginConflict => (
-            Reason::OwnedByAnother,
-            format!("login {} exists on {} without this School's ownership comment", name(|n| &n.login), name(|n| &n.server)),
-        ),
+        Refusal::ResetInvalid => (Reason::AdminResetRefused, RESET_INVALID.to_owned()),
+        Refusal::ResetUnclear => (Reason::AdminResetRefused, RESET_UNCLEAR.to_owned()),
+        Refusal::DatabaseConflict | Refusal::LoginConflict => {
+            let what = if refusal == Refusal::DatabaseConflict { "database" } else { "login" };
+            let taken = if refusal == Refusal::DatabaseConflict { name(|n| &n.database) } else { name(|n| &n.login) };
+            (Reason::OwnedByAnother, format!("{what} {taken} exists on {} without this School's ownership comment", name(|n| &n.server)))
+        }
         Refusal::DatabaseMissing => (
             Reason::DatabaseMissing,
             format!(
@@ -81,6 +85,8 @@ pub(super) struct Waited {
     pub(super) stalled: bool,
     /// A school that is served cannot be observed.
     pub(super) outage: bool,
+    /// The school is served meanwhile, and nothing about it is in progress: no deadline counts.
+    pub(super) patient: bool,
 }
 
 /// What to say of something that is waited for.
@@ -92,18 +98,39 @@ pub(super) fn waited(waiting: &Waiting, observed: &ObservedSchool) -> Waited {
             // The others may only be late: references may arrive before their targets.
             stalled: matches!(cause, Cause::NamespaceNotAllowed | Cause::NoCapacity),
             outage: false,
+            patient: false,
         },
         Waiting::Server(unavailable) => {
             let (reason, message) = unavailable_message(*unavailable, observed);
-            Waited { reason, message, stalled: *unavailable == Unavailable::IdentityMismatch, outage: routed(observed) }
+            let stalled = *unavailable == Unavailable::IdentityMismatch;
+            Waited { reason, message, stalled, outage: routed(observed), patient: false }
         }
+        Waiting::Template => Waited {
+            reason: Reason::AwaitingTemplate,
+            message: template_message(observed),
+            stalled: false,
+            outage: false,
+            patient: routed(observed),
+        },
         Waiting::Secret => Waited {
             reason: Reason::ProgressingWithRetry,
             message: "a Secret of the School cannot be read".to_owned(),
             stalled: false,
             outage: false,
+            patient: false,
         },
     }
+}
+
+/// What a server without a template of the operator's schema means for a School.
+fn template_message(observed: &ObservedSchool) -> String {
+    let server = if let Assignment::Assigned(assigned) = &observed.assignment { assigned.names.server.as_str() } else { "" };
+    let meanwhile = if routed(observed) {
+        "migrations wait for it, and the school is served with the schema that it has"
+    } else {
+        "the school's first database is copied from it"
+    };
+    format!("server {server} has no template of this operator's schema yet: {meanwhile}; see kubectl describe databaseserver {server}")
 }
 
 /// The API routes requests to the school's database.

@@ -34,7 +34,7 @@ pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action
 /// When a source does not answer.
 pub(super) async fn refresh(ctx: &Context, observation: &mut Observation, action: &Action) -> Result<()> {
     match action {
-        Action::Object(_) | Action::Secret(SecretAction::WriteAdminSecret) => Ok(()),
+        Action::Object(_) | Action::Secret(SecretAction::WriteAdminSecret | SecretAction::IssueAdminPassword) => Ok(()),
         Action::Registry(_) => observation.refresh_registry(ctx).await,
         // A new password makes the catalogs say something else about the login.
         Action::Secret(SecretAction::WriteSecret | SecretAction::RepairSecret { .. }) | Action::Server(_) => {

@@ -92,8 +92,13 @@ fn fill_in(ctx: &Context, observation: &Observation, assigned: &AssignedObservat
     if let (Account::Made, Desired::Present(school), Some(admin)) = (assigned.registry.admin, &observation.desired, &mut status.admin_user)
         && admin.email.is_none()
     {
-        let secret_name = admin.secret_name.take();
-        *admin = AdminUserStatus { name: Some(school.admin.name.clone()), email: Some(school.admin.email.clone()), secret_name };
+        let (name, email) = (Some(school.admin.name.clone()), Some(school.admin.email.clone()));
+        *admin = AdminUserStatus { name, email, ..admin.clone() };
+    }
+    if let (Some(Ok(request)), Some(admin)) = (convert::reset_request(&observation.school), &mut status.admin_user)
+        && assigned.registry.admin_reset.as_deref() == Some(request.as_str())
+    {
+        admin.last_password_reset = Some(request.to_string());
     }
     status
 }

@@ -2,7 +2,7 @@
 //!
 //! Must not default anything when the School is being deleted: only the deletion policy is read then.
 
-use domain::names::{DatabaseName, Invalid, LoginName, SchoolCode, SecretName, ServerName, TenantId};
+use domain::names::{DatabaseName, Invalid, LoginName, ResetRequest, SchoolCode, SecretName, ServerName, TenantId};
 use domain::placement::PlacementRequest;
 use domain::school::desired::{DeletionPolicy, Desired, DesiredSchool};
 use domain::school::observed::Names;
@@ -25,6 +25,13 @@ pub fn desired(school: &School, schema: u32) -> Result<Desired, SpecError> {
         return Ok(Desired::Deleted(deletion_policy(&school.spec)));
     }
     Ok(Desired::Present(Box::new(desired_school(school, schema)?)))
+}
+
+/// A person's request for another password of the school's administrator, if there is one. An empty one is none.
+#[must_use]
+pub fn reset_request(school: &School) -> Option<Result<ResetRequest, Invalid>> {
+    let request = school.annotations().get(ResetRequest::ANNOTATION).filter(|request| !request.is_empty())?;
+    Some(ResetRequest::parse(request))
 }
 
 fn deletion_policy(spec: &SchoolSpec) -> DeletionPolicy {

@@ -143,4 +143,8 @@ pub struct AdminUserStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub secret_name: Option<String>,
+    /// The value of the annotation `dailycare.io/reset-admin-password` that was acted on last: the password in the Secret was issued for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub last_password_reset: Option<String>,
 }

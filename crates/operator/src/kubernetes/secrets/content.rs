@@ -8,6 +8,7 @@ mod data;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use domain::names::ResetRequest;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -75,6 +76,8 @@ pub struct AdminContent {
     pub email: String,
     /// The temporary password.
     pub password: SecretString,
+    /// The request that it was issued for, for [`ResetRequest::ANNOTATION`]; none for the first one.
+    pub request: Option<ResetRequest>,
 }
 
 /// The Secret that applications mount.
@@ -108,6 +111,10 @@ pub fn admin_secret(content: &AdminContent) -> DesiredSecret {
             namespace: Some(content.namespace.clone()),
             name: Some(content.name.clone()),
             labels: Some(own_labels(&content.owner, "admin").collect()),
+            annotations: content
+                .request
+                .clone()
+                .map(|request| BTreeMap::from([(ResetRequest::ANNOTATION.to_owned(), request.to_string())])),
             owner_references: Some(vec![content.owner.clone()]),
             ..ObjectMeta::default()
         },
@@ -241,6 +248,7 @@ mod tests {
     fn nothing_that_can_be_printed_shows_a_password() {
         let (content, base64, bytes) = (content(), "cEBzcz", "112, 64, 115, 115");
         let admin = AdminContent {
+            request: None,
             namespace: String::new(),
             name: String::new(),
             owner: content.owner.clone(),

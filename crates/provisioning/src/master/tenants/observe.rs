@@ -44,6 +44,10 @@ pub struct RegistryObservation {
     pub holder: Option<CodeHolder>,
     /// The first administrator's account.
     pub admin: Account,
+    /// The request for another password of the administrator that was acted on last.
+    pub admin_reset: Option<String>,
+    /// The e-mail address of the account that such a request means: the first administrator's while that is an active administrator, else the only one's.
+    pub administrator: Option<String>,
 }
 
 impl RegistryObservation {
@@ -74,10 +78,14 @@ pub async fn observe(pool: &PgPool, tenant: TenantId, code: Option<&SchoolCode>,
     let select = format!(
         "SELECT {COLUMNS}, {AUTHORITY}, t.id IS NOT NULL AS known, holder.id AS holder, holder.school_namespace, holder.school_name,
              EXISTS (SELECT FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND NOT is_deleted) AS admin_made,
-             EXISTS (SELECT FROM registry.users WHERE lower(email) = lower($3) AND NOT is_deleted) AS email_taken
+             EXISTS (SELECT FROM registry.users WHERE lower(email) = lower($3) AND NOT is_deleted) AS email_taken,
+             t.admin_reset, ({administrator}) AS administrator
          FROM (SELECT) AS always
          LEFT JOIN registry.tenants t ON t.id = $1
-         LEFT JOIN registry.tenants holder ON holder.code = $2 AND NOT holder.is_deleted"
+         LEFT JOIN registry.tenants holder ON holder.code = $2 AND NOT holder.is_deleted",
+        administrator = "SELECT CASE WHEN bool_or(lower(email) = lower($3)) THEN min(email) FILTER (WHERE lower(email) = lower($3)) \
+                 WHEN count(*) = 1 THEN min(email) END
+             FROM registry.users WHERE tenant_id = $1 AND role = 'SchoolAdmin' AND is_active AND NOT is_deleted"
     );
     let query = sqlx::query(AssertSqlSafe(select)).bind(tenant.0).bind(code.map(SchoolCode::as_str)).bind(admin_email);
     let row = with_connection(pool, doing, async |conn| query.fetch_one(conn).await).await?;
@@ -93,5 +101,7 @@ pub async fn observe(pool: &PgPool, tenant: TenantId, code: Option<&SchoolCode>,
             (false, true) => Account::EmailTaken,
             (false, false) => Account::Absent,
         },
+        admin_reset: text("admin_reset")?,
+        administrator: text("administrator")?,
     })
 }

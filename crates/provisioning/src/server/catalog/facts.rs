@@ -17,6 +17,7 @@ pub(super) fn query(passwords: Passwords) -> String {
     };
     format!(
         "SELECT EXISTS (SELECT FROM pg_database s WHERE {spare} AND starts_with(s.datname, $3)) AS spare,
+            EXISTS (SELECT FROM pg_database t WHERE t.datname = $4 AND {template}) AS template,
             d.datname IS NOT NULL AS database_exists, shobj_description(d.oid, 'pg_database') AS database_comment,
             coalesce(d.datconnlimit = -2, false) AS interrupted, coalesce(d.datallowconn, false) AS allows,
             coalesce(d.datconnlimit = -1 AND NOT d.datistemplate AND pg_get_userbyid(d.datdba) = '{OWNER}' AND {found}, false) AS database_plain,
@@ -33,6 +34,7 @@ pub(super) fn query(passwords: Passwords) -> String {
         LEFT JOIN pg_roles r ON r.rolname = expected.login::name
         ORDER BY place",
         spare = sql::is_spare("s"),
+        template = sql::is_template("t"),
         acl = sql::acl_of("d"),
         found = sql::finds_tables("d"),
     )
@@ -43,6 +45,7 @@ pub(super) fn query(passwords: Passwords) -> String {
 #[expect(clippy::struct_excessive_bools, reason = "each is one column of the catalogs")]
 pub(super) struct Facts {
     pub(super) spare: bool,
+    pub(super) template: bool,
     pub(super) database_exists: bool,
     pub(super) database_comment: Option<String>,
     pub(super) interrupted: bool,
@@ -65,6 +68,7 @@ impl Facts {
     pub(super) fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             spare: row.try_get("spare")?,
+            template: row.try_get("template")?,
             database_exists: row.try_get("database_exists")?,
             database_comment: row.try_get("database_comment")?,
             interrupted: row.try_get("interrupted")?,

@@ -16,7 +16,7 @@ use crate::server::sql::desired_acl;
 impl Facts {
     pub(super) fn judge(&self, expected: &Expected, migrations: &Migrations) -> CatalogFacts {
         let login = self.login(expected);
-        CatalogFacts { database: self.database(expected, login, migrations), login, spare: self.spare }
+        CatalogFacts { database: self.database(expected, login, migrations), login, spare: self.spare, template: self.template }
     }
 
     /// The fingerprint of the login's password, if the login is ours.

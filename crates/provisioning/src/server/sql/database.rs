@@ -51,6 +51,11 @@ pub(in crate::server) fn is_frozen(database: &str) -> String {
     format!("{database}.datallowconn AND {database}.datconnlimit = 0 AND pg_get_userbyid({database}.datdba) = {}", Literal(OWNER))
 }
 
+/// A database with a template's name is one that can be copied.
+pub(in crate::server) fn is_template(database: &str) -> String {
+    format!("{database}.datistemplate AND {} AND {}", is_frozen(database), collates_as_now(database))
+}
+
 /// Makes a template, spare or building droppable, if it has a name and an owner of ours and no ownership comment.
 pub(in crate::server) fn bar_ours(name: &str) -> String {
     let database = Ident(name);

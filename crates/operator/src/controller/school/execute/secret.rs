@@ -13,6 +13,7 @@ use crate::controller::error::{Error, Result};
 use crate::controller::school::observe::Observation;
 use crate::controller::school::observe::secrets::SecretReading;
 use crate::controller::school::owner_reference;
+use crate::crd::convert;
 use crate::kubernetes::secrets::{self, AdminContent, Creation, DesiredSecret, ObservedSecret, admin_secret};
 
 pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action: SecretAction) -> Result<()> {
@@ -31,7 +32,17 @@ pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action
             }
         }
         SecretAction::WriteAdminSecret => {
-            let secret = create(ctx, &admin_secret(&admin_content(observation)?)).await?;
+            let secret = create(ctx, &admin_secret(&first_password(observation)?)).await?;
+            assigned_mut(observation)?.admin_secret = SecretReading::Ours(Box::new(secret));
+        }
+        SecretAction::IssueAdminPassword => {
+            let desired = admin_secret(&requested_password(observation)?);
+            let secret = match &assigned(observation)?.admin_secret {
+                SecretReading::Absent => Some(create(ctx, &desired).await?),
+                SecretReading::Ours(present) => secrets::apply(&ctx.client, present, &desired).await?,
+                SecretReading::Foreign | SecretReading::Failed(_) | SecretReading::NotNeeded => None,
+            };
+            let secret = secret.ok_or(Error::Overtaken("the administrator's Secret"))?;
             assigned_mut(observation)?.admin_secret = SecretReading::Ours(Box::new(secret));
         }
     }
@@ -42,7 +53,17 @@ fn with_password(ctx: &Context, observation: &Observation, password: SecretStrin
     assigned(observation)?.desired_secret(ctx, observation, password).ok_or(Error::Overtaken("the server"))
 }
 
-fn admin_content(observation: &Observation) -> Result<AdminContent> {
+/// What the Secret holds for a person's request. The account may be another one by now than the first.
+fn requested_password(observation: &Observation) -> Result<AdminContent> {
+    let request = convert::reset_request(&observation.school).and_then(std::result::Result::ok);
+    let request = request.ok_or(Error::Overtaken("the request for another password"))?;
+    let email = assigned(observation)?.registry.administrator.clone().ok_or(Error::Overtaken("the administrator's account"))?;
+    let first = first_password(observation)?;
+    let person = if email.eq_ignore_ascii_case(&first.email) { first.person.clone() } else { email.clone() };
+    Ok(AdminContent { person, email, request: Some(request), ..first })
+}
+
+fn first_password(observation: &Observation) -> Result<AdminContent> {
     let person = &desired(observation)?.admin;
     Ok(AdminContent {
         namespace: observation.school.namespace().unwrap_or_default(),
@@ -51,6 +72,7 @@ fn admin_content(observation: &Observation) -> Result<AdminContent> {
         person: person.name.clone(),
         email: person.email.clone(),
         password: password::generate_temporary_password()?,
+        request: None,
     })
 }
 

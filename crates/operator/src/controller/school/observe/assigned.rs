@@ -137,8 +137,10 @@ impl AssignedObservation {
             password: self.password(),
         };
         match catalog::observe_one(connection.pool(), &ctx.migrations, state.passwords, expected).await {
-            // Nothing to claim, and nothing to stage it from.
-            Ok(observed) if !state.placeable && needs_a_database(desired, observed.facts) => Ok(Err(Unavailable::NotReady)),
+            // Nothing to claim, and something else than the template keeps one from being staged.
+            Ok(observed) if !state.placeable && observed.facts.template && needs_a_database(desired, observed.facts) => {
+                Ok(Err(Unavailable::NotReady))
+            }
             Ok(observed) => {
                 let facts = self.proven(ctx, school, owner, observed.facts).await;
                 Ok(Ok(catalog::Observed { facts, ..observed }))

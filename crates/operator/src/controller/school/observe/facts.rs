@@ -2,7 +2,10 @@
 //!
 //! Must not read any source: it only judges what was read.
 
-use domain::school::observed::{self, AssignedSchool, ObservedAdmin, ObservedAdminSecret, ObservedSchool, ObservedSecret, SecretContent};
+use domain::school::observed::{
+    self, AssignedSchool, ObservedAdmin, ObservedAdminSecret, ObservedReset, ObservedResetSecret, ObservedSchool, ObservedSecret,
+    SecretContent,
+};
 use kube::ResourceExt as _;
 use provisioning::master::users::Account;
 
@@ -10,6 +13,7 @@ use super::secrets::SecretReading;
 use super::{AssignedObservation, Assignment, Observation};
 use crate::controller::context::Context;
 use crate::controller::school::FINALIZER;
+use crate::crd::convert;
 
 impl Observation {
     /// The planner's view of it.
@@ -38,8 +42,30 @@ impl AssignedObservation {
                 Account::EmailTaken => ObservedAdmin::EmailTaken,
                 Account::Absent => ObservedAdmin::Missing(self.admin_secret_facts()),
             },
+            reset: self.reset_facts(observation),
             server: self.server,
         }
+    }
+
+    /// The registry says in the same transaction that a request was acted on. Its status says so too, in case that the registry is set back.
+    fn reset_facts(&self, observation: &Observation) -> ObservedReset {
+        let Some(request) = convert::reset_request(&observation.school).filter(|_| self.registry.admin == Account::Made) else {
+            return ObservedReset::NotRequested;
+        };
+        let Ok(request) = request else { return ObservedReset::Invalid };
+        let admin = observation.school.status.as_ref().and_then(|status| status.admin_user.as_ref());
+        let recorded = [self.registry.admin_reset.as_deref(), admin.and_then(|admin| admin.last_password_reset.as_deref())];
+        if recorded.contains(&Some(request.as_str())) {
+            return ObservedReset::NotRequested;
+        }
+        let Some(email) = &self.registry.administrator else { return ObservedReset::Unclear };
+        ObservedReset::Requested(match &self.admin_secret {
+            SecretReading::Absent => ObservedResetSecret::Absent,
+            SecretReading::Foreign => ObservedResetSecret::Foreign,
+            SecretReading::Ours(secret) if secret.is_issued_for(&request, email) => ObservedResetSecret::Issued,
+            SecretReading::Ours(_) => ObservedResetSecret::Superseded,
+            SecretReading::Failed(_) | SecretReading::NotNeeded => ObservedResetSecret::Unread,
+        })
     }
 
     fn secret_facts(&self, ctx: &Context, observation: &Observation) -> ObservedSecret {
