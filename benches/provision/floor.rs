@@ -16,6 +16,7 @@ use domain::school::observed::{
 };
 use domain::school::plan::Plan;
 use domain::school::status;
+use domain::server::PasswordForm;
 use domain::tenant::TenantState;
 use futures::StreamExt as _;
 use futures::channel::mpsc;
@@ -28,7 +29,7 @@ use operator::crd::{School, convert};
 use operator::kubernetes::condition::merge_conditions;
 use operator::kubernetes::object;
 use operator::kubernetes::secrets::{self, AdminContent, Creation, CredentialsContent, DesiredSecret, admin_secret, credentials_secret};
-use provisioning::scram;
+use provisioning::server::password::SentPassword;
 use registry::password;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -92,7 +93,7 @@ impl Floor {
         let school = write_status(&api, &school, &with_names(&case, &school)).await?;
         self.sql.reserve(&case).await?;
         let password = password::generate_login_password()?;
-        let password = Password { verifier: scram::verifier(&password), password };
+        let password = Password { sent: SentPassword::new(&password, PasswordForm::Verifier), password };
         self.create(&self.credentials(&case, &school, connection, &password)?).await?;
         self.sql.stage_and_claim(&case, connection, &password).await?;
         let temporary = password::generate_temporary_password()?;
@@ -212,7 +213,7 @@ fn dated(school: &School, status: SchoolStatus, conditions: &[Condition]) -> Sch
 pub(crate) async fn sql_alone(environment: &Environment, codes: &[String]) -> Outcome<f64> {
     let sql = Arc::new(Sql::open(environment).await?);
     let login = password::generate_login_password()?;
-    let password = Arc::new(Password { verifier: scram::verifier(&login), password: login });
+    let password = Arc::new(Password { sent: SentPassword::new(&login, PasswordForm::Verifier), password: login });
     let hash: Arc<str> = password::hash_argon2id(&password::generate_temporary_password()?).await?.into();
     let mut cases = [Vec::new(), Vec::new()];
     for (number, code) in codes.iter().enumerate() {

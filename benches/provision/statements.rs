@@ -18,6 +18,7 @@ use provisioning::master::keyring::Keyring;
 use provisioning::master::tenants::{self, Change, Publication, Reservation, Reserved};
 use provisioning::master::users::{self, Creation};
 use provisioning::server::claim::{Claim, Claimed, claim};
+use provisioning::server::password::SentPassword;
 use provisioning::server::{TenantObjects, access, drop, stage};
 use registry::route::{PoolSettings, Route};
 use secrecy::SecretString;
@@ -67,7 +68,7 @@ impl Case {
 /// A password and what PostgreSQL is sent of it.
 pub(crate) struct Password {
     pub(crate) password: SecretString,
-    pub(crate) verifier: SecretString,
+    pub(crate) sent: SentPassword,
 }
 
 /// The connections that the statements go over, with the operator's own settings and bounds.
@@ -115,7 +116,7 @@ impl Sql {
             school: case.tenant.school,
             schema: self.migrations.target(),
             digest,
-            verifier: &password.verifier,
+            password: &password.sent,
             fingerprint: &self.keyring.fingerprint(case.tenant.id, &password.password)?,
             connection_limit: case.school.connection_limit,
         };

@@ -137,3 +137,33 @@ fn a_school_that_makes_no_sense_stops_no_other_and_can_be_corrected_or_deleted()
         world.assert_statuses_are_true(&namespace).await;
     });
 }
+
+/// Argo CD's health of a real object, by the script that is shipped.
+fn argo_cd<K: serde::Serialize>(kind: &str, object: &K) -> String {
+    let patch: Value = serde_yaml::from_str(include_str!("../../config/argocd/argocd-cm.yaml")).unwrap();
+    let script = patch["data"][format!("resource.customizations.health.dailycare.io_{kind}")].as_str().unwrap();
+    testing::argo_cd_health(script, &serde_json::to_value(object).unwrap()).unwrap()
+}
+
+#[test]
+fn argo_cd_takes_a_school_for_healthy_only_when_it_is_served_and_for_suspended_when_it_is_closed() {
+    run(async {
+        let world = World::shared().await;
+        let namespace = world.fresh_namespace().await;
+        let unplaced = world.apply_school(&namespace, "rowan", json!({"placement": {"serverName": "pg-nowhere"}})).await;
+        assert_eq!(argo_cd("School", &unplaced), "Progressing", "nobody has reported on it");
+        let unplaced = world.school_when(&namespace, "rowan", "Ready", "False", "ServerNotFound").await;
+        assert_eq!(argo_cd("School", &unplaced), "Progressing", "its server may come yet");
+        world.apply_school(&namespace, "alder", json!({"placement": {"tier": "premium", "serverName": "pg-15"}})).await;
+        let ready = world.ready(&namespace, "alder").await;
+        assert_eq!(argo_cd("School", &ready), "Healthy");
+        let closing = world.merge_school(&namespace, "alder", json!({"spec": {"state": "Suspended"}})).await.unwrap();
+        assert_eq!(argo_cd("School", &closing), "Progressing", "that is of the generation before");
+        let closed = world.school_when(&namespace, "alder", "Ready", "True", "Suspended").await;
+        assert_eq!(argo_cd("School", &closed), "Suspended");
+        world.try_apply_school(&namespace, "twin", "alder", json!({})).await.unwrap();
+        let refused = world.school_when(&namespace, "twin", "Stalled", "True", "NameConflict").await;
+        assert_eq!(argo_cd("School", &refused), "Degraded");
+        assert_eq!(argo_cd("DatabaseServer", &world.servers().get("pg-15").await.unwrap()), "Healthy");
+    });
+}

@@ -274,7 +274,7 @@ impl Fixture {
 async fn migrators(keyring: &Keyring, cluster: domain::names::ClusterUid, server: &Postgres) -> String {
     let mut conn = World::superuser(server, "postgres").await;
     let identity = identify(&mut conn).await.unwrap();
-    keyring.migrator_password(cluster, &identity.system_identifier).unwrap().expose_secret().to_owned()
+    keyring.migrator_password(cluster, identity.of_server.text().unwrap()).unwrap().expose_secret().to_owned()
 }
 
 /// A secret as such, encoded, and as the bytes that debug output shows.

@@ -10,6 +10,10 @@ use crate::world::{Setup, World, log_in, run};
 
 const IDENTIFIER: &str = "SELECT system_identifier::text FROM pg_control_system()";
 
+async fn marker(world: &World) -> Option<String> {
+    world.servers().get("pg-15").await.unwrap().status.unwrap().marker
+}
+
 #[test]
 fn a_server_upgraded_in_place_is_served_again_once_its_new_identity_is_accepted_and_not_before_all_schools_are_there() {
     run(async {
@@ -24,6 +28,7 @@ fn a_server_upgraded_in_place_is_served_again_once_its_new_identity_is_accepted_
         let secret = world.secret("district", "aspen-db").await.unwrap();
         log_in(&secret, None).await.unwrap().execute("INSERT INTO classes (name, school_year) VALUES ('Kept', 2026)").await.unwrap();
         let before = query_value::<String>(&world.pg15, "postgres", IDENTIFIER).await;
+        let marker_before = marker(&world).await.unwrap();
 
         // Nobody has to stop the operator or to clear anything.
         world.pg15.stop().await.unwrap();
@@ -63,6 +68,7 @@ fn a_server_upgraded_in_place_is_served_again_once_its_new_identity_is_accepted_
         world.server_when("pg-15", "Ready", "True", "Ready").await;
         let version = async || world.servers().get("pg-15").await.unwrap().status.unwrap().version.unwrap_or_default().starts_with("18");
         world.until("the server's new version is shown", version).await;
+        assert_eq!(marker(&world).await, Some(marker_before), "pg_upgrade keeps the number of a role, by which its marker counts");
         for code in ["aspen", "beech", "larch"] {
             world.ready("district", code).await;
         }

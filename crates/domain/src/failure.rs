@@ -10,7 +10,7 @@ use crate::retry::Class;
 pub struct Failure {
     /// How the error was classified.
     pub class: Class,
-    /// `MigrationFailed`, `InvalidSpec`, `OwnedByAnother`, or `ProgressingWithRetry`.
+    /// `MigrationFailed`, `InvalidSpec`, `OwnedByAnother`, `PasswordRefused`, or `ProgressingWithRetry`.
     pub reason: Reason,
     /// What failed and what to do.
     pub message: String,
@@ -32,7 +32,7 @@ pub struct Circumstances {
 pub fn report_failure(failure: &Failure, circumstances: Circumstances) -> Vec<Condition> {
     let Failure { reason, message, .. } = failure;
     let Circumstances { deleting, was_ready, overdue } = circumstances;
-    let blocked = matches!(reason, Reason::MigrationFailed | Reason::InvalidSpec | Reason::OwnedByAnother);
+    let blocked = matches!(reason, Reason::MigrationFailed | Reason::InvalidSpec | Reason::OwnedByAnother | Reason::PasswordRefused);
     let stalled = match (blocked, overdue) {
         (true, _) => Some(*reason),
         (false, true) => Some(Reason::ProgressDeadlineExceeded),

@@ -5,6 +5,8 @@
 
 pub mod condition;
 pub mod failure;
+#[cfg(test)]
+mod gitops;
 pub mod names;
 pub mod placement;
 pub mod plan;

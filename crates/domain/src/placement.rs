@@ -27,6 +27,8 @@ pub struct Candidate {
     pub schedulable: bool,
     /// It answered and is prepared.
     pub ready: bool,
+    /// What its conditions say, while it is not ready and that is known.
+    pub explanation: Option<String>,
     /// It accepts schools of the School's namespace.
     pub namespace_allowed: bool,
     /// Schools on it, including retained ones and those that are just being placed.
@@ -148,7 +150,10 @@ fn lack(cause: Cause, server: &Candidate, tier: &str) -> String {
             let most = server.capacity.unwrap_or_default();
             format!("{name} holds {most} of {most} schools (raise spec.capacity.maxSchools or add a server)")
         }
-        Cause::NotReady => format!("{name} is not ready (see its conditions)"),
+        Cause::NotReady => match &server.explanation {
+            Some(explanation) => format!("{name} is not ready ({explanation})"),
+            None => format!("{name} is not ready (see its conditions)"),
+        },
     }
 }
 
@@ -158,7 +163,16 @@ mod tests {
 
     fn candidate(name: &str, schools: u32, capacity: Option<u32>) -> Candidate {
         let name = ServerName::parse(name).unwrap();
-        Candidate { name, tiers: vec![Tier::Standard], schedulable: true, ready: true, namespace_allowed: true, schools, capacity }
+        Candidate {
+            name,
+            tiers: vec![Tier::Standard],
+            schedulable: true,
+            ready: true,
+            explanation: None,
+            namespace_allowed: true,
+            schools,
+            capacity,
+        }
     }
     fn standard() -> PlacementRequest {
         PlacementRequest { tier: Tier::Standard, server: None }

@@ -7,8 +7,9 @@ pub mod admissible;
 pub mod claimant;
 mod desired;
 pub mod fitness;
+pub mod identity;
 pub mod observed;
 pub mod plan;
 pub mod status;
 
-pub use desired::{AllowedNamespaces, DesiredServer, Host, TlsMode};
+pub use desired::{AllowedNamespaces, DesiredServer, Host, PasswordForm, TlsMode};

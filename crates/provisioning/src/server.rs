@@ -12,9 +12,11 @@ pub mod drop;
 mod error;
 pub mod identity;
 pub mod login;
+pub mod marker;
 pub mod migrate;
 mod migrator_session;
 pub mod ownership;
+pub mod password;
 pub mod prepare;
 mod send;
 pub mod session_guard;
@@ -34,6 +36,8 @@ pub const APP: &str = "tenant_app";
 /// May connect to every school's database and to the maintenance databases, and to nothing in them; nobody logs in as it. People's monitoring and backup roles
 /// are made members of it, because a right that is given to them directly is taken away again.
 pub const MONITOR: &str = "dailycare_monitor";
+/// Has no rights and no members: its comment says who the server is.
+pub const MARKER: &str = "dailycare_identity";
 /// Logs in to run migrations, as a member of [`OWNER`] and of nothing else.
 pub const MIGRATOR: &str = "dailycare_migrator";
 

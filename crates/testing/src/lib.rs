@@ -5,6 +5,7 @@
 //! never fetches anything. It must not depend on the operator, the tenancy or the API: what their tests share stands with them.
 
 mod account;
+mod argo_cd;
 mod awaiting;
 mod certificates;
 mod command;
@@ -23,17 +24,20 @@ mod random;
 mod redis;
 mod scratch;
 mod seeded;
+mod tls_front;
 
+pub use self::argo_cd::argo_cd_health;
 pub use self::awaiting::{PATIENCE, eventually, until, until_some};
 pub use self::control_plane::ControlPlane;
 pub use self::error::{Error, Result};
 pub use self::operator::{Operator, OperatorOptions};
 pub use self::platform::{Platform, School};
-pub use self::postgres::{Postgres, PostgresOptions, Version};
+pub use self::postgres::{Postgres, PostgresOptions, Refusal, Version};
 pub use self::process::Process;
 pub use self::programs::{kubectl, psql, schemathesis};
 pub use self::redis::Redis;
 pub use self::seeded::{Random, seed};
+pub use self::tls_front::TlsFront;
 
 /// How long what was started lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

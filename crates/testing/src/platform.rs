@@ -4,6 +4,7 @@
 //! Must not repeat a step of the product: it calls the product's functions.
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, ServerName, TenantId};
+use domain::server::PasswordForm;
 use domain::tenant::{InactiveState, Profile, TenantState};
 use postgres::schema::Migrations;
 use postgres::session::{Credentials, Endpoint, Purpose, Tls, options};
@@ -11,8 +12,8 @@ use postgres::url::Target;
 use provisioning::master::TenantRef;
 use provisioning::master::keyring::Keyring;
 use provisioning::master::tenants::{self, Publication, Reservation};
-use provisioning::scram;
 use provisioning::server::claim::{self, Claim};
+use provisioning::server::password::SentPassword;
 use provisioning::server::prepare::{self, DesiredRoles};
 use provisioning::server::{MIGRATOR, TenantObjects, access, stage, template};
 use registry::route::{PoolSettings, Route};
@@ -78,7 +79,7 @@ async fn prepare(server: &Postgres, master: &Migrations, tenant: &Migrations) ->
     let migrator = Credentials { username: MIGRATOR.into(), password: random_token()?.into() };
     let mut conn = admin.acquire().await.map_err(Error::product)?;
     let desired = DesiredRoles { cluster: CLUSTER, password: &migrator.password, fingerprint: "fingerprint" };
-    prepare::prepare_roles(&mut conn, &desired).await.map_err(Error::product)?;
+    prepare::prepare_roles(&admin, &desired, PasswordForm::Verifier).await.map_err(Error::product)?;
     prepare::close_maintenance_databases(&mut conn).await.map_err(Error::product)?;
     Box::pin(template::build(&admin, &target.endpoint, &migrator, tenant)).await.map_err(Error::product)?;
     let password = random_token()?;
@@ -144,7 +145,7 @@ impl Platform {
             school: school.tenant.school,
             schema: self.migrations.target(),
             digest: self.migrations.digest(),
-            verifier: &scram::verifier(&school.password),
+            password: &SentPassword::new(&school.password, PasswordForm::Verifier),
             fingerprint: "fingerprint",
             connection_limit: CONNECTION_LIMIT,
         };
@@ -213,8 +214,8 @@ impl Platform {
     /// When a step fails.
     pub async fn rotate(&self, school: &mut School) -> Result<()> {
         school.password = random_token()?.into();
-        let verifier = scram::verifier(&school.password);
-        access::set_password(&self.admin, &school.objects, school.tenant.school, &verifier, "fingerprint").await.map_err(Error::product)?;
+        let password = SentPassword::new(&school.password, PasswordForm::Verifier);
+        access::set_password(&self.admin, &school.objects, school.tenant.school, &password, "fingerprint").await.map_err(Error::product)?;
         self.publish(school, TenantState::Active).await
     }
 

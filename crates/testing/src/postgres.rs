@@ -2,6 +2,7 @@
 //!
 //! Must not know the product.
 
+mod guard;
 mod identity;
 mod options;
 mod template;
@@ -18,6 +19,7 @@ use postgres_protocol::password::scram_sha_256;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
+pub use self::guard::Refusal;
 pub use self::options::{PostgresOptions, Version};
 use super::account::Account;
 use super::certificates::Certificates;

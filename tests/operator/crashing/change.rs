@@ -58,8 +58,14 @@ pub(super) const SCHOOL_RUNS: &[(&str, &[Change])] = &[
 pub(super) const SCHEMA_RUNS: &[&str] = &["migrate", "server_build_template", "server_drop_stale"];
 
 /// Actions on the way of a server that is declared.
-pub(super) const SERVER_RUNS: &[&str] =
-    &["server_add_finalizer", "server_record_identity", "server_prepare_roles", "server_close_maintenance", "server_build_template"];
+pub(super) const SERVER_RUNS: &[&str] = &[
+    "server_add_finalizer",
+    "server_record_identity",
+    "server_write_marker",
+    "server_prepare_roles",
+    "server_close_maintenance",
+    "server_build_template",
+];
 
 /// Actions on the way of a server whose object is deleted.
 pub(super) const REMOVAL_RUNS: &[&str] = &["server_remove_finalizer"];

@@ -59,6 +59,7 @@ impl Fixture {
         let mut found = databases(&mut conn).await;
         let query = "SELECT rolname || ' ' || rolcanlogin || ' ' || shobj_description(oid, 'pg_authid') FROM pg_roles
                 WHERE rolname IN ('tenant_owner', 'tenant_app', 'dailycare_monitor', 'dailycare_migrator')
+            UNION ALL SELECT rolname || ' ' || rolcanlogin FROM pg_roles WHERE rolname = 'dailycare_identity'
             UNION ALL SELECT datname || ' ' || datacl::text FROM pg_database WHERE datname IN ('postgres', 'template1')
             UNION ALL SELECT system_identifier::text FROM pg_control_system() ORDER BY 1";
         found.extend(sqlx::query_scalar::<_, String>(query).fetch_all(&mut conn).await.unwrap());
@@ -82,7 +83,7 @@ async fn blank(server: &Postgres) {
         conn.execute(AssertSqlSafe(format!("DROP DATABASE {name}"))).await.unwrap();
     }
     let roles = "DROP OWNED BY dailycare_migrator, dailycare_monitor, tenant_app, tenant_owner;
-        DROP ROLE dailycare_migrator, dailycare_monitor, tenant_app, tenant_owner;
+        DROP ROLE dailycare_migrator, dailycare_monitor, tenant_app, tenant_owner, dailycare_identity;
         GRANT CONNECT, TEMPORARY ON DATABASE postgres TO PUBLIC; GRANT CONNECT ON DATABASE template1 TO PUBLIC";
     conn.execute(roles).await.unwrap();
 }

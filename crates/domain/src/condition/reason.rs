@@ -100,6 +100,8 @@ closed_list! {
         InsufficientPrivilege,
         /// The server accepts no writes.
         ServerReadOnly,
+        /// The server refuses the passwords that it is given.
+        PasswordRefused,
         /// Roles and template are being made.
         Preparing,
         /// New schools are accepted.
@@ -166,6 +168,7 @@ impl Reason {
             | Self::VersionUnsupported
             | Self::InsufficientPrivilege
             | Self::ServerReadOnly
+            | Self::PasswordRefused
             | Self::InUse => true,
         }
     }

@@ -19,7 +19,7 @@ pub enum Action {
 pub enum ObjectAction {
     /// Add our finalizer: before anything is created on the server.
     AddFinalizer,
-    /// Record the system identifier in the status: before anything is created on the server.
+    /// Record who the server is in the status: before anything but the marker is created on it.
     RecordIdentity,
     /// Remove our finalizer, so that the object can go.
     RemoveFinalizer,
@@ -29,6 +29,8 @@ pub enum ObjectAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case", prefix = "server_")]
 pub enum ServerAction {
+    /// Leave a marker: before its identity is recorded if it tells no other.
+    WriteMarker,
     /// Create `tenant_owner`, `tenant_app` and `dailycare_migrator`.
     PrepareRoles,
     /// Take CONNECT on the maintenance databases from PUBLIC.

@@ -18,6 +18,8 @@ pub struct DesiredServer {
     pub port: u16,
     /// What is required of connections.
     pub tls: TlsMode,
+    /// How it is sent the passwords of roles.
+    pub passwords: PasswordForm,
     /// The tiers it offers, each once, in order.
     pub tiers: Vec<Tier>,
     /// The most schools it takes; no limit when none.
@@ -58,6 +60,16 @@ impl TlsMode {
     pub fn verifies(self) -> bool {
         matches!(self, Self::VerifyCa | Self::VerifyFull)
     }
+}
+
+/// How a server is sent the passwords of roles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PasswordForm {
+    /// As SCRAM verifiers, with which nobody can log in.
+    #[default]
+    Verifier,
+    /// As they are, over encrypted connections only.
+    Plain,
 }
 
 /// The namespaces whose schools a server takes.

@@ -19,8 +19,8 @@ pub fn for_its_schools(observed: &ObservedServer) -> Result<(), Unavailable> {
     };
     match facts.identity {
         Identity::Other => Err(Unavailable::IdentityMismatch),
-        Identity::Unrecorded if facts.taken_by.is_some() => Err(Unavailable::Unusable(Reason::DuplicateServer)),
-        Identity::Unrecorded => Err(Unavailable::NotReady),
+        Identity::Unmarked | Identity::Unrecorded if facts.taken_by.is_some() => Err(Unavailable::Unusable(Reason::DuplicateServer)),
+        Identity::Unmarked | Identity::Unrecorded => Err(Unavailable::NotReady),
         Identity::Same if !facts.supported => Err(Unavailable::Unusable(Reason::VersionUnsupported)),
         Identity::Same if !facts.writable => Err(Unavailable::Unusable(Reason::ServerReadOnly)),
         Identity::Same if facts.full => Err(Unavailable::Unusable(Reason::TooManyConnections)),
@@ -31,8 +31,9 @@ pub fn for_its_schools(observed: &ObservedServer) -> Result<(), Unavailable> {
 /// Whether new schools may be placed there: everything that they start with exists.
 #[must_use]
 pub fn for_new_schools(observed: &ObservedServer) -> bool {
-    let prepared =
-        |facts: &ServerFacts| facts.taken_by.is_none() && facts.lacking.is_empty() && facts.roles && facts.closed && facts.template;
+    let prepared = |facts: &ServerFacts| {
+        facts.taken_by.is_none() && facts.lacking.is_empty() && facts.has_marker && facts.roles && facts.closed && facts.template
+    };
     for_its_schools(observed).is_ok() && observed.contact.as_ref().is_ok_and(prepared)
 }
 
@@ -50,6 +51,7 @@ mod tests {
             lacking: vec![],
             writable: true,
             full: false,
+            has_marker: true,
             roles: true,
             closed: true,
             template: true,
@@ -66,6 +68,7 @@ mod tests {
         let another = ServerName::parse("pg-first").ok();
         for facts in [
             ServerFacts { lacking: vec!["CREATEDB"], ..fit() },
+            ServerFacts { has_marker: false, ..fit() },
             ServerFacts { roles: false, ..fit() },
             ServerFacts { closed: false, ..fit() },
             ServerFacts { template: false, ..fit() },

@@ -43,6 +43,8 @@ pub struct ServerFacts {
     pub writable: bool,
     /// It lets nobody else connect: what is known of it was read over a session that the operator holds.
     pub full: bool,
+    /// It bears a marker, by which it is known where it does not tell its system identifier.
+    pub has_marker: bool,
     /// The fixed roles exist, and the migrator has our password.
     pub roles: bool,
     /// PUBLIC may not connect to the maintenance databases, as far as the admin may decide that.
@@ -53,9 +55,11 @@ pub struct ServerFacts {
     pub stale: bool,
 }
 
-/// Whether a server is the recorded one, by PostgreSQL's system identifier.
+/// Whether a server is the recorded one; see [`super::identity`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Identity {
+    /// None recorded yet, and it neither tells its system identifier nor bears a marker.
+    Unmarked,
     /// None recorded yet.
     Unrecorded,
     /// The recorded one.

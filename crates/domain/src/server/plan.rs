@@ -1,6 +1,6 @@
 //! The server's planner: from what was observed of a server, the next action that makes it fit for schools. Total and deterministic, without memory.
 //!
-//! Must never plan anything on a server whose identity is not the recorded one.
+//! Must never plan anything on a server whose identity is not the recorded one, but for the marker of a server that tells no other.
 
 use super::action::{Action, ObjectAction, ServerAction};
 use super::observed::{Identity, ObservedServer, Obstacle, ServerFacts};
@@ -40,7 +40,9 @@ fn keep_fit(contact: &Result<ServerFacts, Obstacle>) -> Plan {
         return Plan::Wait(Obstacle { reason: Reason::TooManyConnections, message: message.to_owned() });
     }
     let actions = [
+        (facts.identity == Identity::Unmarked, ServerAction::WriteMarker.into()),
         (facts.identity == Identity::Unrecorded, ObjectAction::RecordIdentity.into()),
+        (!facts.has_marker, ServerAction::WriteMarker.into()),
         (!facts.roles, ServerAction::PrepareRoles.into()),
         (!facts.closed, ServerAction::CloseMaintenance.into()),
         (!facts.template, ServerAction::BuildTemplate.into()),
@@ -89,15 +91,17 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::gitops;
     use crate::names::ServerName;
     use crate::server::admissible::admissible;
+    use crate::server::status::{ServerCapacity, report};
 
     fn worlds() -> Vec<ObservedServer> {
         let failed = Obstacle { reason: Reason::DatabaseUnreachable, message: "no answer".into() };
         let mut all = Vec::new();
-        for bits in 0..4096_u32 {
+        for bits in 0..8192_u32 {
             let bit = |i: u32| bits >> i & 1 == 1;
-            for identity in [Identity::Unrecorded, Identity::Same, Identity::Other] {
+            for identity in [Identity::Unmarked, Identity::Unrecorded, Identity::Same, Identity::Other] {
                 let lacking = if bit(4) { vec!["CREATEDB"] } else { vec![] };
                 let facts = ServerFacts {
                     identity,
@@ -106,6 +110,8 @@ mod tests {
                     lacking,
                     writable: bit(5),
                     full: bit(11),
+                    // A server without any identity bears no marker.
+                    has_marker: bit(12) && identity != Identity::Unmarked,
                     roles: bit(6),
                     closed: bit(7),
                     template: bit(8),
@@ -125,6 +131,12 @@ mod tests {
             (Action::Object(ObjectAction::AddFinalizer), _) => next.finalizer = true,
             (Action::Object(ObjectAction::RemoveFinalizer), _) => next.finalizer = false,
             (Action::Object(ObjectAction::RecordIdentity), Ok(facts)) => facts.identity = Identity::Same,
+            (Action::Server(ServerAction::WriteMarker), Ok(facts)) => {
+                facts.has_marker = true;
+                if facts.identity == Identity::Unmarked {
+                    facts.identity = Identity::Unrecorded;
+                }
+            }
             (Action::Server(ServerAction::PrepareRoles), Ok(facts)) => facts.roles = true,
             (Action::Server(ServerAction::CloseMaintenance), Ok(facts)) => facts.closed = true,
             (Action::Server(ServerAction::BuildTemplate), Ok(facts)) => facts.template = true,
@@ -142,7 +154,7 @@ mod tests {
         let Ok(facts) = &observed.contact else { return false };
         let usable = facts.identity == Identity::Same && facts.supported && facts.lacking.is_empty() && facts.writable && !facts.full;
         let usable = usable && facts.taken_by.is_none();
-        observed.finalizer && usable && facts.roles && facts.closed && facts.template && !facts.stale
+        observed.finalizer && usable && facts.has_marker && facts.roles && facts.closed && facts.template && !facts.stale
     }
 
     #[test]
@@ -163,8 +175,11 @@ mod tests {
     #[test]
     fn nothing_is_done_on_a_server_that_is_not_the_recorded_one_or_not_recorded() {
         for observed in worlds() {
-            let on_server = matches!(plan(&observed), Plan::Execute(Action::Server(_)));
-            assert!(!on_server || matches!(&observed.contact, Ok(facts) if facts.identity == Identity::Same), "{observed:?}");
+            let planned = plan(&observed);
+            let on_server = matches!(planned, Plan::Execute(Action::Server(_)));
+            let writes_marker = planned == Plan::Execute(ServerAction::WriteMarker.into());
+            let lawful = |identity| identity == Identity::Same || identity == Identity::Unmarked && writes_marker;
+            assert!(!on_server || matches!(&observed.contact, Ok(facts) if lawful(facts.identity)), "{observed:?}");
         }
     }
 
@@ -201,6 +216,24 @@ mod tests {
     fn the_finalizer_of_a_server_with_schools_stays() {
         for observed in worlds().into_iter().filter(|observed| observed.in_use) {
             assert_ne!(plan(&observed), Plan::Execute(Action::Object(ObjectAction::RemoveFinalizer)), "{observed:?}");
+        }
+    }
+
+    #[test]
+    fn argo_cd_and_flux_take_a_server_for_what_it_is_in_every_state() {
+        let mut distinct = gitops::Distinct::new();
+        for observed in worlds().iter().filter(|observed| !observed.deleting) {
+            let planned = plan(observed);
+            for (overdue, schedulable, capacity) in
+                [(false, true, None), (true, true, None), (false, false, Some(3)), (true, false, Some(3))]
+            {
+                let capacity = ServerCapacity { schedulable, schools: 3, capacity };
+                gitops::add(&mut distinct, report(observed, &planned, capacity, overdue), planned == Plan::Settled, false);
+            }
+        }
+        let script = gitops::Script::of("DatabaseServer");
+        for (conditions, settled, _) in distinct.values() {
+            gitops::check(&script, conditions, *settled, false);
         }
     }
 

@@ -1,14 +1,19 @@
 //! Accepting that the server of a `DatabaseServer` has another system identifier than the recorded one, as after `pg_upgrade`: once it is proven that
 //! every school's database and login are on it under their ownership comments.
 //!
-//! Must not write to the server, and must record nothing while anything is missing: the operator would take the missing for lost.
+//! Must not write to the server, but for the marker of one that tells nothing else, and must record nothing while anything is missing: the operator would take the missing for lost.
 
 use domain::names::{DatabaseName, LoginName, TenantId};
+use domain::server::identity::ServerIdentity;
 use domain::server::observed::{Identity, Obstacle};
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 use provisioning::master::tenants::{Occupant, occupants};
 use provisioning::server::census::{self, Census};
+use provisioning::server::identity::identify;
+use provisioning::server::marker;
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
 
 use super::context::Context;
 use super::preview::{self, Settings};
@@ -77,12 +82,14 @@ pub async fn accept_identity(settings: Settings, name: &str) -> Result<Acceptanc
     let observation = server::observe::observe(&ctx, object).await?;
     let contact = observation.contact.as_ref().map_err(|Obstacle { message, .. }| Error::Obstacle(message.clone()))?;
     match contact.facts.identity {
-        Identity::Unrecorded => return Err(Error::Unrecorded),
+        Identity::Unmarked | Identity::Unrecorded => return Err(Error::Unrecorded),
         Identity::Same => return Ok(Acceptance::Unneeded),
         Identity::Other => {}
     }
     let others = within("listing the DatabaseServers", ctx.database_servers().list(&ListParams::default())).await?;
-    if let Some(other) = others.iter().find(|other| recorded(other) == Some(contact.identity.system_identifier.as_str())) {
+    let is_recorded =
+        |other: &&DatabaseServer| other.name_any() != name && recorded(other).is_of_the_same_server(&contact.identity.of_server);
+    if let Some(other) = others.iter().find(is_recorded) {
         return Err(Error::Taken(other.name_any()));
     }
     let expected = occupants(&ctx.registry, ctx.cluster, &observation.name).await.map_err(error::Error::from)?;
@@ -92,19 +99,35 @@ pub async fn accept_identity(settings: Settings, name: &str) -> Result<Acceptanc
         return Ok(Acceptance::Missing(missing));
     }
     let status = observation.object.status.clone().unwrap_or_default();
-    let (before, now) = (status.system_identifier.clone().unwrap_or_default(), contact.identity.system_identifier.clone());
-    let status = DatabaseServerStatus { system_identifier: Some(now.clone()), ..status };
+    let identity = identity_of(contact).await?;
+    let text = |identity: &ServerIdentity| identity.text().unwrap_or_default().to_owned();
+    let (before, now) = (text(&status.identity()), text(&identity));
+    let status = status.of_server(identity);
     object::patch_status(&ctx.database_servers(), &observation.object, &status).await?;
     Ok(Acceptance::Recorded { before, now, schools: expected.len() })
 }
 
-fn recorded(object: &DatabaseServer) -> Option<&str> {
-    object.status.as_ref()?.system_identifier.as_deref()
+/// Who the server is from now on. One that tells nothing gets a marker, now that everything on it is proven to be there.
+async fn identity_of(contact: &server::observe::Contact) -> Result<ServerIdentity, Error> {
+    let answered = &contact.identity.of_server;
+    if !answered.is_empty() {
+        return Ok(answered.clone());
+    }
+    marker::write(contact.connection.pool()).await.map_err(error::Error::from)?;
+    let mut conn = acquire(contact).await?;
+    Ok(identify(&mut conn).await.map_err(error::Error::from)?.of_server)
+}
+
+fn recorded(object: &DatabaseServer) -> ServerIdentity {
+    object.status.as_ref().map(DatabaseServerStatus::identity).unwrap_or_default()
+}
+
+async fn acquire(contact: &server::observe::Contact) -> Result<PoolConnection<Postgres>, Error> {
+    contact.connection.pool().acquire().await.map_err(|_| Error::Obstacle("the server does not answer any more".to_owned()))
 }
 
 async fn take_census(ctx: &Context, contact: &server::observe::Contact) -> Result<Census, Error> {
-    let mut conn =
-        contact.connection.pool().acquire().await.map_err(|_| Error::Obstacle("the server does not answer any more".to_owned()))?;
+    let mut conn = acquire(contact).await?;
     Ok(census::take(&mut conn, ctx.cluster).await.map_err(error::Error::from)?)
 }
 

@@ -5,6 +5,7 @@
 use domain::condition::Reason;
 use domain::failure::Failure;
 use domain::retry::Class;
+use domain::server::PasswordForm;
 use registry::{password, seal};
 
 use crate::crd::convert::{RecordError, SpecError};
@@ -93,6 +94,7 @@ impl Error {
                 Reason::MigrationFailed
             }
             Self::Postgres(provisioning::server::Error::NotOurs { .. }) => Reason::OwnedByAnother,
+            Self::Postgres(provisioning::server::Error::PasswordRefused { .. }) => Reason::PasswordRefused,
             Self::Kubernetes(_)
             | Self::Registry(_)
             | Self::Postgres(_)
@@ -117,9 +119,27 @@ impl Error {
             Self::Record(error @ RecordError::Missing { .. }) => error.to_string(),
             Self::Kubernetes(error) => error.message(),
             Self::Postgres(error @ provisioning::server::Error::NotOurs { .. }) => {
-                format!("{error}; another cluster or program made it, and it is left alone")
+                format!(
+                    "{error}; another cluster or program made it, and it is left alone. If this cluster was rebuilt, see docs/running/rebuild.md"
+                )
+            }
+            Self::Postgres(error @ provisioning::server::Error::PasswordRefused { form, .. }) => {
+                format!("{error}; {}", accept_passwords(*form))
             }
             error => error.to_string(),
+        }
+    }
+}
+
+/// What to do about a server that refuses passwords in this form.
+fn accept_passwords(form: PasswordForm) -> &'static str {
+    match form {
+        PasswordForm::Verifier => {
+            "set spec.passwords: Plain on its DatabaseServer, which needs TLS, or let the server accept verifiers \
+             (credcheck.encrypted_password_allowed)"
+        }
+        PasswordForm::Plain => {
+            "its rules for passwords want others than 43 random letters, digits, hyphens and underscores; exempt the operator's roles from them"
         }
     }
 }

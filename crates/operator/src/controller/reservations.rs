@@ -137,6 +137,7 @@ mod tests {
             tiers: vec![Tier::Standard],
             schedulable: true,
             ready: true,
+            explanation: None,
             namespace_allowed: true,
             schools: 0,
             capacity: Some(2),

@@ -177,7 +177,7 @@ pub(super) fn remember(ctx: &Context, observation: &Observation) -> bool {
         placeable: fitness::for_new_schools(&observed),
         prepared: contact.is_some_and(|contact| contact.facts.roles),
         template: contact.is_some_and(|contact| contact.facts.template),
-        identifier: contact.map(|contact| contact.identity.system_identifier.clone()),
+        identity: contact.map(|contact| contact.identity.of_server.clone()).unwrap_or_default(),
         passwords: match contact {
             Some(contact) if contact.identity.rights.superuser => Passwords::Readable,
             Some(_) | None => Passwords::Hidden,

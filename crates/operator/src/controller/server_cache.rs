@@ -10,6 +10,7 @@ use domain::condition::Reason;
 use domain::names::ServerName;
 use domain::school::observed::Unavailable;
 use domain::server::DesiredServer;
+use domain::server::identity::ServerIdentity;
 use postgres::session::Credentials;
 use provisioning::server::catalog::Passwords;
 use tokio::time::Instant;
@@ -33,8 +34,8 @@ pub struct ServerState {
     pub prepared: bool,
     /// The template of the operator's schema stands.
     pub template: bool,
-    /// The system identifier that it answered with, if it did.
-    pub identifier: Option<String>,
+    /// Who it is, as it answered; empty if it did not.
+    pub identity: ServerIdentity,
     /// Whether its admin may read what it stores of passwords.
     pub passwords: Passwords,
 }
@@ -135,7 +136,7 @@ fn same_connection(before: Option<&Arc<ServerConnection>>, now: Option<&Arc<Serv
 
 #[cfg(test)]
 mod tests {
-    use domain::server::{AllowedNamespaces, Host, TlsMode};
+    use domain::server::{AllowedNamespaces, Host, PasswordForm, TlsMode};
     use postgres::session::{Endpoint, Tls};
 
     use super::*;
@@ -148,6 +149,7 @@ mod tests {
             host,
             port: 5432,
             tls: TlsMode::Require,
+            passwords: PasswordForm::Verifier,
             tiers: Vec::new(),
             max_schools: None,
             schedulable: true,
@@ -161,7 +163,7 @@ mod tests {
             placeable: true,
             prepared: true,
             template: true,
-            identifier: None,
+            identity: ServerIdentity::default(),
             passwords: Passwords::Hidden,
         }
     }

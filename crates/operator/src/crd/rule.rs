@@ -156,6 +156,14 @@ pub(super) fn ca_for_verification() -> Rule {
         .field_path(".caSecretRef")
 }
 
+/// A plain password must not be read on its way.
+pub(super) fn plain_passwords() -> Rule {
+    Rule::new("!has(self.passwords) || self.passwords != 'Plain' || self.tls.mode != 'disable'")
+        .message("passwords: Plain needs an encrypted connection; set tls.mode to require, verify-ca or verify-full")
+        .reason(Reason::FieldValueForbidden)
+        .field_path(".passwords")
+}
+
 pub(super) fn selector_when_selecting() -> Rule {
     Rule::new("self.from != 'Selector' || has(self.selector)")
         .message("from: Selector needs a selector; give selector.matchLabels or use from: All")

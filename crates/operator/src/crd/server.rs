@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::server::identity::ServerIdentity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -36,6 +37,7 @@ use super::{condition, rule};
     validation = rule::server_name_length()
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rule::plain_passwords())]
 pub struct DatabaseServerSpec {
     /// DNS name or IP address.
     #[schemars(length(min = 1, max = 253))]
@@ -47,6 +49,9 @@ pub struct DatabaseServerSpec {
     pub port: Option<i64>,
     /// How connections are protected.
     pub tls: Tls,
+    /// How the server is sent passwords of logins: Verifier, if not given, or Plain, for servers that refuse SCRAM verifiers. Plain needs TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passwords: Option<Passwords>,
     /// The Secret with the admin login.
     pub admin_secret_ref: AdminSecretRef,
     /// The classes of service it offers.
@@ -62,6 +67,19 @@ pub struct DatabaseServerSpec {
     /// The namespaces whose schools it takes; all if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
+}
+
+/// How the server is sent passwords of logins: Verifier, if not given, or Plain, for servers that refuse SCRAM verifiers. Plain needs TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Passwords {
+    /// As SCRAM verifiers, which log nobody in.
+    Verifier,
+    /// As they are, over encrypted connections only.
+    Plain,
+    /// A word this version does not know; read, but never offered.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// How connections to a server are protected.
@@ -179,16 +197,34 @@ pub struct DatabaseServerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub version: Option<String>,
-    /// PostgreSQL's system identifier; another one under the same address is refused.
+    /// PostgreSQL's system identifier, if the server tells it; another one under the same address is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub system_identifier: Option<String>,
+    /// The marker that the operator left on the server, which identifies it while it does not tell its system identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    pub marker: Option<String>,
     /// What is taken of its capacity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocated: Option<Allocated>,
     /// The schema that new schools start with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<ServerSchema>,
+}
+
+impl DatabaseServerStatus {
+    /// Who the server is, as far as that is recorded.
+    #[must_use]
+    pub fn identity(&self) -> ServerIdentity {
+        ServerIdentity { system: self.system_identifier.clone(), marker: self.marker.clone() }
+    }
+
+    /// The same status of a server with this identity.
+    #[must_use]
+    pub fn of_server(self, identity: ServerIdentity) -> Self {
+        Self { system_identifier: identity.system, marker: identity.marker, ..self }
+    }
 }
 
 /// What is taken of a server's capacity.

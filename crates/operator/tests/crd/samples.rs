@@ -70,6 +70,7 @@ fn every_sample_school_finds_a_server_among_the_samples() {
                 tiers: spec.tiers,
                 schedulable: spec.schedulable,
                 ready: true,
+                explanation: None,
                 namespace_allowed: spec.allowed.allows(&std::collections::BTreeMap::new()),
                 schools: 0,
                 capacity: spec.max_schools,

@@ -4,10 +4,10 @@
 //! Must not touch a database or login without our ownership comment.
 
 use domain::names::SchoolUid;
-use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgPool;
 
 use super::ownership::{LoginComment, OwnershipComment as _};
+use super::password::{self, SentPassword};
 use super::session_guard::SessionGuard;
 use super::sessions::{self, SessionScope};
 use super::{Result, TenantObjects, send, sql};
@@ -56,23 +56,32 @@ pub async fn restore_login(pool: &PgPool, objects: &TenantObjects, school: Schoo
     guarded(pool, objects, sql::restore_login(objects, &comment.text()), "restoring the login").await
 }
 
-/// Gives the login the password of `verifier`, and writes the password's `fingerprint` into its ownership comment.
+/// Gives the login the password, and writes the password's `fingerprint` into its ownership comment.
 ///
 /// # Errors
-/// [`super::Error::Gone`] or [`super::Error::NotOurs`] for the login.
+/// [`super::Error::Gone`] or [`super::Error::NotOurs`] for the login; [`super::Error::PasswordRefused`]; [`super::Error::Unencrypted`].
 pub async fn set_password(
     pool: &PgPool,
     objects: &TenantObjects,
     school: SchoolUid,
-    verifier: &SecretString,
+    password: &SentPassword,
     fingerprint: &str,
 ) -> Result<()> {
+    let set = try_password(pool, objects, school, password, fingerprint).await;
+    if password::may_be_a_collision(&set) { try_password(pool, objects, school, password, fingerprint).await } else { set }
+}
+
+async fn try_password(pool: &PgPool, objects: &TenantObjects, school: SchoolUid, password: &SentPassword, fingerprint: &str) -> Result<()> {
     let doing = "setting the login's password";
     let comment = login_comment(objects, school, fingerprint.to_owned());
     let mut conn = SessionGuard::acquire(pool, doing).await?;
     send::guarded(&mut conn, objects, format!("BEGIN; {}", sql::expect_login(objects)), doing).await?;
-    let change = sql::set_password(objects.login.as_str(), verifier.expose_secret(), &comment.text());
-    send::send(&mut conn, format!("{change}; COMMIT"), doing).await?;
+    password.protect(&mut conn).await?;
+    let login = objects.login.as_str();
+    let change = sql::set_password(login, password.text(), &comment.text());
+    if let Err(error) = send::commit(&mut conn, change, password.form(), doing).await {
+        return Err(password.refusal(&mut conn, error, login).await);
+    }
     conn.release();
     Ok(())
 }

@@ -3,11 +3,11 @@
 //! Must not take over a database or login that is not a spare or already the school's.
 
 use domain::names::SchoolUid;
-use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::postgres::PgPool;
 
 use super::access::login_comment;
 use super::ownership::{DatabaseComment, OwnershipComment as _};
+use super::password::{self, SentPassword};
 use super::session_guard::SessionGuard;
 use super::{Result, TenantObjects, send, sql};
 
@@ -22,8 +22,8 @@ pub struct Claim<'a> {
     pub schema: u32,
     /// The digest of that version, 64 hexadecimal characters; only a spare of this digest is taken.
     pub digest: &'a str,
-    /// The login's SCRAM verifier; see [`crate::scram::verifier`].
-    pub verifier: &'a SecretString,
+    /// The login's password.
+    pub password: &'a SentPassword,
     /// The keyed fingerprint of the same password.
     pub fingerprint: &'a str,
     /// `CONNECTION LIMIT` of the login.
@@ -41,11 +41,16 @@ pub enum Claimed {
     AlreadyThere,
 }
 
-/// Claims a spare in two messages; the second commits. Claims that run at the same time take different spares and do not wait for each other.
+/// Claims a spare in two messages; the second commits. A plain password takes two more. Claims that run at the same time take different spares and do not wait for each other.
 ///
 /// # Errors
-/// When PostgreSQL fails. If the connection broke at the end, the claim may have committed: observe again.
+/// [`super::Error::PasswordRefused`], [`super::Error::Unencrypted`], or when PostgreSQL fails. If the connection broke at the end, the claim may have committed: observe again.
 pub async fn claim(pool: &PgPool, claim: &Claim<'_>) -> Result<Claimed> {
+    let claimed = Box::pin(attempt(pool, claim)).await;
+    if password::may_be_a_collision(&claimed) { Box::pin(attempt(pool, claim)).await } else { claimed }
+}
+
+async fn attempt(pool: &PgPool, claim: &Claim<'_>) -> Result<Claimed> {
     let (database, login) = (claim.objects.database.as_str(), claim.objects.login.as_str());
     let mut conn = SessionGuard::acquire(pool, "claiming a database").await?;
     let choose = format!("BEGIN; {}", sql::choose_spare(database, login, claim.digest));
@@ -61,11 +66,15 @@ pub async fn claim(pool: &PgPool, claim: &Claim<'_>) -> Result<Claimed> {
         database,
         login,
         connection_limit: claim.connection_limit,
-        verifier: claim.verifier.expose_secret(),
+        password: claim.password.text(),
         comment: &comment.text(),
         login_comment: &login_comment(claim.objects, claim.school, claim.fingerprint.to_owned()).text(),
     };
-    send::send(&mut conn, sql::claim(&spare_claim), "claiming a database").await?;
+    claim.password.protect(&mut conn).await?;
+    let claimed = send::commit(&mut conn, sql::claim(&spare_claim), claim.password.form(), "claiming a database").await;
+    if let Err(error) = claimed {
+        return Err(claim.password.refusal(&mut conn, error, login).await);
+    }
     conn.release();
     Ok(Claimed::Now)
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use domain::retry::Class;
+use domain::server::PasswordForm;
 use postgres::schema;
 
 /// The result of work on a tenant server.
@@ -119,6 +120,19 @@ pub enum Error {
     /// The records of migrations do not fit the files; see [`schema::Error`].
     #[error(transparent)]
     Schema(schema::Error),
+    /// The server refuses the password of a role in the form in which it was sent; nothing was changed.
+    #[error("the server refuses the {} of role {role} (SQLSTATE {sqlstate})", form_of_password(*form))]
+    PasswordRefused {
+        /// The role.
+        role: String,
+        /// The server's error code.
+        sqlstate: String,
+        /// The form.
+        form: PasswordForm,
+    },
+    /// A plain password was not sent, because the session is not encrypted.
+    #[error("a plain password is not sent over a session that is not encrypted")]
+    Unencrypted,
     /// There was no randomness for a name.
     #[error("the operating system gave no random bytes")]
     NoRandomness,
@@ -138,7 +152,11 @@ impl Error {
             Self::Sql(error) => error.class(),
             Self::Schema(error) => error.class(),
             Self::Migration { class, .. } => *class,
-            Self::NotOurs { .. } | Self::RightsRemain { .. } | Self::WrongRole { .. } => Class::Denied,
+            Self::NotOurs { .. }
+            | Self::RightsRemain { .. }
+            | Self::WrongRole { .. }
+            | Self::PasswordRefused { .. }
+            | Self::Unencrypted => Class::Denied,
             Self::Gone { .. }
             | Self::Interrupted { .. }
             | Self::NotClosed { .. }
@@ -157,6 +175,7 @@ impl Error {
             Self::Sql(error) => error.sqlstate(),
             Self::Schema(error) => error.sqlstate(),
             Self::Migration { sqlstate, .. } => sqlstate.clone(),
+            Self::PasswordRefused { sqlstate, .. } => Some(sqlstate.clone()),
             Self::NotOurs { .. }
             | Self::Gone { .. }
             | Self::Interrupted { .. }
@@ -166,6 +185,7 @@ impl Error {
             | Self::SessionsRemain { .. }
             | Self::OutOfOrder { .. }
             | Self::WrongRole { .. }
+            | Self::Unencrypted
             | Self::NoRandomness
             | Self::UnexpectedAnswer { .. } => None,
         }
@@ -175,6 +195,13 @@ impl Error {
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Sql(error) if error.is_unreachable())
+    }
+}
+
+fn form_of_password(form: PasswordForm) -> &'static str {
+    match form {
+        PasswordForm::Verifier => "SCRAM verifier",
+        PasswordForm::Plain => "password",
     }
 }
 

@@ -5,6 +5,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use domain::server::PasswordForm;
 use postgres::error::Doing as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row as _};
@@ -50,6 +51,18 @@ pub(super) async fn answer<T>(doing: &'static str, query: impl Future<Output = R
 /// Statements without parameters, in one message; all rows of all of them.
 pub(super) async fn send(conn: &mut PgConnection, statements: String, doing: &'static str) -> Result<Vec<PgRow>> {
     answer(doing, sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(conn)).await
+}
+
+/// Statements that set a password in this form, and the end of their transaction: one message. With a plain password two, because `COMMIT` would bring back what
+/// keeps the whole message out of the server's log.
+pub(super) async fn commit(conn: &mut PgConnection, statements: String, form: PasswordForm, doing: &'static str) -> Result<()> {
+    match form {
+        PasswordForm::Verifier => send(conn, format!("{statements}; COMMIT"), doing).await.map(drop),
+        PasswordForm::Plain => {
+            send(conn, statements, doing).await?;
+            send(conn, "COMMIT".to_owned(), doing).await.map(drop)
+        }
+    }
 }
 
 /// A statement that cannot be part of a transaction and may take long: interrupting it leaves a broken database or wastes the work.

@@ -9,13 +9,14 @@ use postgres::Result;
 use postgres::error::Doing as _;
 use sqlx::Postgres;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::{PgConnection, PgPool, PgSslMode};
 
 /// See the module.
 pub struct SessionGuard {
     connection: PoolConnection<Postgres>,
     clean: bool,
     held: bool,
+    encrypted: bool,
 }
 
 impl SessionGuard {
@@ -25,7 +26,16 @@ impl SessionGuard {
     /// When the pool has none within its time-out.
     pub async fn acquire(pool: &PgPool, doing: &'static str) -> Result<Self> {
         let held = pool.options().get_max_lifetime().is_none();
-        Ok(Self { connection: pool.acquire().await.doing(doing)?, clean: false, held })
+        // With these the driver ends a connection that cannot be encrypted. `Prefer` and `Allow` promise nothing.
+        let encrypted = matches!(pool.connect_options().get_ssl_mode(), PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+        Ok(Self { connection: pool.acquire().await.doing(doing)?, clean: false, held, encrypted })
+    }
+
+    /// What is sent is encrypted, at least as far as the other end of the connection. A host may end TLS before PostgreSQL, so the server's own word in
+    /// `pg_stat_ssl` says less.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// Gives the connection back to its pool. Call it when the session is as it was when it was acquired.

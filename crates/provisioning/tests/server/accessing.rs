@@ -2,9 +2,10 @@
 
 use domain::retry::Class;
 use domain::school::observed::{DatabaseAccess, ObservedDatabase, ObservedLogin};
+use domain::server::PasswordForm;
 use postgres::session::{self, Credentials, Purpose};
-use provisioning::scram;
 use provisioning::server::drop::drop_database;
+use provisioning::server::password::SentPassword;
 use provisioning::server::{Error, access};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::ConnectOptions as _;
@@ -213,8 +214,8 @@ async fn a_lost_login_comes_back_without_a_way_in_until_it_has_a_password_and_is
             assert_eq!(server.access(&school).await, DatabaseAccess::Closed);
         }
         for _ in 0..2 {
-            let verifier = scram::verifier(&school.password);
-            access::set_password(pool, objects, school.uid, &verifier, FINGERPRINT).await.unwrap();
+            let sent = SentPassword::new(&school.password, PasswordForm::Verifier);
+            access::set_password(pool, objects, school.uid, &sent, FINGERPRINT).await.unwrap();
             assert_eq!(server.observe(&school).await.login, ObservedLogin::Matching);
         }
         access::open(pool, objects, LIMIT).await.unwrap();
@@ -228,7 +229,9 @@ async fn a_new_password_replaces_the_old_one_and_is_never_sent() {
     on_every_server(async |server| {
         let mut school = server.school("rotating").await;
         let password: SecretString = "canary-rotated-password".into();
-        access::set_password(&server.pool, &school.objects, school.uid, &scram::verifier(&password), "new").await.unwrap();
+        access::set_password(&server.pool, &school.objects, school.uid, &SentPassword::new(&password, PasswordForm::Verifier), "new")
+            .await
+            .unwrap();
         assert_eq!(server.observe(&school).await.login, ObservedLogin::Differing);
         assert!(server.log_in(&school, school.database()).await.is_err());
         school.password = password;
@@ -258,7 +261,7 @@ async fn nothing_with_another_ownership_comment_is_touched() {
                 access::close(pool, objects).await,
                 access::bar(pool, objects).await,
                 access::restore_login(pool, objects, us.uid).await,
-                access::set_password(pool, objects, us.uid, &scram::verifier(&us.password), FINGERPRINT).await,
+                access::set_password(pool, objects, us.uid, &SentPassword::new(&us.password, PasswordForm::Verifier), FINGERPRINT).await,
                 drop_database(pool, objects).await,
             ];
             for outcome in outcomes {

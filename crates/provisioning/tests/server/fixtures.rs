@@ -2,11 +2,12 @@
 
 use domain::names::{ClusterUid, DatabaseName, LoginName, SchoolCode, SchoolUid, TenantId};
 use domain::school::observed::{CatalogFacts, DatabaseAccess, ObservedDatabase, Schema};
+use domain::server::PasswordForm;
 use postgres::schema::{Kind, Migrations};
 use postgres::session::{Credentials, Endpoint, Purpose, Tls, options};
-use provisioning::scram;
 use provisioning::server::catalog::{self, Expected, Passwords};
 use provisioning::server::claim::{self, Claim, Claimed};
+use provisioning::server::password::SentPassword;
 use provisioning::server::prepare::{self, DesiredRoles};
 use provisioning::server::{MIGRATOR, TenantObjects, stage, template};
 use secrecy::SecretString;
@@ -72,13 +73,18 @@ async fn everywhere(run: impl AsyncFn(Version, Admin)) {
     );
 }
 
-fn loud() -> PostgresOptions {
+pub(crate) fn loud() -> PostgresOptions {
     PostgresOptions::default().with("log_statement", "all")
 }
 
 impl Server {
     pub(crate) async fn bare(version: Version, kind: Admin) -> Self {
-        Self::administered(Postgres::start(version, loud()).await.unwrap(), kind).await
+        Self::bare_with(version, loud(), kind).await
+    }
+
+    /// With TLS it is asked for.
+    pub(crate) async fn bare_with(version: Version, options: PostgresOptions, kind: Admin) -> Self {
+        Self::administered(Postgres::start(version, options).await.unwrap(), kind).await
     }
 
     /// Prepared once, and copied for each test.
@@ -104,7 +110,12 @@ impl Server {
     }
 
     fn of(postgres: Postgres, kind: Admin, password: String) -> Self {
-        let endpoint = Endpoint { host: postgres.host().into(), port: postgres.port(), tls: Tls::Disable };
+        let tls = if postgres.ca_path().is_some() { Tls::Require } else { Tls::Disable };
+        let endpoint = Endpoint { host: postgres.host().into(), port: postgres.port(), tls };
+        Self::at(postgres, kind, password, endpoint)
+    }
+
+    fn at(postgres: Postgres, kind: Admin, password: String, endpoint: Endpoint) -> Self {
         let username = if kind == Admin::Superuser { "postgres" } else { PLAIN };
         let admin = Credentials { username: username.into(), password: password.clone().into() };
         let files = tempfile::tempdir().unwrap();
@@ -117,11 +128,17 @@ impl Server {
         Self { version: postgres.version(), postgres, kind, password, endpoint, pool, migrations, files }
     }
 
+    /// Reached over TLS at another port.
+    pub(crate) fn behind(self, port: u16) -> Self {
+        let endpoint = Endpoint { port, tls: Tls::Require, ..self.endpoint };
+        Self::at(self.postgres, self.kind, self.password, endpoint)
+    }
+
     /// Roles, closed maintenance databases (by the server's owner where the admin may not) and the template.
     pub(crate) async fn prepare(&self) {
         let password = MIGRATOR_PASSWORD.into();
         let mut conn = self.pool.acquire().await.unwrap();
-        prepare::prepare_roles(&mut conn, &desired(&password)).await.unwrap();
+        prepare::prepare_roles(&self.pool, &desired(&password), PasswordForm::Verifier).await.unwrap();
         if self.kind == Admin::Plain {
             self.as_superuser(
                 "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC; GRANT CONNECT ON DATABASE postgres TO dailycare_admin",
@@ -188,16 +205,16 @@ impl Server {
     }
 
     pub(crate) async fn claim(&self, school: &School) -> Claimed {
-        self.try_claim(school, &scram::verifier(&school.password)).await.unwrap()
+        self.try_claim(school, &SentPassword::new(&school.password, PasswordForm::Verifier)).await.unwrap()
     }
 
-    pub(crate) async fn try_claim(&self, school: &School, verifier: &SecretString) -> provisioning::server::Result<Claimed> {
+    pub(crate) async fn try_claim(&self, school: &School, password: &SentPassword) -> provisioning::server::Result<Claimed> {
         let claim = Claim {
             objects: &school.objects,
             school: school.uid,
             schema: self.migrations.target(),
             digest: self.digest(),
-            verifier,
+            password,
             fingerprint: FINGERPRINT,
             connection_limit: LIMIT,
         };

@@ -5,6 +5,8 @@ mod accessing;
 mod claiming;
 mod dropping;
 mod fixtures;
+mod identifying;
 mod migrating;
+mod passwords;
 mod preparing;
 mod templates;

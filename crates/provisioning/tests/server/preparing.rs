@@ -1,6 +1,8 @@
 //! Preparing a server.
 
 use domain::retry::Class;
+use domain::server::PasswordForm;
+use domain::server::identity::ServerIdentity;
 use postgres::schema::Applied;
 use postgres::session::Credentials;
 use provisioning::server::identity::{OLDEST_VERSION, identify};
@@ -16,7 +18,8 @@ async fn a_server_says_who_it_is_and_what_we_may_do() {
         let identity = identify(&mut server.pool.acquire().await.unwrap()).await.unwrap();
         assert_eq!(identity.version_num / 10_000, if server.version == Version::V15 { 15 } else { 18 });
         assert!(identity.version_num >= OLDEST_VERSION && identity.version.contains('.'));
-        assert_eq!(identity.system_identifier, server.query::<String>("SELECT system_identifier::text FROM pg_control_system()").await);
+        let system = server.query::<String>("SELECT system_identifier::text FROM pg_control_system()").await;
+        assert_eq!(identity.of_server, ServerIdentity { system: Some(system), marker: None });
         assert_eq!(identity.rights.superuser, server.kind == Admin::Superuser);
         assert!(identity.rights.suffice() && !identity.read_only);
         assert_eq!(identity.max_connections, 97);
@@ -30,11 +33,11 @@ async fn preparing_twice_writes_once() {
         let password = MIGRATOR_PASSWORD.into();
         let mut conn = server.pool.acquire().await.unwrap();
         assert!(!prepare::observe(&mut conn, &desired(&password)).await.unwrap().roles);
-        prepare_roles(&mut conn, &desired(&password)).await.unwrap();
+        prepare_roles(&server.pool, &desired(&password), PasswordForm::Verifier).await.unwrap();
         close_maintenance_databases(&mut conn).await.unwrap();
         assert!(prepare::observe(&mut conn, &desired(&password)).await.unwrap().roles);
         let before = server.catalogs().await;
-        prepare_roles(&mut conn, &desired(&password)).await.unwrap();
+        prepare_roles(&server.pool, &desired(&password), PasswordForm::Verifier).await.unwrap();
         close_maintenance_databases(&mut conn).await.unwrap();
         assert_eq!(server.catalogs().await, before);
         assert!(!server.log().contains(MIGRATOR_PASSWORD));
@@ -47,7 +50,7 @@ async fn maintenance_databases_are_closed_where_the_admin_may_and_otherwise_name
     on_every_bare_server(async |server| {
         let password = MIGRATOR_PASSWORD.into();
         let mut conn = server.pool.acquire().await.unwrap();
-        prepare_roles(&mut conn, &desired(&password)).await.unwrap();
+        prepare_roles(&server.pool, &desired(&password), PasswordForm::Verifier).await.unwrap();
         let expected: &[&str] = if server.kind == Admin::Superuser { &[] } else { &["postgres", "template1"] };
         assert_eq!(close_maintenance_databases(&mut conn).await.unwrap().open, expected);
         assert_eq!(prepare::observe(&mut conn, &desired(&password)).await.unwrap().open_databases, expected);
@@ -68,7 +71,7 @@ async fn whatever_public_was_granted_on_a_maintenance_database_is_revoked_or_nam
     on_every_bare_server(async |server| {
         let password = MIGRATOR_PASSWORD.into();
         let mut conn = server.pool.acquire().await.unwrap();
-        prepare_roles(&mut conn, &desired(&password)).await.unwrap();
+        prepare_roles(&server.pool, &desired(&password), PasswordForm::Verifier).await.unwrap();
         close_maintenance_databases(&mut conn).await.unwrap();
         server.as_superuser("GRANT ALL ON DATABASE postgres TO PUBLIC").await;
         server.as_superuser("CREATE ROLE odd; GRANT ALL ON DATABASE template1 TO odd WITH GRANT OPTION").await;
@@ -125,7 +128,9 @@ async fn a_fixed_role_that_somebody_changed_is_set_right() {
             }
             server.as_admin(drift).await;
             assert!(!prepare::observe(&mut conn, &desired(&password)).await.unwrap().roles, "{drift}");
-            prepare_roles(&mut conn, &desired(&password)).await.unwrap_or_else(|error| panic!("{drift}: {error:?}"));
+            prepare_roles(&server.pool, &desired(&password), PasswordForm::Verifier)
+                .await
+                .unwrap_or_else(|error| panic!("{drift}: {error:?}"));
             assert!(prepare::observe(&mut conn, &desired(&password)).await.unwrap().roles, "{drift}");
         }
     })
@@ -140,7 +145,7 @@ async fn the_migrators_password_follows_its_fingerprint() {
         let desired_roles = DesiredRoles { fingerprint: "other", ..desired(&password) };
         let mut conn = server.pool.acquire().await.unwrap();
         assert!(!prepare::observe(&mut conn, &desired_roles).await.unwrap().roles);
-        prepare_roles(&mut conn, &desired_roles).await.unwrap();
+        prepare_roles(&server.pool, &desired_roles, PasswordForm::Verifier).await.unwrap();
         assert!(prepare::observe(&mut conn, &desired_roles).await.unwrap().roles);
         let migrate = async |password: &str| {
             let migrator = Credentials { username: MIGRATOR.into(), password: password.into() };
@@ -161,7 +166,7 @@ async fn a_role_of_a_fixed_name_that_is_not_ours_is_left_alone() {
         let mut conn = server.pool.acquire().await.unwrap();
         server.as_superuser("CREATE ROLE dailycare_migrator LOGIN PASSWORD 'theirs'").await;
         let before = server.catalogs().await;
-        let refused = prepare_roles(&mut conn, &desired(&password)).await;
+        let refused = prepare_roles(&server.pool, &desired(&password), PasswordForm::Verifier).await;
         assert!(matches!(refused, Err(Error::NotOurs { ref name, .. }) if name == MIGRATOR), "{refused:?}");
         assert!(matches!(prepare::observe(&mut conn, &desired(&password)).await, Err(Error::NotOurs { .. })));
         assert_eq!(server.catalogs().await, before);
@@ -174,8 +179,8 @@ async fn a_server_that_another_cluster_prepared_is_left_alone() {
     on_every_server(async |server| {
         let password = MIGRATOR_PASSWORD.into();
         let before = server.catalogs().await;
-        let mut conn = server.pool.acquire().await.unwrap();
-        let refused = prepare_roles(&mut conn, &DesiredRoles { cluster: ANOTHER_CLUSTER, ..desired(&password) }).await;
+        let refused =
+            prepare_roles(&server.pool, &DesiredRoles { cluster: ANOTHER_CLUSTER, ..desired(&password) }, PasswordForm::Verifier).await;
         assert!(matches!(refused, Err(Error::NotOurs { .. })), "{refused:?}");
         assert_eq!(server.catalogs().await, before);
     })

@@ -1,6 +1,7 @@
 //! Building templates, staging from them, and dropping old ones.
 
 use domain::retry::Class;
+use domain::server::PasswordForm;
 use postgres::error::Doing as _;
 use postgres::locale;
 use postgres::schema::{Migrations, short};
@@ -21,7 +22,7 @@ async fn the_real_schema_is_built_once_and_a_copy_has_the_seed_data_and_allows_n
         let mut conn = server.pool.acquire().await.unwrap();
         // The server is observed before it has any of our roles.
         assert!(!template::exists(&mut conn, server.digest()).await.unwrap());
-        prepare::prepare_roles(&mut conn, &desired(&password)).await.unwrap();
+        prepare::prepare_roles(&server.pool, &desired(&password), PasswordForm::Verifier).await.unwrap();
         assert!(!template::exists(&mut conn, server.digest()).await.unwrap());
         server.build(&server.migrations).await.unwrap();
         assert!(template::exists(&mut conn, server.digest()).await.unwrap());

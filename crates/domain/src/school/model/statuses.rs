@@ -5,6 +5,10 @@
 use super::properties::entered;
 use super::*;
 use crate::condition::Condition;
+use crate::failure::{Circumstances, Failure};
+use crate::gitops;
+use crate::retry::Class;
+use crate::school::status::report_failure;
 
 fn status_of(conditions: &[Condition], type_: ConditionType) -> Option<ConditionStatus> {
     conditions.iter().find(|condition| condition.type_ == type_).map(|condition| condition.status)
@@ -104,6 +108,66 @@ fn available_is_true_only_when_requests_are_routed_with_a_password_that_opens_th
             );
             let expected = active && open && used;
             assert_eq!(status_of(&conditions, ConditionType::Available) == Some(ConditionStatus::True), expected, "{observed:?}");
+        }
+    }
+}
+
+#[test]
+fn argo_cd_and_flux_take_a_school_for_what_it_is_in_every_state() {
+    let mut distinct = gitops::Distinct::new();
+    for desired in desires() {
+        let suspended = matches!(&desired, Desired::Present(school) if school.suspended);
+        // What is deleted has a timestamp, which every tool looks at first.
+        for observed in worlds().iter().filter(|_| matches!(desired, Desired::Present(_))) {
+            let planned = plan(&desired, observed);
+            for overdue in [false, true] {
+                gitops::add(&mut distinct, report(&desired, observed, &planned, overdue), planned == Plan::Settled, suspended);
+            }
+        }
+    }
+    let script = gitops::Script::of("School");
+    assert!(distinct.len() > 100, "{}", distinct.len());
+    for (conditions, settled, suspended) in distinct.values() {
+        gitops::check(&script, conditions, *settled, *suspended);
+    }
+}
+
+#[test]
+fn argo_cd_and_flux_take_a_school_whose_reconcile_failed_for_ready_or_in_work_or_failed() {
+    let script = gitops::Script::of("School");
+    for reason in
+        [Reason::MigrationFailed, Reason::InvalidSpec, Reason::OwnedByAnother, Reason::PasswordRefused, Reason::ProgressingWithRetry]
+    {
+        for (was_ready, overdue) in [(false, false), (false, true), (true, false), (true, true)] {
+            let failure = Failure { class: Class::Denied, reason, message: "it failed".to_owned() };
+            let mut conditions = report_failure(&failure, Circumstances { deleting: false, was_ready, overdue }, None);
+            if !conditions.iter().any(|condition| condition.type_ == ConditionType::Ready) {
+                // It stays as it was written before.
+                conditions.push(Condition::new(
+                    ConditionType::Ready,
+                    ConditionStatus::from(was_ready),
+                    Reason::Ready,
+                    "the school is served",
+                ));
+            }
+            let shown = gitops::Shown::now(&conditions);
+            let (health, failed) = (script.health(&shown).0, status_of(&conditions, ConditionType::Stalled) == Some(ConditionStatus::True));
+            let expected = if failed {
+                "Degraded"
+            } else if was_ready {
+                "Healthy"
+            } else {
+                "Progressing"
+            };
+            assert_eq!(health, expected, "{conditions:#?}");
+            assert_eq!(
+                gitops::kstatus(&shown),
+                if failed && status_of(&conditions, ConditionType::Reconciling) == Some(ConditionStatus::False) {
+                    "Failed"
+                } else {
+                    "InProgress"
+                }
+            );
         }
     }
 }

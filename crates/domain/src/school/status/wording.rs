@@ -24,7 +24,8 @@ pub(super) fn refused(refusal: Refusal, desired: &Desired, observed: &ObservedSc
         Refusal::NameConflict => (
             Reason::NameConflict,
             format!(
-                "another tenant, perhaps a retained one, holds the code {code}; delete this School and create it with another spec.code"
+                "another tenant holds the code {code}; a School that was deleted with Retain, or in a cluster that was rebuilt, keeps it with its data: \
+                 see docs/running/rebuild.md. Otherwise delete this School and create it with another spec.code"
             ),
         ),
         Refusal::CodeTaken => (

@@ -5,7 +5,7 @@
 use domain::server::action::{Action, ObjectAction, ServerAction};
 use kube::Resource as _;
 use provisioning::server::session_guard::SessionGuard;
-use provisioning::server::{MONITOR, prepare, template};
+use provisioning::server::{MONITOR, marker, prepare, template};
 
 use super::observe::{Contact, Observation};
 use super::{FINALIZER, status};
@@ -20,7 +20,7 @@ pub(super) async fn execute(ctx: &Context, observation: &mut Observation, action
         Action::Object(action) => on_object(ctx, observation, action).await,
         Action::Server(action) => {
             let contact = observation.contact.as_ref().map_err(|_| Error::Overtaken("the server"))?;
-            on_server(ctx, &observation.object, contact, action).await
+            on_server(ctx, observation, contact, action).await
         }
     }
 }
@@ -51,21 +51,22 @@ async fn on_object(ctx: &Context, observation: &mut Observation, action: ObjectA
     Ok(())
 }
 
-async fn on_server(ctx: &Context, object: &DatabaseServer, contact: &Contact, action: ServerAction) -> Result<()> {
+async fn on_server(ctx: &Context, observation: &Observation, contact: &Contact, action: ServerAction) -> Result<()> {
     let connection = &contact.connection;
     match action {
+        ServerAction::WriteMarker => marker::write(connection.pool()).await?,
         ServerAction::PrepareRoles => {
             let fingerprint = ctx.keyring.migrator_fingerprint(ctx.cluster, &contact.migrator.password)?;
-            let desired = prepare::DesiredRoles { cluster: ctx.cluster, password: &contact.migrator.password, fingerprint: &fingerprint };
-            let mut conn = session(contact).await?;
-            prepare::prepare_roles(&mut conn, &desired).await?;
-            conn.release();
+            let form = observation.desired.as_ref().ok_or(Error::Overtaken("the server"))?.passwords;
+            let password = &contact.migrator.password;
+            let desired = prepare::DesiredRoles { cluster: ctx.cluster, password, fingerprint: &fingerprint };
+            prepare::prepare_roles(connection.pool(), &desired, form).await?;
         }
         ServerAction::CloseMaintenance => {
             let mut conn = session(contact).await?;
             let closing = prepare::close_maintenance_databases(&mut conn).await?;
             conn.release();
-            report_closed(ctx, object, &closing.closed);
+            report_closed(ctx, &observation.object, &closing.closed);
         }
         ServerAction::BuildTemplate => {
             template::build(connection.pool(), &connection.endpoint, &contact.migrator, &ctx.migrations).await?;

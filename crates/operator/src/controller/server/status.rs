@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use domain::condition::{Condition, ConditionStatus, ConditionType, Reason};
-use domain::server::observed::ObservedServer;
+use domain::server::observed::{Identity, ObservedServer};
 use domain::server::plan::{Plan, plan};
 use domain::server::status::{self, ServerCapacity};
 use provisioning::server::MONITOR;
@@ -32,11 +32,9 @@ pub(super) fn with_identity(observation: &Observation) -> Result<DatabaseServerS
         preparing(ConditionType::Reconciling, ConditionStatus::True),
         preparing(ConditionType::Stalled, ConditionStatus::False),
     ];
-    let status = DatabaseServerStatus {
-        system_identifier: Some(contact.identity.system_identifier.clone()),
-        version: Some(contact.identity.version.clone()),
-        ..observation.object.status.clone().unwrap_or_default()
-    };
+    let status =
+        DatabaseServerStatus { version: Some(contact.identity.version.clone()), ..observation.object.status.clone().unwrap_or_default() };
+    let status = status.of_server(contact.identity.of_server.clone());
     Ok(engine::dated::<Servers>(&observation.object, status, &conditions))
 }
 
@@ -78,6 +76,10 @@ pub(super) fn complete(ctx: &Context, observation: &Observation) -> DatabaseServ
     let mut status = observation.object.status.clone().unwrap_or_default();
     status.allocated = Some(Allocated { schools: Some(ctx.reservations.schools_on(&observation.name)) });
     if let Ok(contact) = &observation.contact {
+        if contact.facts.identity == Identity::Same {
+            let identity = status.identity().completed_by(&contact.identity.of_server);
+            status = status.of_server(identity);
+        }
         status.version = Some(contact.identity.version.clone());
         status.schema = contact.facts.template.then(|| ServerSchema { version: Some(ctx.migrations.target()) });
     }

@@ -3,10 +3,10 @@
 //! Must not read a Secret: it only names them.
 
 use domain::names::{Invalid, SecretName};
-use domain::server::{AllowedNamespaces, DesiredServer, Host, TlsMode};
+use domain::server::{AllowedNamespaces, DesiredServer, Host, PasswordForm, TlsMode};
 
 use super::{At as _, SpecError, tier};
-use crate::crd::server::{AllowedNamespaces as Written, DatabaseServer, NamespacesFrom, TlsMode as Mode};
+use crate::crd::server::{AllowedNamespaces as Written, DatabaseServer, NamespacesFrom, Passwords, TlsMode as Mode};
 
 /// `spec.port` when it is not given.
 pub const DEFAULT_PORT: u16 = 5432;
@@ -32,6 +32,7 @@ pub fn spec(server: &DatabaseServer) -> Result<DesiredServer, SpecError> {
         host: Host::parse(&spec.host).at("spec.host")?,
         port: spec.port.map_or(Ok(DEFAULT_PORT), port).at("spec.port")?,
         tls: mode(spec.tls.mode).at("spec.tls.mode")?,
+        passwords: passwords(server).at("spec.passwords")?,
         tiers: tiers(server).at("spec.tiers")?,
         max_schools: spec
             .capacity
@@ -82,6 +83,16 @@ fn mode(mode: Mode) -> Result<TlsMode, Invalid> {
     }
 }
 
+fn passwords(server: &DatabaseServer) -> Result<PasswordForm, Invalid> {
+    let refused = |why| Err(Invalid { what: "form of passwords", why });
+    match (server.spec.passwords, server.spec.tls.mode) {
+        (None | Some(Passwords::Verifier), _) => Ok(PasswordForm::Verifier),
+        (Some(Passwords::Plain), Mode::Require | Mode::VerifyCa | Mode::VerifyFull) => Ok(PasswordForm::Plain),
+        (Some(Passwords::Plain), Mode::Disable | Mode::Unknown) => refused("may be Plain only when spec.tls.mode encrypts"),
+        (Some(Passwords::Unknown), _) => refused("must be Verifier or Plain"),
+    }
+}
+
 fn tiers(server: &DatabaseServer) -> Result<Vec<domain::tier::Tier>, Invalid> {
     let mut tiers = server.spec.tiers.iter().copied().map(tier).collect::<Result<Vec<_>, _>>()?;
     tiers.sort_unstable();
@@ -126,6 +137,7 @@ mod tests {
             host: Host::parse("pg-1.db.example").unwrap(),
             port: 5432,
             tls: TlsMode::Require,
+            passwords: PasswordForm::Verifier,
             tiers: vec![Tier::Standard],
             max_schools: None,
             schedulable: true,
@@ -158,6 +170,8 @@ mod tests {
             (json!({"port": 0}), "spec.port"),
             (json!({"port": 65536}), "spec.port"),
             (json!({"tls": {"mode": "prefer"}}), "spec.tls.mode"),
+            (json!({"passwords": "Hashed"}), "spec.passwords"),
+            (json!({"passwords": "Plain", "tls": {"mode": "disable"}}), "spec.passwords"),
             (json!({"tiers": []}), "spec.tiers"),
             (json!({"tiers": ["gold"]}), "spec.tiers"),
             (json!({"capacity": {"maxSchools": -1}}), "spec.capacity.maxSchools"),

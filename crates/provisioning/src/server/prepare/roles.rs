@@ -2,40 +2,65 @@
 //!
 //! Must not alter a role that lacks our ownership comment.
 
+use domain::server::PasswordForm;
 use postgres::error::Doing as _;
 use postgres::quote::{Ident, Literal};
-use secrecy::ExposeSecret as _;
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Connection as _, Row as _};
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 
 use super::DesiredRoles;
-use crate::scram;
 use crate::server::ownership::{OwnershipComment as _, RoleComment};
+use crate::server::password::{self, SentPassword};
+use crate::server::session_guard::SessionGuard;
 use crate::server::sql::{self, RoleAttributes};
 use crate::server::{APP, Error, MIGRATOR, MONITOR, OWNER, Object, Result, send};
 
 /// Creates and corrects the fixed roles, in one transaction.
 ///
 /// # Errors
-/// [`Error::NotOurs`] as in [`super::observe`]; `Denied` when the admin lacks CREATEROLE, or another admin made the roles.
-pub async fn prepare_roles(conn: &mut PgConnection, desired: &DesiredRoles<'_>) -> Result<()> {
+/// [`Error::NotOurs`] as in [`super::observe`]; [`Error::PasswordRefused`] or [`Error::Unencrypted`] for the migrator; `Denied` when the admin lacks CREATEROLE,
+/// or another admin made the roles.
+pub async fn prepare_roles(pool: &PgPool, desired: &DesiredRoles<'_>, form: PasswordForm) -> Result<()> {
+    let prepared = Box::pin(attempt(pool, desired, form)).await;
+    if password::may_be_a_collision(&prepared) { Box::pin(attempt(pool, desired, form)).await } else { prepared }
+}
+
+async fn attempt(pool: &PgPool, desired: &DesiredRoles<'_>, form: PasswordForm) -> Result<()> {
     let doing = "preparing the server's roles";
-    if read(conn, desired).await?.complete() {
-        return Ok(());
-    }
-    let mut transaction = conn.begin().await.doing(doing)?;
-    send::outcome(&mut transaction, sql::block(&sql::lock("roles")), doing).await?;
-    let observed = read(&mut transaction, desired).await?;
-    for (fixed, observed) in FIXED.iter().zip(&observed.roles) {
-        for statements in fixed.corrections(observed.as_ref(), desired) {
-            send::send(&mut transaction, statements, doing).await?;
+    let mut conn = SessionGuard::acquire(pool, doing).await?;
+    if !read(&mut conn, desired).await?.complete() {
+        send::outcome(&mut conn, format!("BEGIN; {}", sql::block(&sql::lock("roles"))), doing).await?;
+        let observed = read(&mut conn, desired).await?;
+        for (fixed, observed) in FIXED.iter().zip(&observed.roles) {
+            for statements in fixed.corrections(observed.as_ref(), desired) {
+                send::send(&mut conn, statements, doing).await?;
+            }
         }
+        if !read(&mut conn, desired).await?.admin_is_owner {
+            send::send(&mut conn, become_owner(), doing).await?;
+        }
+        let unset = FIXED.iter().zip(&observed.roles).filter(|(fixed, observed)| fixed.lacks_password(observed.as_ref()));
+        let unset: Vec<_> = unset.map(|(fixed, _)| fixed).collect();
+        commit(&mut conn, &unset, desired, form).await?;
     }
-    if !read(&mut transaction, desired).await?.admin_is_owner {
-        send::send(&mut transaction, become_owner(), doing).await?;
-    }
-    transaction.commit().await.doing(doing)?;
+    conn.release();
     Ok(())
+}
+
+/// Sets the passwords of these roles, and ends the transaction.
+async fn commit(conn: &mut SessionGuard, unset: &[&FixedRole], desired: &DesiredRoles<'_>, form: PasswordForm) -> Result<()> {
+    let doing = "preparing the server's roles";
+    let password = SentPassword::new(desired.password, form);
+    if unset.is_empty() {
+        return send::send(conn, "COMMIT".to_owned(), doing).await.map(drop);
+    }
+    password.protect(conn).await?;
+    let set = |fixed: &&FixedRole| sql::set_password(fixed.name, password.text(), &fixed.comment(desired).text());
+    let statements: Vec<_> = unset.iter().map(set).collect();
+    match send::commit(conn, statements.join("; "), form, doing).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(password.refusal(conn, error, MIGRATOR).await),
+    }
 }
 
 /// A role with a fixed name.
@@ -78,7 +103,7 @@ impl FixedRole {
         RoleComment { cluster: desired.cluster, role: self.name.to_owned(), password }
     }
 
-    /// Statements that bring the role to what is desired, one message each.
+    /// Statements that bring the role to what is desired but for its password, one message each.
     fn corrections(&self, observed: Option<&ObservedRole>, desired: &DesiredRoles<'_>) -> Vec<String> {
         let (role, comment) = (Ident(self.name), self.comment(desired).text());
         let mut statements = Vec::new();
@@ -92,10 +117,11 @@ impl FixedRole {
             statements.push(format!("ALTER ROLE {role} RESET ALL"));
             statements.extend(self.member_of.map(|owner| format!("ALTER ROLE {role} SET role = {}", Ident(owner))));
         }
-        if self.logs_in && !observed.is_some_and(|observed| observed.password) {
-            statements.push(sql::set_password(self.name, scram::verifier(desired.password).expose_secret(), &comment));
-        }
         statements
+    }
+
+    fn lacks_password(&self, observed: Option<&ObservedRole>) -> bool {
+        self.logs_in && !observed.is_some_and(|observed| observed.password)
     }
 }
 

@@ -53,12 +53,12 @@ pub(in crate::server) struct SpareClaim<'a> {
     pub(in crate::server) database: &'a str,
     pub(in crate::server) login: &'a str,
     pub(in crate::server) connection_limit: u16,
-    pub(in crate::server) verifier: &'a str,
+    pub(in crate::server) password: &'a str,
     pub(in crate::server) comment: &'a str,
     pub(in crate::server) login_comment: &'a str,
 }
 
-/// Creates the login, renames the spare, grants the rights, writes the ownership comments and commits; for a transaction that holds the locks.
+/// Creates the login, renames the spare, grants the rights and writes the ownership comments; for a transaction that holds the locks.
 pub(in crate::server) fn claim(claim: &SpareClaim<'_>) -> String {
     let (spare, database, login) = (Ident(claim.spare), Ident(claim.database), Ident(claim.login));
     format!(
@@ -68,9 +68,8 @@ pub(in crate::server) fn claim(claim: &SpareClaim<'_>) -> String {
          REVOKE ALL ON DATABASE {database} FROM PUBLIC; \
          GRANT CONNECT ON DATABASE {database} TO {login}, {}, {}; {set_search_path} \
          COMMENT ON DATABASE {database} IS {}; \
-         ALTER DATABASE {database} CONNECTION LIMIT -1; \
-         COMMIT",
-        Literal(claim.verifier),
+         ALTER DATABASE {database} CONNECTION LIMIT -1",
+        Literal(claim.password),
         claim.connection_limit,
         Ident(APP),
         Literal(claim.login_comment),

@@ -1,6 +1,6 @@
 //! Statements about a login or a fixed role: attributes, membership, password, creation and removal.
 //!
-//! Must not send anything, and must not hold a password: a verifier is given in its place.
+//! Must not send anything. A password is a verifier, except for a server that takes none.
 
 use postgres::quote::{Ident, Literal};
 
@@ -75,9 +75,9 @@ pub(in crate::server) fn expect_login(objects: &TenantObjects) -> String {
 }
 
 /// Gives the login a password, and its ownership comment the password's fingerprint.
-pub(in crate::server) fn set_password(login: &str, verifier: &str, comment: &str) -> String {
+pub(in crate::server) fn set_password(login: &str, password: &str, comment: &str) -> String {
     let role = Ident(login);
-    format!("ALTER ROLE {role} PASSWORD {}; COMMENT ON ROLE {role} IS {}", Literal(verifier), Literal(comment))
+    format!("ALTER ROLE {role} PASSWORD {}; COMMENT ON ROLE {role} IS {}", Literal(password), Literal(comment))
 }
 
 /// Drops the login, if it exists and is ours and its database does not exist.

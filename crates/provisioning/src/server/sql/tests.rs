@@ -47,7 +47,7 @@ fn hostile_text_stays_inside_its_quotes_in_every_statement() {
         database: HOSTILE,
         login: HOSTILE,
         connection_limit: 5,
-        verifier: HOSTILE,
+        password: HOSTILE,
         comment: HOSTILE,
         login_comment: HOSTILE,
     };

@@ -6,9 +6,10 @@
 use domain::condition::Reason;
 use domain::school::action::ServerAction;
 use domain::school::desired::{DeletionPolicy, Desired};
+use domain::server::PasswordForm;
 use kube::{Resource as _, ResourceExt as _};
-use provisioning::scram;
 use provisioning::server::claim::{Claim, Claimed, claim};
+use provisioning::server::password::SentPassword;
 use provisioning::server::{access, drop, migrate, stage};
 
 use super::{assigned, desired};
@@ -33,7 +34,8 @@ pub(super) async fn execute(ctx: &Context, observation: &Observation, action: Se
         ServerAction::SetPassword => {
             let password = assigned.password().ok_or(Error::Overtaken("the Secret"))?;
             let fingerprint = ctx.keyring.fingerprint(owner.id, &password)?;
-            access::set_password(pool, &objects, owner.school, &scram::verifier(&password), &fingerprint).await?;
+            let sent = SentPassword::new(&password, form_of_passwords(assigned)?);
+            access::set_password(pool, &objects, owner.school, &sent, &fingerprint).await?;
             record_proof(ctx, &observation.school, owner, &password);
             if assigned.is_published(ctx, owner, &password) {
                 report_changed_password(ctx, observation);
@@ -54,6 +56,11 @@ pub(super) async fn execute(ctx: &Context, observation: &Observation, action: Se
         ServerAction::DropLogin => drop::drop_login(pool, &objects).await?,
     }
     Ok(())
+}
+
+/// How the server takes passwords.
+fn form_of_passwords(assigned: &AssignedObservation) -> Result<PasswordForm> {
+    Ok(assigned.server_state.as_ref().ok_or(Error::Overtaken("the server"))?.desired.passwords)
 }
 
 /// The password in the Secret was in use already, so somebody changed the login's in PostgreSQL.
@@ -87,7 +94,7 @@ async fn claim_database(
         school: owner.school,
         schema: ctx.migrations.target(),
         digest: ctx.migrations.digest(),
-        verifier: &scram::verifier(&password),
+        password: &SentPassword::new(&password, form_of_passwords(assigned)?),
         fingerprint: &ctx.keyring.fingerprint(owner.id, &password)?,
         connection_limit: desired(observation)?.connection_limit,
     };

@@ -4,16 +4,17 @@
 
 use std::collections::BTreeMap;
 
+use domain::condition::{ConditionStatus, ConditionType};
 use domain::names::ServerName;
 use domain::placement::{Candidate, Cause, Placement, Unplaced};
 use domain::school::desired::{Desired, DesiredSchool};
-use domain::server::AllowedNamespaces;
+use domain::server::{AllowedNamespaces, DesiredServer};
 use kube::ResourceExt as _;
 use provisioning::master::{TenantRef, tenants};
 
 use crate::controller::context::Context;
 use crate::controller::error::Result;
-use crate::crd::School;
+use crate::crd::{School, convert};
 use crate::kubernetes::cluster::namespace_labels;
 
 /// Where a School without recorded names may go.
@@ -97,20 +98,44 @@ async fn registered(ctx: &Context, owner: TenantRef) -> Result<Option<ServerName
 }
 
 async fn candidates(ctx: &Context, school: &School, desired: &DesiredSchool) -> Result<Vec<Candidate>> {
-    let servers = ctx.servers.all();
-    let selective = servers.iter().any(|(_, state)| state.desired.allowed != AllowedNamespaces::All);
+    let servers = servers(ctx);
+    let selective = servers.iter().any(|(_, desired, _)| desired.allowed != AllowedNamespaces::All);
     let namespace = school.namespace().unwrap_or_default();
     let labels = if selective { namespace_labels(&ctx.client, &namespace).await?.unwrap_or_default() } else { BTreeMap::default() };
     let requested = desired.placement.server.as_ref();
-    let candidates =
-        servers.into_iter().filter(|(name, _)| requested.is_none_or(|requested| requested == name)).map(|(name, state)| Candidate {
-            name,
-            namespace_allowed: state.desired.allowed.allows(&labels),
-            tiers: state.desired.tiers,
-            schedulable: state.desired.schedulable,
-            ready: state.placeable,
-            schools: 0,
-            capacity: state.desired.max_schools,
-        });
+    let servers = servers.into_iter().filter(|(name, ..)| requested.is_none_or(|requested| requested == name));
+    let candidates = servers.map(|(name, desired, placeable)| Candidate {
+        namespace_allowed: desired.allowed.allows(&labels),
+        tiers: desired.tiers,
+        schedulable: desired.schedulable,
+        ready: placeable,
+        explanation: if placeable { None } else { explanation(ctx, &name) },
+        schools: 0,
+        capacity: desired.max_schools,
+        name,
+    });
     Ok(candidates.collect())
+}
+
+/// Every server, and whether schools can be placed there. One that could not be observed, such as another cluster's, is there all the same.
+fn servers(ctx: &Context) -> Vec<(ServerName, DesiredServer, bool)> {
+    let observed = ctx.servers.all().into_iter().map(|(name, state)| (name, state.desired, state.placeable));
+    let mut servers: Vec<_> = observed.collect();
+    for object in ctx.server_objects.state() {
+        let (Ok(name), Ok(desired)) = (ServerName::parse(&object.name_any()), convert::spec(&object)) else { continue };
+        if servers.iter().all(|(observed, ..)| *observed != name) {
+            servers.push((name, desired, false));
+        }
+    }
+    servers
+}
+
+/// What the server's object says of why it is not ready.
+fn explanation(ctx: &Context, name: &ServerName) -> Option<String> {
+    let object = ctx.server_objects.state().into_iter().find(|object| object.name_any() == name.as_str())?;
+    let conditions = object.status.as_ref()?.conditions.as_deref()?;
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Ready.label() && condition.status != ConditionStatus::True.label())?;
+    Some(format!("{}: {}", ready.reason, ready.message))
 }

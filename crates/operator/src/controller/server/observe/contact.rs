@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use domain::condition::Reason;
 use domain::names::ServerName;
+use domain::server::identity::ServerIdentity;
 use domain::server::observed::{Identity, Obstacle, ServerFacts};
 use postgres::session::{self, Credentials, Purpose};
 use provisioning::server::identity::{self, Rights};
@@ -22,6 +23,7 @@ use crate::controller::error::{Error, Result};
 use crate::controller::server_connection::ServerConnection;
 use crate::controller::watch;
 use crate::crd::DatabaseServer;
+use crate::crd::server::DatabaseServerStatus;
 
 /// What is wrong with an address that is a connection pooler's, and what to do.
 const POOLER: &str = "spec.host and spec.port lead to a connection pooler; give the PostgreSQL server's own address";
@@ -29,6 +31,9 @@ const POOLER: &str = "spec.host and spec.port lead to a connection pooler; give 
 const FULL: &str = "53300";
 /// The startup packet is refused, as poolers do.
 const PROTOCOL_VIOLATION: &str = "08P01";
+/// A server that told its system identifier once, and bears no marker yet.
+const UNTOLD: &str = "the server does not tell its system identifier any more, by which it is recorded, so it may be another one and nothing is touched; \
+                      in its maintenance database, grant the admin login EXECUTE on function pg_catalog.pg_control_system()";
 /// For what has no words of its own.
 const NO_AGREEMENT: &str = "TLS as spec.tls asks for cannot be agreed on";
 
@@ -102,21 +107,20 @@ async fn query(source: Source<'_>, connection: Arc<ServerConnection>, conn: &mut
         }));
     }
     let identity = identity::identify(conn).await?;
-    let recorded = object.status.as_ref().and_then(|status| status.system_identifier.as_deref());
-    let known = match recorded {
-        None => Identity::Unrecorded,
-        Some(recorded) if recorded == identity.system_identifier => Identity::Same,
-        Some(_) => Identity::Other,
+    let recorded = object.status.as_ref().map(DatabaseServerStatus::identity).unwrap_or_default();
+    let Some(known) = ServerIdentity::compare(&recorded, &identity.of_server) else {
+        return Ok(Err(Obstacle { reason: Reason::InsufficientPrivilege, message: UNTOLD.to_owned() }));
     };
-    let password = ctx.keyring.migrator_password(ctx.cluster, &identity.system_identifier)?;
+    let password = ctx.keyring.migrator_password(ctx.cluster, derived_from(&recorded, &identity.of_server, known))?;
     let migrator = Credentials { username: provisioning::server::MIGRATOR.to_owned(), password };
     let mut facts = ServerFacts {
         identity: known,
-        taken_by: claimants::earlier_claimant(ctx, object, name, known, &identity.system_identifier),
+        taken_by: claimants::earlier_claimant(ctx, object, name, known, &identity.of_server),
         supported: identity.version_num >= identity::OLDEST_VERSION,
         lacking: lacking(identity.rights),
         writable: !identity.read_only,
         full,
+        has_marker: identity.of_server.marker.is_some(),
         roles: false,
         closed: false,
         template: false,
@@ -133,6 +137,16 @@ async fn query(source: Source<'_>, connection: Arc<ServerConnection>, conn: &mut
         (open_databases, stale_collations) = (open, collation::stale(conn).await?);
     }
     Ok(Ok(Contact { connection, identity, migrator, open_databases, stale_collations, facts }))
+}
+
+/// What the migrator's password is derived from: what is recorded of the server, or will be.
+fn derived_from<'a>(recorded: &'a ServerIdentity, answered: &'a ServerIdentity, known: Identity) -> &'a str {
+    let own = match known {
+        Identity::Same => recorded.system.as_deref().or(answered.text()).or(recorded.text()),
+        Identity::Unmarked | Identity::Unrecorded | Identity::Other => answered.text(),
+    };
+    // A server without any identity gets its marker before it gets a role with a password.
+    own.unwrap_or_default()
 }
 
 fn lacking(rights: Rights) -> Vec<&'static str> {
