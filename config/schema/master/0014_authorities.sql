@@ -101,8 +101,8 @@ CREATE FUNCTION registry.clear_former_authorities(most int) RETURNS bigint
 AS $$
     WITH cleared AS (
         UPDATE registry.tenants SET tls_ca = NULL
-        WHERE NOT registry.keeps_former_authorities() AND tls_authority IS NOT NULL
-          AND id IN (SELECT id FROM registry.tenants WHERE tls_ca IS NOT NULL ORDER BY id LIMIT most)
+        WHERE NOT registry.keeps_former_authorities()
+          AND id IN (SELECT id FROM registry.tenants WHERE tls_ca IS NOT NULL AND tls_authority IS NOT NULL ORDER BY id LIMIT most)
         RETURNING 1)
     SELECT count(*) FROM cleared
 $$;

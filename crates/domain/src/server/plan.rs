@@ -42,11 +42,12 @@ fn keep_fit(contact: &Result<ServerFacts, Obstacle>) -> Plan {
     let actions = [
         (facts.identity == Identity::Unmarked, ServerAction::WriteMarker.into()),
         (facts.identity == Identity::Unrecorded, ObjectAction::RecordIdentity.into()),
-        (!facts.has_marker, ServerAction::WriteMarker.into()),
         (!facts.roles, ServerAction::PrepareRoles.into()),
         (!facts.closed, ServerAction::CloseMaintenance.into()),
         (!facts.template, ServerAction::BuildTemplate.into()),
         (facts.stale, ServerAction::DropStale.into()),
+        // Last: a server that is known by its system identifier serves without one, also while its marker cannot be written.
+        (!facts.has_marker, ServerAction::WriteMarker.into()),
     ];
     actions.into_iter().find(|(due, _)| *due).map_or(Plan::Settled, |(_, action)| Plan::Execute(action))
 }

@@ -123,8 +123,10 @@ impl Error {
                     "{error}; another cluster or program made it, and it is left alone. If this cluster was rebuilt, see docs/running/rebuild.md"
                 )
             }
-            Self::Postgres(error @ provisioning::server::Error::PasswordRefused { form, .. }) => {
-                format!("{error}; {}", accept_passwords(*form))
+            Self::Postgres(error @ provisioning::server::Error::PasswordRefused { form, sqlstate, .. }) => {
+                // This code alone does not say what was refused.
+                let doubt = if sqlstate == "XX000" { "if the server's log confirms it, " } else { "" };
+                format!("{error}; {doubt}{}", accept_passwords(*form))
             }
             error => error.to_string(),
         }

@@ -145,37 +145,40 @@ pub async fn reset_school_admin(conn: &mut PgConnection, code: &SchoolCode, emai
 pub enum RequestedReset {
     /// The account has the temporary password, and the request is recorded.
     Done,
-    /// The request was acted on before; nothing was written.
-    Already,
     /// The school has no active administrator with this e-mail address; nothing was written.
     Nobody,
-    /// There is no such tenant of this School that is served; nothing was written.
-    NotServed,
+    /// There is no such tenant of this School that is served, or a request was acted on since it was observed; nothing was written.
+    Overtaken,
 }
 
 /// Does for a School's request what [`reset_school_admin`] does for a person at a terminal, and records the request, in one transaction: so each request is
-/// acted on once. `hash` is the temporary password's, in PHC form.
+/// acted on once. `last` is the request that was observed as acted on last: an operator that is late must not set back what another one did meanwhile. `hash` is
+/// the temporary password's, in PHC form.
 ///
 /// # Errors
 /// When the registry fails.
-pub async fn reset_requested(pool: &PgPool, tenant: TenantRef, request: &ResetRequest, email: &str, hash: &str) -> Result<RequestedReset> {
+pub async fn reset_requested(
+    pool: &PgPool,
+    tenant: TenantRef,
+    request: &ResetRequest,
+    last: Option<&str>,
+    email: &str,
+    hash: &str,
+) -> Result<RequestedReset> {
     let doing = "resetting the password of a school's administrator";
     let reset = async |conn: &mut PgConnection| {
         let mut transaction = conn.begin().await?;
-        let ours = "SELECT admin_reset IS NOT DISTINCT FROM $4 FROM registry.tenants
-            WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND state = 'active' FOR UPDATE";
-        let query = sqlx::query_scalar(ours).bind(tenant.id.0).bind(tenant.school.0).bind(tenant.cluster.0).bind(request.as_str());
-        match query.fetch_optional(&mut *transaction).await? {
-            None => return Ok(RequestedReset::NotServed),
-            Some(true) => return Ok(RequestedReset::Already),
-            Some(false) => {}
+        // The write comes first: writers of tenants take turns before they lock a row.
+        let record = "UPDATE registry.tenants SET admin_reset = $4
+            WHERE id = $1 AND school_uid = $2 AND cluster_uid = $3 AND state = 'active' AND admin_reset IS NOT DISTINCT FROM $5";
+        let query = sqlx::query(record).bind(tenant.id.0).bind(tenant.school.0).bind(tenant.cluster.0).bind(request.as_str());
+        if query.bind(last).execute(&mut *transaction).await?.rows_affected() == 0 {
+            return Ok(RequestedReset::Overtaken);
         }
         let Some((id, _)) = administrators(&mut transaction, tenant.id.0, Some(email)).await?.pop() else {
             return Ok(RequestedReset::Nobody);
         };
         set_temporary(&mut transaction, id, hash, ResetRequest::ANNOTATION).await?;
-        let record = "UPDATE registry.tenants SET admin_reset = $2 WHERE id = $1";
-        sqlx::query(record).bind(tenant.id.0).bind(request.as_str()).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(RequestedReset::Done)
     };

@@ -65,7 +65,7 @@ impl SentPassword {
     }
 }
 
-/// How servers refuse a password, in a statement that can fail in this way for no other reason: credcheck's 28000, a feature that is not supported, and the code of
+/// How servers refuse a password, in a statement that hardly fails in this way for another reason: credcheck's 28000, a feature that is not supported, and the code of
 /// PostgreSQL's own `passwordcheck`. Neon and Lakebase send `XX000`; a collision of two changes does so too, so that one counts when it comes twice.
 const REFUSALS: [&str; 4] = ["28000", "0A000", "22023", AMBIGUOUS];
 const AMBIGUOUS: &str = "XX000";

@@ -168,4 +168,11 @@ async fn beside_an_api_of_the_former_release_rows_keep_their_certificates_for_a_
     assert_eq!((written(&pool, row).await.1, written(&pool, tenant_ref(2)).await.1), (first, second), "connections are closed for nothing");
     assert_eq!((read(&pool).await.len(), stored(&pool).await), (2, (0, 2)));
     assert_eq!(publish(&pool, &verified_with(2, &rds), &keyring).await.unwrap(), Change::Unneeded);
+
+    // Before an API of the former release comes back: the statements of docs/changing/schema.md.
+    let docs = include_str!("../../../../docs/changing/schema.md");
+    let statements = docs.split("```sql\n").find(|block| block.starts_with("CREATE OR REPLACE FUNCTION registry.keeps_former")).unwrap();
+    sqlx::raw_sql(statements.split("```").next().unwrap()).execute(&mut conn).await.unwrap();
+    assert_eq!(former(&mut conn).await, [Some(rds.repeat(2)), Some(rds.clone())]);
+    assert_eq!(clear_former_authorities(&pool).await.unwrap(), 0);
 }

@@ -56,6 +56,22 @@ async fn a_marker_that_came_with_a_dump_of_another_servers_roles_counts_for_noth
 }
 
 #[tokio::test]
+async fn a_marker_whose_comment_was_removed_is_written_again_unless_the_role_may_do_something() {
+    on_every_bare_server(async |server| {
+        hide(&server).await;
+        marker::write(&server.pool).await.unwrap();
+        server.as_admin(&format!("COMMENT ON ROLE {MARKER} IS NULL")).await;
+        assert_eq!(answered(&server).await.marker, None);
+        marker::write(&server.pool).await.unwrap();
+        assert!(answered(&server).await.marker.is_some());
+        server.as_superuser(&format!("COMMENT ON ROLE {MARKER} IS NULL; ALTER ROLE {MARKER} LOGIN")).await;
+        let refused = marker::write(&server.pool).await;
+        assert!(matches!(&refused, Err(Error::NotOurs { name, .. }) if name == MARKER), "{refused:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_role_of_the_markers_name_that_is_somebody_elses_is_left_alone() {
     on_every_bare_server(async |server| {
         server.as_superuser(&format!("CREATE ROLE {MARKER}; COMMENT ON ROLE {MARKER} IS 'theirs'")).await;

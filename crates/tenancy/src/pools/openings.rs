@@ -11,6 +11,9 @@ use super::limits::Limits;
 /// How many openings a wait lasts: one closes, one opens in its place and is used, and so on for those that came first.
 const OPENINGS: u32 = 4;
 
+/// How long what an opening took says something about the next.
+const REMEMBERED: Duration = Duration::from_mins(1);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Openings {
@@ -19,6 +22,8 @@ pub(super) struct Openings {
     begun: u64,
     /// What one took lately.
     usual: Duration,
+    /// When the last one succeeded.
+    ended: Option<Instant>,
 }
 
 impl Openings {
@@ -34,6 +39,7 @@ impl Openings {
         let Some(began) = self.running.remove(&number) else { return };
         if opened {
             let took = now.saturating_duration_since(began);
+            self.ended = Some(now);
             self.usual = if self.usual.is_zero() { took } else { (self.usual * 3 + took) / 4 };
         }
     }
@@ -41,7 +47,9 @@ impl Openings {
     /// How long to wait for a slot in all. Never longer than an opening may take.
     pub(super) fn patience(&self, limits: &Limits, now: Instant) -> Duration {
         let oldest = self.running.first_key_value().map(|(_, began)| now.saturating_duration_since(*began)).unwrap_or_default();
-        let needed = self.usual.max(oldest).saturating_mul(OPENINGS).min(limits.connect_timeout);
+        let lately = self.ended.is_some_and(|ended| now.saturating_duration_since(ended) < REMEMBERED);
+        let usual = if lately { self.usual } else { Duration::ZERO };
+        let needed = usual.max(oldest).saturating_mul(OPENINGS).min(limits.connect_timeout);
         limits.wait.max(needed)
     }
 }
@@ -85,6 +93,15 @@ mod tests {
             openings.end(number, true, now + Duration::from_millis(1));
         }
         assert_eq!(openings.patience(&limits(), now), QUARTER);
+    }
+
+    #[test]
+    fn a_slow_opening_is_forgotten_after_a_minute_without_another() {
+        let (mut openings, now) = (Openings::default(), Instant::now());
+        let number = openings.begin(now);
+        openings.end(number, true, now + Duration::from_secs(1));
+        assert_eq!(openings.patience(&limits(), now + Duration::from_mins(1)), Duration::from_secs(3));
+        assert_eq!(openings.patience(&limits(), now + Duration::from_secs(61)), QUARTER);
     }
 
     #[test]

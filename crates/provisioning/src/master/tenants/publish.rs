@@ -60,7 +60,7 @@ async fn write(conn: &mut PgConnection, publication: &Publication, sealed: Optio
          changed AS (
              UPDATE registry.tenants SET ({columns}, tls_ca, is_active, activated_at)
                  = ROW ({values}, $11, $21 = 'active', CASE WHEN $21 = 'active' THEN coalesce(activated_at, now()) ELSE activated_at END)
-             WHERE {PRECONDITION} AND NOT is_deleted 
+             WHERE {PRECONDITION} AND NOT is_deleted
                  AND ({columns}, tls_authority) IS DISTINCT FROM ({values}, sha256(convert_to($11::text, 'UTF8'))) RETURNING id)
          SELECT EXISTS (SELECT FROM ours), EXISTS (SELECT FROM changed)"
     );

@@ -54,11 +54,11 @@ async fn reset_admin_password(ctx: &Context, observation: &Observation) -> Resul
     let secret = assigned.admin_secret.ours().filter(|secret| secret.is_issued_for(&request, email));
     let password = secret.and_then(ObservedSecret::password).ok_or(Error::Overtaken("the administrator's Secret"))?;
     let hash = password::hash_argon2id(&password).await?;
-    match users::reset_requested(&ctx.registry, observation.owner, &request, email, &hash).await? {
+    let last = assigned.registry.admin_reset.as_deref();
+    match users::reset_requested(&ctx.registry, observation.owner, &request, last, email, &hash).await? {
         RequestedReset::Done => report_reset(ctx, observation, &assigned.names.admin_secret),
-        RequestedReset::Already => {}
         RequestedReset::Nobody => return Err(Error::Overtaken("the administrator's account")),
-        RequestedReset::NotServed => return Err(Error::Overtaken("the registry's row")),
+        RequestedReset::Overtaken => return Err(Error::Overtaken("the registry's row")),
     }
     Ok(())
 }

@@ -47,15 +47,14 @@ impl AssignedObservation {
         }
     }
 
-    /// The registry says in the same transaction that a request was acted on. Its status says so too, in case that the registry is set back.
+    /// The registry says in the same transaction that a request was acted on. Where it was set back to an earlier time the account was, too: the request is acted on
+    /// again, with the password that its Secret has.
     fn reset_facts(&self, observation: &Observation) -> ObservedReset {
         let Some(request) = convert::reset_request(&observation.school).filter(|_| self.registry.admin == Account::Made) else {
             return ObservedReset::NotRequested;
         };
         let Ok(request) = request else { return ObservedReset::Invalid };
-        let admin = observation.school.status.as_ref().and_then(|status| status.admin_user.as_ref());
-        let recorded = [self.registry.admin_reset.as_deref(), admin.and_then(|admin| admin.last_password_reset.as_deref())];
-        if recorded.contains(&Some(request.as_str())) {
+        if self.registry.admin_reset.as_deref() == Some(request.as_str()) {
             return ObservedReset::NotRequested;
         }
         let Some(email) = &self.registry.administrator else { return ObservedReset::Unclear };

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::condition::{ConditionStatus, ConditionType};
+use domain::condition::{ConditionStatus, ConditionType, Reason};
 use domain::names::ServerName;
 use domain::placement::{Candidate, Cause, Placement, Unplaced};
 use domain::school::desired::{Desired, DesiredSchool};
@@ -130,12 +130,14 @@ fn servers(ctx: &Context) -> Vec<(ServerName, DesiredServer, bool)> {
     servers
 }
 
-/// What the server's object says of why it is not ready.
+/// What the server's object says of why it is not ready: the reason. Its message may name other servers and is for those who may read the object, except where
+/// it says what to set for schools.
 fn explanation(ctx: &Context, name: &ServerName) -> Option<String> {
     let object = ctx.server_objects.state().into_iter().find(|object| object.name_any() == name.as_str())?;
     let conditions = object.status.as_ref()?.conditions.as_deref()?;
     let ready = conditions
         .iter()
         .find(|condition| condition.type_ == ConditionType::Ready.label() && condition.status != ConditionStatus::True.label())?;
-    Some(format!("{}: {}", ready.reason, ready.message))
+    let advises = ready.reason == Reason::PasswordRefused.label();
+    Some(if advises { format!("{}: {}", ready.reason, ready.message) } else { ready.reason.clone() })
 }
