@@ -209,8 +209,8 @@ fn dated(school: &School, status: SchoolStatus, conditions: &[Condition]) -> Sch
 }
 
 /// The SQL part alone, four schools at a time on each server: no API call, no hash and no verifier (one of each, made before, serves all),
-/// no School object. Returns how long it took; afterwards nothing of it is left.
-pub(crate) async fn sql_alone(environment: &Environment, codes: &[String]) -> Outcome<f64> {
+/// no School object. Then a bare `DROP DATABASE` for each, as many at a time. Returns how long both took; afterwards nothing of it is left.
+pub(crate) async fn sql_alone(environment: &Environment, codes: &[String]) -> Outcome<(f64, f64)> {
     let sql = Arc::new(Sql::open(environment).await?);
     let login = password::generate_login_password()?;
     let password = Arc::new(Password { sent: SentPassword::new(&login, PasswordForm::Verifier), password: login });
@@ -228,10 +228,13 @@ pub(crate) async fn sql_alone(environment: &Environment, codes: &[String]) -> Ou
         async move { sql.make(&case, &connection, &password, &hash).await }
     })
     .await?;
-    let took = begun.elapsed().as_secs_f64();
+    let made = begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    each(&sql, &cases, |sql, case, connection| async move { sql.drop_bare(&case, &connection).await }).await?;
+    let dropped = begun.elapsed().as_secs_f64();
     each(&sql, &cases, |sql, case, connection| async move { sql.unmake(&case, &connection).await }).await?;
     sql.close().await;
-    Ok(took)
+    Ok((made, dropped))
 }
 
 /// Does something for each case, four at a time on each server.

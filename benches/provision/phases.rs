@@ -53,6 +53,8 @@ pub(crate) struct Round {
     pub(crate) floor: Bulk,
     /// Seconds of the floor's SQL alone.
     pub(crate) sql: f64,
+    /// Seconds of a bare `DROP DATABASE` for each of its databases.
+    pub(crate) drop: f64,
 }
 
 /// All Schools, from the start of the apply until the last is Ready.
@@ -161,10 +163,10 @@ pub(crate) async fn round(
     let floor = measured(environment, None, &codes, async || floor::provision(environment, &codes).await).await?;
     adopt(environment, &codes).await?;
     environment.checkpoint().await?;
-    let sql = floor::sql_alone(environment, &schools::codes(&format!("sql{number}"), count)).await?;
+    let (sql, drop) = floor::sql_alone(environment, &schools::codes(&format!("sql{number}"), count)).await?;
     Leaks::none(environment).await?;
     let memory = Growth { start: before.now, peak: after.peak, end: after.now };
-    Ok(Round { operator: bulk, memory, calls, delete, leaks, floor, sql })
+    Ok(Round { operator: bulk, memory, calls, delete, leaks, floor, sql, drop })
 }
 
 async fn measured(

@@ -37,6 +37,8 @@ pub(crate) fn table(report: &Report) -> String {
     out.spread("   operator / SQL alone                 (aim 2)", rounds, |r| r.operator.wall / r.sql);
     out.spread("   the same in processor seconds of all parts", rounds, |r| r.operator.cpu.total() / r.floor.cpu.total());
     out.spread("E  delete all until all are gone, s", rounds, |r| r.delete);
+    out.spread("   a bare DROP DATABASE for as many, s", rounds, |r| r.drop);
+    out.spread("   deleted / bare DROP DATABASE         (aim 1.25)", rounds, |r| r.delete / r.drop);
     out.line(&format!(
         "   one Argon2id hash {:.1} ms; all of them {:.2} core seconds",
         report.hash_ms,

@@ -12,6 +12,7 @@ use domain::tenant::{InactiveState, TenantState};
 use kube::ResourceExt as _;
 use operator::controller::server_connection::ServerConnection;
 use operator::crd::{School, convert};
+use postgres::quote::Ident;
 use postgres::schema::Migrations;
 use provisioning::master::TenantRef;
 use provisioning::master::keyring::Keyring;
@@ -19,10 +20,10 @@ use provisioning::master::tenants::{self, Change, Publication, Reservation, Rese
 use provisioning::master::users::{self, Creation};
 use provisioning::server::claim::{Claim, Claimed, claim};
 use provisioning::server::password::SentPassword;
-use provisioning::server::{TenantObjects, access, drop, stage};
+use provisioning::server::{TenantObjects, drop, stage};
 use registry::route::{PoolSettings, Route};
 use secrecy::SecretString;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use crate::Outcome;
@@ -169,10 +170,16 @@ impl Sql {
     }
 
     /// Takes it all away again.
+    /// The least that its deletion needs.
+    pub(crate) async fn drop_bare(&self, case: &Case, connection: &ServerConnection) -> Outcome {
+        let statement = format!("DROP DATABASE {} WITH (FORCE)", Ident(case.names.database.as_str()));
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection.pool()).await?;
+        Ok(())
+    }
+
+    /// What is left of it goes, after its database.
     pub(crate) async fn unmake(&self, case: &Case, connection: &ServerConnection) -> Outcome {
         let objects = case.objects();
-        access::close(connection.pool(), &objects).await?;
-        drop::drop_database(connection.pool(), &objects).await?;
         drop::drop_login(connection.pool(), &objects).await?;
         expect(tenants::set_state(&self.registry, case.tenant, InactiveState::Deleted).await? == Change::Made, "forget the tenant")
     }

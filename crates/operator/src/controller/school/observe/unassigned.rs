@@ -131,13 +131,13 @@ fn servers(ctx: &Context) -> Vec<(ServerName, DesiredServer, bool)> {
 }
 
 /// What the server's object says of why it is not ready: the reason. Its message may name other servers and is for those who may read the object, except where
-/// it says what to set for schools.
+/// it says what a person does about it for the schools.
 fn explanation(ctx: &Context, name: &ServerName) -> Option<String> {
     let object = ctx.server_objects.state().into_iter().find(|object| object.name_any() == name.as_str())?;
     let conditions = object.status.as_ref()?.conditions.as_deref()?;
     let ready = conditions
         .iter()
         .find(|condition| condition.type_ == ConditionType::Ready.label() && condition.status != ConditionStatus::True.label())?;
-    let advises = ready.reason == Reason::PasswordRefused.label();
+    let advises = [Reason::PasswordRefused, Reason::OwnedByAnother].iter().any(|reason| ready.reason == reason.label());
     Some(if advises { format!("{}: {}", ready.reason, ready.message) } else { ready.reason.clone() })
 }
