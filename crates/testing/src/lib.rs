@@ -5,6 +5,7 @@
 //! never fetches anything. It must not depend on the operator, the tenancy or the API: what their tests share stands with them.
 
 mod account;
+pub mod alerts;
 mod argo_cd;
 mod awaiting;
 mod certificates;

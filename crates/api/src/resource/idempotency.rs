@@ -160,8 +160,8 @@ impl IdempotencyKey {
         Ok((status, stored))
     }
 
-    /// Stores the answer beside the key, and with it the record in the access audit. Deletes some expired answers: now, because a transaction that locked
-    /// rows while it waits for its key could wait for one that waits for those rows.
+    /// Stores the answer beside the key, and with it the record in the access audit. Deletes some expired answers: at the end, when this transaction waits
+    /// for nothing more. If it held their rows while it waits for its key, two such transactions could wait for each other.
     async fn store(&self, tx: &mut WriteTransaction, stored: &StoredAnswer) -> Result<()> {
         let mut statement = QueryBuilder::new("WITH swept AS (");
         push_delete_expired_answers(&mut statement, Some(SWEPT));

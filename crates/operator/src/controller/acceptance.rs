@@ -1,7 +1,8 @@
 //! Accepting that the server of a `DatabaseServer` has another system identifier than the recorded one, as after `pg_upgrade`: once it is proven that
 //! every school's database and login are on it under their ownership comments.
 //!
-//! Must not write to the server, but for the marker of one that tells nothing else, and must record nothing while anything is missing: the operator would take the missing for lost.
+//! Must not write to the server, but for the marker of one that tells nothing else, and must record nothing while anything is missing: the operator would take
+//! the missing for lost.
 
 use domain::names::{DatabaseName, LoginName, TenantId};
 use domain::server::identity::ServerIdentity;

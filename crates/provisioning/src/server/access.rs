@@ -67,8 +67,7 @@ pub async fn set_password(
     password: &SentPassword,
     fingerprint: &str,
 ) -> Result<()> {
-    let set = try_password(pool, objects, school, password, fingerprint).await;
-    if password::may_be_a_collision(&set) { try_password(pool, objects, school, password, fingerprint).await } else { set }
+    password::beyond_a_collision(|| try_password(pool, objects, school, password, fingerprint)).await
 }
 
 async fn try_password(pool: &PgPool, objects: &TenantObjects, school: SchoolUid, password: &SentPassword, fingerprint: &str) -> Result<()> {

@@ -41,13 +41,14 @@ pub enum Claimed {
     AlreadyThere,
 }
 
-/// Claims a spare in two messages; the second commits. A plain password takes two more. Claims that run at the same time take different spares and do not wait for each other.
+/// Claims a spare in two messages; the second commits. A plain password takes two more. Claims that run at the same time take different spares and do not wait
+/// for each other.
 ///
 /// # Errors
-/// [`super::Error::PasswordRefused`], [`super::Error::Unencrypted`], or when PostgreSQL fails. If the connection broke at the end, the claim may have committed: observe again.
+/// [`super::Error::PasswordRefused`], [`super::Error::Unencrypted`], or when PostgreSQL fails. If the connection broke at the end, the claim may have committed:
+/// observe again.
 pub async fn claim(pool: &PgPool, claim: &Claim<'_>) -> Result<Claimed> {
-    let claimed = Box::pin(attempt(pool, claim)).await;
-    if password::may_be_a_collision(&claimed) { Box::pin(attempt(pool, claim)).await } else { claimed }
+    password::beyond_a_collision(|| attempt(pool, claim)).await
 }
 
 async fn attempt(pool: &PgPool, claim: &Claim<'_>) -> Result<Claimed> {

@@ -1,4 +1,5 @@
-//! The marker: a role without rights whose comment is a random UUID and the role's own number, by which a server is known that does not tell its system identifier.
+//! The marker: a role without rights whose comment is a random UUID and the role's own number, by which a server is known that does not tell its system
+//! identifier.
 //!
 //! A dump of all roles carries the comment to another server, but not the number, except by a chance that is kept small. Must not change a role of the name that
 //! has another comment, or that may do something.

@@ -65,14 +65,17 @@ impl SentPassword {
     }
 }
 
-/// How servers refuse a password, in a statement that hardly fails in this way for another reason: credcheck's 28000, a feature that is not supported, and the code of
-/// PostgreSQL's own `passwordcheck`. Neon and Lakebase send `XX000`; a collision of two changes does so too, so that one counts when it comes twice.
+/// How servers refuse a password, in a statement that hardly fails in this way for another reason: credcheck's 28000, a feature that is not supported, and the
+/// code of PostgreSQL's own `passwordcheck`. Neon and Lakebase send `XX000`; a collision of two changes does so too, so that one counts when it comes twice.
 const REFUSALS: [&str; 4] = ["28000", "0A000", "22023", AMBIGUOUS];
 const AMBIGUOUS: &str = "XX000";
 
-/// The password was refused in a way that may also be a collision: send it once more.
-pub(super) fn may_be_a_collision<T>(outcome: &Result<T>) -> bool {
-    matches!(outcome, Err(Error::PasswordRefused { sqlstate, .. }) if sqlstate == AMBIGUOUS)
+/// Makes the attempt, and once more if the password was refused in a way that may also be a collision.
+pub(super) async fn beyond_a_collision<T, F: Future<Output = Result<T>>>(attempt: impl Fn() -> F) -> Result<T> {
+    match Box::pin(attempt()).await {
+        Err(Error::PasswordRefused { sqlstate, .. }) if sqlstate == AMBIGUOUS => Box::pin(attempt()).await,
+        outcome => outcome,
+    }
 }
 
 /// Until the transaction ends: the statement is in no log, statistics or list of sessions, and the server stores a verifier like ours. Only what the admin may set

@@ -37,6 +37,9 @@ pub(super) enum Table {
     Platform,
 }
 
+/// What a record fills.
+const COLUMNS: &str = "id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, request_id, reason";
+
 impl Table {
     fn name(self) -> &'static str {
         match self {
@@ -49,10 +52,10 @@ impl Table {
     pub(super) async fn insert(self, conn: &mut PgConnection, records: &[Record]) -> postgres::Result<()> {
         let table = self.name();
         let insert = format!(
-            "INSERT INTO {table} (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, request_id, reason)
+            "INSERT INTO {table} ({COLUMNS})
              SELECT id, tenant_id, user_id, action, resource, ip_address::inet, occurred_at, success, request_id, reason
              FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::bool[], $9::text[], $10::text[])
-                 AS record (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, request_id, reason)
+                 AS record ({COLUMNS})
              ON CONFLICT DO NOTHING"
         );
         sqlx::query(AssertSqlSafe(insert))
@@ -75,9 +78,7 @@ impl Table {
     /// Adds the insertion of one record to a statement, as [`Table::insert`] makes it.
     pub(super) fn push_insert(self, statement: &mut QueryBuilder<Postgres>, record: &Record) {
         let table = self.name();
-        statement.push(format!(
-            "INSERT INTO {table} (id, tenant_id, user_id, action, resource, ip_address, occurred_at, success, request_id, reason) VALUES ("
-        ));
+        statement.push(format!("INSERT INTO {table} ({COLUMNS}) VALUES ("));
         statement.push_bind(record.id).push(", ").push_bind(record.tenant.map(|tenant| tenant.0)).push(", ").push_bind(record.user);
         statement.push(", ").push_bind(record.written_action().to_owned()).push(", ").push_bind(record.written_resource().to_owned());
         statement.push(", ").push_bind(record.address.map(|address| address.to_string())).push("::text::inet, ").push_bind(record.at);

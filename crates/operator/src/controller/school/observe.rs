@@ -1,7 +1,7 @@
 //! Observing one School: its object, the registry, its Secrets and its server's catalogs, each part from its own source.
 //!
-//! Must not change anything but this process's memory of logins that work and of servers to recheck. Every source answers or the observation fails; only a server that does not answer, or a Secret that cannot be
-//! read, is itself a fact.
+//! Must not change anything but this process's memory of logins that work and of servers to recheck. Every source answers or the observation fails; only a server
+//! that does not answer, or a Secret that cannot be read, is itself a fact.
 
 mod assigned;
 mod contents;

@@ -21,8 +21,7 @@ use crate::server::{APP, Error, MIGRATOR, MONITOR, OWNER, Object, Result, send};
 /// [`Error::NotOurs`] as in [`super::observe`]; [`Error::PasswordRefused`] or [`Error::Unencrypted`] for the migrator; `Denied` when the admin lacks CREATEROLE,
 /// or another admin made the roles.
 pub async fn prepare_roles(pool: &PgPool, desired: &DesiredRoles<'_>, form: PasswordForm) -> Result<()> {
-    let prepared = Box::pin(attempt(pool, desired, form)).await;
-    if password::may_be_a_collision(&prepared) { Box::pin(attempt(pool, desired, form)).await } else { prepared }
+    password::beyond_a_collision(|| attempt(pool, desired, form)).await
 }
 
 async fn attempt(pool: &PgPool, desired: &DesiredRoles<'_>, form: PasswordForm) -> Result<()> {

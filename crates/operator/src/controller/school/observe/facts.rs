@@ -47,8 +47,8 @@ impl AssignedObservation {
         }
     }
 
-    /// The registry says in the same transaction that a request was acted on. Where it was set back to an earlier time the account was, too: the request is acted on
-    /// again, with the password that its Secret has.
+    /// The registry says in the same transaction that a request was acted on. Where it was set back to an earlier time the account was, too: the request is acted
+    /// on again, with the password that its Secret has.
     fn reset_facts(&self, observation: &Observation) -> ObservedReset {
         let Some(request) = convert::reset_request(&observation.school).filter(|_| self.registry.admin == Account::Made) else {
             return ObservedReset::NotRequested;

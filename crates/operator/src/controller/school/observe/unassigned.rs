@@ -10,6 +10,7 @@ use domain::placement::{Candidate, Cause, Placement, Unplaced};
 use domain::school::desired::{Desired, DesiredSchool};
 use domain::server::{AllowedNamespaces, DesiredServer};
 use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
 use provisioning::master::{TenantRef, tenants};
 
 use crate::controller::context::Context;
@@ -133,7 +134,7 @@ fn servers(ctx: &Context) -> Vec<(ServerName, DesiredServer, bool)> {
 /// What the server's object says of why it is not ready: the reason. Its message may name other servers and is for those who may read the object, except where
 /// it says what a person does about it for the schools.
 fn explanation(ctx: &Context, name: &ServerName) -> Option<String> {
-    let object = ctx.server_objects.state().into_iter().find(|object| object.name_any() == name.as_str())?;
+    let object = ctx.server_objects.get(&ObjectRef::new(name.as_str()))?;
     let conditions = object.status.as_ref()?.conditions.as_deref()?;
     let ready = conditions
         .iter()
